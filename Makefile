@@ -1,0 +1,48 @@
+# `make demo` and `make test` set everything up on a machine with Python >= 3.11, git and make; a second call skips what is installed.
+
+PYTHON ?= python3
+VENV ?= .venv
+CORES ?= 2
+# A GPU machine: make demo TORCH=envs/torch-cuda.txt
+TORCH ?= envs/torch-cpu.txt
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+
+.PHONY: demo test lint benchmark docs constraints clean
+
+demo: $(INSTALLED)
+	$(BIN)/snakemake --cores $(CORES)
+	@$(BIN)/python -m stars results
+
+test: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+benchmark: $(INSTALLED)
+	$(BIN)/python benchmarks/parse.py
+	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/knn.py
+
+docs: $(INSTALLED)
+	$(BIN)/stars config reference > docs/configuration.md
+	$(BIN)/stars config schema > config/schema.json
+
+constraints: $(INSTALLED)
+	{ echo "# Exact versions of everything that is installed, so that a run next year is the run of today. Made by \`make constraints\`."; \
+	  echo "# torch stands in torch-cpu.txt and torch-cuda.txt."; \
+	  $(BIN)/pip freeze --exclude torch --exclude-editable; } > envs/constraints.txt
+
+$(INSTALLED): pyproject.toml envs/constraints.txt $(TORCH)
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "stars needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": name another with PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint envs/constraints.txt --requirement $(TORCH) --editable '.[workflow,dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .snakemake results/*/ results/.work

@@ -1,0 +1,34 @@
+# Raw skeleton files -> clips -> encoders -> evaluations -> the paper's tables and figures.
+#
+#   snakemake --cores 2                                         the demo, on simulated raw files
+#   snakemake --cores 2 --configfile config/utd_mhad.yaml       real data
+#   snakemake --cores 2 table2                                  one table, or: table1 fig4 fig6 curves
+#
+# WHAT is made stands in config/, WHERE it runs in workflow/profiles/.
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+if not workflow.configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/targets.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        [file for name in CONFIG.targets for file in TARGETS[name]],
+
+
+include: "workflow/rules/clips.smk"
+include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/tune.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/paper.smk"

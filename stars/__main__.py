@@ -1,0 +1,7 @@
+"""`python -m stars` is `stars`."""
+
+import sys
+
+from stars.cli import main
+
+sys.exit(main())

@@ -1,0 +1,42 @@
+"""One raw file's bytes to the clip that the store holds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stars.config import Ingest
+from stars.data.denoise import denoise
+from stars.data.readers import Layout, Sightings, reader
+
+
+def bodies_of(layout: Layout, keys: Ingest) -> int:
+    """M, the bodies every clip of the store has room for."""
+    return keys.bodies or layout.bodies
+
+
+def actors(data: bytes, source: str, layout: Layout, keys: Ingest) -> np.ndarray:
+    """The bodies acting in a raw file, (T, at most M, V, 3) float32 in metres, in the sensor's coordinates; T may be 0.
+
+    Raises:
+        InputError: file, line, expected and found.
+    """
+    raw = reader(layout.reader).read(data, source, layout)
+    x_tmvc = denoise(raw, keys.denoise) if isinstance(raw, Sightings) else raw
+    return x_tmvc[:, : bodies_of(layout, keys)]
+
+
+def stored(x_tmvc: np.ndarray, layout: Layout, keys: Ingest) -> np.ndarray:
+    """What `actors` found, as it is stored, (T, M, V, 3) float32: centred, at most `max_frames`, all M bodies filled.
+
+    A body absent from a frame stays zeros there. The origin comes from the first frame in which body 1 is present.
+    """
+    x_tmvc = x_tmvc.copy()
+    if (keys.centre or layout.centre) == "first_frame_root":
+        present = np.asarray(x_tmvc.any(axis=(2, 3)))
+        x_tmvc[present] -= x_tmvc[present[:, 0].argmax(), 0, layout.root].copy()
+    x_tmvc = x_tmvc[: keys.max_frames]
+    filled = np.zeros((len(x_tmvc), bodies_of(layout, keys), len(layout.joints), 3), np.float32)
+    filled[:, : x_tmvc.shape[1]] = x_tmvc
+    if (keys.single_body or layout.single_body) == "copy" and x_tmvc.shape[1] == 1:
+        filled[:, 1:] = x_tmvc
+    return filled

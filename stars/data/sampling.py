@@ -1,0 +1,116 @@
+"""Clips cut, resized and rotated, a whole batch at a time, on the device that holds them (paper §4.2, Data Preprocessing)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from stars.config import Sampling
+
+if TYPE_CHECKING:
+    from stars.data.store import ClipStore
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Some clips of a store on one device, numbered 0 to N−1.
+
+    frames: float32 (sum of frames, M, V, 3) in metres; starts: int64 (N,), each clip's first frame in it; lengths: int64 (N,), in frames;
+    labels: int64 (N,).
+    """
+
+    frames: Tensor
+    starts: Tensor
+    lengths: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, store: ClipStore, index: np.ndarray, device: str | torch.device = "cpu") -> Clips:
+        """The clips at rows `index` of a store, in that order; only their frames are read."""
+        lengths = np.asarray(store.lengths)[index]
+        starts = np.cumsum(lengths) - lengths
+        source = np.repeat(np.asarray(store.offsets)[index] - starts, lengths) + np.arange(lengths.sum())
+        frames = np.empty((len(source), *store.frames.shape[1:]), np.float32)
+        # "clip" only so that numpy writes into `frames` directly: its default copies once more to check the indices first.
+        np.take(store.frames, source, axis=0, out=frames, mode="clip")
+        labels = np.asarray(store.labels)[index]
+        return cls(*(torch.from_numpy(array).to(device) for array in (frames, starts, lengths, labels)))
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+def random_crop(clips: Clips, rows: Tensor, frames: int, sampling: Sampling, generator: Generator) -> Tensor:
+    """Training views: a random stretch of each clip, resized, and rotated if `sampling.rotation`.
+
+    Args:
+        rows: clips, int64 (B,).
+        frames: T, frames of a view.
+        generator: on the CPU, whatever the clips' device, so that runs draw the same numbers everywhere.
+
+    Returns (B, M, T, V, 3).
+    """
+    device = clips.frames.device
+    draws_b2 = torch.rand(len(rows), 2, generator=generator, dtype=torch.float64).to(device)
+    low, high = sampling.crop
+    valid = clips.lengths[rows.to(device)]
+    length = crop_length(valid, low + (high - low) * draws_b2[:, 0], sampling.min_frames)
+    start = (draws_b2[:, 1] * (valid - length + 1)).long()
+    x_bmtvc = crop_resize(clips, rows, start, length, frames)
+    if sampling.rotation == 0:
+        return x_bmtvc
+    angles_b3 = (2 * torch.rand(len(rows), 3, generator=generator) - 1) * sampling.rotation
+    return rotate(x_bmtvc, angles_b3.to(device))
+
+
+def crop_length(valid: Tensor, share: Tensor, min_frames: int) -> Tensor:
+    """Frames of a random crop: `share` of `valid`, rounded down, at least `min_frames`, at most `valid`; int64 (B,)."""
+    return (valid * share).long().clamp(min=min_frames).minimum(valid)
+
+
+def centre_crop(clips: Clips, rows: Tensor, frames: int, crop: float = 0.9) -> Tensor:
+    """Test views: (1 − crop)/2 of each clip left out at either end, rounded down to frames, then resized; (B, M, T, V, 3)."""
+    valid = clips.lengths[rows.to(clips.lengths.device)]
+    start = ((1 - crop) * valid.double() / 2).long()
+    return crop_resize(clips, rows, start, valid - 2 * start, frames)
+
+
+def crop_resize(clips: Clips, rows: Tensor, start: Tensor, length: Tensor, frames: int) -> Tensor:
+    """Frames start to start + length of each clip, resized to `frames`; rows, start, length int64 (B,) → (B, M, frames, V, 3).
+
+    Linear interpolation between two frames at half-pixel centres, ends repeated: F.interpolate(mode="linear", align_corners=False).
+    """
+    device = clips.frames.device
+    rows = rows.to(device)
+    last_b1 = length[:, None] - 1
+    centres = torch.arange(frames, device=device) + 0.5
+    place_bt = (centres * (length[:, None] / frames) - 0.5).clamp(min=0)
+    before_bt = place_bt.long().minimum(last_b1)
+    first_b1 = (clips.starts[rows] + start)[:, None]
+    poses = clips.frames.flatten(1)
+    resized = poses.index_select(0, (first_b1 + before_bt).flatten())
+    after = poses.index_select(0, (first_b1 + (before_bt + 1).minimum(last_b1)).flatten())
+    resized.lerp_(after, (place_bt - before_bt).view(-1, 1))
+    return resized.view(len(rows), frames, *clips.frames.shape[1:]).transpose(1, 2)
+
+
+def rotate(x_bmtvc: Tensor, angles_b3: Tensor) -> Tensor:
+    """Each clip turned about the origin by R = Rz·Ry·Rx, all frames and bodies alike; angles (B, 3) about x, y, z in radians."""
+    x_btmvc = x_bmtvc.transpose(1, 2)  # a crop's order in memory
+    turned = x_btmvc.flatten(1, 3) @ rotation_matrix(angles_b3).mT.contiguous()
+    return turned.view(x_btmvc.shape).transpose(1, 2)
+
+
+def rotation_matrix(angles_b3: Tensor) -> Tensor:
+    """Rz·Ry·Rx of angles (B, 3) in radians, (B, 3, 3); a positive angle turns clockwise seen from the axis' tip, as in the release."""
+    (sx, sy, sz), (cx, cy, cz) = (-angles_b3).sin().unbind(1), angles_b3.cos().unbind(1)
+    entries = [
+        *(cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx),
+        *(sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx),
+        *(-sy, cy * sx, cy * cx),
+    ]
+    return torch.stack(entries, 1).view(-1, 3, 3)

@@ -1,0 +1,153 @@
+"""One performance: a subject acts in front of all cameras; who he is, how he stands and what else he does is drawn here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stars.data.simulate import kinematics as k
+from stars.data.simulate.actions import ACTIONS, PLACE, Swing, wave
+from stars.data.simulate.kinematics import X, Y, Z
+
+FPS = 30.0
+LEVERS, RECOIL = (k.L_SHOULDER, k.R_SHOULDER, k.L_ELBOW, k.R_ELBOW, k.L_HIP, k.R_HIP), 0.15
+# joints and axes of posture that differ between people and moments, with their standard deviations in radians
+POSTURE = (
+    (k.SPINE, X, 0.05), (k.SPINE, Z, 0.04), (k.NECK, X, 0.1), (k.NECK, Y, 0.2),
+    (k.L_SHOULDER, X, 0.18), (k.R_SHOULDER, X, 0.18), (k.L_HIP, X, 0.05), (k.R_HIP, X, 0.05),
+)  # fmt: skip
+ONE_SIDED = (
+    (k.L_SHOULDER, Z, 0.2), (k.R_SHOULDER, Z, -0.2), (k.L_ELBOW, X, -0.5),
+    (k.R_ELBOW, X, -0.5), (k.L_HIP, Z, 0.08), (k.R_HIP, Z, -0.08),
+)  # fmt: skip
+DISTRACTIONS = (
+    (k.NECK, Y),
+    (k.NECK, X),
+    (k.L_SHOULDER, X),
+    (k.L_SHOULDER, Z),
+    (k.L_ELBOW, X),
+    (k.SPINE, Y),
+    (k.SPINE, Z),
+    (k.R_SHOULDER, Z),
+)
+
+
+@dataclass(frozen=True)
+class Performer:
+    """A subject's body and manner."""
+
+    offsets: np.ndarray  # (25, 3) bones, metres
+    posture: np.ndarray  # (26, 3) habitual angles
+    tempo: float
+    amplitude: float
+    left_handed: bool
+    sway: float
+
+
+def performer(seed: int, subject: int) -> Performer:
+    """The subject with this number, the same in every clip."""
+    rng = np.random.default_rng((seed, 0, subject))
+    scale = rng.uniform(0.87, 1.12) * np.exp(rng.normal(0, 0.05, (k.JOINTS, 1)))
+    for left, right in k.LEFT_RIGHT:
+        scale[left] = scale[right]
+    return Performer(
+        offsets=k.rest_offsets() * scale,
+        posture=_posture(rng, 0.6),
+        tempo=float(np.exp(rng.normal(0, 0.12))),
+        amplitude=float(np.exp(rng.normal(0, 0.15))),
+        left_handed=bool(rng.random() < 0.3),
+        sway=float(rng.uniform(0.5, 1.5)),
+    )
+
+
+def perform(seed: int, identity: tuple[int, int, int, int], frames: tuple[int, int], subjects: int) -> np.ndarray:
+    """(people, T, 25, 3) joints in metres on the stage: y up from the floor, z towards the wall behind the actors.
+
+    Args:
+        identity: setup, subject, replication, action; together with the seed it decides everything.
+        frames: shortest and longest T.
+        subjects: how many there are to choose a partner from.
+    """
+    _, subject, replication, action = identity
+    rng = np.random.default_rng((seed, 1, *identity))
+    length = int(rng.integers(frames[0], frames[1] + 1))
+    doing = ACTIONS[action]
+    # as in NTU RGB+D, odd repetitions face the camera on one side and even ones that on the other
+    heading = np.pi + np.pi / 4 * (1 if replication % 2 else -1) + rng.normal(0, 0.2)
+    place = np.array([rng.normal(0, 0.25), 0, rng.normal(0, 0.25)])
+    clock = _clock(rng, length, doing.tempo * performer(seed, subject).tempo)
+    if doing.people == 1:
+        return _stand(_body(rng, performer(seed, subject), doing.swings, clock), heading, place)[None]
+    other = performer(seed, 1 + (subject + int(rng.integers(1, subjects)) - 1) % subjects)
+    gap = np.array([np.sin(heading), 0, np.cos(heading)]) * doing.distance * rng.uniform(0.9, 1.1)
+    first = _stand(_body(rng, performer(seed, subject), doing.swings, clock), heading, place - gap / 2)
+    second = _stand(_body(rng, other, doing.partner, clock), heading + np.pi + rng.normal(0, 0.1), place + gap / 2)
+    return np.stack([first, second])
+
+
+def _clock(rng: np.random.Generator, length: int, tempo: float) -> tuple[np.ndarray, np.ndarray]:
+    """Cycle number and how far the actor is into the action (0…1), both (T,)."""
+    share = np.linspace(0, 1, length)
+    onset, end = rng.uniform(0, 0.2), rng.uniform(0.8, 1)
+    ramp = np.clip(np.minimum(share - onset, end - share) / 0.1, 0, 1)
+    seconds = np.arange(length) / FPS - onset * length / FPS
+    return seconds * tempo * np.exp(rng.normal(0, 0.1)), ramp * ramp * (3 - 2 * ramp)
+
+
+def _body(rng: np.random.Generator, who: Performer, swings: tuple[Swing, ...], clock: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """(T, 25, 3) joints of one person in the own frame, feet on the floor."""
+    cycle, active = clock
+    length = len(cycle)
+    channels = np.zeros((length, PLACE + 1, 3))
+    phase = rng.normal(0, 0.08)
+    for swing in swings:
+        size = who.amplitude * np.exp(rng.normal(0, 0.15)) * swing.swing
+        curve = wave(swing.wave, cycle + swing.phase + phase)
+        # who has gone somewhere stays there; everything else ends where it began
+        share = 1.0 if swing.wave == "steady" else active
+        hold = swing.hold + (rng.normal(0, 0.15) if swing.hold else 0)
+        channels[:, swing.joint, swing.axis] += share * (hold + size * curve)
+        if swing.joint in LEVERS:  # the trunk gives way to what a limb does
+            channels[:, k.SPINE, swing.axis] -= RECOIL * active * size * curve
+    channels += who.posture + _posture(rng, 1.0) + _idle(rng, length, who.sway)
+    if who.left_handed != (rng.random() < 0.15):
+        channels = k.mirrored(channels, (1, -1, -1))
+        channels[:, PLACE] *= -1  # a displacement mirrors with the opposite signs
+    joints = k.forward(channels[:, : k.JOINTS], who.offsets)
+    joints[..., 1] -= joints[:, k.FEET, 1].min(1, keepdims=True)
+    return joints + channels[:, PLACE, None]
+
+
+def _posture(rng: np.random.Generator, size: float) -> np.ndarray:
+    """(26, 3) constant angles: how somebody happens to stand."""
+    angles = np.zeros((PLACE + 1, 3))
+    for joint, axis, spread in POSTURE:
+        angles[joint, axis] = rng.normal(0, spread * size)
+    for joint, axis, most in ONE_SIDED:
+        angles[joint, axis] = most * size * rng.random()
+    return angles
+
+
+def _idle(rng: np.random.Generator, length: int, sway: float) -> np.ndarray:
+    """(T, 26, 3) what a body does besides: sway, drift, a slow turn and movements of limbs that mean nothing."""
+    seconds = np.arange(length)[:, None] / FPS
+    channels = np.zeros((length, PLACE + 1, 3))
+
+    def drift(joint: int, axis: int, size: float, fastest: float) -> None:
+        curve = np.sin(2 * np.pi * (rng.uniform(0.1, fastest, 2) * seconds + rng.random(2))) @ rng.normal(0, size, 2)
+        channels[:, joint, axis] += curve
+
+    for joint, axis, spread in POSTURE:
+        drift(joint, axis, 0.08 * sway * spread, 0.6)
+    for axis in (X, Z):
+        drift(PLACE, axis, 0.006 * sway, 0.4)
+    drift(k.PELVIS, Y, 0.03, 0.3)
+    for choice in rng.permutation(len(DISTRACTIONS))[: rng.integers(0, 3)]:
+        drift(*DISTRACTIONS[choice], 0.15, 1.2)
+    return channels
+
+
+def _stand(joints: np.ndarray, heading: float, place: np.ndarray) -> np.ndarray:
+    """A body turned by `heading` about the vertical and put at `place`; 0 looks along the stage's z."""
+    return joints @ k.rotations(np.array([0, heading, 0])).T + place

@@ -1,0 +1,120 @@
+"""What a depth camera with body tracking makes of a performance: view, noise, and the tracker's typical mistakes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stars.config import Simulate
+from stars.data.simulate import kinematics as k
+
+AZIMUTH = {1: 0.0, 2: -np.pi / 4, 3: np.pi / 4}  # NTU RGB+D's three cameras: one in the middle, two 45° beside it
+FIRST_ID = 72057594037900000  # ids have 17 digits, more than a float64 keeps
+TRACKED, INFERRED = 2, 1
+DRIFT = 30  # frames over which a joint's error changes
+# extremities are harder to find than the trunk
+RELIABILITY = np.ones(k.JOINTS)
+RELIABILITY[[7, 11, 15, 19, 21, 22, 23, 24]] = 1.6
+
+
+@dataclass
+class Track:
+    """What the tracker reports of one body: joints (T, 25, 3) in metres, states (T, 25), and the frames in which it is seen (T,)."""
+
+    joints: np.ndarray
+    states: np.ndarray
+    ids: np.ndarray  # (T,) int64
+    seen: np.ndarray  # (T,) bool
+
+
+def film(people: np.ndarray, seed: int, identity: tuple[int, int, int, int, int], settings: Simulate) -> list[Track]:
+    """One camera's recording of a performance (people, T, 25, 3).
+
+    Args:
+        identity: setup, camera, subject, replication, action; with the seed it decides everything random.
+    """
+    setup, camera, *_ = identity
+    rng = np.random.default_rng((seed, 2, *identity))
+    views = _view(people, seed, setup, camera)
+    length = views.shape[1]
+    tracks = [_track(rng, body, settings.noise) for body in views]
+    defects = rng.random(4) < (settings.occlusion, settings.switches, settings.ghosts, settings.dropped)
+    target = tracks[rng.integers(len(tracks))]
+    if defects[0]:
+        _occlude(rng, target)
+    if defects[1]:
+        target.ids[rng.integers(length // 3, 2 * length // 3) :] = _new_id(rng)
+    if defects[2]:
+        tracks.append(_ghost(rng, views[0], settings.noise))
+    if defects[3]:
+        _drop(rng, tracks)
+    return tracks
+
+
+def _view(people: np.ndarray, seed: int, setup: int, camera: int) -> np.ndarray:
+    """Stage to camera coordinates (x to the sensor's left, y up, z into the scene); height and distance are the setup's."""
+    rng = np.random.default_rng((seed, 3, setup))
+    height, distance = rng.uniform(1.4, 2.4), rng.uniform(2.8, 4.2)
+    turned = people @ k.rotations(np.array([0, AZIMUTH[camera], 0])).T + (0, -height, distance)
+    # the camera looks down at the stage's middle, a metre above the floor
+    tilt = np.arctan2(height - 1.0, distance)
+    return turned @ k.rotations(np.array([-tilt, 0, 0])).T
+
+
+def _new_id(rng: np.random.Generator) -> int:
+    return FIRST_ID + int(rng.integers(100_000))
+
+
+def _track(rng: np.random.Generator, joints: np.ndarray, noise: float) -> Track:
+    """A body seen in every frame, each joint off by the sensor's noise: mostly a slow drift, and a tenth of it jitter from frame to frame.
+
+    A tracker's errors are smooth, because it filters; white noise of this size would hide every slow movement.
+    """
+    length = len(joints)
+    knots = rng.normal(0, 1, (length // DRIFT + 2, *joints.shape[1:]))
+    at = np.arange(length)[:, None, None] / DRIFT
+    before = at.astype(int).ravel()
+    drift = knots[before] * (1 - at % 1) + knots[before + 1] * (at % 1)
+    noisy = joints + (drift + rng.normal(0, 0.1, joints.shape)) * (noise * RELIABILITY)[:, None]
+    return Track(noisy, np.full((length, k.JOINTS), TRACKED), np.full(length, _new_id(rng)), np.ones(length, bool))
+
+
+def _span(rng: np.random.Generator, length: int, shortest: int, longest: int) -> slice:
+    """A random stretch of frames."""
+    frames = min(length, int(rng.integers(shortest, longest + 1)))
+    start = int(rng.integers(length - frames + 1))
+    return slice(start, start + frames)
+
+
+def _occlude(rng: np.random.Generator, track: Track) -> None:
+    """A limb behind something: the tracker leaves it where it was last seen, and it jitters."""
+    limb, span = list(k.LIMBS[rng.integers(len(k.LIMBS))]), _span(rng, len(track.seen), 6, 20)
+    frozen = track.joints[span.start, limb]
+    track.joints[span, limb] = frozen + rng.normal(0, 0.05, (span.stop - span.start, len(limb), 3))
+    track.states[span, limb] = INFERRED
+
+
+def _ghost(rng: np.random.Generator, body: np.ndarray, noise: float) -> Track:
+    """A body that is not there: either a short-lived double, or furniture, far too wide to be a person."""
+    beside = np.array([rng.choice((-1, 1)) * rng.uniform(0.6, 1.2), 0, rng.uniform(0.2, 0.8)])
+    shifted = body + beside
+    if rng.random() < 0.5:
+        span = _span(rng, len(body), 3, 11)
+    else:
+        span = _span(rng, len(body), 15, 40)
+        middle = shifted.mean((0, 1))
+        shifted = np.broadcast_to((shifted[0] - middle) * (3.5, 0.35, 1) + middle, body.shape)
+    ghost = _track(rng, shifted, noise)
+    ghost.states[:] = INFERRED
+    ghost.seen[:] = False
+    ghost.seen[span] = True
+    return ghost
+
+
+def _drop(rng: np.random.Generator, tracks: list[Track]) -> None:
+    """One or two stretches of frames in which the tracker sees nobody."""
+    for _ in range(rng.integers(1, 3)):
+        span = _span(rng, len(tracks[0].seen), 1, 4)
+        for track in tracks:
+            track.seen[span] = False

@@ -1,0 +1,125 @@
+"""Raw files where they lie: in a folder, nested or flat, or in zip archives, read without extraction and always in the same order."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from stars.errors import InputError
+
+LARGEST = 256 * 2**20  # bytes of one raw file; the largest of the data sets read here has a few MB
+T = TypeVar("T")
+
+
+@dataclass
+class Source:
+    """The raw files of a data set whose names end in `suffix`.
+
+    Attributes:
+        files: path inside `root`, with "/" → the archive that holds it and its name there, or None for a plain file; sorted.
+    """
+
+    root: Path
+    files: dict[str, tuple[Path, str] | None]
+    _open: dict[Path, zipfile.ZipFile] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def open(cls, root: Path | str, suffix: str) -> Source:
+        """List a folder or a zip. InputError for what no honest data set holds: encrypted members, names or links out of the tree."""
+        root = Path(root)
+        found = dict(_in_zip(root, "") if root.is_file() else _in_folder(root))
+        wanted = sorted(name for name in found if name.endswith(suffix) and not PurePosixPath(name).name.startswith("."))
+        return cls(root, {name: found[name] for name in wanted})
+
+    def read(self, name: str) -> bytes:
+        """Bytes of a file; InputError naming it where it is too large, damaged or not to be read."""
+        held = self.files[name]
+        if held is None:
+            return _checked(name, lambda: _plain(self.root / name, name))
+        archive, member = held
+        return _checked(name, lambda: _member(self._archive(archive), member, name))
+
+    def _archive(self, path: Path) -> zipfile.ZipFile:
+        if path not in self._open:
+            self._open[path] = zipfile.ZipFile(path)
+        return self._open[path]
+
+    def close(self) -> None:
+        """Close the archives that were opened."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+
+def _in_folder(root: Path) -> Iterator[tuple[str, tuple[Path, str] | None]]:
+    """Every file below `root`, and what is in its zip archives."""
+    inside = root.resolve()
+    for folder, folders, names in os.walk(root, onerror=_unlisted):
+        folders[:] = [name for name in folders if name != "__MACOSX"]
+        for entry in (Path(folder, name) for name in (*folders, *names)):
+            if entry.is_symlink() and not entry.resolve().is_relative_to(inside):
+                raise InputError(f"{entry} is a link to {entry.resolve()}, outside {root}: put the file itself there")
+        for path in (Path(folder, name) for name in names):
+            name = path.relative_to(root).as_posix()
+            if path.suffix.lower() == ".zip" and path.is_file():
+                yield from _in_zip(path, f"{name}/")
+            else:
+                yield name, None
+
+
+def _unlisted(error: OSError) -> None:
+    raise InputError(f"{error.filename} cannot be listed ({error.strerror}): check its permissions")
+
+
+def _in_zip(archive: Path, prefix: str) -> Iterator[tuple[str, tuple[Path, str]]]:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = opened.infolist()
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
+        raise InputError(
+            f"{archive} is not a readable zip archive ({error}): fetch it again, or name the folder it was extracted to"
+        ) from None
+    for member in members:
+        path = PurePosixPath(member.filename.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or ":" in path.parts[:1]:
+            raise InputError(f"{archive}: member {member.filename!r} points out of the archive; it is not read")
+        if member.is_dir() or "__MACOSX" in path.parts:
+            continue
+        if member.flag_bits & 0x1:
+            raise InputError(f"{archive}: member {member.filename!r} is encrypted; extract the archive and name that folder")
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise InputError(f"{archive}: member {member.filename!r} is a symbolic link; it is not read")
+        yield prefix + path.as_posix(), (archive, member.filename)
+
+
+def _plain(path: Path, name: str) -> bytes:
+    mode = path.stat()
+    if not stat.S_ISREG(mode.st_mode):
+        raise InputError(f"{name}: expected a file, found something else")
+    _check_size(mode.st_size, name)
+    return path.read_bytes()
+
+
+def _member(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
+    _check_size(archive.getinfo(member).file_size, name)
+    with archive.open(member) as file:
+        data = file.read(LARGEST + 1)  # the declared size may be a lie
+    _check_size(len(data), name)
+    return data
+
+
+def _check_size(size: int, name: str) -> None:
+    if size > LARGEST:
+        raise InputError(f"{name}: expected a file of at most {LARGEST} bytes, found {size}")
+
+
+def _checked(name: str, read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{name}: cannot be read ({error})") from None

@@ -1,0 +1,130 @@
+"""Clip store: the clips of a data set as one memory-mapped array of ragged clips, with a table that says what each one is."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+
+from stars.errors import InputError
+from stars.provenance.files import atomic, read_npy, write_npy, write_text
+
+FRAMES, OFFSETS, TABLE = "frames.npy", "offsets.npy", "clips.csv"
+TEXT = {"name": str, "action_name": str, "source": str, "sha256": str}
+COLUMNS = ("name", "action", "subject", "camera", "setup", "replication", "frames", "bodies", "label", "action_name", "source", "sha256")
+
+
+@dataclass(frozen=True, eq=False)
+class ClipStore:
+    """Clips of one data set, rows sorted by clip name; clip i is `frames[offsets[i]:offsets[i + 1]]`.
+
+    Attributes:
+        frames: (F, M, V, 3) float32 in metres, memory-mapped; F is the sum of all clips' frames; an absent body is zeros.
+        offsets: (clips + 1,) int64, first frame of each clip and the end of the last.
+        table: clips.csv, one row a clip, columns as in COLUMNS.
+    """
+
+    frames: np.ndarray
+    offsets: np.ndarray
+    table: pd.DataFrame
+
+    @classmethod
+    def open(cls, folder: Path | str) -> ClipStore:
+        """The store in `folder`; InputError where a file is missing or they do not belong together."""
+        folder = Path(folder)
+        frames, offsets = read_npy(folder / FRAMES, memory_map=True), read_npy(folder / OFFSETS)
+        table = read_table(folder / TABLE)
+        if frames.ndim != 4 or frames.dtype != np.float32 or frames.shape[3] != 3:
+            raise InputError(
+                f"{folder / FRAMES} holds {frames.dtype} {frames.shape}, not float32 (frames, bodies, joints, 3): ingest again"
+            )
+        fits = offsets.shape == (len(table) + 1,) and offsets[0] == 0 and offsets[-1] == len(frames)
+        if not fits or not np.array_equal(np.diff(offsets), table["frames"]):
+            raise InputError(f"{folder}: {FRAMES}, {OFFSETS} and {TABLE} are not of one run: delete the folder and ingest again")
+        return cls(frames, offsets, table)
+
+    @staticmethod
+    def write(folder: Path | str, clips: Iterable[tuple[Mapping[str, Any], np.ndarray]], bodies: int, joints: int) -> pd.DataFrame:
+        """Write the store's three files from a stream of clips, one in memory at a time, and return its table.
+
+        Args:
+            clips: (row, x) in the order of the store: row holds COLUMNS but `frames`; x is (T, M, V, 3), in metres.
+            bodies: M, joints: V.
+        """
+        folder, rows = Path(folder), []
+        with atomic(folder / FRAMES) as temporary, temporary.open("wb") as file:
+            _header(file, (0, bodies, joints, 3))
+            for row, x_tmvc in clips:
+                assert x_tmvc.shape[1:] == (bodies, joints, 3), x_tmvc.shape
+                file.write(np.ascontiguousarray(x_tmvc, dtype="<f4").data)
+                rows.append({**row, "frames": len(x_tmvc)})
+            file.seek(0)
+            _header(file, (sum(row["frames"] for row in rows), bodies, joints, 3))
+        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        write_npy(folder / OFFSETS, np.concatenate([[0], np.cumsum(table["frames"].to_numpy(np.int64))]).astype(np.int64))
+        write_text(folder / TABLE, table.to_csv(index=False, lineterminator="\n"))
+        return table
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """Clip of a row, (T, M, V, 3), not copied."""
+        return self.frames[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def bodies(self) -> int:
+        """M, bodies every clip has room for."""
+        return self.frames.shape[1]
+
+    @property
+    def joints(self) -> int:
+        """V, joints of a body."""
+        return self.frames.shape[2]
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """(clips,) int64, frames of each clip."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(clips,) int64, class of each clip, from 0."""
+        return self.table["label"].to_numpy(np.int64)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Name of each clip."""
+        return self.table["name"].tolist()
+
+    @cached_property
+    def class_names(self) -> dict[int, str]:
+        """Label → action name, of the classes that have clips, by label."""
+        return {int(label): name for label, name in sorted(zip(self.labels, self.table["action_name"], strict=True))}
+
+
+def read_table(path: Path | str) -> pd.DataFrame:
+    """The table of a store, clips.csv; InputError where it is missing or damaged."""
+    types = {column: TEXT.get(column, np.int64) for column in COLUMNS}
+    try:
+        table = pd.read_csv(path, dtype=types, keep_default_na=False)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: run the stage that makes it") from None
+    except (ValueError, pd.errors.ParserError) as error:
+        raise InputError(f"{path} is damaged ({' '.join(str(error).split())}): ingest again") from None
+    if missing := sorted(set(COLUMNS) - set(table)):
+        raise InputError(f"{path} has no column {missing[0]}: ingest again")
+    return table
+
+
+def _header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Head of a float32 .npy file. NumPy pads it for a growing first axis, so the same length serves any number of frames."""
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    file.write(head.getvalue())

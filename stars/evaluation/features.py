@@ -1,0 +1,140 @@
+"""Features of a trained encoder, computed once per checkpoint and shared by every evaluation that reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stars.config import Embed, Settings
+from stars.data.sampling import Clips, centre_crop
+from stars.data.store import ClipStore
+from stars.errors import InputError
+from stars.evaluation.metrics import Task, present
+from stars.model.encoder import Encoder, clip_features
+from stars.provenance.files import read_npy, write_npy
+from stars.provenance.record import recording
+from stars.training.files import clip_inputs
+from stars.training.progress import say
+from stars.training.weights import load_encoder, load_heads
+
+Output = Literal["encoder", "projector", "predictor"]
+Part = Literal["train", "test"]
+PARTS: tuple[Part, ...] = ("train", "test")
+BATCH = 64  # clips encoded at once; features do not depend on it
+
+
+class EmbedStage(Settings):
+    """Everything the stage is told; `outputs` are those the method has."""
+
+    embed: Embed
+    outputs: tuple[Output, ...]
+
+
+def embed(clips: Path, train: Path, test: Path, method: Path, out: Path, target: str, settings: EmbedStage, device: str = "cpu") -> None:
+    """Write the features of a split's clips, centre-cropped on both sides, and {target}.record.json into folder `out`.
+
+    Every output is a float32 file (N, C) whose rows are in the split's order; their names are `feature_file`'s.
+
+    Args:
+        clips: clip store; train, test: split files.
+        method: folder with encoder.safetensors, and heads.safetensors where an output is a head's.
+        target: name of the data set embedded.
+
+    Raises:
+        InputError: a file is missing or does not fit the others, or a feature is not finite.
+    """
+    store = ClipStore.open(clips)
+    task = Task.of(store, train, test, target)
+    weights = {"encoder": Path(method) / "encoder.safetensors"}
+    if set(settings.outputs) != {"encoder"}:
+        weights["heads"] = Path(method) / "heads.safetensors"
+    inputs = present({**clip_inputs(Path(clips), Path(train)), "test": test, **weights})
+    files = {(part, output): feature_file(out, target, part, output) for part in PARTS for output in settings.outputs}
+    names = [path.name for path in files.values()]
+    with recording(out, "stars.evaluation.features", settings.model_dump(mode="json"), inputs, names, f"{target}.record.json"):
+        encoder = open_encoder(weights["encoder"], store, device)
+        for part in PARTS:
+            rows = rows_of(task, part)
+            features = encode(encoder, Clips.of(store, rows, device), settings.embed)
+            outputs = head_outputs(features, weights.get("heads"), settings.outputs)
+            for output, values in outputs.items():
+                path = files[part, output]
+                check_finite(values, task.names[rows], path)
+                write_npy(path, values)
+            say(f"embed: {len(rows)} {part} clips")
+
+
+def open_encoder(path: Path, store: ClipStore, device: str) -> Encoder:
+    """A frozen encoder in eval mode; InputError if its joints are not the store's."""
+    encoder = load_encoder(path, device).eval().requires_grad_(False)
+    if encoder.joints != store.joints:
+        raise InputError(
+            f"{path} was trained on {encoder.joints} joints, but the clips have {store.joints}: choose another data set or method"
+        )
+    return encoder
+
+
+def encode(encoder: Encoder, clips: Clips, settings: Embed) -> np.ndarray:
+    """Features of whole clips, centre-cropped: (N, C) float32 in the order of `clips`."""
+
+    def view(rows: Tensor) -> Tensor:
+        return centre_crop(clips, rows, encoder.shape.frames, settings.test_crop)
+
+    features = [frozen_features(encoder, view(rows), settings) for rows in torch.arange(len(clips)).split(BATCH)]
+    return torch.cat(features).cpu().numpy()
+
+
+@torch.no_grad()
+def frozen_features(encoder: Encoder, x_bmtvc: Tensor, settings: Embed) -> Tensor:
+    """Clip features (B, C) float32, without gradients, in the precision of `embed`."""
+    with torch.autocast(x_bmtvc.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+        return clip_features(encoder, x_bmtvc, settings.bodies).float()
+
+
+@torch.no_grad()
+def head_outputs(features: np.ndarray, heads: Path | None, outputs: tuple[Output, ...]) -> dict[Output, np.ndarray]:
+    """Encoder features (N, C) and what the heads, in eval mode, make of them: z = projector(y), z⁺ = predictor(z)."""
+    found: dict[Output, np.ndarray] = {"encoder": features}
+    if heads is not None:
+        projector, predictor = (head.eval() for head in load_heads(heads, "cpu"))
+        projected = _batched(projector, torch.from_numpy(features))
+        found |= {"projector": projected.numpy(), "predictor": _batched(predictor, projected).numpy()}
+    return {output: found[output] for output in outputs}
+
+
+def _batched(head: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
+    return torch.cat([head(rows) for rows in features.split(4096)])  # the predictor is wide: bounds what it holds at once
+
+
+def rows_of(task: Task, part: Part) -> np.ndarray:
+    """Rows of clips.csv on one side of the split."""
+    return task.train_rows if part == "train" else task.test_rows
+
+
+def feature_file(folder: Path | str, target: str, part: Part, output: Output) -> Path:
+    """{target}_{part}.npy for the encoder's output, {target}_{part}_{output}.npy for a head's."""
+    return Path(folder) / f"{target}_{part}{'' if output == 'encoder' else f'_{output}'}.npy"
+
+
+def read_features(folder: Path | str, task: Task, part: Part, output: Output) -> np.ndarray:
+    """Features (N, C) float32 of one side of a split; InputError if they are missing, of another split, or not finite."""
+    path, rows = feature_file(folder, task.data, part, output), rows_of(task, part)
+    features = read_npy(path)
+    if features.ndim != 2 or features.dtype != np.float32 or len(features) != len(rows):
+        raise InputError(f"{path} holds {features.dtype} {features.shape}, but the split has {len(rows)} {part} clips: embed again")
+    check_finite(features, task.names[rows], path)
+    return features
+
+
+def check_finite(features: np.ndarray, names: np.ndarray, path: Path) -> None:
+    """InputError naming file and clip if a feature is NaN or infinite. features (N, C), names (N,)."""
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if bad.size:
+        raise InputError(
+            f"{path}: features of clip {names[bad[0]]} and {bad.size - 1} more are not finite: check the clip and the encoder's training"
+        )

@@ -1,0 +1,142 @@
+"""KNN protocol: a test clip takes the label its nearest training clips vote for (paper §4.3; k = 1 in Table 2, k = 10 in Tables 6 and 7).
+
+The search is exact: matrix products in float32 find candidates, float64 decides among them, and a query whose candidates
+float32's error bound cannot separate from the rest is compared with every reference in float64.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stars.config import Knn, Settings
+from stars.data.store import ClipStore
+from stars.errors import InputError
+from stars.evaluation.features import PARTS, Output, feature_file, read_features
+from stars.evaluation.metrics import RESULT_FILES, TOP, Task, present, score, write_result
+from stars.provenance.record import recording
+
+MARGIN = 16  # candidates beyond k: enough that near-ties at the k-th place rarely need the full comparison
+CHUNK = 1 << 27  # bytes of similarities held at once
+DECIMALS = 12  # float64 similarities that agree so far are equal: copies of a clip tie
+
+
+class KnnStage(Settings):
+    """Everything the protocol is told; `outputs` are those the method has."""
+
+    knn: Knn
+    outputs: tuple[Output, ...]
+
+
+class Neighbours(NamedTuple):
+    """The nearest references of each query, nearest first: labels (Q, k) int64 and cosine similarities (Q, k) float64."""
+
+    labels: Tensor
+    similarity: Tensor
+
+
+def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, out: Path, settings: KnnStage) -> None:
+    """Run the protocol; write metrics.json, predictions.npz and record.json into `out`.
+
+    The headline is the first output of `knn.outputs` that the method has, with the first k; predictions.npz holds
+    `predicted_k{K}` of that output for every k.
+
+    Args:
+        features: folder with the features of `target`; clips: clip store; train, test: split files.
+
+    Raises:
+        InputError: a feature file is missing, does not fit the split or is not finite; k exceeds the training clips.
+    """
+    task = Task.of(ClipStore.open(clips), train, test, target)
+    _check(settings, task, train)
+    outputs = [output for output in settings.knn.outputs if output in settings.outputs]
+    inputs = {"clips": Path(clips) / "clips.csv", "train": train, "test": test}
+    inputs |= {f"{part}_{output}": feature_file(features, target, part, output) for part in PARTS for output in outputs}
+    with recording(out, "stars.evaluation.knn", settings.model_dump(mode="json"), present(inputs), RESULT_FILES):
+        rankings = {(output, k): ranking for output in outputs for k, ranking in _rankings(features, output, task, settings.knn.k).items()}
+        results = [{"output": output, "k": k, **score(ranking, task)} for (output, k), ranking in rankings.items()]
+        predicted = {f"predicted_k{k}": rankings[outputs[0], k][:, 0] for k in settings.knn.k}
+        write_result(out, "knn", task, task.test_rows, rankings[outputs[0], settings.knn.k[0]], results, predicted)
+
+
+def _check(settings: KnnStage, task: Task, train: Path) -> None:
+    if not set(settings.knn.outputs) & set(settings.outputs):
+        raise InputError(f"knn.outputs names none of the outputs this method has: add one of {', '.join(settings.outputs)}")
+    most, available = max(settings.knn.k), len(task.train_rows)
+    if most > available:
+        raise InputError(f"knn.k asks for {most} neighbours, but {train} has only {available} training clips: lower knn.k")
+
+
+def _rankings(features: Path, output: Output, task: Task, ks: tuple[int, ...]) -> dict[int, np.ndarray]:
+    """Class rankings (test clips, 5) of one output for each k, from one search."""
+    train, test = (read_features(features, task, part, output) for part in PARTS)
+    nearest = neighbours(test, train, task.train_labels, max(ks))
+    return {k: vote(nearest, k, task.classes) for k in ks}
+
+
+def neighbours(queries: np.ndarray, references: np.ndarray, labels: np.ndarray, k: int) -> Neighbours:
+    """Exact k nearest references by cosine similarity; equal similarities go to the lowest label.
+
+    A zero vector has similarity 0 to everything.
+
+    Args:
+        queries: (Q, C) finite; references: (R, C) finite; labels: (R,) int64 of the references; k: at most R.
+    """
+    order = np.argsort(labels, kind="stable")  # from here on the lower of two equal places has the lower label
+    exact, sorted_labels = _unit(references[order]), torch.from_numpy(labels[order])
+    rough = exact.float()
+    room = torch.empty(min(_rows(len(exact) * 4), len(queries)), len(exact))  # reused: fresh memory costs as much as the products
+    parts = [_search(_unit(part), exact, rough, k, room[: len(part)]) for part in _split(queries, len(room))]
+    places, similarity = (torch.cat(found) for found in zip(*parts, strict=True))
+    return Neighbours(sorted_labels[places], similarity)
+
+
+def _search(queries: Tensor, exact: Tensor, rough: Tensor, k: int, room: Tensor) -> tuple[Tensor, Tensor]:
+    """Places and similarities (Q, k) of the nearest rows of `exact`, float64; `rough` is its float32 copy, `room` (Q, R) float32."""
+    wide = min(k + MARGIN, len(exact))
+    values, candidates = torch.topk(torch.mm(queries.float(), rough.T, out=room), wide)
+    candidates = candidates.sort(dim=1).values
+    # Products and sums row by row: equal references get bit-equal similarities, which a matrix product does not promise.
+    columns, similarity = _first((exact[candidates] * queries[:, None]).sum(dim=2), k)
+    places = candidates.gather(1, columns)
+    # |float32 − exact| ≤ (C + 3) · 2⁻²⁴ for unit vectors; twice that separates what is in from what is out.
+    unsure = values[:, -1] >= values[:, k - 1] - 2 * (exact.shape[1] + 3) * 2**-24
+    if wide < len(exact) and unsure.any():
+        found = [_first(part @ exact.T, k) for part in queries[unsure].split(_rows(len(exact) * 32))]
+        places[unsure], similarity[unsure] = (torch.cat(part) for part in zip(*found, strict=True))
+    return places, similarity
+
+
+def _first(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Columns and values of the k largest of each row, largest first, equal ones by column."""
+    values, columns = similarity.round(decimals=DECIMALS).sort(dim=1, descending=True, stable=True)
+    return columns[:, :k].clone(), values[:, :k].clone()
+
+
+def vote(nearest: Neighbours, k: int, classes: int) -> np.ndarray:
+    """Classes by votes of the first k neighbours, best first, (Q, ≤ 5) int64; −1 after the last class with a vote.
+
+    Ties of votes go to the class with the larger summed similarity, then to the lowest label.
+    """
+    labels, similarity = nearest.labels[:, :k], nearest.similarity[:, :k]
+    empty = torch.zeros(len(labels), classes, dtype=torch.float64)
+    votes = empty.scatter_add(1, labels, torch.ones_like(similarity))
+    order = empty.scatter_add(1, labels, similarity).sort(dim=1, descending=True, stable=True).indices
+    order = order.gather(1, votes.gather(1, order).sort(dim=1, descending=True, stable=True).indices)[:, :TOP]
+    return order.masked_fill(votes.gather(1, order) == 0, -1).numpy()
+
+
+def _unit(rows: np.ndarray) -> Tensor:
+    return torch.nn.functional.normalize(torch.from_numpy(np.asarray(rows, np.float64)), dim=1)
+
+
+def _rows(bytes_a_row: int) -> int:
+    return max(1, CHUNK // bytes_a_row)
+
+
+def _split(queries: np.ndarray, size: int) -> list[np.ndarray]:
+    return [queries[start : start + size] for start in range(0, len(queries), size)]

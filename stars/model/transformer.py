@@ -1,0 +1,83 @@
+"""Building blocks of encoder and decoder: segments, positions and the pre-norm transformer block (paper §3.2, §4.2)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+COORDINATES = 3
+
+
+def split_segments(x_rtvc: Tensor, segment: int) -> Tensor:
+    """S' of paper §3.2: (R, T, V, 3) → (R, L, segment·3), one row a token l = t'·V + v, its values ordered (frame, xyz)."""
+    rows, frames, joints, coordinates = x_rtvc.shape
+    split = x_rtvc.reshape(rows, frames // segment, segment, joints, coordinates)
+    return split.transpose(2, 3).reshape(rows, -1, segment * coordinates)
+
+
+def take_tokens(tokens_rlc: Tensor, index_rk: Tensor) -> Tensor:
+    """Each row's tokens at its own indices, (R, L, C) and (R, K) → (R, K, C)."""
+    return tokens_rlc.gather(1, index_rk[..., None].expand(-1, -1, tokens_rlc.shape[-1]))
+
+
+class PatchEmbedding(nn.Linear):
+    """One segment of one joint, (frame, xyz), to a token. The same map as a convolution over `segment` frames."""
+
+    def __init__(self, segment: int, width: int):
+        super().__init__(segment * COORDINATES, width)
+
+
+class Positions(nn.Module):
+    """Learned spatial (joint) and temporal (segment) tables, whose sum is a token's position."""
+
+    def __init__(self, segments: int, joints: int, width: int):
+        super().__init__()
+        self.temporal = nn.Parameter(torch.zeros(segments, width))
+        self.spatial = nn.Parameter(torch.zeros(joints, width))
+
+    def forward(self) -> Tensor:
+        """(L, C) in token order."""
+        return (self.temporal[:, None] + self.spatial).flatten(0, 1)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over all tokens of a row, with PyTorch's fused kernel."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x_rlc: Tensor) -> Tensor:
+        query, key, value = self.qkv(x_rlc).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed_rhld = F.scaled_dot_product_attention(query, key, value)
+        return self.out(mixed_rhld.transpose(1, 2).flatten(2))
+
+
+class FeedForward(nn.Module):
+    """Two layers with exact GELU between them."""
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.widen = nn.Linear(width, hidden)
+        self.narrow = nn.Linear(hidden, width)
+
+    def forward(self, x_rlc: Tensor) -> Tensor:
+        return self.narrow(F.gelu(self.widen(x_rlc)))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block: x + Attention(LN x), then x + FeedForward(LN x). (R, L, C) → (R, L, C)."""
+
+    def __init__(self, width: int, heads: int, hidden: int):
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.forward_norm = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(width, hidden)
+
+    def forward(self, x_rlc: Tensor) -> Tensor:
+        x_rlc = x_rlc + self.attention(self.attention_norm(x_rlc))
+        return x_rlc + self.feed_forward(self.forward_norm(x_rlc))

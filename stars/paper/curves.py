@@ -1,0 +1,102 @@
+"""Training curves: loss and learning rate of each method's own training, one panel each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from stars.config import Settings, key
+from stars.errors import InputError
+from stars.paper import style
+from stars.paper.inputs import Panel, read_csv, write_csv
+from stars.provenance.record import recording
+
+COLUMNS = ("step", "epoch", "loss", "lr")
+FEW = 30  # rows up to which each is drawn as a point
+
+
+class CurvesStage(Settings):
+    """What the figure of training curves shows."""
+
+    panels: tuple[Panel, ...] = key(..., "methods, one panel each", min_length=1)
+    data_title: str = key(..., "data set's name in the title")
+    split_title: str = key(..., "split's name in the title")
+
+
+def curves(settings: CurvesStage, files: Mapping[str, Path], out: Path) -> None:
+    """Write out/curves.svg, .png, .csv (method, then the columns of curve.csv) and .record.json.
+
+    Args:
+        files: method → curve.csv with at least step, epoch, loss, lr; without rows for a method that was not trained.
+
+    Raises:
+        InputError: a method without a file, or a file without these columns or with something that is not a number.
+    """
+    lacking = [panel.method for panel in settings.panels if panel.method not in files]
+    if lacking:
+        raise InputError(f"curves draws method {lacking[0]}, of which no curve.csv was given")
+    inputs = {panel.method: files[panel.method] for panel in settings.panels}
+    tables = {method: _read(path) for method, path in inputs.items()}
+    names = ["curves.svg", "curves.png", "curves.csv"]
+    with recording(out, __name__, settings.model_dump(mode="json"), inputs, names, "curves.record.json"):
+        merged = [table.assign(method=method) for method, table in tables.items()]
+        columns = ["method", *dict.fromkeys(column for table in tables.values() for column in table)]
+        write_csv(out / "curves.csv", pd.concat(merged).reindex(columns=columns))
+        _draw(settings, tables, out)
+
+
+def smooth(values: np.ndarray, window: int) -> np.ndarray:
+    """Mean over up to `window` values around each; shorter at the ends."""
+    return pd.Series(values).rolling(window, center=True, min_periods=1).mean().to_numpy()
+
+
+def _read(path: Path) -> pd.DataFrame:
+    table = read_csv(path, COLUMNS)
+    try:
+        return table.astype(dict.fromkeys(COLUMNS, float)).astype({"step": int})
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; step, epoch, loss and lr must be numbers: train again") from None
+
+
+def _draw(settings: CurvesStage, tables: Mapping[str, pd.DataFrame], out: Path) -> None:
+    columns = min(2, len(tables))
+    lines = math.ceil(len(tables) / columns)
+    with style.figure(0.5 + 2.5 * lines) as drawn:
+        axes = drawn.subplots(lines, columns, squeeze=False).ravel()
+        for axis, panel in zip(axes, settings.panels, strict=False):
+            _panel(axis, panel.title, tables[panel.method])
+        for axis in axes[len(tables) :]:
+            axis.axis("off")
+        drawn.suptitle(f"Training, {settings.data_title} {settings.split_title}")
+        style.save(drawn, out / "curves")
+
+
+def _panel(axis: Axes, title: str, table: pd.DataFrame) -> None:
+    axis.set_title(title)
+    if table.empty:
+        axis.text(0.5, 0.5, "not trained", ha="center", va="center", transform=axis.transAxes, color="#5c5c5c")
+        axis.set(xticks=[], yticks=[])
+        return
+    _loss(axis, table["epoch"].to_numpy(), table["loss"].to_numpy())
+    axis.set_xlabel("epoch")
+    axis.set_ylabel("loss", color=style.colour(0))
+    rate = axis.twinx()
+    rate.plot(table["epoch"], table["lr"], color=style.colour(3), linewidth=1.2, linestyle="--")
+    rate.set_ylabel("learning rate", color=style.colour(3))
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2), useMathText=False)
+    rate.set_ylim(bottom=0)
+    rate.spines["right"].set_visible(True)
+
+
+def _loss(axis: Axes, epoch: np.ndarray, loss: np.ndarray) -> None:
+    """Each row's loss; where there are many, pale, with their moving mean over it."""
+    if len(loss) < FEW:
+        axis.plot(epoch, loss, color=style.colour(0), linewidth=1.4, marker="o", markersize=3)
+        return
+    axis.plot(epoch, loss, color=style.colour(0), linewidth=0.6, alpha=0.35)
+    axis.plot(epoch, smooth(loss, len(loss) // FEW), color=style.colour(0), linewidth=1.8)

@@ -1,0 +1,120 @@
+"""The paper's own numbers: table{N}.csv as printed, and tables.yaml for what stands above them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from stars.config import Settings, key
+from stars.errors import InputError
+
+FACTS = ("group", "method", "reference", "citation", "recipe")
+STUBS = ("input", "backbone")
+
+
+class Layout(Settings):
+    """What the paper prints around a table's numbers."""
+
+    title: str = key(..., "what the table compares")
+    columns: dict[str, tuple[str, str]] = key(..., "column of the csv file → the two lines of its heading, in the paper's order")
+    select: dict[str, int | str] = key({}, "entry of metrics.json's `results` that is shown, by its keys; empty: the headline")
+    notes: tuple[str, ...] = key((), "notes under the table")
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """One printed row; `values` holds percent by column, without the columns that the paper leaves blank."""
+
+    group: str
+    method: str
+    reference: int | None
+    citation: str
+    recipe: str
+    stub: dict[str, str]
+    values: dict[str, float]
+    reproduced: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Published:
+    """One table of the paper."""
+
+    number: int
+    layout: Layout
+    stubs: tuple[str, ...]
+    rows: tuple[PublishedRow, ...]
+
+    def of_recipe(self, recipe: str) -> PublishedRow | None:
+        """The printed row that a method of this pipeline stands for, if there is one."""
+        return next((row for row in self.rows if row.recipe == recipe), None)
+
+
+def sources(folder: Path, number: int) -> dict[str, Path]:
+    """Role → file, of what `load` reads."""
+    return {"layout": folder / "tables.yaml", "published": folder / f"table{number}.csv"}
+
+
+def load(folder: Path, number: int) -> Published:
+    """Read Table `number` from `folder` (config/published). InputError names file and line of what is wrong."""
+    layout = _layout(folder / "tables.yaml", number)
+    path = folder / f"table{number}.csv"
+    rows: list[PublishedRow] = []
+    stubs: tuple[str, ...] = ()
+    for line, fields in _lines(path):
+        stubs = tuple(name for name in STUBS if name in fields)
+        expected = [*FACTS, *stubs, *layout.columns, "reproduced"]
+        if list(fields) != expected or None in fields.values():
+            raise InputError(f"{path}, line {line}: the columns must be {', '.join(expected)}")
+        rows.append(_row(fields, stubs, layout, f"{path}, line {line}"))
+    return Published(number, layout, stubs, tuple(rows))
+
+
+def _layout(path: Path, number: int) -> Layout:
+    try:
+        layouts = TypeAdapter(dict[int, Layout]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: it comes with the repository") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if number not in layouts:
+        raise InputError(f"{path} has no Table {number}; it has {', '.join(map(str, layouts))}")
+    return layouts[number]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: it comes with the repository") from None
+    reader = csv.DictReader(text.splitlines())
+    for fields in reader:
+        yield reader.line_num, fields
+
+
+def _row(fields: dict[str, str], stubs: tuple[str, ...], layout: Layout, where: str) -> PublishedRow:
+    reproduced = frozenset(fields["reproduced"].split())
+    if not reproduced <= set(layout.columns):
+        raise InputError(f"{where}: reproduced must name columns of the table, not {' '.join(sorted(reproduced))!r}")
+    try:
+        values = {column: float(fields[column]) for column in layout.columns if fields[column]}
+        reference = int(fields["reference"]) if fields["reference"] else None
+    except ValueError as error:
+        raise InputError(f"{where}: {error}; expected a number or nothing") from None
+    return PublishedRow(
+        group=fields["group"],
+        method=fields["method"],
+        reference=reference,
+        citation=fields["citation"],
+        recipe=fields["recipe"],
+        stub={name: fields[name] for name in stubs},
+        values=values,
+        reproduced=reproduced,
+    )

@@ -1,0 +1,149 @@
+"""A table as csv (one line a cell, full precision), Markdown and LaTeX (booktabs)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+from stars.paper.grid import Cell, Row, Table
+
+FIELDS = (
+    *("table", "origin", "group", "method", "reference", "citation", "recipe", "input", "backbone", "column"),
+    *("value", "std", "rank", "reproduced", "seeds", "values", "source", "reason"),
+)
+
+
+def as_csv(table: Table) -> str:
+    """One line a cell. `values` are the seeds' in the order of `seeds`, `source` the files they come from in the same order; joined by ";"."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in table.rows:
+        for column in table.columns:
+            writer.writerow(_line(table.number, row, column.key))
+    return text.getvalue()
+
+
+def _line(number: int, row: Row, column: str) -> dict[str, object]:
+    cell = row.cells[column]
+    return {
+        "table": number,
+        "origin": row.origin,
+        "group": row.group,
+        "method": row.method,
+        "reference": "" if row.reference is None else row.reference,
+        "citation": row.citation,
+        "recipe": row.recipe,
+        **row.stub,
+        "column": column,
+        "value": "" if cell.value is None else cell.value,
+        "std": "" if cell.std is None else cell.std,
+        "rank": cell.rank or "",
+        "reproduced": "*" if cell.reproduced else "",
+        "seeds": ";".join(map(str, cell.seeds)),
+        "values": ";".join(map(str, cell.values)),
+        "source": ";".join(cell.sources),
+        "reason": cell.reason,
+    }
+
+
+def cited(row: Row) -> str:
+    """The method with its number in the paper's list of references, as the paper prints it."""
+    return row.method if row.reference is None else f"{row.method} [{row.reference}]"
+
+
+def as_markdown(table: Table) -> str:
+    """GitHub's table syntax; the two lines of a heading become one."""
+    reasons = table.reasons()
+    lead = ["Method", *(name.capitalize() for name in table.stubs), "Source"]
+    heads = [*lead, *(f"{column.group} {column.title}" for column in table.columns)]
+    lines = [
+        f"**{_md(table.caption)}**",
+        "",
+        _md_row([_md(head) for head in heads]),
+        _md_row(["---"] * len(lead) + ["---:"] * len(table.columns)),
+    ]
+    for group, rows in table.groups():
+        lines.append(_md_row([f"*{_md(group)}*"] + [""] * (len(heads) - 1)))
+        for row in rows:
+            facts = [cited(row), *(row.stub.get(name, "") for name in table.stubs), row.citation]
+            cells = [_md_cell(row.cells[column.key], row, reasons) for column in table.columns]
+            lines.append(_md_row([*map(_md, facts), *cells]))
+    notes = [*(f"<sup>{mark}</sup> {_md(reason)}" for reason, mark in reasons.items()), *map(_md, table.notes)]
+    return "\n".join([*lines, "", *(f"- {note}" for note in [*_ranks_note("**best**", "<u>second</u>"), *notes])]) + "\n"
+
+
+def _ranks_note(best: str, second: str) -> list[str]:
+    return [f"Best in a column {best}, second {second}."]
+
+
+def _md_cell(cell: Cell, row: Row, reasons: dict[str, str]) -> str:
+    text = _md(cell.text(signed=row.origin == "difference"))
+    mark = f"<sup>{reasons[cell.reason]}</sup>" if cell.reason else ""
+    return {1: f"**{text}**", 2: f"<u>{text}</u>"}.get(cell.rank, text) + mark
+
+
+def _md_row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _md(text: str) -> str:
+    """Text that Markdown and the HTML in it leave as it is."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", text)
+
+
+LATEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "±": r"$\pm$", "–": "--",
+    "²": r"\textsuperscript{2}", "“": "``", "”": "''", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    **{char: "\\" + char for char in "&%$#_{}"},
+}  # fmt: skip
+
+
+def _tex(text: str) -> str:
+    return "".join(LATEX.get(char, char) for char in " ".join(text.split()))
+
+
+def as_latex(table: Table) -> str:
+    """A table environment for the booktabs package; notes are paragraphs under it."""
+    reasons = table.reasons()
+    lead = 2 + len(table.stubs)
+    width = lead + len(table.columns)
+    lines = [
+        f"% Table {table.number}; needs \\usepackage{{booktabs}}",
+        r"\begin{table*}",
+        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
+        rf"\caption{{{_tex(table.caption)}}}",
+        rf"\label{{tab:stars-{table.number}}}",
+        rf"\begin{{tabular}}{{{'l' * lead}{'c' * len(table.columns)}}}",
+        r"\toprule",
+        *_tex_heading(table, lead),
+    ]
+    for group, rows in table.groups():
+        lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\textit{{{_tex(group)}}}}} \\"]
+        lines += [_tex_row(table, row, reasons) for row in rows]
+    lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip\raggedright\footnotesize"]
+    notes = [rf"\textsuperscript{{{mark}}}\,{_tex(reason)}" for reason, mark in reasons.items()] + [_tex(note) for note in table.notes]
+    lines += [rf"{note}\par" for note in [*_ranks_note(r"\textbf{bold}", r"\underline{underlined}"), *notes]]
+    return "\n".join([*lines, r"\end{table*}"]) + "\n"
+
+
+def _tex_heading(table: Table, lead: int) -> list[str]:
+    top, rules, start = [""] * lead, "", lead + 1
+    for text, span in table.headings():
+        top.append(rf"\multicolumn{{{span}}}{{c}}{{{_tex(text)}}}")
+        rules += rf"\cmidrule(lr){{{start}-{start + span - 1}}}"
+        start += span
+    heads = ["Method", *(name.capitalize() for name in table.stubs), "Source", *(_tex(column.title) for column in table.columns)]
+    return [" & ".join(top) + r" \\", rules, " & ".join(heads) + r" \\"]
+
+
+def _tex_row(table: Table, row: Row, reasons: dict[str, str]) -> str:
+    def cell(cell: Cell) -> str:
+        text = _tex(cell.text(signed=row.origin == "difference"))
+        mark = rf"\textsuperscript{{{reasons[cell.reason]}}}" if cell.reason else ""
+        return {1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}.get(cell.rank, text) + mark
+
+    facts = [cited(row), *(row.stub.get(name, "") for name in table.stubs), row.citation]
+    return " & ".join([*map(_tex, facts), *(cell(row.cells[column.key]) for column in table.columns)]) + r" \\"

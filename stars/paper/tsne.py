@@ -1,0 +1,159 @@
+"""Figure 4: t-SNE of test features, one panel a method, the same classes and clips in each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+
+from stars.config import Settings, key
+from stars.errors import InputError
+from stars.paper import style
+from stars.paper.inputs import Panel, class_names, read_clips, write_csv
+from stars.provenance.files import read_npy
+from stars.provenance.record import recording
+
+LEAST_CLIPS = 8
+
+
+class Fig4Stage(Settings):
+    """What Figure 4 shows."""
+
+    seed: int = key(..., "seed of t-SNE", ge=0)
+    panels: tuple[Panel, ...] = key(..., "methods, side by side", min_length=1)
+    classes: int = key(15, "action classes drawn, spread evenly over the data set's", ge=1)
+    perplexity: float = key(30.0, "t-SNE's perplexity; lowered to a third of the clips where there are too few", gt=0)
+    data_title: str = key(..., "data set's name in the title")
+    split_title: str = key(..., "split's name in the title")
+
+
+def fig4(settings: Fig4Stage, clips: Path, test: Path, features: Mapping[str, Path], out: Path) -> None:
+    """Write out/fig4.svg, .png, .csv (method, name, label, action_name, x, y) and .record.json.
+
+    Args:
+        clips: folder of the clip store.
+        test: the split's test file, row indices into clips.csv.
+        features: method → float array (test clips, channels), rows in the order of `test`.
+
+    Raises:
+        InputError: features that are not one finite row a test clip; a method without features; too few clips to draw.
+    """
+    lacking = [panel.method for panel in settings.panels if panel.method not in features]
+    if lacking:
+        raise InputError(f"fig4 draws method {lacking[0]}, of which no features were given")
+    used = {panel.method: features[panel.method] for panel in settings.panels}
+    inputs = {"clips": clips / "clips.csv", "test": test, **{f"features of {method}": path for method, path in used.items()}}
+    table = read_clips(clips)
+    tested = table.iloc[_rows(test, len(table))]
+    names = class_names(table)
+    chosen = spread(list(names), settings.classes)
+    rows = np.flatnonzero(tested["label"].isin(chosen))
+    if len(rows) < LEAST_CLIPS:
+        raise InputError(f"fig4: {len(rows)} test clips in the chosen classes, t-SNE needs {LEAST_CLIPS}: raise fig4.classes")
+    matrices = {method: _features(path, len(tested))[rows] for method, path in used.items()}
+    with recording(
+        out, __name__, settings.model_dump(mode="json"), inputs, ["fig4.svg", "fig4.png", "fig4.csv"], "fig4.record.json"
+    ) as notes:
+        notes.update(clips=len(rows), classes=len(chosen), perplexity=perplexity(settings.perplexity, len(rows)))
+        points = [_points(settings, method, matrix, tested.iloc[rows]) for method, matrix in matrices.items()]
+        write_csv(out / "fig4.csv", pd.concat(points))
+        _draw(settings, points, {label: names[label] for label in chosen}, out)
+
+
+def spread(labels: list[int], count: int) -> list[int]:
+    """`count` labels at even distances, first and last included; all where there are fewer."""
+    if count >= len(labels):
+        return labels
+    return [labels[round(place)] for place in np.linspace(0, len(labels) - 1, count)]
+
+
+def perplexity(wanted: float, clips: int) -> float:
+    """t-SNE needs several times as many points as its perplexity."""
+    return min(wanted, (clips - 1) / 3)
+
+
+def embed(features: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
+    """(clips, channels) → (clips, 2). Rows are L2-normalised first, so that near means near for the KNN protocol's cosine.
+
+    One thread: sums over threads would differ from machine to machine in the last bits, and t-SNE magnifies them.
+    """
+    x_nc = features.astype(np.float64)
+    x_nc /= np.maximum(np.linalg.norm(x_nc, axis=1, keepdims=True), 1e-12)
+    start = "pca" if np.ptp(x_nc, axis=0).max() > 1e-9 and x_nc.shape[1] > 1 else "random"
+    with threadpool_limits(1):
+        return TSNE(perplexity=perplexity, init=start, learning_rate="auto", random_state=seed, n_jobs=1).fit_transform(x_nc)
+
+
+def _rows(path: Path, clips: int) -> np.ndarray:
+    rows = read_npy(path)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or (len(rows) and (rows.min() < 0 or rows.max() >= clips)):
+        raise InputError(f"{path} must hold row indices from 0 to {clips - 1}: make the splits again")
+    return rows
+
+
+def _features(path: Path, clips: int) -> np.ndarray:
+    matrix = read_npy(path)
+    if matrix.ndim != 2 or len(matrix) != clips or not np.isfinite(matrix).all():
+        raise InputError(f"{path} must hold {clips} rows of finite numbers, one a test clip, not {matrix.shape}: embed again")
+    return matrix
+
+
+def _points(settings: Fig4Stage, method: str, matrix: np.ndarray, clips: pd.DataFrame) -> pd.DataFrame:
+    xy = embed(matrix, perplexity(settings.perplexity, len(matrix)), settings.seed)
+    points = clips.assign(x=xy[:, 0], y=xy[:, 1])
+    points.insert(0, "method", method)
+    return points
+
+
+def _draw(settings: Fig4Stage, points: list[pd.DataFrame], names: dict[int, str], out: Path) -> None:
+    columns = min(3, len(points))
+    lines, legend = math.ceil(len(points) / columns), 3 if max(map(len, names.values())) < 26 else 2
+    side = min(style.WIDTH / columns, 4.6)
+    height = (0.3 if columns > 1 else 0.45) + lines * (side + 0.2) + 0.22 * math.ceil(len(names) / legend)
+    with style.figure(height) as drawn:
+        axes = drawn.subplots(lines, columns, squeeze=False).ravel()
+        for axis, panel, table in zip(axes, settings.panels, points, strict=False):
+            _scatter(axis, panel.title, table, names)
+        for axis in axes[len(points) :]:
+            axis.axis("off")
+        drawn.suptitle(
+            f"t-SNE of test features, {settings.data_title} {settings.split_title}: {len(names)} classes, {len(points[0]):,} clips"
+        )
+        handles = [
+            Line2D([], [], linestyle="", marker=style.marker(i), color=style.colour(i), markersize=6, label=name)
+            for i, name in enumerate(names.values())
+        ]
+        drawn.legend(handles=handles, loc="outside lower center", ncols=legend, frameon=False, handletextpad=0.1, columnspacing=1.2)
+        style.save(drawn, out / "fig4")
+
+
+def _scatter(axis: Axes, title: str, points: pd.DataFrame, names: dict[int, str]) -> None:
+    size = float(np.clip(3000 / len(points), 4, 26))
+    for index, label in enumerate(names):
+        of = points[points["label"] == label]
+        axis.scatter(of["x"], of["y"], s=size, marker=style.marker(index), color=style.colour(index), linewidths=0, alpha=0.85)
+    centre, half = _square(points)
+    axis.set(
+        title=title,
+        xticks=[],
+        yticks=[],
+        box_aspect=1,
+        xlim=(centre[0] - half, centre[0] + half),
+        ylim=(centre[1] - half, centre[1] + half),
+    )
+    axis.spines[["top", "right"]].set_visible(True)
+    axis.spines[:].set_color("#b0b0b0")
+
+
+def _square(points: pd.DataFrame) -> tuple[np.ndarray, float]:
+    """Centre and half side of the square around all points: the same scale on both axes."""
+    xy = points[["x", "y"]].to_numpy()
+    low, high = xy.min(axis=0), xy.max(axis=0)
+    return (low + high) / 2, 0.54 * float((high - low).max())

@@ -1,0 +1,84 @@
+"""A table as one HTML page that needs nothing else: light and dark, every text escaped."""
+
+from __future__ import annotations
+
+from jinja2 import Environment, StrictUndefined
+
+from stars.paper.grid import Table
+from stars.paper.render import cited
+
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Table {{ table.number }}</title>
+<style>
+  :root { color-scheme: light dark; --text: #1b1b1b; --quiet: #5c5c5c; --page: #fff; --line: #c9c9c9; --band: #f1f3f5; --own: #e7f1f8; }
+  @media (prefers-color-scheme: dark) {
+    :root { --text: #ececec; --quiet: #a9a9a9; --page: #16181b; --line: #44484d; --band: #23272b; --own: #18303f; }
+  }
+  body { margin: 2rem auto; padding: 0 1rem; max-width: 84rem; color: var(--text); background: var(--page); font: 1rem/1.45 system-ui, sans-serif; }
+  h1 { font-size: 1.05rem; font-weight: 600; max-width: 60rem; }
+  .wide { overflow-x: auto; }
+  table { border-collapse: collapse; font-size: .93rem; border-block: 2px solid var(--text); }
+  th, td { padding: .24rem .55rem; text-align: left; white-space: nowrap; }
+  thead th { font-weight: 600; vertical-align: bottom; }
+  thead tr:last-child th { border-bottom: 1px solid var(--text); }
+  thead .span { text-align: center; border-bottom: 1px solid var(--line); }
+  tbody th { font-weight: 400; }
+  tbody .group th { background: var(--band); font-style: italic; }
+  .number { text-align: right; font-variant-numeric: tabular-nums; }
+  .own { background: var(--own); }
+  .quiet, sup { color: var(--quiet); }
+  sup { line-height: 0; }
+  u { text-underline-offset: .2em; }
+  .notes { font-size: .87rem; color: var(--quiet); padding-left: 1.2rem; max-width: 60rem; }
+</style>
+</head>
+<body>
+<h1>{{ table.caption }}</h1>
+<div class="wide">
+<table>
+<thead>
+<tr><td colspan="{{ 2 + table.stubs|length }}"></td>
+{%- for text, span in table.headings() %}<th class="span" colspan="{{ span }}" scope="colgroup">{{ text }}</th>{% endfor %}</tr>
+<tr><th scope="col">Method</th>
+{%- for name in table.stubs %}<th scope="col">{{ name|capitalize }}</th>{% endfor %}<th scope="col">Source</th>
+{%- for column in table.columns %}<th class="number" scope="col">{{ column.title }}</th>{% endfor %}</tr>
+</thead>
+{%- for group, rows in table.groups() %}
+<tbody>
+<tr class="group"><th colspan="{{ 2 + table.stubs|length + table.columns|length }}" scope="rowgroup">{{ group }}</th></tr>
+{%- for row in rows %}
+<tr{% if row.origin == "this run" %} class="own"{% endif %}><th scope="row">{{ cited(row) }}</th>
+{%- for name in table.stubs %}<td>{{ row.stub.get(name, "") }}</td>{% endfor %}<td class="quiet">{{ row.citation }}</td>
+{%- for column in table.columns %}{% set cell = row.cells[column.key] %}<td class="number">{{ shown(cell, row) }}
+{%- if cell.reason %}<sup title="{{ cell.reason }}">{{ reasons[cell.reason] }}</sup>{% endif %}</td>{% endfor %}</tr>
+{%- endfor %}
+</tbody>
+{%- endfor %}
+</table>
+</div>
+<ul class="notes">
+<li>Best in a column <b>bold</b>, second <u>underlined</u>.</li>
+{%- for reason, mark in reasons.items() %}
+<li><sup>{{ mark }}</sup> {{ reason }}</li>
+{%- endfor %}
+{%- for note in table.notes %}
+<li>{{ note }}</li>
+{%- endfor %}
+</ul>
+</body>
+</html>
+"""
+SHOWN = """\
+{% macro shown(cell, row) %}{% set text = cell.text(row.origin == "difference") -%}
+{% if cell.rank == 1 %}<b>{{ text }}</b>{% elif cell.rank == 2 %}<u>{{ text }}</u>{% else %}{{ text }}{% endif %}{% endmacro %}"""
+
+
+def as_html(table: Table) -> str:
+    """The page; jinja2 escapes whatever comes from data."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    return environment.from_string(SHOWN + PAGE).render(table=table, reasons=table.reasons(), cited=cited) + "\n"

@@ -1,0 +1,56 @@
+"""Digest of the source that a stage runs: its module and every module of `stars` that it imports, directly or not."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
+# What these modules decide reaches a stage as its settings, which are compared by themselves.
+NOT_PART_OF_A_STAGE = {"stars.config", "stars.recipes", "stars.errors", "stars.cli"}
+
+
+@cache
+def digest_of(module: str) -> str:
+    """Hex digest of the sources behind `module` ("stars.training.tune"). Comments and docstrings count: text, not meaning, is compared."""
+    total = hashlib.sha256()
+    for name in sorted(reachable(module)):
+        total.update(name.encode() + b"\0" + _file(name).read_bytes() + b"\0")
+    return total.hexdigest()
+
+
+def reachable(module: str) -> set[str]:
+    """The modules of this package that `module` imports, itself included."""
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name in NOT_PART_OF_A_STAGE or name.startswith("stars.provenance"):
+            continue
+        seen.add(name)
+        waiting.extend(imports(name))
+    return seen
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Modules of this package named in `module`'s import statements, wherever in the file they stand."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(_file(module).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(name for name in found if name.split(".")[0] == "stars" and _exists(name))
+
+
+def _file(module: str) -> Path:
+    path = PACKAGE.joinpath(*module.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _exists(module: str) -> bool:
+    return _file(module).is_file()

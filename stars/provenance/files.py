@@ -1,0 +1,119 @@
+"""Files that are whole or not there: written under a temporary name, flushed to disk, renamed. And their sha256."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stars.errors import InputError
+
+
+@contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it becomes `path`, on failure it goes and the old file stays."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        _flush(temporary)
+        temporary.replace(path)
+        _flush(path.parent)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(f"no space left while writing {path}: free some and run again; the earlier file, if any, is intact") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_npy(path: Path | str, array: np.ndarray) -> None:
+    with atomic(path) as temporary:
+        np.save(temporary, array, allow_pickle=False)
+
+
+def read_json(path: Path | str) -> Any:
+    """The file's value; InputError naming the file where it is missing or not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: run the stage that makes it") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid JSON ({error}): delete it and run again") from None
+
+
+def read_npy(path: Path | str, memory_map: bool = False) -> np.ndarray:
+    """The file's array, never unpickled; InputError naming the file where it is missing or damaged."""
+    try:
+        return np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: run the stage that makes it") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise InputError(f"{path} is not a readable .npy file ({error}): delete it and run again") from None
+
+
+def sha256(path: Path | str) -> str:
+    """Hex digest of a file's bytes; InputError where it is missing."""
+    if not Path(path).is_file():
+        raise InputError(f"{path} is missing: run the stage that makes it")
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(value: Any) -> str:
+    """Hex digest of plain data, the same for equal data whatever the order of its keys."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def canonical(value: Any) -> str:
+    """Plain data as JSON with sorted keys and no spaces: equal data, equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+@contextmanager
+def exclusive(folder: Path | str) -> Iterator[None]:
+    """Hold `folder` for this process alone; InputError if another run is writing into it."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise InputError(f"another run is writing into {folder}: wait for it to end, or stop it") from None
+    try:
+        yield
+    finally:
+        (folder / ".lock").unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def hashes(paths: Mapping[str, Path | str]) -> dict[str, dict[str, str]]:
+    """Role → path and sha256, as records hold their inputs."""
+    return {role: {"path": str(path), "sha256": sha256(path)} for role, path in sorted(paths.items())}

@@ -1,0 +1,117 @@
+"""record.json: what a result was made from, by what, where, and at what cost."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from stars.provenance import code
+from stars.provenance.files import digest, hashes, sha256, write_json
+
+LIBRARIES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "safetensors", "pydantic", "snakemake")
+
+
+@contextmanager
+def recording(
+    out: Path | str,
+    stage: str,
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, Path | str],
+    outputs: Sequence[str],
+    name: str = "record.json",
+) -> Iterator[dict[str, Any]]:
+    """Run a stage and write its record into folder `out` when it succeeds.
+
+    Args:
+        stage: the module that does the work, "stars.training.tune"; its source is what the code digest covers.
+        settings: plain data, exactly what the stage was told.
+        inputs: role → file that was read.
+        outputs: names of the files made, relative to `out`.
+
+    Yields a dict to which the stage may add facts of its own (they stand under `notes`).
+    """
+    out = Path(out)
+    notes: dict[str, Any] = {}
+    started, clock = datetime.now(UTC), time.perf_counter()
+    found = hashes(inputs)
+    yield notes
+    write_json(
+        out / name,
+        {
+            "stage": stage,
+            "settings": dict(settings),
+            "settings_digest": digest(dict(settings)),
+            "inputs": found,
+            "outputs": {file: {"sha256": sha256(out / file), "bytes": (out / file).stat().st_size} for file in outputs},
+            "code": {"digest": code.digest_of(stage), **git_state()},
+            "seed": settings.get("seed"),
+            "command": sys.argv,
+            "versions": versions(),
+            "hardware": hardware(),
+            "slurm_job": os.environ.get("SLURM_JOB_ID"),
+            "started": started.isoformat(timespec="seconds"),
+            "wall_seconds": round(time.perf_counter() - clock, 3),
+            "peak_memory_mb": round(peak_memory_mb(), 1),
+            "notes": notes,
+        },
+    )
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the libraries that shape results."""
+    found = {"python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            found[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """Host, processor and, if torch is in use and sees one, GPU."""
+    found: dict[str, Any] = {"host": platform.node(), "cpu": _processor(), "cores": os.cpu_count()}
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        found["threads"] = torch.get_num_threads()
+        if torch.cuda.is_available():
+            found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def peak_memory_mb() -> float:
+    """Largest resident size of this process so far, in MB (10^6 bytes); on a GPU its allocations are added to the record by the stage."""
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of the source and whether it was changed since; nulls outside a git checkout."""
+
+    def ask(*words: str) -> str | None:
+        done = subprocess.run(["git", "-C", str(code.PACKAGE), *words], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    try:
+        commit, changes = ask("rev-parse", "HEAD"), ask("status", "--porcelain", "--untracked-files=no", "--", ".")
+    except FileNotFoundError:
+        return {"commit": None, "dirty": None}
+    return {"commit": commit, "dirty": None if changes is None else bool(changes)}

@@ -1,0 +1,124 @@
+"""Work in progress of a training: saved whole or not at all, kept outside the outputs, found again by what it depends on."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import shutil
+import signal
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+from stars.config import Checkpoint, Settings
+from stars.provenance.files import atomic, digest, exclusive, hashes
+from stars.training.progress import say
+
+FORMAT = "stars-checkpoint-1"
+DAMAGE = (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile)
+
+
+class Refused(ValueError):
+    """A checkpoint that may not be used; the message says why."""
+
+
+class Work:
+    """One training's folder: last.ckpt, and previous.ckpt in case the last is damaged."""
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self.folder, self.seconds = folder, seconds
+        self.last, self.previous = folder / "last.ckpt", folder / "previous.ckpt"
+        self._saved = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether the longest time between two checkpoints has passed."""
+        return time.monotonic() - self._saved >= self.seconds
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write tensors and plain values; the checkpoint before becomes previous.ckpt."""
+        content = io.BytesIO()  # written by us, not by torch, so that a full disk is an OSError
+        torch.save({"format": FORMAT, "work": self.folder.name, **state}, content)
+        with atomic(self.last) as temporary:
+            temporary.write_bytes(content.getbuffer())
+            if self.last.exists():
+                self.last.replace(self.previous)
+        self._saved = time.monotonic()
+
+    def load(self, model: nn.Module) -> dict[str, Any] | None:
+        """The newest sound state that fits `model`; None when there is none. Each one refused is said in a line."""
+        for path in (self.last, self.previous):
+            if not path.exists():
+                continue
+            try:
+                return self._read(path, model)
+            except DAMAGE as error:
+                reason = str(error).partition("\n")[0] if isinstance(error, Refused) else "it is damaged or incomplete"
+                say(f"warning: {path} is not used: {reason}")
+        return None
+
+    def _read(self, path: Path, model: nn.Module) -> dict[str, Any]:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:  # torch.load itself does not compare checksums
+                raise Refused("its checksum is wrong")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict) or state.get("format") != FORMAT or state.get("work") != self.folder.name:
+            raise Refused("it is not a checkpoint of this training")
+        if _shapes(state["model"]) != _shapes(model.state_dict()):
+            raise Refused("its tensors are not those of this model")
+        return state
+
+    def where(self) -> str:
+        """The newest checkpoint, for messages."""
+        return str(next((path for path in (self.last, self.previous) if path.exists()), "none yet"))
+
+
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+@contextmanager
+def work_in_progress(checkpoint: Checkpoint, stage: str, settings: Settings, inputs: Mapping[str, Path]) -> Iterator[Work]:
+    """Hold the folder of this training, named by the digest of stage, settings and inputs; on success it is removed.
+
+    Raises InputError when another run holds it.
+    """
+    found = {role: entry["sha256"] for role, entry in hashes(inputs).items()}
+    name = digest({"stage": stage, "settings": settings.model_dump(mode="json"), "inputs": found})[:32]
+    folder = Path(checkpoint.folder) / name
+    try:
+        with exclusive(folder):
+            for leftover in folder.glob(".*.tmp*"):
+                leftover.unlink()
+            yield Work(folder, checkpoint.seconds)
+            shutil.rmtree(folder)
+    finally:
+        for empty in (folder, folder.parent):
+            with suppress(OSError):
+                empty.rmdir()
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turn SIGTERM and SIGUSR1 (a scheduler's notice) into a flag, yielded as a function; the handlers before come back at the end."""
+    told = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        told.set()
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
+        yield told.is_set
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield told.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,63 @@
+"""The training curve: losses gathered on the device, a row of means now and then. Holds no times, so equal runs have equal bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stars.provenance.files import write_text
+
+COLUMNS = ("step", "epoch", "loss", "lr")
+
+
+class Curve:
+    """Rows of the curve so far, and the losses of the steps since the last row."""
+
+    def __init__(self, extra: tuple[str, ...] = ()) -> None:
+        self.columns = (*COLUMNS, *extra)
+        self.rows: list[dict[str, float]] = []
+        self.losses: list[float] = []
+        self._waiting: list[Tensor] = []
+
+    def add(self, loss: Tensor) -> None:
+        """Take one step's loss, without waiting for the device to have computed it."""
+        self._waiting.append(loss.detach())
+
+    def fetch(self) -> int | None:
+        """Bring waiting losses to the host; how many steps ago one was first not finite, counting the newest as 0, or None."""
+        if self._waiting:
+            self.losses += torch.stack(self._waiting).double().tolist()
+            self._waiting.clear()
+        return next((len(self.losses) - 1 - i for i, loss in enumerate(self.losses) if not math.isfinite(loss)), None)
+
+    @property
+    def latest(self) -> float:
+        """Loss of the newest fetched step."""
+        return self.losses[-1] if self.losses else self.rows[-1]["loss"]
+
+    def close(self, step: int, epoch: float, lr: float, facts: dict[str, float]) -> None:
+        """End a row: the mean loss of its steps, and facts measured at its last one."""
+        loss = math.fsum(self.losses) / len(self.losses)
+        self.rows.append({"step": step, "epoch": epoch, "loss": loss, "lr": lr, **facts})
+        self.losses.clear()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of the curve (fetch first)."""
+        return {"rows": [dict(row) for row in self.rows], "losses": list(self.losses)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.rows, self.losses, self._waiting = list(state["rows"]), list(state["losses"]), []
+
+    def write(self, path: Path) -> None:
+        """curve.csv: one line a row, six significant digits."""
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(self.columns)
+        table.writerows([f"{row[column]:.6g}" if column != "step" else int(row[column]) for column in self.columns] for row in self.rows)
+        write_text(path, text.getvalue())

@@ -1,0 +1,53 @@
+"""What every training stage reads, and what it writes beside its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from stars.config import Settings
+from stars.data.store import ClipStore
+from stars.errors import InputError
+from stars.provenance.files import read_npy, write_text
+from stars.training.plan import Plan
+
+
+def clip_inputs(clips: Path, train: Path, **others: Path) -> dict[str, Path]:
+    """Role → file that a training stage depends on: the clip store, the split's training rows and others; InputError if one is missing."""
+    store = {"clips": clips / "clips.csv", "frames": clips / "frames.npy", "offsets": clips / "offsets.npy"}
+    inputs = {**store, "train": train, **others}
+    for path in inputs.values():
+        if not path.is_file():
+            raise InputError(f"{path} is missing: run the stage that makes it")
+    return inputs
+
+
+def training_clips(clips: Path, train: Path) -> tuple[ClipStore, np.ndarray]:
+    """The clip store and the rows of it that train, int64 (N,); InputError where the two do not belong together."""
+    store, index = ClipStore.open(clips), read_npy(train)
+    if index.ndim != 1 or index.dtype.kind != "i" or not len(index) or index.min() < 0 or index.max() >= len(store):
+        raise InputError(f"{train} does not list rows of the {len(store)} clips in {clips}: delete it and make the split again")
+    return store, index
+
+
+def write_settings(path: Path, settings: Settings) -> None:
+    """settings.yaml: all that the stage was told, defaults included, keys sorted."""
+    write_text(path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=True, allow_unicode=True))
+
+
+def facts(plan: Plan, device: str) -> dict[str, str | float]:
+    """What the record notes of a training: its size and, on a GPU, the most memory it held (10^6 bytes)."""
+    found = {"train_clips": plan.clips, "effective_batch": plan.batch, "steps_per_epoch": plan.steps_per_epoch, "steps": plan.steps}
+    if torch.device(device).type != "cuda":
+        return {**found, "device": device}
+    return {**found, "device": device, "peak_gpu_memory_mb": round(torch.cuda.max_memory_allocated(device) / 1e6, 1)}
+
+
+def sweep(out: Path, outputs: tuple[str, ...]) -> None:
+    """Remove what a killed run left half-written beside `outputs`."""
+    for name in outputs:
+        for leftover in out.glob(f".{name}.*.tmp*"):
+            leftover.unlink()

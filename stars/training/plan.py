@@ -1,0 +1,90 @@
+"""Which clips and which random numbers a step sees: pure functions of seed, stage and step, so a resumed run repeats an undisturbed one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from stars.config import Optimiser
+from stars.errors import InputError
+from stars.training.progress import say
+
+CURVE_ROWS = 200
+
+
+def generator(seed: int, *purpose: str | int) -> torch.Generator:
+    """A CPU generator of its own for each purpose: (7, "pretrain", "step", 12) always gives the same numbers."""
+    words = ":".join(map(str, (seed, *purpose)))
+    return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(words.encode()).digest()[:8], "big"))
+
+
+@contextmanager
+def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
+    """Inside, torch's own CPU numbers (initial weights) come from `generator(seed, *purpose)`; outside, nothing changes."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(generator(seed, *purpose).initial_seed())
+        yield
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of one training.
+
+    Attributes:
+        seed, stage: what all randomness of the run is drawn from.
+        clips: training clips; batch: clips a step, over all devices together; epochs: passes over the clips, may be fractional.
+    """
+
+    seed: int
+    stage: str
+    clips: int
+    batch: int
+    epochs: float
+
+    @classmethod
+    def of(cls, seed: int, stage: str, clips: int, optimiser: Optimiser) -> Plan:
+        """The plan of a stage; a batch larger than the training set becomes the training set, and that is said.
+
+        Raises InputError when fewer than 2 clips would make a batch (batch normalisation and the contrast need 2).
+        """
+        batch = min(optimiser.batch, clips)
+        if batch < 2:
+            raise InputError(
+                f"{stage}: a batch needs at least 2 clips, and {stage}.optimiser.batch is {optimiser.batch}, training clips {clips}"
+            )
+        if batch < optimiser.batch:
+            say(f"{stage}: the batch of {optimiser.batch} is larger than the training set: every step takes all {clips} clips")
+        return cls(seed, stage, clips, batch, optimiser.epochs)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in a pass; what is left over waits for the next pass, in another order."""
+        return self.clips // self.batch
+
+    @property
+    def steps(self) -> int:
+        return round(self.epochs * self.steps_per_epoch)
+
+    def rows(self, step: int) -> Tensor:
+        """(batch,) clips of a step, each at most once in its epoch."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        return _order(self, epoch)[position * self.batch : (position + 1) * self.batch]
+
+    def generator(self, step: int) -> torch.Generator:
+        """The source of all randomness inside a step: crops, rotations, masks."""
+        return generator(self.seed, self.stage, "step", step)
+
+    def closes_row(self, done: int) -> bool:
+        """Whether a row of the curve ends after `done` steps: about 200 times a run, at the end of every epoch and of the run."""
+        return done % self.steps_per_epoch == 0 or done % max(1, self.steps // CURVE_ROWS) == 0 or done == self.steps
+
+
+@lru_cache(maxsize=2)
+def _order(plan: Plan, epoch: int) -> Tensor:
+    return torch.randperm(plan.clips, generator=generator(plan.seed, plan.stage, "epoch", epoch))

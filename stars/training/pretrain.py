@@ -1,0 +1,81 @@
+"""Stage 1: masked motion prediction (paper §3.2, Eq. 1–4) as a step of the training loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stars.config import Checkpoint, Model, Pretrain, Settings
+from stars.data.sampling import Clips, random_crop
+from stars.model.masked_motion import MaskedMotion
+from stars.provenance.record import recording
+from stars.training.checkpoint import work_in_progress
+from stars.training.files import clip_inputs, facts, sweep, training_clips, write_settings
+from stars.training.loop import Job
+from stars.training.loop import train as run
+from stars.training.optimiser import adamw, arithmetic
+from stars.training.plan import Plan, seeded
+from stars.training.weights import save_encoder
+
+STAGE = "stars.training.pretrain"
+OUTPUTS = ("encoder.safetensors", "settings.yaml", "curve.csv")
+
+
+class PretrainStage(Settings):
+    """All that stage 1 is told."""
+
+    seed: int
+    model: Model
+    pretrain: Pretrain
+
+
+def pretrain(clips: Path, train: Path, out: Path, settings: PretrainStage, checkpoint: Checkpoint, device: str = "cpu") -> None:
+    """Train an encoder from random weights.
+
+    Args:
+        clips: folder of the clip store; train: rows of it that train (.npy).
+        out: folder for encoder.safetensors, settings.yaml, curve.csv, record.json.
+
+    Raises InputError for bad input and for a loss that is not finite, Interrupted when told to stop.
+    """
+    inputs = clip_inputs(clips, train)
+    told = settings.model_dump(mode="json")
+    with work_in_progress(checkpoint, STAGE, settings, inputs) as work, recording(out, STAGE, told, inputs, OUTPUTS) as notes:
+        sweep(out, OUTPUTS)
+        store, index = training_clips(clips, train)
+        plan = Plan.of(settings.seed, "pretrain", len(index), settings.pretrain.optimiser)
+        with seeded(settings.seed, "model"):
+            model = MaskedMotion(settings.model, settings.pretrain.motion, store.joints).to(device)
+        job = Job(
+            model,
+            adamw([(model, 1.0)], settings.pretrain.optimiser),
+            Step(model, Clips.of(store, index, device), settings),
+            [store.names[row] for row in index],
+        )
+        curve = run(job, plan, settings.pretrain.optimiser, work)
+        notes.update(facts(plan, device))
+        curve.write(out / "curve.csv")
+        write_settings(out / "settings.yaml", settings)
+        save_encoder(out / "encoder.safetensors", model.encoder)
+
+
+class Step:
+    """Loss of one step: crop and rotate the clips, hide tokens, predict their motion."""
+
+    def __init__(self, model: MaskedMotion, clips: Clips, settings: PretrainStage) -> None:
+        self.model, self.clips, self.shape, self.settings = model, clips, settings.model, settings.pretrain
+
+    def __call__(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        x_rtvc = self.bodies(rows, generator)
+        tokens = self.shape.frames // self.shape.segment * x_rtvc.shape[2]
+        noise_rl = torch.rand(len(x_rtvc), tokens, generator=generator).to(x_rtvc.device)
+        with arithmetic(x_rtvc.device, self.settings.precision):
+            return self.model(x_rtvc, noise_rl)
+
+    def bodies(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Crops of the clips `rows`, their bodies as rows of one batch (R, T, V, 3), clip-major; absent ones too or not, as told."""
+        x_bmtvc = random_crop(self.clips, rows, self.shape.frames, self.settings.sampling, generator)
+        x_rtvc = x_bmtvc.flatten(0, 1)
+        return x_rtvc if self.settings.bodies == "all" else x_rtvc[x_rtvc.flatten(1).any(dim=1)]

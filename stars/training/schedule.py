@@ -1,0 +1,34 @@
+"""Learning rates as pure functions: of the step (half-cosine with warm-up) and of the layer (Eq. 7). Resuming needs no state."""
+
+from __future__ import annotations
+
+import math
+
+from stars.config import Optimiser
+from stars.errors import InputError
+
+
+def learning_rate(step: int, steps_per_epoch: int, optimiser: Optimiser) -> float:
+    """Rate of the step numbered `step` (from 0): linear from 0 to `lr` in the warm-up, then half a cosine down to `min_lr`.
+
+    Epochs may be fractional; past the last epoch the rate stays at `min_lr`.
+    """
+    epoch = step / steps_per_epoch
+    if epoch < optimiser.warmup_epochs:
+        return optimiser.lr * epoch / optimiser.warmup_epochs
+    if epoch >= optimiser.epochs:
+        return optimiser.min_lr
+    share = (epoch - optimiser.warmup_epochs) / (optimiser.epochs - optimiser.warmup_epochs)
+    return optimiser.min_lr + (optimiser.lr - optimiser.min_lr) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def layer_rates(depth: int, decay: float, tuned: int | None) -> list[float]:
+    """Factor of the learning rate for each encoder block, first to last: α^(N−i) for the last `tuned` blocks, 0 (frozen) below.
+
+    Eq. 7 with i = N at the last block: 1, α, α², … counted from the end. `tuned` null: the second half (the larger one, when odd).
+    Raises InputError when `tuned` is more than there are blocks.
+    """
+    tuned = (depth + 1) // 2 if tuned is None else tuned
+    if tuned > depth:
+        raise InputError(f"tune.tuned_blocks is {tuned}, but the encoder has {depth} blocks: give at most {depth}")
+    return [decay ** (depth - i) if i > depth - tuned else 0.0 for i in range(1, depth + 1)]

@@ -1,0 +1,42 @@
+"""No training: the encoder that stage 1 starts from, for comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stars.config import Model, Settings
+from stars.data.store import ClipStore
+from stars.model.encoder import Encoder
+from stars.provenance.record import recording
+from stars.training.curve import Curve
+from stars.training.files import sweep, write_settings
+from stars.training.plan import seeded
+from stars.training.weights import save_encoder
+
+STAGE = "stars.training.scratch"
+OUTPUTS = ("encoder.safetensors", "settings.yaml", "curve.csv")
+
+
+class ScratchStage(Settings):
+    """All that decides the initial weights."""
+
+    seed: int
+    model: Model
+
+
+def scratch(clips: Path, out: Path, settings: ScratchStage) -> None:
+    """Write the random initial encoder of a seed, the very one that `pretrain` with this seed and model starts from.
+
+    Args:
+        clips: folder of the clip store, which says how many joints there are.
+        out: folder for encoder.safetensors, settings.yaml, curve.csv (its header only), record.json.
+    """
+    joints = ClipStore.open(clips).joints
+    inputs = {"clips": clips / "clips.csv", "frames": clips / "frames.npy"}
+    with recording(out, STAGE, settings.model_dump(mode="json"), inputs, OUTPUTS):
+        sweep(out, OUTPUTS)
+        with seeded(settings.seed, "model"):  # as pretrain does; its encoder is the first thing drawn
+            encoder = Encoder(settings.model, joints)
+        Curve().write(out / "curve.csv")
+        write_settings(out / "settings.yaml", settings)
+        save_encoder(out / "encoder.safetensors", encoder)

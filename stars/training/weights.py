@@ -1,0 +1,173 @@
+"""Weights as files: safetensors, no pickles; a released MAMP checkpoint read without executing what is in it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from stars.config import Model
+from stars.errors import InputError
+from stars.model import mamp_names
+from stars.model.encoder import Encoder
+from stars.model.heads import Predictor, Projector
+from stars.provenance.files import atomic, canonical
+
+ENCODER, HEADS = "stars-encoder-1", "stars-heads-1"
+
+
+def save_encoder(path: Path | str, encoder: Encoder) -> None:
+    """Write an encoder with its shape; equal weights make equal bytes."""
+    _write(path, encoder, {"format": ENCODER, "model": canonical(encoder.shape.model_dump(mode="json")), "joints": str(encoder.joints)})
+
+
+def load_encoder(path: Path | str, device: str | torch.device = "cpu") -> Encoder:
+    """The encoder of a file that `save_encoder` wrote, in evaluation mode; InputError for any other file."""
+    tensors, facts = _read(path, ENCODER)
+    try:
+        encoder = Encoder(Model.model_validate_json(facts["model"]), int(facts["joints"]))
+    except (KeyError, ValueError):
+        raise InputError(f"{path}: its header does not describe an encoder: make it again") from None
+    return _fill(encoder, tensors, path).to(device).eval()
+
+
+def save_heads(path: Path | str, projector: Projector, predictor: Predictor) -> None:
+    """Write projector and predictor, running statistics included; equal weights make equal bytes."""
+    width, hidden = predictor.widen.in_features, predictor.widen.out_features
+    _write(path, _pair(projector, predictor), {"format": HEADS, "width": str(width), "hidden": str(hidden)})
+
+
+def load_heads(path: Path | str, device: str | torch.device = "cpu") -> tuple[Projector, Predictor]:
+    """The heads of a file that `save_heads` wrote, in evaluation mode; InputError for any other file."""
+    tensors, facts = _read(path, HEADS)
+    try:
+        width, hidden = int(facts["width"]), int(facts["hidden"])
+    except (KeyError, ValueError):
+        raise InputError(f"{path}: its header does not describe heads: make it again") from None
+    projector, predictor = Projector(width), Predictor(width, hidden)
+    _fill(_pair(projector, predictor), tensors, path)
+    return projector.to(device).eval(), predictor.to(device).eval()
+
+
+def import_mamp(path: Path | str, heads: int = 8) -> Encoder:
+    """The encoder of a released MAMP checkpoint, in evaluation mode.
+
+    Args:
+        path: torch file with a `model` dict in MAMP's names, or that dict itself; decoder tensors may be there or not.
+        heads: attention heads, which no tensor's shape tells.
+
+    InputError naming the tensor if one is missing, has another shape, or is not MAMP's.
+    """
+    state = _read_mamp(path)
+    try:
+        shape, joints = _mamp_shape({name: tuple(tensor.shape) for name, tensor in state.items()}, heads)
+    except KeyError as error:
+        raise InputError(f"{path}: tensor {error} is missing: is this a checkpoint of MAMP's pre-training?") from None
+    except ValidationError as error:
+        raise InputError(f"{path}: {error.errors()[0]['msg']}: name the number of heads it was trained with") from None
+    except (ValueError, IndexError):
+        raise InputError(f"{path}: its tensors do not have MAMP's dimensions: is this a checkpoint of MAMP's pre-training?") from None
+    encoder = Encoder(shape, joints)
+    own = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    wanted = {name: tensor for name, tensor in state.items() if not name.startswith(("decoder_", "mask_token"))}
+    _compare(mamp_names.to_released(own), wanted, path)
+    converted = {name.removeprefix("encoder."): tensor for name, tensor in mamp_names.to_ours(wanted).items()}
+    encoder.load_state_dict(converted)
+    return encoder.eval()
+
+
+def _mamp_shape(shapes: Mapping[str, tuple[int, ...]], heads: int) -> tuple[Model, int]:
+    """Sizes of a released model; without decoder tensors its decoder is described as being like the encoder."""
+    width, _, segment, _ = shapes["joints_embed.proj.weight"]
+    hidden = shapes["blocks.0.mlp.fc1.weight"][0]
+    shape = Model(
+        frames=shapes["temp_embed"][1] * segment,
+        segment=segment,
+        width=width,
+        depth=_depth(shapes, "blocks"),
+        heads=heads,
+        hidden=hidden,
+        decoder_width=shapes.get("decoder_embed.weight", (width,))[0],
+        decoder_depth=_depth(shapes, "decoder_blocks") or _depth(shapes, "blocks"),
+        decoder_hidden=shapes.get("decoder_blocks.0.mlp.fc1.weight", (hidden,))[0],
+    )
+    return shape, shapes["pos_embed"][2]
+
+
+def _depth(shapes: Mapping[str, Any], stack: str) -> int:
+    return sum(name.startswith(f"{stack}.") and name.endswith(".norm1.weight") for name in shapes)
+
+
+def _read_mamp(path: Path | str) -> dict[str, Tensor]:
+    """The state dict of a torch file. A checkpoint may hold its argparse options, a class without code of its own, hence allowed."""
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: name a released MAMP checkpoint") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError, AttributeError, TypeError, IndexError):
+        raise InputError(f"{path} is not a torch file that holds only tensors and plain values: nothing of it was executed") from None
+    state = found.get("model", found) if isinstance(found, dict) else None
+    if not isinstance(state, dict) or not state or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise InputError(f"{path} has no `model` dict of tensors: name a released MAMP checkpoint")
+    return state
+
+
+def _pair(projector: Projector, predictor: Predictor) -> nn.ModuleDict:
+    return nn.ModuleDict({"projector": projector, "predictor": predictor})
+
+
+def _write(path: Path | str, module: nn.Module, facts: dict[str, str]) -> None:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    with atomic(path) as temporary:
+        temporary.write_bytes(_ordered(safetensors.torch.save(tensors, facts)))
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same file with its header's keys sorted: safetensors writes metadata in an order that differs from run to run."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = canonical(json.loads(content[8:end])).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[end:]
+
+
+def _read(path: Path | str, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of one of our files."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            facts = file.metadata() or {}
+            if facts.get("format") != kind:
+                raise InputError(f"{path} is not a {kind} file but {facts.get('format', 'of unknown format')}: name one that stars wrote")
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: run the stage that makes it") from None
+    except (safetensors.SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a readable safetensors file ({error}): make it again") from None
+
+
+def _fill(module: Any, tensors: Mapping[str, Tensor], path: Path | str) -> Any:
+    _compare(module.state_dict(), tensors, path)
+    module.load_state_dict(tensors)
+    return module
+
+
+def _compare(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path | str) -> None:
+    """InputError naming the first tensor that is missing, too many or of another shape."""
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found:
+            raise InputError(f"{path}: tensor {name} is missing: is this the right checkpoint?")
+        if name not in expected:
+            raise InputError(f"{path}: unexpected tensor {name}: is this the right checkpoint?")
+        if expected[name].shape != found[name].shape:
+            raise InputError(
+                f"{path}: tensor {name} is {tuple(found[name].shape)}, not {tuple(expected[name].shape)}: is it the right checkpoint?"
+            )

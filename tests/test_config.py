@@ -1,0 +1,126 @@
+"""Configuration: typed, merged in the stated order, and every mistake named in one line with the nearest right key."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stars import recipes, reference
+from stars.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+DEMO = {"data": {"demo": {"dataset": "demo", "simulate": {}}}}
+
+
+def load(**blocks):
+    return recipes.load(recipes.merge(DEMO, blocks))
+
+
+@pytest.mark.parametrize("name", ["config", "paper", "utd_mhad"])
+def test_shipped_configurations_are_right(name):
+    config = recipes.load_file(ROOT / f"config/{name}.yaml")
+    for data in config.data:
+        for method in config.methods:
+            assert recipes.method(config, data, method).kind in ("scratch", "pretrain", "tune")
+
+
+@pytest.mark.parametrize(
+    ("blocks", "expected"),
+    [
+        ({"tune": {"optimizer": {"lr": 0.1}}}, "unknown key tune.optimizer: did you mean optimiser?"),
+        ({"pretrain": {"motion": {"ration": 0.5}}}, "unknown key pretrain.motion.ration: did you mean ratio?"),
+        ({"methodes": {}}, "unknown key methodes: did you mean methods?"),
+        ({"model": {"frames": 10}}, "model: frames (10) must be a multiple of segment (4)"),
+        ({"knn": {"k": [0]}}, "knn.k.0: input should be greater than or equal to 1, found 0"),
+        (
+            {"tune": {"optimiser": {"lr": "fast"}}},
+            "tune.optimiser.lr: input should be a valid number, unable to parse string as a number, found 'fast'",
+        ),
+        ({"fig6": {"k": 3}}, "fig6.k is 3, but knn.k is [1, 10]: add it there"),
+        ({"methods": {"a": {"from": "b"}, "b": {"from": "a"}}}, "methods.a.from: the chain comes back to a"),
+        ({"methods": {"mamp": {"pretrain": {}}, "x": {"from": "mam", "tune": {}}}}, "methods.x.from: no method mam: did you mean mamp?"),
+        ({"methods": {"x": {"tune": {}}}}, "methods.x is tuned but starts from no untuned method"),
+        ({"data": {"demo": {"splits": ["xsup"]}}}, "data.demo.splits: no split xsup: did you mean xsub?"),
+        ({"data": {"demo": {"dataset": "ntu61"}}}, "data.demo.dataset: no description ntu61: did you mean ntu60?"),
+        ({"data": {"demo": {"raw": "x"}}}, "give either raw (a folder or zip with the raw files) or simulate"),
+        ({"data": {"demo": {"settings": {"tuen": {}}}}}, "unknown key data.demo.settings.tuen: did you mean tune?"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_key(blocks, expected):
+    with pytest.raises(InputError) as error:
+        load(**blocks)
+    assert expected in str(error.value) and "\n" not in str(error.value)
+
+
+def test_yaml_numbers_and_faults(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("a: 1e-3\nb: 5E4\nc: 1_0\nd: e3\n")
+    assert recipes.read_yaml(file) == {"a": 1e-3, "b": 5e4, "c": 10, "d": "e3"}
+    for text, line in (
+        ("a: 1\na: 2\n", "line 1"),
+        ("a: [1\nb: 2\n", "line 2"),
+        ("- 1\n", "key: value"),
+        ("!!python/object/apply:os.system [ls]", "line 1"),
+    ):
+        file.write_text(text)
+        with pytest.raises(InputError, match=line):
+            recipes.read_yaml(file)
+
+
+def test_one_key_of_a_block_keeps_the_block_s_other_defaults():
+    config = load(tune={"optimiser": {"lr": 0.5}})
+    assert (config.tune.optimiser.lr, config.tune.optimiser.epochs, config.tune.optimiser.weight_decay) == (0.5, 20, 0.01)
+    assert load(tune={"sampling": {"min_frames": 8}}).tune.sampling.rotation == 0.0
+
+
+def test_precedence_default_preset_file_data_recipe():
+    release = load(preset="release")
+    assert (release.pretrain.motion.target, release.pretrain.motion.stride, release.embed.test_crop) == ("release", 1, 0.95)
+    assert load(preset="release", embed={"test_crop": 0.8}).embed.test_crop == 0.8
+    config = load(
+        preset="release",
+        pretrain={"motion": {"ratio": 0.8}},
+        data={"demo": {"settings": {"pretrain": {"motion": {"ratio": 0.7, "temperature": 0.5}}}}},
+        methods={"mamp": {"pretrain": {}}, "low": {"from": "mamp", "pretrain": {"motion": {"ratio": 0.6}}}},
+    )
+    motion = {name: recipes.method(config, "demo", name).blocks["pretrain"]["motion"] for name in config.methods}
+    assert [motion[name]["ratio"] for name in ("mamp", "low")] == [0.7, 0.6]
+    assert motion["low"]["temperature"] == 0.5 and motion["low"]["target"] == "release"
+
+
+def test_release_uses_three_decoder_blocks_on_ntu60_alone():
+    both = {"ntu60": {"dataset": "ntu60", "raw": "a"}, "ntu120": {"dataset": "ntu120", "raw": "b"}}
+    config = recipes.load({"preset": "release", "data": both})
+    assert [recipes.method(config, data, "mamp").blocks["model"]["decoder_depth"] for data in both] == [3, 5]
+    assert "ntu60" not in recipes.load({"preset": "release", **DEMO}).data
+
+
+def test_recipes_inherit_and_start_from_the_right_encoder():
+    config = load(
+        seeds=[4, 5],
+        methods={
+            "mamp": {"pretrain": {}},
+            "stars": {"from": "mamp", "tune": {}},
+            "decay_0.4": {"from": "stars", "tune": {"layer_decay": 0.4}},
+            "decay_0.4_wide": {"from": "decay_0.4", "tune": {"queue": 64}},
+        },
+    )
+    last = recipes.method(config, "demo", "decay_0.4_wide")
+    assert (last.kind, last.parent, last.blocks["tune"]["layer_decay"], last.blocks["tune"]["queue"]) == ("tune", "mamp", 0.4, 64)
+    assert [recipes.tag(config, "stars", seed) for seed in config.seeds] == ["stars", "stars-seed5"]
+    assert recipes.untag(config, "decay_0.4-seed5") == ("decay_0.4", 5)
+    with pytest.raises(InputError, match="a tuned method takes its encoder as it is"):
+        load(methods={"mamp": {"pretrain": {}}, "x": {"from": "mamp", "tune": {}, "pretrain": {}}})
+
+
+def test_a_stage_is_told_only_what_it_reads():
+    config = load()
+    assert set(recipes.stage_settings(config, "pretrain", "demo", "mamp")) == {"seed", "model", "pretrain"}
+    assert set(recipes.stage_settings(config, "tune", "demo", "stars")) == {"seed", "tune"}
+    assert "splits" not in recipes.stage_settings(config, "ingest", "demo")["dataset"]
+    assert json.loads(recipes.as_argument(recipes.stage_settings(config, "knn", "demo", "mamp")))["outputs"] == ["encoder"]
+
+
+def test_generated_pages_are_up_to_date():
+    assert (ROOT / "docs/configuration.md").read_text() == reference.page(), "run: make docs"
+    assert (ROOT / "config/schema.json").read_text() == reference.schema(), "run: make docs"

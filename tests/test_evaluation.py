@@ -1,0 +1,255 @@
+"""Features, KNN and linear protocol: against slow obvious versions, scikit-learn, and end to end on a store written here."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+
+from stars.config import Embed, Knn, Linear, Model, Sampling
+from stars.data.sampling import Clips, random_crop
+from stars.data.store import ClipStore
+from stars.errors import InputError
+from stars.evaluation import features, knn, linear, metrics
+from stars.model.encoder import Encoder, clip_features
+from stars.model.heads import Predictor, Projector
+from stars.training.weights import load_encoder, save_encoder, save_heads
+
+SHAPE = Model(frames=16, segment=4, width=16, depth=2, heads=2, hidden=32, decoder_width=16, decoder_depth=1, decoder_hidden=32)
+OUTPUTS = ("encoder", "projector", "predictor")
+CLASSES, CLIPS, JOINTS = 6, 60, 5
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A store whose classes move differently, a split, an untrained encoder with heads, and their features."""
+    root, rng = tmp_path_factory.mktemp("evaluation"), np.random.default_rng(0)
+
+    def clip(number: int):
+        label = number % CLASSES
+        time = np.linspace(0, 1, rng.integers(20, 40))[:, None, None, None]
+        x_tmvc = np.sin((label + 1) * 3 * time) * rng.normal(1, 0.1, (1, 2, JOINTS, 3)) + rng.normal(0, 0.02, (len(time), 2, JOINTS, 3))
+        x_tmvc[:, 1] *= number % 2
+        numbers = dict.fromkeys(("subject", "camera", "setup", "replication"), 1)
+        row = {"name": f"clip{number:03}", "action": label + 1, **numbers, "bodies": 2, "label": label}
+        return {**row, "action_name": f"action {label}", "source": "", "sha256": ""}, x_tmvc.astype(np.float32)
+
+    ClipStore.write(root / "clips", (clip(number) for number in range(CLIPS)), 2, JOINTS)
+    np.save(root / "train.npy", np.arange(CLIPS)[np.arange(CLIPS) % 10 < 6])
+    np.save(root / "test.npy", np.arange(CLIPS)[np.arange(CLIPS) % 10 >= 6])
+    torch.manual_seed(0)
+    (root / "method").mkdir()
+    save_encoder(root / "method" / "encoder.safetensors", Encoder(SHAPE, JOINTS))
+    save_heads(root / "method" / "heads.safetensors", Projector(16), Predictor(16, 24))
+    embed(root, root / "features")
+    return root
+
+
+def embed(root: Path, out: Path, **changes) -> None:
+    settings = features.EmbedStage(embed=Embed(**changes), outputs=OUTPUTS)
+    features.embed(root / "clips", root / "train.npy", root / "test.npy", root / "method", out, "toy", settings)
+
+
+def run_knn(root: Path, out: Path, folder: Path | None = None, **changes) -> dict:
+    paths = (root / "clips", root / "train.npy", root / "test.npy")
+    knn.evaluate(folder or root / "features", "toy", *paths, out, knn.KnnStage(knn=Knn(**changes), outputs=OUTPUTS))
+    return json.loads((out / "metrics.json").read_text())
+
+
+def run_linear(root: Path, out: Path, **changes) -> dict:
+    settings = linear.LinearStage(seed=1, linear=Linear(**{"epochs": 4, "batch": 16, "lr": 0.5, **changes}), embed=Embed())
+    paths = (root / "method", root / "clips", root / "train.npy", root / "test.npy", root / "features")
+    linear.evaluate(*paths, "toy", out, settings)
+    return json.loads((out / "metrics.json").read_text())
+
+
+def test_features_do_not_depend_on_their_batch(made):
+    encoder, store = load_encoder(made / "method" / "encoder.safetensors").eval(), ClipStore.open(made / "clips")
+    rows = np.load(made / "test.npy")
+    written = np.load(made / "features" / "toy_test.npy")
+    assert written.dtype == np.float32 and written.shape == (len(rows), SHAPE.width)
+    alone = [features.encode(encoder, Clips.of(store, rows[i : i + 1]), Embed()) for i in range(len(rows))]
+    np.testing.assert_allclose(np.concatenate(alone), written, atol=1e-5)
+
+
+def test_bf16_features_are_close_and_stored_as_float32(made, tmp_path):
+    embed(made, tmp_path, precision="bf16")
+    exact, rough = (np.load(folder / "toy_test.npy") for folder in (made / "features", tmp_path))
+    assert rough.dtype == np.float32 and 0 < np.abs(rough - exact).max() < 0.05
+
+
+def test_heads_run_in_eval_mode_one_after_the_other(made):
+    y, z, p = (np.load(made / "features" / f"toy_test{end}.npy") for end in ("", "_projector", "_predictor"))
+    np.testing.assert_allclose(z, y / np.sqrt(1 + 1e-5), rtol=1e-5)  # an untrained BatchNorm in eval mode
+    assert p.shape == z.shape and not np.allclose(p, z)
+    record = json.loads((made / "features" / "toy.record.json").read_text())
+    assert len(record["outputs"]) == 6 and {"encoder", "heads", "frames"} <= set(record["inputs"])
+
+
+def slow_vote(query: np.ndarray, references: np.ndarray, labels: np.ndarray, k: int, classes: int) -> list[int]:
+    """KNN of one clip, written out: neighbours by similarity, then label; classes by votes, then summed similarity, then label."""
+    unit = [row / (np.linalg.norm(row) or 1) for row in references.astype(np.float64)]
+    query = query.astype(np.float64) / (np.linalg.norm(query.astype(np.float64)) or 1)
+    nearest = sorted((-np.round((row * query).sum(), 12), label) for row, label in zip(unit, labels, strict=True))[:k]
+    votes, sums = [0] * classes, [0.0] * classes
+    for minus, label in nearest:
+        votes[label] += 1
+        sums[label] -= minus
+    ranked = sorted((label for label in range(classes) if votes[label]), key=lambda label: (-votes[label], -sums[label], label))
+    return (ranked + [-1] * 5)[: min(5, classes)]
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 10])
+@pytest.mark.parametrize("kind", ["spread", "copies", "collapsed", "constant"])
+def test_knn_equals_the_obvious_version_ties_included(kind, k, monkeypatch):
+    rng = np.random.default_rng(k)
+    references, queries = (rng.standard_normal((n, 32)).astype(np.float32) for n in (203, 37))
+    labels = rng.integers(7, size=203)
+    if kind == "copies":
+        references[100:] = references[rng.integers(20, size=103)]  # up to a dozen copies of a clip, under different labels
+        queries[:20] = references[:20]
+    if kind == "collapsed":
+        references, queries = (1 + 1e-3 * x for x in (references, queries))
+    if kind == "constant":
+        references[:] = queries[:] = 1
+    monkeypatch.setattr(knn, "CHUNK", 1 << 15)  # several chunks of queries, the last incomplete
+    found = knn.vote(knn.neighbours(queries, references, labels, k), k, 7)
+    assert found.tolist() == [slow_vote(query, references, labels, k, 7) for query in queries]
+
+
+def test_knn_equals_scikit_learn():
+    rng = np.random.default_rng(0)
+    references, queries = (rng.standard_normal((n, 64)) for n in (900, 300))
+    labels = rng.integers(20, size=900)
+    found = knn.neighbours(queries, references, labels, 10)
+    distance, index = NearestNeighbors(n_neighbors=10, algorithm="brute", metric="cosine").fit(references).kneighbors(queries)
+    np.testing.assert_allclose(found.similarity, 1 - distance, atol=1e-10)
+    np.testing.assert_array_equal(found.labels, labels[index])
+    nearest = KNeighborsClassifier(1, algorithm="brute", metric="cosine").fit(references, labels).predict(queries)
+    np.testing.assert_array_equal(knn.vote(found, 1, 20)[:, 0], nearest)
+
+
+def test_knn_end_to_end(made, tmp_path):
+    result = run_knn(made, tmp_path, k=(3, 1))
+    assert [(row["output"], row["k"]) for row in result["results"]] == [(output, k) for output in OUTPUTS for k in (3, 1)]
+    assert result["top1"] == result["results"][0]["top1"] > 100 / CLASSES
+    assert (result["train_clips"], result["test_clips"], result["classes"]) == (36, 24, 6)
+    with np.load(tmp_path / "predictions.npz") as saved:
+        right = saved["predicted"] == saved["label"]
+        assert 100 * right.mean() == pytest.approx(result["top1"], abs=1e-3)
+        assert saved["name"].tolist() == [f"clip{row:03}" for row in np.load(made / "test.npy")]
+        np.testing.assert_array_equal(saved["predicted"], saved["predicted_k3"])
+        assert result["per_class"]["action 2"] == pytest.approx(100 * right[saved["label"] == 2].mean(), abs=1e-3)
+
+
+def damaged(made: Path, tmp_path: Path) -> Path:
+    embed(made, tmp_path / "features")
+    values = np.load(tmp_path / "features" / "toy_test.npy")
+    values[1, 3] = np.nan
+    np.save(tmp_path / "features" / "toy_test.npy", values)
+    return tmp_path / "features"
+
+
+def test_bad_input_is_named(made, tmp_path):
+    with pytest.raises(InputError, match=r"knn\.k asks for 37 neighbours.*36 training clips"):
+        run_knn(made, tmp_path, k=(1, 37))
+    with pytest.raises(InputError, match=r"toy_test\.npy.*clip007"):
+        run_knn(made, tmp_path, damaged(made, tmp_path))
+    with pytest.raises(InputError, match=r"toy_train\.npy is missing"):
+        run_knn(made, tmp_path, tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"linear\.batch is 1"):
+        run_linear(made, tmp_path, batch=1)
+    with pytest.raises(InputError, match="is in both"):
+        metrics.Task.of(ClipStore.open(made / "clips"), made / "train.npy", made / "train.npy", "toy")
+    np.save(tmp_path / "rows.npy", np.array([3, 2]))
+    with pytest.raises(InputError, match=r"rows\.npy does not hold ascending"):
+        metrics.read_rows(tmp_path / "rows.npy", 10)
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_linear_equals_an_obvious_loop(made, tmp_path):
+    """Crops, order, BatchNorm, cross-entropy, momentum and cosine, written out; the curve's losses must be equal."""
+    run_linear(made, tmp_path)
+    encoder, store = load_encoder(made / "method" / "encoder.safetensors").eval(), ClipStore.open(made / "clips")
+    clips = Clips.of(store, np.load(made / "train.npy"))
+    torch.nn.init.trunc_normal_(weight := torch.empty(CLASSES, SHAPE.width), std=0.01, generator=linear.generator(1, linear.INIT))
+    weight, bias = weight.requires_grad_(), torch.zeros(CLASSES, requires_grad=True)
+    velocity, losses, total = [torch.zeros_like(weight), torch.zeros_like(bias)], [], 8
+    for step in range(total):
+        epoch, within = divmod(step, 2)  # 36 clips in batches of 16: the last four of each epoch are dropped
+        order = torch.randperm(36, generator=linear.generator(1, linear.ORDER, epoch))
+        rows = order[16 * within : 16 * within + 16]
+        x_bmtvc = random_crop(clips, rows, 16, Sampling(), linear.generator(1, linear.CROP, epoch, within))
+        y = clip_features(encoder, x_bmtvc).detach()
+        normed = (y - y.mean(0)) / torch.sqrt(y.var(0, unbiased=False) + 1e-6)
+        loss = -torch.log_softmax(normed @ weight.T + bias, 1)[torch.arange(16), clips.labels[rows]].mean()
+        losses.append(loss.item())
+        rate = 0.5 * (1 + np.cos(np.pi * step / total)) / 2
+        for value, gradient, moving in zip((weight, bias), torch.autograd.grad(loss, (weight, bias)), velocity, strict=True):
+            moving.mul_(0.9).add_(gradient)
+            value.data -= rate * moving
+    written = [float(line.split(",")[1]) for line in (tmp_path / "curve.csv").read_text().splitlines()[1:]]
+    np.testing.assert_allclose(written, np.reshape(losses, (4, 2)).mean(1), rtol=2e-5)
+    assert written[-1] < written[0]
+
+
+def test_linear_headline_is_the_last_epoch_and_a_moving_encoder_is_caught(made, tmp_path, monkeypatch):
+    before = (made / "method" / "encoder.safetensors").read_bytes()
+    result = run_linear(made, tmp_path)
+    last, best = result["results"]
+    assert (last["epoch"], best["epoch"], last["number"]) == ("last", "best", 4)
+    assert result["top1"] == last["top1"] <= best["top1"]
+    assert (made / "method" / "encoder.safetensors").read_bytes() == before
+
+    def moving(encoder, *rest):
+        encoder.norm.bias.data[0] += 1e-7
+        return clip_features(encoder, *rest)
+
+    monkeypatch.setattr(features, "clip_features", moving)
+    with pytest.raises(AssertionError, match="frozen"):
+        run_linear(made, tmp_path / "moved", epochs=1)
+
+
+def test_cached_views_are_reused_in_turn(made):
+    encoder, store = load_encoder(made / "method" / "encoder.safetensors").eval(), ClipStore.open(made / "clips")
+    settings = linear.LinearStage(seed=0, linear=Linear(cached_views=2), embed=Embed())
+    views = linear.training_views(encoder, Clips.of(store, np.load(made / "train.npy")), settings)
+    rows = torch.tensor([4, 1])
+    assert torch.equal(views(0, 0, rows), views(2, 5, rows)) and not torch.equal(views(0, 0, rows), views(1, 0, rows))
+
+
+def test_the_same_run_gives_the_same_bytes(made, tmp_path):
+    for run in (run_knn, run_linear):
+        for turn in "ab":
+            run(made, tmp_path / turn)
+        for file in metrics.RESULT_FILES:
+            assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    with zipfile.ZipFile(tmp_path / "a" / "predictions.npz") as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}  # not the time of the run
+
+
+def test_metrics_by_hand():
+    scores = np.array([[0.1, 0.7, 0.2, 0, 0, 0], [0.5, 0.5, 0, 0, 0, 0], [6, 5, 4, 3, 2, 1]])
+    labels = np.array([1, 1, 5])
+    ranking = metrics.rank(scores)
+    assert ranking[1].tolist() == [0, 1, 2, 3, 4]  # equal scores: the lowest label
+    assert (metrics.top1(ranking, labels), metrics.top5(ranking, labels)) == (33.3333, 66.6667)
+    assert metrics.per_class(ranking[:, 0], labels, {1: "wave", 5: "sit"}) == {"wave": 50.0, "sit": 0.0}
+    right = np.arange(400) < 300
+    low, high = metrics.interval95(right)
+    assert low == pytest.approx(75 - 4.24, abs=0.5) and high == pytest.approx(75 + 4.24, abs=0.5)  # 1.96 · sqrt(.75 · .25 / 400)
+    resampled = right[np.random.default_rng(1).integers(400, size=(4000, 400))].mean(1)
+    np.testing.assert_allclose(np.percentile(100 * resampled, [2.5, 97.5]), [low, high], atol=0.5)
+
+
+def test_a_clip_scored_twice_is_caught(made, tmp_path):
+    task = metrics.Task.of(ClipStore.open(made / "clips"), made / "train.npy", made / "test.npy", "toy")
+    rows, ranking = task.test_rows.copy(), np.zeros((24, 5), np.int64)
+    rows[1] = rows[0]
+    with pytest.raises(AssertionError, match="exactly once"):
+        metrics.write_result(tmp_path, "knn", task, rows, ranking, [])

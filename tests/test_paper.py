@@ -1,0 +1,315 @@
+"""Published numbers, tables and figures.
+
+tests/data/published_numbers.json is a transcription of the numbers in the paper's Tables 1-7, 9 and 11: for each table its rows,
+for each row the number in the list of references (or null) and the values in reading order (null where the paper prints a dash).
+`STARS_PAPER_TEXT=stars.txt python tests/test_paper.py` wrote it, from the paper as text, with `transcribe` below.
+"""
+
+import csv
+import io
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stars.errors import InputError
+from stars.paper import grid, published, tables
+from stars.paper.confusion import confusion
+from stars.paper.figures import CurvesStage, Fig4Stage, Fig6Stage, Panel, curves, fig4, fig6
+from stars.paper.tables import Run, TableStage
+from stars.paper.tsne import embed, perplexity, spread
+
+ROOT = Path(__file__).resolve().parents[1]
+PUBLISHED = ROOT / "config" / "published"
+NUMBERS = ROOT / "tests" / "data" / "published_numbers.json"
+TABLES = (1, 2, 3, 4, 5, 6, 7, 9, 11)
+SCRIPT = "<script>alert(1)</script> & $x_1$ | 50 %"
+
+
+def transcribe(text: str) -> dict[str, list]:
+    """Rows of numbers of every table: the paragraph after its caption, lines with tabs and at least one value."""
+    found = {}
+    for number in TABLES:
+        body = re.split(r"\n\s*\n", text[re.search(rf"^Table {number}\. ", text, re.MULTILINE).start() :])[1]
+        cells = [re.findall(r"\t(?:<u>)?(\d+\.\d|-)(?:</u>)?\*?(?=\t|$)", line) for line in body.splitlines()]
+        references = [re.search(r"\[(\d+)\]", line) for line in body.splitlines()]
+        found[str(number)] = [
+            [int(reference[1]) if reference else None, [None if cell == "-" else float(cell) for cell in row]]
+            for reference, row in zip(references, cells, strict=True)
+            if any(cell != "-" for cell in row)
+        ]
+    return found
+
+
+@pytest.mark.parametrize("number", TABLES)
+def test_published_numbers_are_the_papers_and_no_others(number):
+    table = published.load(PUBLISHED, number)
+    ours = [[row.reference, [row.values.get(column) for column in table.layout.columns]] for row in table.rows]
+    assert ours == json.loads(NUMBERS.read_text())[str(number)]
+    if path := os.environ.get("STARS_PAPER_TEXT"):
+        assert ours == transcribe(Path(path).read_text())[str(number)]
+
+
+def test_published_recipes_are_unique_and_marks_are_the_papers():
+    for number in TABLES:
+        recipes = [row.recipe for row in published.load(PUBLISHED, number).rows if row.recipe]
+        assert recipes and len(recipes) == len(set(recipes))
+    marked = [(row.method, row.reproduced) for number in TABLES for row in published.load(PUBLISHED, number).rows if row.reproduced]
+    assert marked == [("MAMP", frozenset({"pku2_xsub"}))]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("50.7", "5O.7", "table2.csv, line 2"),
+        ("citation,", "", "line 2: the columns must be"),
+        (",4", ",4,4", "line 2: the columns must be"),
+    ],
+)
+def test_a_damaged_published_file_is_named_with_its_line(tmp_path, old, new, message):
+    for file in ("tables.yaml", "table2.csv"):
+        (tmp_path / file).write_text((PUBLISHED / file).read_text())
+    (tmp_path / "table2.csv").write_text((PUBLISHED / "table2.csv").read_text().replace(old, new, 1))
+    with pytest.raises(InputError, match=re.escape(message)):
+        published.load(tmp_path, 2)
+
+
+def run(method="mamp", data="demo", seed=0, **more):
+    facts = {"title": method.upper(), "data_title": data.upper(), "split": "xsub", "split_title": "XSub", **more}
+    return Run(method=method, data=data, seed=seed, **facts)
+
+
+def metrics(folder, of, top1, clips=(40091, 16487)):
+    path = folder / of.name / "metrics.json"
+    path.parent.mkdir(parents=True)
+    results = [{"output": output, "k": k, "top1": top1 - k + 1} for output in ("predictor", "encoder") for k in (10, 1)]
+    path.write_text(json.dumps({"train_clips": clips[0], "test_clips": clips[1], "top1": 1.25, "results": results}))
+    return path
+
+
+def build(tmp_path, number, results, **more):
+    """Build a table of [(run, top-1, clips), …]; the lines of its csv by (origin, recipe, column). No top-1: no metrics file."""
+    paths = {of.name: metrics(tmp_path / "in", of, *value) for of, *value in results if value}
+    out = tmp_path / "out"
+    tables.build(TableStage(number=number, runs=tuple(of for of, *_ in results), **more), paths, PUBLISHED, out)
+    lines = csv.DictReader(io.StringIO((out / f"table{number}.csv").read_text()))
+    return {(line["origin"], line["recipe"] or line["method"], line["column"]): line for line in lines}
+
+
+def test_cells_come_from_the_selected_result_and_name_their_sources(tmp_path):
+    results = [(run(seed=seed), 50.123 + seed, (90, 30)) for seed in (0, 1, 2)]
+    cell = build(tmp_path, 2, results)["this run", "mamp", "demo_xsub"]
+    assert float(cell["value"]) == pytest.approx(51.123) and float(cell["std"]) == pytest.approx(1)
+    assert cell["seeds"] == "0;1;2" and list(map(float, cell["values"].split(";"))) == [50.123, 51.123, 52.123]
+    for source, value in zip(cell["source"].split(";"), cell["values"].split(";"), strict=True):
+        shown = [entry for entry in json.loads(Path(source).read_text())["results"] if entry["output"] == "encoder" and entry["k"] == 1]
+        assert shown[0]["top1"] == float(value)
+    assert "51.1 ± 1.0" in (tmp_path / "out" / "table2.md").read_text()
+    record = json.loads((tmp_path / "out" / "table2.record.json").read_text())
+    assert set(record["inputs"]) == {"layout", "published", *(of.name for of, *_ in results)}
+
+
+def test_the_headline_is_shown_where_the_table_selects_nothing(tmp_path):
+    assert build(tmp_path, 1, [(run(), 50, (90, 30))])["this run", "mamp", "demo_xsub"]["value"] == "1.25"
+
+
+def test_only_the_papers_complete_data_is_ranked_and_compared(tmp_path):
+    whole, part = (run("stars", "ntu60", seed=0, counts=(40091, 16487)), run("mamp", "ntu60", seed=0, counts=(40091, 16487)))
+    simulated = run("stars", "demo")
+    lines = build(tmp_path, 2, [(whole, 81.04), (part, 99.0, (400, 160)), (simulated, 98.0, (90, 30))])
+    assert lines["this run", "stars", "ntu60_xsub"]["rank"] == "1" and lines["published", "stars", "ntu60_xsub"]["rank"] == "2"
+    assert float(lines["difference", "stars", "ntu60_xsub"]["value"]) == pytest.approx(81.04 - 79.9)
+    assert lines["this run", "mamp", "ntu60_xsub"]["value"] == "" and lines["this run", "mamp", "ntu60_xsub_partial"]["value"] == "99.0"
+    for column in ("ntu60_xsub_partial", "demo_xsub"):
+        assert all(not line["value"] for (origin, _, name), line in lines.items() if name == column and origin != "this run")
+        assert all(not line["rank"] for (_, _, name), line in lines.items() if name == column)
+    assert all(bool(line["value"]) != bool(line["reason"]) for line in lines.values())
+    caption = (tmp_path / "out" / "table2.md").read_text().splitlines()[0]
+    assert "measured on NTU60 XSub (40,091 training, 16,487 test clips)" in caption
+    assert "NTU60 XSub (400 training, 160 test clips); DEMO XSub (90 training, 30 test clips) are NOT results on NTU" in caption
+
+
+def test_a_missing_result_is_a_dash_with_its_reason(tmp_path):
+    lines = build(tmp_path, 2, [(run(),), (run("stars", select={"k": 7}), 50, (90, 30)), (run("scratch"), 40.5, (90, 30))])
+    assert lines["this run", "mamp", "demo_xsub"]["reason"] == tables.NOT_RUN
+    assert lines["this run", "stars", "demo_xsub"]["reason"] == "Not evaluated at output = encoder, k = 7."
+    assert lines["this run", "scratch", "demo_xsub"]["value"] == "40.5" and ("difference", "scratch", "demo_xsub") not in lines
+
+
+def test_a_seed_without_result_leaves_no_mean_over_the_others(tmp_path):
+    lines = build(tmp_path, 2, [(run(seed=0), 50, (90, 30)), (run(seed=1),)])
+    assert lines["this run", "mamp", "demo_xsub"]["value"] == ""
+
+
+@pytest.mark.parametrize("number", TABLES)
+def test_published_ranks_are_shared_by_ties_and_best_is_best(tmp_path, number):
+    lines = build(tmp_path, number, [])
+    for column in published.load(PUBLISHED, number).layout.columns:
+        cells = [line for (_, _, name), line in lines.items() if name == column and line["value"]]
+        values = sorted({float(cell["value"]) for cell in cells}, reverse=True)
+        for cell in cells:
+            assert cell["rank"] == {values[0]: "1", values[1]: "2"}.get(float(cell["value"]), "")
+
+
+def test_texts_are_inert_in_every_format_and_bytes_repeat(tmp_path):
+    results = [(run("stars", title=SCRIPT, data_title=SCRIPT), 50, (90, 30)), (run("mamp", data_title=SCRIPT), 40, (90, 30))]
+    build(tmp_path, 1, results, notes=(SCRIPT,))
+    files = {ending: tmp_path / "out" / f"table1.{ending}" for ending in ("csv", "md", "tex", "html")}
+    first = {ending: path.read_bytes() for ending, path in files.items()}
+    _, md, tex, html = (text.decode() for text in first.values())
+    assert "<script" not in html + md and "&lt;script&gt;alert(1)&lt;/script&gt; &amp; $x_1$" in html
+    assert r"\& \$x\_1\$ \textbar{} 50 \%" in tex and "<script" not in tex and r"\| 50" in md
+    rows = [line for line in md.splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+    paths = {of.name: tmp_path / "in" / of.name / "metrics.json" for of, *_ in results}
+    tables.build(TableStage(number=1, runs=tuple(of for of, *_ in results), notes=(SCRIPT,)), paths, PUBLISHED, tmp_path / "out")
+    assert {ending: path.read_bytes() for ending, path in files.items()} == first
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"train_clips": 1, "test_clips": 1, "results": [{"output": "encoder", "k": 1, "top1": 120}]}']
+)
+def test_a_damaged_metrics_file_is_named(tmp_path, text):
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(InputError, match=r"metrics\.json"):
+        tables.build(TableStage(number=2, runs=(run(),)), {run().name: tmp_path / "metrics.json"}, PUBLISHED, tmp_path)
+
+
+def test_wrong_requests_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no Table 8"):
+        published.load(PUBLISHED, 8)
+    with pytest.raises(InputError, match="named twice"):
+        tables.build(TableStage(number=2, runs=(run(), run())), {}, PUBLISHED, tmp_path)
+    with pytest.raises(InputError, match="missing"):
+        tables.build(TableStage(number=2, runs=(run(),)), {run().name: tmp_path / "none.json"}, PUBLISHED, tmp_path)
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=6))
+@settings(max_examples=40)
+def test_mean_std_equals_numpy(values):
+    mean, std = grid.mean_std(values)
+    assert mean == pytest.approx(np.mean(values))
+    assert std is None if len(values) == 1 else std == pytest.approx(np.std(values, ddof=1), abs=1e-9)
+
+
+def test_letters_and_shown_values():
+    assert [grid.letter(i) for i in (0, 25, 26, 27, 701, 702)] == ["a", "z", "aa", "ab", "zz", "aaa"]
+    assert [grid.Cell(v).text(signed=True) for v in (-0.04, 0.3, -1.25, None)] == ["0.0", "+0.3", "−1.2", "–"]
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """A clip store's table of 5 classes × 12 clips, half of them test clips, with features and predictions."""
+    rng, clips = np.random.default_rng(0), tmp_path / "clips"
+    clips.mkdir()
+    label = np.repeat(np.arange(5), 12)
+    names = ["None", SCRIPT, "drink", "sit", "stand"]
+    table = {"name": [f"c{i:03}" for i in range(60)], "label": label, "action_name": [names[i] for i in label]}
+    pd.DataFrame(table).to_csv(clips / "clips.csv", index=False)
+    test = np.arange(0, 60, 2)
+    np.save(tmp_path / "test.npy", test)
+    x_nc = rng.normal(size=(5, 8))[label[test]] * 3 + rng.normal(size=(30, 8))
+    np.save(tmp_path / "x.npy", x_nc.astype(np.float32))
+    predicted = np.where(rng.random(30) < 0.6, label[test], rng.integers(0, 5, 30))
+    np.savez(tmp_path / "p.npz", name=np.array(table["name"])[test], label=label[test], predicted_k10=predicted)
+    return tmp_path
+
+
+FIG4 = Fig4Stage(seed=3, panels=(Panel(method="a", title="A"), Panel(method="b", title=SCRIPT)), classes=4, data_title="D", split_title="S")
+FIG6 = Fig6Stage(title=SCRIPT, data_title="D", split_title="S", pairs=3)
+
+
+def draw_all(folder, out):
+    fig4(FIG4, folder / "clips", folder / "test.npy", {"a": folder / "x.npy", "b": folder / "x.npy"}, out)
+    fig6(FIG6, folder / "clips", folder / "p.npz", out)
+    steps = np.arange(1, 41)
+    table = pd.DataFrame({"step": steps, "epoch": steps / 4, "loss": 1 / steps, "lr": 1e-3 / steps, "norm": steps})
+    table.to_csv(folder / "curve.csv", index=False)
+    table.iloc[:0].to_csv(folder / "none.csv", index=False)
+    stage = CurvesStage(panels=FIG4.panels, data_title="D", split_title="S")
+    curves(stage, {"a": folder / "curve.csv", "b": folder / "none.csv"}, out)
+    return table
+
+
+def test_figures_hold_their_data_and_repeat_byte_for_byte(inputs):
+    steps = draw_all(inputs, inputs / "one")
+    draw_all(inputs, inputs / "two")
+    files = sorted(path.name for path in (inputs / "one").iterdir())
+    kinds = [f"{figure}.{ending}" for figure in ("curves", "fig4", "fig6") for ending in ("csv", "png", "record.json", "svg")]
+    assert files == sorted([*kinds, "fig6_pairs.csv"])
+    for name in files:
+        if "record" not in name:
+            assert (inputs / "one" / name).read_bytes() == (inputs / "two" / name).read_bytes(), name
+    assert all("<script" not in (inputs / "one" / name).read_text() for name in files if name.endswith(".svg"))
+    curve = pd.read_csv(inputs / "one" / "curves.csv")
+    assert list(curve) == ["method", *steps] and (curve["method"] == "a").all() and np.allclose(curve[steps.columns], steps)
+
+
+def test_fig4_draws_the_spread_classes_and_every_clip_of_them(inputs):
+    draw_all(inputs, inputs / "out")
+    points = pd.read_csv(inputs / "out" / "fig4.csv", keep_default_na=False)
+    clips = pd.read_csv(inputs / "clips" / "clips.csv", keep_default_na=False).iloc[::2]
+    expected = clips[clips["label"].isin([0, 1, 3, 4])]
+    assert list(points) == ["method", "name", "label", "action_name", "x", "y"]
+    for _, of in points.groupby("method"):
+        assert of[list(expected)].reset_index(drop=True).equals(expected.reset_index(drop=True))
+    assert np.isfinite(points[["x", "y"]]).all(axis=None)
+    assert json.loads((inputs / "out" / "fig4.record.json").read_text())["notes"]["perplexity"] == pytest.approx(23 / 3)
+
+
+def test_fig6_counts_as_scikit_learn_does(inputs):
+    from sklearn.metrics import confusion_matrix
+
+    draw_all(inputs, inputs / "out")
+    with np.load(inputs / "p.npz") as found:
+        expected = confusion_matrix(found["label"], found["predicted_k10"])
+        assert (confusion(found["label"], found["predicted_k10"], list(range(5))) == expected).all()
+    cells = pd.read_csv(inputs / "out" / "fig6.csv", keep_default_na=False)
+    assert (cells["count"].to_numpy().reshape(5, 5) == expected).all()
+    assert np.allclose(cells["share"].to_numpy().reshape(5, 5), expected / 6)
+    pairs = pd.read_csv(inputs / "out" / "fig6_pairs.csv", keep_default_na=False)
+    wrong = expected[~np.eye(5, dtype=bool)]
+    assert pairs["count"].tolist() == sorted(wrong, reverse=True)[:3] and (pairs["true"] != pairs["predicted"]).all()
+
+
+def test_spread_and_perplexity():
+    assert spread(list(range(60)), 15) == sorted(set(spread(list(range(60)), 15))) and len(spread(list(range(60)), 15)) == 15
+    assert spread([3, 5, 9], 15) == [3, 5, 9] and spread(list(range(10)), 2) == [0, 9]
+    assert perplexity(30, 1000) == 30 and perplexity(30, 31) == 10
+
+
+def test_collapsed_features_still_have_coordinates():
+    assert np.isfinite(embed(np.ones((12, 4), np.float32), 3, seed=0)).all()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: np.save(f / "x.npy", np.ones((29, 8))), r"x\.npy must hold 30 rows"),
+        (lambda f: np.save(f / "x.npy", np.full((30, 8), np.nan)), "finite"),
+        (lambda f: np.save(f / "test.npy", np.arange(70)), "row indices from 0 to 59"),
+        (lambda f: (f / "p.npz").write_bytes(b"PK"), r"p\.npz is not a readable"),
+        (lambda f: np.savez(f / "p.npz", name=["c000"], label=[0]), "no array predicted_k10"),
+        (lambda f: np.savez(f / "p.npz", name=["c000"], label=[1], predicted_k10=[0]), "does not have"),
+        (lambda f: np.savez(f / "p.npz", name=["c000"], label=[0], predicted_k10=[9]), "one known label"),
+        (lambda f: (f / "clips" / "clips.csv").write_text("name,label\n"), "no column action_name"),
+    ],
+)
+def test_bad_figure_input_is_one_line(inputs, damage, message):
+    damage(inputs)
+    with pytest.raises(InputError, match=message) as caught:
+        draw_all(inputs, inputs / "out")
+    assert "\n" not in str(caught.value)
+
+
+if __name__ == "__main__":
+    NUMBERS.parent.mkdir(parents=True, exist_ok=True)
+    rows = transcribe(Path(os.environ["STARS_PAPER_TEXT"]).read_text())
+    body = ",\n".join(f'"{number}": [\n' + ",\n".join(json.dumps(row) for row in table) + "\n]" for number, table in rows.items())
+    NUMBERS.write_text("{\n" + body + "\n}\n")

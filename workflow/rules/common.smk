@@ -1,0 +1,108 @@
+# Shared by all stages: the checked configuration, the settings of a stage as params, the runs there are.
+
+import re
+import sys
+from itertools import product
+from pathlib import Path
+
+from stars import layout, recipes
+from stars.errors import InputError
+from stars.provenance import code, stale
+
+# `stars` is found without an activated environment; an environment of --use-conda comes first.
+shell.prefix(f'PATH="$PATH:{Path(sys.executable).parent}"; ')
+
+try:
+    CONFIG = recipes.load(config, ", ".join(map(str, workflow.configfiles)))
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+TRAINING = ("pretrain", "tune")
+ENVIRONMENT = "../../envs/stars.yaml"
+FIG4, FIG6 = layout.fig4(CONFIG), layout.fig6(CONFIG)
+FIG4_RUN, FIG6_RUN = layout.chosen(CONFIG, CONFIG.fig4), layout.chosen(CONFIG, CONFIG.fig6)
+# Where jobs run and how often they save: given as resources, since they change no result.
+COMPUTE, CHECKPOINT = CONFIG.compute, CONFIG.checkpoint
+GPU = int(COMPUTE.device == "cuda")
+
+
+def one_of(names):
+    """Wildcard constraint: exactly these names."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def methods_of(kind):
+    """Folders of all methods of a kind (scratch, pretrain, tune), one a seed."""
+    data = next(iter(CONFIG.data))
+    names = [name for name in CONFIG.methods if recipes.method(CONFIG, data, name).kind == kind]
+    return [recipes.tag(CONFIG, name, seed) for name, seed in product(names, CONFIG.seeds)]
+
+
+def settings(stage):
+    """Params function: the settings of `stage` for a job, one line of JSON, nothing that the stage does not read."""
+
+    def for_job(wildcards):
+        split, folder = wildcards.get("split", ""), wildcards.get("method", "")
+        return recipes.as_argument(recipes.stage_settings(CONFIG, stage, wildcards.data, folder, split))
+
+    return for_job
+
+
+def code_digest(stage, module):
+    """Digest of a stage's own source, or a constant where the configuration says that code changes only warn."""
+    policy = CONFIG.code_changes or ("warn" if stage in TRAINING else "rebuild")
+    return code.digest_of(module) if policy == "rebuild" else "not compared"
+
+
+def parent(wildcards):
+    """Folder of the method whose encoder a tuned method starts from, trained with the same seed."""
+    name, seed = recipes.untag(CONFIG, wildcards.method)
+    start = recipes.method(CONFIG, wildcards.data, name).parent
+    return f"results/{wildcards.data}_{wildcards.split}/{recipes.tag(CONFIG, start, seed)}"
+
+
+def raw(wildcards):
+    """The configured raw files, or the simulated ones."""
+    block = CONFIG.data[wildcards.data]
+    if block.raw is None:
+        return f"results/{wildcards.data}/raw.zip"
+    if not Path(block.raw).exists() and not Path(f"results/{wildcards.data}/clips/offsets.npy").exists():
+        described = recipes.dataset(CONFIG, wildcards.data)
+        raise WorkflowError(
+            f"{described.title}: no raw files at {block.raw}. They are had from {described.home}; "
+            f"then set data.{wildcards.data}.raw to their folder or zip"
+        )
+    return block.raw
+
+
+def drawing(wildcards):
+    """What the table or figure of a job is told, and the files it reads."""
+    if "number" in wildcards.keys():
+        return layout.table(CONFIG, int(wildcards.number))
+    return layout.curves(CONFIG, wildcards.data, wildcards.split)
+
+
+def drawn_from(wildcards):
+    """Files that a table or the training curves read."""
+    return list(drawing(wildcards).files.values())
+
+
+def told(wildcards):
+    """Params function: settings of a table or of training curves."""
+    return recipes.as_argument(drawing(wildcards).settings)
+
+
+def files(wildcards):
+    """Params function: role and path of what a table or training curves read."""
+    return recipes.as_argument(drawing(wildcards).files)
+
+
+wildcard_constraints:
+    data=one_of(CONFIG.data),
+    split="[a-z0-9]+",
+    method=one_of([folder for kind in ("scratch", "pretrain", "tune") for folder in methods_of(kind)]),
+    part="train|test",
+
+
+for line in stale.warnings(Path("results")):
+    logger.warning(line)

@@ -1,0 +1,75 @@
+# Protocols, all of one shape: features or weights in; metrics.json, predictions and a record out.
+
+
+rule knn:
+    input:
+        train_features="results/{data}_{split}/{method}/features/{data}_train.npy",
+        test_features="results/{data}_{split}/{method}/features/{data}_test.npy",
+        table="results/{data}/clips/clips.csv",
+        train="results/{data}/splits/{split}_train.npy",
+        test="results/{data}/splits/{split}_test.npy",
+    output:
+        metrics="results/{data}_{split}/{method}/knn/metrics.json",
+        predictions="results/{data}_{split}/{method}/knn/predictions.npz",
+        record="results/{data}_{split}/{method}/knn/record.json",
+    log:
+        "results/logs/knn/{data}_{split}/{method}.log",
+    benchmark:
+        "results/benchmarks/knn/{data}_{split}/{method}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings("knn"),
+        code=code_digest("knn", "stars.evaluation.knn"),
+        clips=subpath(input.table, parent=True),
+        features=subpath(input.train_features, parent=True),
+        out=subpath(output.metrics, parent=True),
+    message:
+        "KNN: {wildcards.data} {wildcards.split} {wildcards.method}"
+    shell:
+        "stars knn --features {params.features} --target {wildcards.data} --clips {params.clips} --train {input.train} --test {input.test}"
+        " --out {params.out} --settings {params.settings:q} > {log} 2>&1"
+
+
+rule linear:
+    input:
+        encoder="results/{data}_{split}/{method}/encoder.safetensors",
+        test_features="results/{data}_{split}/{method}/features/{data}_test.npy",
+        table="results/{data}/clips/clips.csv",
+        frames="results/{data}/clips/frames.npy",
+        train="results/{data}/splits/{split}_train.npy",
+        test="results/{data}/splits/{split}_test.npy",
+    output:
+        metrics="results/{data}_{split}/{method}/linear/metrics.json",
+        predictions="results/{data}_{split}/{method}/linear/predictions.npz",
+        curve="results/{data}_{split}/{method}/linear/curve.csv",
+        record="results/{data}_{split}/{method}/linear/record.json",
+    log:
+        "results/logs/linear/{data}_{split}/{method}.log",
+    benchmark:
+        "results/benchmarks/linear/{data}_{split}/{method}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: COMPUTE.threads
+    resources:
+        mem_mb=8000,
+        runtime=720,
+        gpu=GPU,
+        device=COMPUTE.device,
+    params:
+        settings=settings("linear"),
+        code=code_digest("linear", "stars.evaluation.linear"),
+        clips=subpath(input.table, parent=True),
+        method=subpath(input.encoder, parent=True),
+        features=subpath(input.test_features, parent=True),
+        out=subpath(output.metrics, parent=True),
+    message:
+        "Linear probe: {wildcards.data} {wildcards.split} {wildcards.method}"
+    shell:
+        "stars linear --method {params.method} --clips {params.clips} --train {input.train} --test {input.test} --features {params.features}"
+        " --target {wildcards.data} --out {params.out} --device {resources.device} --threads {threads}"
+        " --settings {params.settings:q} > {log} 2>&1"

@@ -1,0 +1,130 @@
+# The paper's tables and figures, with this run's numbers.
+
+
+rule table:
+    input:
+        metrics=drawn_from,
+        published="config/published/table{number}.csv",
+        headings="config/published/tables.yaml",
+    output:
+        csv="results/tables/table{number}.csv",
+        markdown="results/tables/table{number}.md",
+        latex="results/tables/table{number}.tex",
+        html="results/tables/table{number}.html",
+        record="results/tables/table{number}.record.json",
+    log:
+        "results/logs/table/table{number}.log",
+    benchmark:
+        "results/benchmarks/table/table{number}.tsv"
+    wildcard_constraints:
+        number="[12]",
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=told,
+        files=files,
+        code=code_digest("table", "stars.paper.tables"),
+        published=subpath(input.published, parent=True),
+        out=subpath(output.csv, parent=True),
+    message:
+        "Table {wildcards.number}"
+    shell:
+        "stars table --settings {params.settings:q} --files {params.files:q} --published {params.published} --out {params.out} > {log} 2>&1"
+
+
+rule draw_fig4:
+    input:
+        features=list(FIG4.files.values()),
+        table=f"{layout.clips(FIG4_RUN[0])}/clips.csv",
+        test=f"results/{FIG4_RUN[0]}/splits/{FIG4_RUN[1]}_test.npy",
+    output:
+        svg="results/figures/fig4.svg",
+        png="results/figures/fig4.png",
+        csv="results/figures/fig4.csv",
+        record="results/figures/fig4.record.json",
+    log:
+        "results/logs/figure/fig4.log",
+    benchmark:
+        "results/benchmarks/figure/fig4.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=recipes.as_argument(FIG4.settings),
+        files=recipes.as_argument(FIG4.files),
+        code=code_digest("fig4", "stars.paper.tsne"),
+        clips=subpath(input.table, parent=True),
+        out=subpath(output.svg, parent=True),
+    message:
+        "Figure 4: t-SNE"
+    shell:
+        "stars figure fig4 --settings {params.settings:q} --files {params.files:q} --clips {params.clips} --test {input.test}"
+        " --out {params.out} > {log} 2>&1"
+
+
+rule draw_fig6:
+    input:
+        predictions=FIG6.files["predictions"],
+        table=f"{layout.clips(FIG6_RUN[0])}/clips.csv",
+    output:
+        svg="results/figures/fig6.svg",
+        png="results/figures/fig6.png",
+        csv="results/figures/fig6.csv",
+        pairs="results/figures/fig6_pairs.csv",
+        record="results/figures/fig6.record.json",
+    log:
+        "results/logs/figure/fig6.log",
+    benchmark:
+        "results/benchmarks/figure/fig6.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=recipes.as_argument(FIG6.settings),
+        files=recipes.as_argument(FIG6.files),
+        code=code_digest("fig6", "stars.paper.confusion"),
+        clips=subpath(input.table, parent=True),
+        out=subpath(output.svg, parent=True),
+    message:
+        "Figure 6: confusion matrix"
+    shell:
+        "stars figure fig6 --settings {params.settings:q} --files {params.files:q} --clips {params.clips} --out {params.out} > {log} 2>&1"
+
+
+rule draw_curves:
+    input:
+        curves=drawn_from,
+    output:
+        svg="results/{data}_{split}/curves.svg",
+        png="results/{data}_{split}/curves.png",
+        csv="results/{data}_{split}/curves.csv",
+        record="results/{data}_{split}/curves.record.json",
+    log:
+        "results/logs/figure/curves_{data}_{split}.log",
+    benchmark:
+        "results/benchmarks/figure/curves_{data}_{split}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=told,
+        files=files,
+        code=code_digest("curves", "stars.paper.curves"),
+        out=subpath(output.svg, parent=True),
+    message:
+        "Training curves: {wildcards.data} {wildcards.split}"
+    shell:
+        "stars figure curves --settings {params.settings:q} --files {params.files:q} --out {params.out} > {log} 2>&1"

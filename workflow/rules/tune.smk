@@ -1,0 +1,42 @@
+# Stage 2.
+
+
+rule tune:
+    input:
+        table="results/{data}/clips/clips.csv",
+        frames="results/{data}/clips/frames.npy",
+        train="results/{data}/splits/{split}_train.npy",
+        encoder=lambda wildcards: f"{parent(wildcards)}/encoder.safetensors",
+    output:
+        encoder="results/{data}_{split}/{method}/encoder.safetensors",
+        heads="results/{data}_{split}/{method}/heads.safetensors",
+        settings="results/{data}_{split}/{method}/settings.yaml",
+        curve="results/{data}_{split}/{method}/curve.csv",
+        record="results/{data}_{split}/{method}/record.json",
+    log:
+        "results/logs/tune/{data}_{split}/{method}.log",
+    benchmark:
+        "results/benchmarks/tune/{data}_{split}/{method}.tsv"
+    wildcard_constraints:
+        method=one_of(methods_of("tune")),
+    conda:
+        ENVIRONMENT
+    threads: COMPUTE.threads
+    resources:
+        mem_mb=8000,
+        runtime=720,
+        gpu=GPU,
+        device=COMPUTE.device,
+        work=CHECKPOINT.folder,
+        checkpoint_seconds=CHECKPOINT.seconds,
+    params:
+        settings=settings("tune"),
+        code=code_digest("tune", "stars.training.tune"),
+        clips=subpath(input.table, parent=True),
+        method=subpath(output.encoder, parent=True),
+    message:
+        "Stage 2, contrastive tuning: {wildcards.data} {wildcards.split} {wildcards.method}"
+    shell:
+        "stars tune --clips {params.clips} --train {input.train} --parent {input.encoder} --out {params.method}"
+        " --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds} --device {resources.device} --threads {threads}"
+        " --settings {params.settings:q} 2>&1 | tee {log}"
