@@ -178,7 +178,7 @@ def _settings(chosen: argparse.Namespace) -> Any:
         config = recipes.load_file(chosen.config, chosen.set)
         data = _choice("data", chosen.data, config.data, chosen.config)
         split = _choice("split", getattr(chosen, "split", None), config.data[data].splits, chosen.config)
-        name = getattr(chosen, "recipe", "")
+        name = _choice("recipe", chosen.recipe, config.methods, chosen.config) if "recipe" in chosen else ""
         value = recipes.stage_settings(config, chosen.command.stage, data, recipes.tag(config, name, config.seeds[0]), split)
     elif chosen.settings.endswith((".json", ".yaml")):
         value = recipes.read_yaml(chosen.settings)
@@ -191,7 +191,8 @@ def _choice(what: str, given: str | None, known: Any, source: str) -> str:
     from stars.recipes import nearest
 
     if not known:
-        raise InputError(f"{source}: no data set is configured: add a block under data:")
+        block = {"data": "data", "recipe": "methods"}[what]
+        raise InputError(f"{source}: nothing is configured under {block}: add a block there")
     if given is not None and given not in known:
         raise InputError(f"--{what} {given}: not in {source}{nearest(given, known)}")
     return given or next(iter(known))
@@ -214,6 +215,13 @@ def _named(path: str) -> Any:
 
 def _add_others(commands: Any) -> None:
     _add_paper(commands)
+    results = commands.add_parser(
+        "results",
+        help="this run's rows of each table, and where tables and figures lie",
+        description="Print this run's rows of each table, and where tables and figures lie.",
+    )
+    results.add_argument("folder", nargs="?", type=Path, default=Path("results"), help="folder that the workflow wrote [results]")
+    results.set_defaults(handler=_results)
     weights = commands.add_parser(
         "import-weights",
         help="a released MAMP checkpoint to encoder.safetensors",
@@ -305,6 +313,12 @@ def _json(option: str, text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{option}: not valid JSON ({error}): give a line of JSON") from None
+
+
+def _results(chosen: argparse.Namespace) -> None:
+    from stars.paper.summary import summary
+
+    print(summary(chosen.folder), end="")
 
 
 def _import_weights(chosen: argparse.Namespace) -> None:

@@ -64,11 +64,14 @@ class _Log:
 
     def check(self, kept: int, out: Path, settings: IngestStage) -> None:
         """Raise where unreadable files are errors, or where nothing is left."""
+        (out / BAD_FILES).unlink(missing_ok=True)
         if self.bad and settings.ingest.on_bad_file == "error":
             write_text(out / BAD_FILES, "".join(f"{reason}\n" for reason in self.bad))
+            leave = f"leave such files out with data.{settings.name}.ingest.on_bad_file: skip"
+            if len(self.bad) == 1:
+                raise InputError(f"{self.bad[0]}; mend the file, or {leave}")
             shown = self.bad[:SHOWN] + [f"and {len(self.bad) - SHOWN} more, all in {out / BAD_FILES}"] * (len(self.bad) > SHOWN)
-            skip = f"mend them, or leave them out with data.{settings.name}.ingest.on_bad_file: skip"
-            raise InputError("\n  ".join([f"{len(self.bad)} files cannot be used; {skip}:", *shown]))
+            raise InputError("\n  ".join([f"{len(self.bad)} files cannot be used; mend them, or {leave}:", *shown]))
         if not kept:
             reasons = Counter(entry["reason"] for entry in self.dropped).most_common(1)
             raise InputError(
@@ -138,8 +141,8 @@ def _identify(source: Source, settings: IngestStage, log: _Log) -> list[tuple[st
 
 
 def _known(clip: Clip, settings: IngestStage) -> Clip:
-    layout, key = settings.dataset, f"data.{settings.name}"
-    advice = f"name a description that has it in {key}.dataset, or leave such files out with {key}.ingest.on_bad_file: skip"
+    layout = settings.dataset
+    advice = f"name a description that has it in data.{settings.name}.dataset"
     if clip.action not in layout.actions:
         raise InputError(f"{clip.name}: action {clip.action} is not among the data set's {len(layout.actions)} actions: {advice}")
     if layout.subjects is not None and clip.subject not in layout.subjects:

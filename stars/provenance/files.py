@@ -21,19 +21,26 @@ from stars.errors import InputError
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, on failure it goes and the old file stays."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     try:
-        yield temporary
-        _flush(temporary)
-        temporary.replace(path)
-        _flush(path.parent)
+        with _full_disk_named(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _flush(temporary)
+            temporary.replace(path)
+            _flush(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _full_disk_named(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise InputError(f"no space left while writing {path}: free some and run again; the earlier file, if any, is intact") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:
@@ -54,8 +61,10 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def write_npy(path: Path | str, array: np.ndarray) -> None:
-    with atomic(path) as temporary:
-        np.save(temporary, array, allow_pickle=False)
+    head = np.lib.format.header_data_from_array_1_0(array := np.asarray(array, order="C"))
+    with atomic(path) as temporary, temporary.open("wb") as file:  # not by np.save, which hides that a disk is full
+        np.lib.format.write_array_header_1_0(file, head)
+        file.write(array.data)
 
 
 def read_json(path: Path | str) -> Any:
@@ -97,21 +106,38 @@ def canonical(value: Any) -> str:
 
 
 @contextmanager
-def exclusive(folder: Path | str) -> Iterator[None]:
-    """Hold `folder` for this process alone; InputError if another run is writing into it."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise InputError(f"another run is writing into {folder}: wait for it to end, or stop it") from None
+def exclusive(path: Path | str) -> Iterator[None]:
+    """Hold `path`, a folder or a file to be written, for this process alone; InputError if another run holds it.
+
+    The lock is a file beside `path` that is gone when it is not held; one that a killed run left behind holds nobody up.
+    """
+    path = Path(path)
+    lock = path.with_name(f".{path.name}.lock")
+    with _full_disk_named(path):
+        while (descriptor := _lock(lock, path)) is None:
+            pass
     try:
         yield
     finally:
-        (folder / ".lock").unlink(missing_ok=True)
+        lock.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _lock(lock: Path, path: Path) -> int | None:
+    """Descriptor of the locked file; None where a run that ended meanwhile removed it, so that a lock on it would keep nobody out."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), lock.stat()):
+            return descriptor
+    except BlockingIOError:
+        os.close(descriptor)
+        raise InputError(f"another run is writing {path}: wait for it to end, or stop it") from None
+    except FileNotFoundError:
+        pass
+    os.close(descriptor)
+    return None
 
 
 def hashes(paths: Mapping[str, Path | str]) -> dict[str, dict[str, str]]:

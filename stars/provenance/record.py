@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stars.provenance import code
-from stars.provenance.files import digest, hashes, sha256, write_json
+from stars.provenance.files import digest, exclusive, hashes, sha256, write_json
 
 LIBRARIES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "safetensors", "pydantic", "snakemake")
 
@@ -30,7 +30,7 @@ def recording(
     outputs: Sequence[str],
     name: str = "record.json",
 ) -> Iterator[dict[str, Any]]:
-    """Run a stage and write its record into folder `out` when it succeeds.
+    """Run a stage, alone in writing these outputs, and write its record into folder `out` when it succeeds.
 
     Args:
         stage: the module that does the work, "stars.training.tune"; its source is what the code digest covers.
@@ -38,16 +38,15 @@ def recording(
         inputs: role → file that was read.
         outputs: names of the files made, relative to `out`.
 
-    Yields a dict to which the stage may add facts of its own (they stand under `notes`).
+    Yields a dict to which the stage may add facts of its own (they stand under `notes`). InputError if another run makes the same outputs.
     """
     out = Path(out)
     notes: dict[str, Any] = {}
     started, clock = datetime.now(UTC), time.perf_counter()
     found = hashes(inputs)
-    yield notes
-    write_json(
-        out / name,
-        {
+    with exclusive(out / name):
+        yield notes
+        record = {
             "stage": stage,
             "settings": dict(settings),
             "settings_digest": digest(dict(settings)),
@@ -63,8 +62,8 @@ def recording(
             "wall_seconds": round(time.perf_counter() - clock, 3),
             "peak_memory_mb": round(peak_memory_mb(), 1),
             "notes": notes,
-        },
-    )
+        }
+        write_json(out / name, record)
 
 
 def versions() -> dict[str, str]:

@@ -98,11 +98,10 @@ def work_in_progress(checkpoint: Checkpoint, stage: str, settings: Settings, inp
             for leftover in folder.glob(".*.tmp*"):
                 leftover.unlink()
             yield Work(folder, checkpoint.seconds)
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)  # not there when nothing was saved
     finally:
-        for empty in (folder, folder.parent):
-            with suppress(OSError):
-                empty.rmdir()
+        with suppress(OSError):  # others train
+            folder.parent.rmdir()
 
 
 @contextmanager

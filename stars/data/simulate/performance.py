@@ -56,7 +56,7 @@ def performer(seed: int, subject: int) -> Performer:
         posture=_posture(rng, 0.6),
         tempo=float(np.exp(rng.normal(0, 0.12))),
         amplitude=float(np.exp(rng.normal(0, 0.15))),
-        left_handed=bool(rng.random() < 0.3),
+        left_handed=bool(rng.random() < 0.1),
         sway=float(rng.uniform(0.5, 1.5)),
     )
 
@@ -69,12 +69,11 @@ def perform(seed: int, identity: tuple[int, int, int, int], frames: tuple[int, i
         frames: shortest and longest T.
         subjects: how many there are to choose a partner from.
     """
-    _, subject, replication, action = identity
+    _, subject, _, action = identity
     rng = np.random.default_rng((seed, 1, *identity))
     length = int(rng.integers(frames[0], frames[1] + 1))
     doing = ACTIONS[action]
-    # as in NTU RGB+D, odd repetitions face the camera on one side and even ones that on the other
-    heading = np.pi + np.pi / 4 * (1 if replication % 2 else -1) + rng.normal(0, 0.2)
+    heading = np.pi + rng.normal(0, 0.15)  # towards the camera in the middle
     place = np.array([rng.normal(0, 0.25), 0, rng.normal(0, 0.25)])
     clock = _clock(rng, length, doing.tempo * performer(seed, subject).tempo)
     if doing.people == 1:
@@ -111,7 +110,7 @@ def _body(rng: np.random.Generator, who: Performer, swings: tuple[Swing, ...], c
         if swing.joint in LEVERS:  # the trunk gives way to what a limb does
             channels[:, k.SPINE, swing.axis] -= RECOIL * active * size * curve
     channels += who.posture + _posture(rng, 1.0) + _idle(rng, length, who.sway)
-    if who.left_handed != (rng.random() < 0.15):
+    if who.left_handed != (rng.random() < 0.05):
         channels = k.mirrored(channels, (1, -1, -1))
         channels[:, PLACE] *= -1  # a displacement mirrors with the opposite signs
     joints = k.forward(channels[:, : k.JOINTS], who.offsets)
@@ -139,11 +138,11 @@ def _idle(rng: np.random.Generator, length: int, sway: float) -> np.ndarray:
         channels[:, joint, axis] += curve
 
     for joint, axis, spread in POSTURE:
-        drift(joint, axis, 0.08 * sway * spread, 0.6)
+        drift(joint, axis, 0.01 * sway * spread, 0.3)
     for axis in (X, Z):
-        drift(PLACE, axis, 0.006 * sway, 0.4)
-    drift(k.PELVIS, Y, 0.03, 0.3)
-    for choice in rng.permutation(len(DISTRACTIONS))[: rng.integers(0, 3)]:
+        drift(PLACE, axis, 0.001 * sway, 0.3)
+    drift(k.PELVIS, Y, 0.002, 0.3)
+    for choice in rng.permutation(len(DISTRACTIONS))[: rng.integers(0, 2)]:
         drift(*DISTRACTIONS[choice], 0.15, 1.2)
     return channels
 

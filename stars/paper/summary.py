@@ -1,0 +1,52 @@
+"""What a run made, for the terminal: its own rows of each table, and where tables and figures lie."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from stars.errors import InputError
+
+DRAWN = ("figures/*.svg", "*/curves.svg")
+
+
+def summary(results: Path) -> str:
+    """Lines of text; InputError where folder `results` holds no table and no figure."""
+    tables = sorted(results.glob("tables/table*.csv"), key=lambda path: (len(path.name), path.name))
+    drawn = [path for pattern in DRAWN for path in sorted(results.glob(pattern))]
+    if not tables and not drawn:
+        raise InputError(f"{results} holds no table and no figure: make them with `snakemake --cores 2`")
+    return "\n".join([*map(own_rows, tables), *map(_made, (*tables, *drawn))]) + "\n"
+
+
+def own_rows(path: Path) -> str:
+    """What this run measured of a table, in percent: methods down, columns across; a dash where it measured nothing."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            cells = [cell for cell in csv.DictReader(file) if cell["origin"] == "this run"]
+        shown = {(cell["method"], cell["column"]): _percent(cell["value"], cell["std"]) for cell in cells}
+    except (KeyError, ValueError, TypeError, csv.Error, OSError):
+        raise InputError(f"{path} is not a table that stars wrote: delete it and run again") from None
+    title = f"{path.stem.replace('table', 'Table ')}, this run, top-1 accuracy (%)"
+    methods = list(dict.fromkeys(method for method, _ in shown))
+    columns = [column for column in dict.fromkeys(column for _, column in shown) if any(shown[method, column] for method in methods)]
+    body = [[method, *(shown[method, column] or "–" for column in columns)] for method in methods]
+    return "\n".join([title, *_aligned([["", *columns], *body])]) + "\n"
+
+
+def _percent(mean: str, deviation: str) -> str:
+    return f"{float(mean):.1f}" + (f" ± {float(deviation):.1f}" if deviation else "") if mean else ""
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """First column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+
+
+def _made(path: Path) -> str:
+    """A table's or figure's path with all the forms it is there in: "results/figures/fig4 .csv .png .svg"."""
+    return f"{path.with_suffix('')} " + " ".join(
+        sorted(form.suffix for form in path.parent.glob(f"{path.stem}.*") if form.suffix != ".json")
+    )

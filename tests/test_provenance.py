@@ -1,0 +1,158 @@
+"""Records, digests, locks, and files that are whole or not there."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import ROOT
+
+from stars.config import Model
+from stars.errors import InputError
+from stars.evaluation.metrics import write_npz
+from stars.model.encoder import Encoder
+from stars.paper.style import figure, save
+from stars.provenance import code, stale
+from stars.provenance.files import atomic, digest, exclusive, read_npy, write_json, write_npy, write_text
+from stars.provenance.record import LIBRARIES, recording
+from stars.training.checkpoint import Work
+from stars.training.weights import save_encoder
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def commit() -> str | None:
+    done = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def test_every_record_is_complete_and_true(finished):
+    records = sorted(finished.glob("results/**/*record.json"))
+    assert len(records) == 20
+    seen = set()
+    for path in records:
+        record = json.loads(path.read_text())
+        seen |= {str((path.parent / name).relative_to(finished)) for name in record["outputs"]}
+        for entry in record["inputs"].values():
+            assert entry["sha256"] == sha256(finished / entry["path"]), (path, entry["path"])
+        for name, entry in record["outputs"].items():
+            assert entry == {"sha256": sha256(path.parent / name), "bytes": (path.parent / name).stat().st_size}
+        assert record["inputs"] or record["stage"] == "stars.data.simulate"
+        canonical = json.dumps(record["settings"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        assert record["settings_digest"] == hashlib.sha256(canonical.encode()).hexdigest()
+        assert record["code"]["digest"] == code.digest_of(record["stage"]) and record["code"]["commit"] == commit()
+        assert record["seed"] == record["settings"].get("seed")
+        assert {"python", *LIBRARIES} == set(record["versions"]) and record["versions"]["torch"] == torch.__version__
+        assert {"host", "cpu", "cores"} <= set(record["hardware"]) and record["command"][0].endswith("stars")
+        assert datetime.fromisoformat(record["started"]).tzinfo is not None
+        assert 0 < record["wall_seconds"] < 300 and 10 < record["peak_memory_mb"] < 10_000
+    made = {str(path.relative_to(finished)) for path in finished.glob("results/**/*") if path.is_file()}
+    assert {name for name in made if not re.search(r"record\.json$|results/(logs|benchmarks)/", name)} == seen
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.floats(allow_nan=False, allow_infinity=False))))
+def test_digest_is_of_the_data_not_of_the_order_of_keys(value):
+    assert digest(value) == digest(dict(reversed(value.items())))
+    assert digest(value) != digest({**value, "another": 1, "one more": 2})
+
+
+def test_a_stage_s_code_is_what_it_imports_and_no_more():
+    reached = code.reachable("stars.evaluation.knn")
+    assert {"stars.evaluation.knn", "stars.data.store", "stars.evaluation.metrics"} <= reached
+    assert not {"stars.evaluation.linear", "stars.training.tune", "stars.paper.tables", "stars.config"} & reached
+    assert "stars.training.losses.nnclr" in code.reachable("stars.training.tune")
+    assert not any(name.startswith("stars.training.losses") for name in code.reachable("stars.training.pretrain"))
+
+
+def test_a_training_of_other_code_is_named(finished, tmp_path):
+    assert list(stale.warnings(finished / "results")) == []
+    for name, change in (("old", {"code": {"digest": "0"}}), ("damaged", None)):
+        folder = tmp_path / "demo_xsub" / name
+        folder.mkdir(parents=True)
+        record = json.loads((finished / "results/demo_xsub/stars/record.json").read_text())
+        (folder / "record.json").write_text(json.dumps(record | change) if change else "{")
+    assert [line.split(":")[0] for line in stale.warnings(tmp_path)] == [str(tmp_path / "demo_xsub/old")]
+
+
+def test_a_stage_that_fails_leaves_no_record(tmp_path):
+    with pytest.raises(RuntimeError), recording(tmp_path, "stars.data.splits", {}, {}, []):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_keeps_the_earlier_file(tmp_path):
+    path = tmp_path / "file.txt"
+    write_text(path, "earlier")
+    with pytest.raises(RuntimeError), atomic(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "earlier" and list(tmp_path.iterdir()) == [path]
+
+
+def save_figure(path: Path) -> None:
+    with figure(1.0) as drawn:
+        save(drawn, path.with_suffix(""))
+
+
+WRITERS = {
+    "text.csv": lambda path: write_text(path, "text"),
+    "value.json": lambda path: write_json(path, {"a": 1}),
+    "array.npy": lambda path: write_npy(path, np.zeros(100_000)),
+    "arrays.npz": lambda path: write_npz(path, {"a": np.arange(100_000)}),
+    "encoder.safetensors": lambda path: save_encoder(path, Encoder(Model(width=8, depth=1, heads=1), joints=3)),
+    "figure.svg": save_figure,
+    "last.ckpt": lambda path: Work(path.parent, 60).save({"model": {}}),
+}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_is_one_line_and_keeps_the_earlier_file(tmp_path, name):
+    path = tmp_path / name
+    WRITERS[name](path)
+    earlier = path.read_bytes()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    temporary.symlink_to("/dev/full")  # every write to it finds no space left
+    with pytest.raises(InputError) as caught:
+        WRITERS[name](path)
+    assert str(caught.value) == f"no space left while writing {path}: free some and run again; the earlier file, if any, is intact"
+    kept = path if path.exists() else path.with_name("previous.ckpt")
+    assert kept.read_bytes() == earlier and not temporary.is_symlink()
+
+
+@pytest.mark.parametrize("array", [np.arange(6).reshape(2, 3), np.zeros((0, 4), np.float32), np.asfortranarray(np.eye(3)), np.array(["é"])])
+def test_arrays_come_back_and_are_written_as_numpy_does(tmp_path, array):
+    write_npy(tmp_path / "ours.npy", array)
+    np.save(tmp_path / "numpys.npy", np.ascontiguousarray(array))
+    assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "numpys.npy").read_bytes()
+    assert np.array_equal(read_npy(tmp_path / "ours.npy"), array)
+
+
+def test_two_runs_do_not_write_the_same_outputs_at_once(tmp_path):
+    with exclusive(tmp_path / "a"), exclusive(tmp_path / "b"):
+        second = exclusive(tmp_path / "a")
+        with pytest.raises(InputError, match="another run is writing"):
+            second.__enter__()
+    assert list(tmp_path.iterdir()) == []
+    with exclusive(tmp_path / "a"):
+        pass
+
+
+def test_the_lock_of_a_killed_run_holds_nobody_up(tmp_path):
+    kill = "import os, sys; from stars.provenance.files import exclusive\nwith exclusive(sys.argv[1]): os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", kill, str(tmp_path / "a")], check=False).returncode == -9
+    assert [path.name for path in tmp_path.iterdir()] == [".a.lock"]
+    with exclusive(tmp_path / "a"):
+        pass
+    assert list(tmp_path.iterdir()) == []

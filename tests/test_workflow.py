@@ -1,0 +1,127 @@
+"""What Snakemake re-runs after a change: exactly what docs/rebuild.md says, which is read and tried row by row."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny import CONFIG, ROOT, planned, project, snakemake
+
+from stars.recipes import merge, read_yaml
+
+DOCS = ROOT / "docs/rebuild.md"
+
+
+def rows() -> list[tuple[str, str]]:
+    """(change, what re-runs) of each row of the page's first table."""
+    table = DOCS.read_text().split("## ")[0]
+    return [tuple(cell.strip() for cell in line.strip("|").split(" | ")) for line in table.splitlines() if line.startswith("| `")]
+
+
+def changes(text: str) -> dict:
+    """`a.b: value` for each code span that sets a key."""
+    found = {}
+    for span in re.findall(r"`([\w.]+: [^`]+)`", text):
+        key, _, value = span.partition(": ")
+        for name in reversed(key.split(".")):
+            value = {name: value if isinstance(value, dict) else yaml.safe_load(value)}
+        found = merge(found, value)
+    return found
+
+
+def jobs(text: str) -> set[str]:
+    """ "knn (mamp, stars), draw_fig4" → {"knn (mamp)", "knn (stars)", "draw_fig4"}."""
+    found = re.findall(r"(\w+)(?: \(([^)]*)\))?", text) if text != "nothing" else []
+    return {f"{rule} ({one})" if one else rule for rule, many in found for one in many.split(", ")}
+
+
+@pytest.mark.parametrize(("change", "rerun"), rows(), ids=[re.sub(r"[`|]", "", change)[:40] for change, _ in rows()])
+def test_exactly_what_the_page_says_re_runs(finished, tmp_path, request, change, rerun):
+    described = re.search(r"in `(config/datasets/\S+)`", change)
+    if described:
+        folder = request.getfixturevalue("own")
+        path = folder / described[1]
+        path.write_text(yaml.safe_dump(merge(read_yaml(path), changes(change)), sort_keys=False))
+        assert planned(folder) == jobs(rerun)
+    else:
+        changed = tmp_path / "changed.yaml"
+        changed.write_text(yaml.safe_dump(changes(change)))
+        assert planned(finished, changed) == jobs(rerun)
+
+
+def test_the_page_has_the_changes_that_matter():
+    text = " ".join(change for change, _ in rows())
+    for key in ("tune.optimiser.lr", "knn.k", "pretrain.motion.ratio", "fig4.classes", "seeds", "methods.", "splits.", "compute.threads"):
+        assert f"`{key}" in text
+    assert len(rows()) >= 14
+
+
+def test_a_second_run_does_nothing_nor_does_one_after_touching_the_configuration(own):
+    before = {path: path.stat().st_mtime_ns for path in (own / "results").rglob("*")}
+    for path in (own / "config").rglob("*.yaml"):
+        os.utime(path)
+    published = own / "config/published"
+    os.utime(published / "table1.csv")  # an input of the table, but its content is the same
+    done = snakemake(own)
+    output = done.stdout + done.stderr
+    assert done.returncode == 0 and "Nothing to be done" in output and "earlier version" not in output
+    assert {path: path.stat().st_mtime_ns for path in (own / "results").rglob("*")} == before
+
+
+def edited(folder: Path, module: str) -> Path:
+    """A copy of the package with a line added to one of its modules."""
+    shutil.copytree(ROOT / "stars", folder / "stars", ignore=shutil.ignore_patterns("__pycache__"))
+    with (folder / "stars" / module).open("a") as file:
+        file.write("\n# changed\n")
+    return folder
+
+
+def test_a_change_of_a_protocol_s_source_repeats_the_protocol(finished, tmp_path):
+    package = edited(tmp_path / "package", "evaluation/knn.py")
+    assert planned(finished, package=package) == jobs("knn (scratch, mamp, stars), table (2), draw_fig6")
+
+
+def test_a_change_of_a_training_s_source_only_warns_unless_told_to_rebuild(finished, tmp_path):
+    package = edited(tmp_path / "package", "training/tune.py")
+    done = snakemake(finished, "--dry-run", package=package)
+    output = done.stdout + done.stderr
+    assert "results/demo_xsub/stars: trained by an earlier version of stars.training.tune; kept" in output
+    assert "Nothing to be done" in output and "demo_xsub/mamp:" not in output
+    rebuild = tmp_path / "rebuild.yaml"
+    rebuild.write_text("code_changes: rebuild")
+    assert "tune (stars)" in planned(finished, rebuild, package=package)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ("tune: {optimizer: {lr: 0.1}}", "unknown key tune.optimizer: did you mean optimiser?"),
+        ("targets: [tabel2]", "targets: no target tabel2: did you mean table2?"),
+        (
+            "data: {demo: {dataset: utd_mhad, simulate: null, raw: nowhere, splits: [xsub]}}",
+            "UTD-MHAD: no raw files at nowhere. They are had from https://personal.utdallas.edu/~kehtar/UTD-MHAD.html; "
+            "then set data.demo.raw to their folder or zip",
+        ),
+    ],
+)
+def test_a_mistake_stops_before_any_job_with_a_line_that_says_what_to_do(tmp_path, changed, message):
+    folder = project(tmp_path / "project")
+    (tmp_path / "changed.yaml").write_text(changed)
+    done = snakemake(folder, config=(CONFIG, tmp_path / "changed.yaml"))
+    assert done.returncode == 1 and "Traceback (most recent" not in done.stderr
+    assert sum(message in line for line in done.stderr.splitlines()) == 1
+    assert not (folder / "results").exists()
+
+
+def test_a_job_that_fails_shows_its_line_and_the_rest_is_kept(own):
+    raw = own / "results/demo/raw.zip"
+    raw.write_bytes(raw.read_bytes()[:5000])
+    kept = own / "results/demo_xsub/stars/encoder.safetensors"
+    before = kept.read_bytes()
+    done = snakemake(own)
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith("stars: ")]
+    assert len(lines) == 1 and "results/demo/raw.zip is not a readable zip archive" in lines[0]
+    assert kept.read_bytes() == before

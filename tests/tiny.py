@@ -1,0 +1,62 @@
+"""The workflow on tests/config/tiny.yaml: a project folder of its own, and what Snakemake says it would run there."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+CONFIG = "config/tiny.yaml"
+RULES = {
+    "Simulate raw files": "simulate",
+    "Read raw files": "ingest",
+    "Split clips": "split",
+    "Initialise": "scratch",
+    "Stage 1, masked motion prediction": "pretrain",
+    "Stage 2, contrastive tuning": "tune",
+    "Embed": "embed",
+    "KNN": "knn",
+    "Linear probe": "linear",
+    "Table 1": "table (1)",
+    "Table 2": "table (2)",
+    "Figure 4": "draw_fig4",
+    "Figure 6": "draw_fig6",
+    "Training curves": "draw_curves",
+}
+
+
+def project(folder: Path) -> Path:
+    """What a user has: the workflow and the configurations, no results."""
+    folder.mkdir()
+    for name in ("workflow", "config", "envs"):
+        shutil.copytree(ROOT / name, folder / name)
+    for name in ("Snakefile", "profiles"):
+        shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+    shutil.copyfile(ROOT / "tests" / CONFIG, folder / CONFIG)
+    return folder
+
+
+def snakemake(
+    folder: Path, *arguments: str, config: tuple[str | Path, ...] = (CONFIG,), package: Path = ROOT
+) -> subprocess.CompletedProcess:
+    """Run Snakemake in `folder`, on the package `stars` that lies in `package`."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", *map(str, config)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(package)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+
+def planned(folder: Path, *config: str | Path, package: Path = ROOT) -> set[str]:
+    """Jobs of a dry run, as "rule (method)"."""
+    done = snakemake(folder, "--dry-run", config=(CONFIG, *config), package=package)
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = {_job(message) for message in re.findall(r"^Job \d+: (.+)$", done.stdout + done.stderr, re.MULTILINE)}
+    assert bool(jobs) != ("Nothing to be done" in done.stdout + done.stderr)
+    return jobs
+
+
+def _job(message: str) -> str:
+    title, _, wildcards = message.partition(": ")
+    method = wildcards.split()[2:] if title not in ("Figure 4", "Figure 6") else []
+    return f"{RULES[title]} ({method[0]})" if method else RULES[title]
