@@ -68,7 +68,7 @@ class Simulate(Settings):
     clips: Count | None = key(None, "clips written, an even sample of all combinations; null: every combination")
     frames: tuple[int, int] = key((50, 110), "shortest and longest clip, frames at 30 a second")
     noise: float = key(
-        0.003, "sensor noise of a joint of the trunk, standard deviation in metres: a slow drift, and a tenth of it jitter", ge=0
+        0.0015, "sensor noise of a joint of the trunk, standard deviation in metres: a slow drift, and a tenth of it jitter", ge=0
     )
     occlusion: Fraction = key(0.25, "share of clips in which a limb is occluded and jitters")
     ghosts: Fraction = key(0.1, "share of clips with a ghost body")
