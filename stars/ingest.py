@@ -228,7 +228,7 @@ def _make(source: Source, settings: IngestStage, file: str, clip: Clip) -> _Made
 def _rows(made: Iterable[_Made], out: Path, settings: IngestStage, log: _Log) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Rows and clips for the store; the rest goes to the log, which may raise at the end: then the store's old files stay."""
     actions, kept = settings.dataset.actions, 0
-    labels = {action: label for label, action in enumerate(actions)}
+    labels = {action: label for label, action in enumerate(sorted(actions))}
     for item in made:
         if item.error:
             log.unreadable(item.source, item.error)

@@ -36,7 +36,7 @@ class Dataset(Settings):
     root: int = key(..., "joint that centring subtracts", ge=0)
     centre: Literal["first_frame_root", "none"] = key("first_frame_root", "default of ingest.centre")
     single_body: Literal["zeros", "copy"] = key("zeros", "default of ingest.single_body")
-    actions: dict[int, str] = key(..., "action number in file names → name; labels are their order, from 0", min_length=1)
+    actions: dict[int, str] = key(..., "action number in file names → name; labels are their order by number, from 0", min_length=1)
     two_person: tuple[int, ...] = key((), "action numbers in which two people act together")
     subjects: tuple[int, ...] | None = key(None, "subject numbers there are; null: any")
     splits: dict[str, Split] = key(..., "evaluation splits by name", min_length=1)
@@ -53,7 +53,3 @@ class Dataset(Settings):
         if not set(self.two_person) <= set(self.actions):
             raise ValueError("two_person names an action that actions does not have")
         return self
-
-    def labels(self) -> dict[int, int]:
-        """Action number → label, 0-based in the order of the description."""
-        return {action: label for label, action in enumerate(self.actions)}
