@@ -121,7 +121,7 @@ class _StageHelp(argparse.Action):
 
 
 def _add_stage(commands: Any, name: str, command: Command) -> None:
-    parser = commands.add_parser(name, help=command.help, description=command.help.capitalize() + ".", add_help=False)
+    parser = commands.add_parser(name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}.", add_help=False)
     parser.add_argument("-h", "--help", action=_StageHelp, nargs=0, help="show this message and every setting")
     for path, text in command.paths.items():
         parser.add_argument(f"--{path}", required=True, metavar="NAME" if path == "target" else "PATH", help=text)

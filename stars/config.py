@@ -284,7 +284,8 @@ class Config(Settings):
         (0,), "seeds of training; several give mean ± standard deviation in the tables", min_length=1
     )
     code_changes: Literal["rebuild", "warn"] | None = key(
-        None, "when a stage's own source changed: rebuild its results, or only warn; null: warn for the training stages, rebuild the rest"
+        None,
+        "when a stage's own source changed: rebuild its results, or only warn; null: warn for training and all that comes before it, rebuild the rest",
     )
     targets: tuple[str, ...] = key(
         ("quickstart",), "what a plain `snakemake` makes: quickstart, table1, table2, fig4, fig6, curves", min_length=1

@@ -227,6 +227,10 @@ def _check_references(config: Config, source: str) -> None:
             if name not in BLOCKS:
                 raise InputError(f"{source}: unknown key data.{data}.settings.{name}{nearest(name, BLOCKS)}")
         known = dataset(config, data).splits
+        if odd := [split for split in known if not re.fullmatch(r"[a-z0-9]+", split)]:
+            raise InputError(
+                f"{source}: data.{data}: split {odd[0]} of {block.dataset}.yaml: a name is part of a folder: lower-case letters and digits only"
+            )
         for split in block.splits:
             if split not in known:
                 raise InputError(f"{source}: data.{data}.splits: no split {split}{nearest(split, known)}")

@@ -94,7 +94,7 @@ BAD_RAW = {
         line(4, "25", "24"),
         "{file}, line 4: expected 25 joints, found 24; mend the file, or leave such files out with data.demo",
     ),
-    "NaN": (not_a_number, "{file}, line 5: expected x, y and z in metres, found b'nan'; mend the file"),
+    "NaN": (not_a_number, "{file}, line 5: expected x, y and z in metres, found 'nan'; mend the file"),
     "unknown action": (
         rename("A001", "A099"),
         "action 99 is not among the data set's 20 actions: name a description that has it in data.demo.dataset",

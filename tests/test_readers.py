@@ -102,12 +102,12 @@ def test_ntu_reader_takes_other_spacing_and_notation():
         (lambda lines: [*lines[:3], b"1000000000", *lines[4:]], "line 4: expected 25 joints"),
         (
             lambda lines: [*lines[:6], b"nan 1 2 3 4 5 6 7 8 9 10 11", *lines[7:]],
-            "line 7: expected x, y and z in metres, found b'nan'",
+            "line 7: expected x, y and z in metres, found 'nan'",
         ),
         (lambda lines: [*lines[:6], b"1 1e999 2 3 4 5 6 7 8 9 10 11", *lines[7:]], "line 7: expected x, y"),
         (
             lambda lines: [*lines[:6], b"1 9999999 2 3 4 5 6 7 8 9 10 11", *lines[7:]],
-            "line 7: expected x, y and z in metres, found b'9999999'",
+            "line 7: expected x, y and z in metres, found '9999999'",
         ),
         (lambda lines: [*lines[:6], b"1 2 3", *lines[7:]], "line 7: expected a joint, 12 numbers, found 3"),
         (lambda lines: [*lines[:6], b"1_0 1 2 3 4 5 6 7 8 9 10 11", *lines[7:]], "line 7: expected x, y"),

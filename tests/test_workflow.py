@@ -83,11 +83,17 @@ def test_a_change_of_a_protocol_s_source_repeats_the_protocol(finished, tmp_path
     assert planned(finished, package=package) == jobs("knn (scratch, mamp, stars), table (2), draw_fig6")
 
 
+def test_a_change_in_the_reading_of_raw_files_keeps_all_that_was_trained(finished, tmp_path):
+    done = snakemake(finished, "--dry-run", package=edited(tmp_path / "package", "data/denoise.py"))
+    output = done.stdout + done.stderr
+    assert "results/demo/clips: made by an earlier version of stars.ingest; kept" in output and "Nothing to be done" in output
+
+
 def test_a_change_of_a_training_s_source_only_warns_unless_told_to_rebuild(finished, tmp_path):
     package = edited(tmp_path / "package", "training/tune.py")
     done = snakemake(finished, "--dry-run", package=package)
     output = done.stdout + done.stderr
-    assert "results/demo_xsub/stars: trained by an earlier version of stars.training.tune; kept" in output
+    assert "results/demo_xsub/stars: made by an earlier version of stars.training.tune; kept" in output
     assert "Nothing to be done" in output and "demo_xsub/mamp:" not in output
     rebuild = tmp_path / "rebuild.yaml"
     rebuild.write_text("code_changes: rebuild")

@@ -1,4 +1,7 @@
-"""Which results were made by an older version of the code, where the configuration says that this only warns."""
+"""Results made by an older version of the code where this only warns: training, and what training is made from.
+
+A reworded comment must not cost days on a GPU, whether it stands in a training stage or in one before it.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,17 @@ from pathlib import Path
 
 from stars.provenance import code
 
-TRAINING = ("stars.training.pretrain", "stars.training.tune")
+KEPT = ("stars.data.simulate", "stars.ingest", "stars.data.splits", "stars.training.pretrain", "stars.training.tune")
+RECORDS = ("*/raw.zip.record.json", "*/clips/record.json", "*/splits/*.record.json", "*_*/*/record.json")
 
 
 def warnings(results: Path) -> Iterator[str]:
-    """A line for every trained method under `results` whose stage's source differs from today's."""
-    for path in sorted(results.glob("*_*/*/record.json")):
+    """A line for every result of these stages under `results` whose source differs from today's."""
+    for path in sorted(path for pattern in RECORDS for path in results.glob(pattern)):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             stage, digest = record["stage"], record["code"]["digest"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if stage in TRAINING and digest != code.digest_of(stage):
-            yield (
-                f"{path.parent}: trained by an earlier version of {stage}; kept. To train again: delete the folder, or set code_changes: rebuild"
-            )
+        if stage in KEPT and digest != code.digest_of(stage):
+            yield f"{path.parent}: made by an earlier version of {stage}; kept. To make it again: delete it, or set code_changes: rebuild"

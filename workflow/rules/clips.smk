@@ -17,7 +17,7 @@ rule simulate:
         runtime=30,
     params:
         settings=settings("simulate"),
-        code=code_digest("simulate", "stars.data.simulate"),
+        code=code_digest("stars.data.simulate"),
     message:
         "Simulate raw files: {wildcards.data}"
     shell:
@@ -45,7 +45,7 @@ rule ingest:
         runtime=120,
     params:
         settings=settings("ingest"),
-        code=code_digest("ingest", "stars.ingest"),
+        code=code_digest("stars.ingest"),
         clips=subpath(output.frames, parent=True),
     message:
         "Read raw files: {wildcards.data}"
@@ -72,7 +72,7 @@ rule split:
         runtime=10,
     params:
         settings=settings("split"),
-        code=code_digest("split", "stars.data.splits"),
+        code=code_digest("stars.data.splits"),
         clips=subpath(input.table, parent=True),
         splits=subpath(output.train, parent=True),
     message:

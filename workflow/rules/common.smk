@@ -17,7 +17,6 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-TRAINING = ("pretrain", "tune")
 ENVIRONMENT = "../../envs/stars.yaml"
 FIG4, FIG6 = layout.fig4(CONFIG), layout.fig6(CONFIG)
 FIG4_RUN, FIG6_RUN = layout.chosen(CONFIG, CONFIG.fig4), layout.chosen(CONFIG, CONFIG.fig6)
@@ -48,9 +47,9 @@ def settings(stage):
     return for_job
 
 
-def code_digest(stage, module):
+def code_digest(module):
     """Digest of a stage's own source, or a constant where the configuration says that code changes only warn."""
-    policy = CONFIG.code_changes or ("warn" if stage in TRAINING else "rebuild")
+    policy = CONFIG.code_changes or ("warn" if module in stale.KEPT else "rebuild")
     return code.digest_of(module) if policy == "rebuild" else "not compared"
 
 
@@ -63,16 +62,7 @@ def parent(wildcards):
 
 def raw(wildcards):
     """The configured raw files, or the simulated ones."""
-    block = CONFIG.data[wildcards.data]
-    if block.raw is None:
-        return f"results/{wildcards.data}/raw.zip"
-    if not Path(block.raw).exists() and not Path(f"results/{wildcards.data}/clips/offsets.npy").exists():
-        described = recipes.dataset(CONFIG, wildcards.data)
-        raise WorkflowError(
-            f"{described.title}: no raw files at {block.raw}. They are had from {described.home}; "
-            f"then set data.{wildcards.data}.raw to their folder or zip"
-        )
-    return block.raw
+    return CONFIG.data[wildcards.data].raw or f"results/{wildcards.data}/raw.zip"
 
 
 def drawing(wildcards):
@@ -103,6 +93,14 @@ wildcard_constraints:
     method=one_of([folder for kind in ("scratch", "pretrain", "tune") for folder in methods_of(kind)]),
     part="train|test",
 
+
+for data, block in CONFIG.data.items():
+    if block.raw and not Path(block.raw).exists() and not Path(f"{layout.clips(data)}/offsets.npy").exists():
+        described = recipes.dataset(CONFIG, data)
+        raise WorkflowError(
+            f"{described.title}: no raw files at {block.raw}. They are had from {described.home}; "
+            f"then set data.{data}.raw to their folder or zip"
+        )
 
 for line in stale.warnings(Path("results")):
     logger.warning(line)

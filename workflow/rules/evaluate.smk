@@ -24,7 +24,7 @@ rule knn:
         runtime=30,
     params:
         settings=settings("knn"),
-        code=code_digest("knn", "stars.evaluation.knn"),
+        code=code_digest("stars.evaluation.knn"),
         clips=subpath(input.table, parent=True),
         features=subpath(input.train_features, parent=True),
         out=subpath(output.metrics, parent=True),
@@ -62,7 +62,7 @@ rule linear:
         device=COMPUTE.device,
     params:
         settings=settings("linear"),
-        code=code_digest("linear", "stars.evaluation.linear"),
+        code=code_digest("stars.evaluation.linear"),
         clips=subpath(input.table, parent=True),
         method=subpath(input.encoder, parent=True),
         features=subpath(input.test_features, parent=True),

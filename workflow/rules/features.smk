@@ -26,7 +26,7 @@ rule embed:
         device=COMPUTE.device,
     params:
         settings=settings("embed"),
-        code=code_digest("embed", "stars.evaluation.features"),
+        code=code_digest("stars.evaluation.features"),
         clips=subpath(input.table, parent=True),
         method=subpath(input.encoder, parent=True),
         features=subpath(output.train, parent=True),

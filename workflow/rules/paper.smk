@@ -27,7 +27,7 @@ rule table:
     params:
         settings=told,
         files=files,
-        code=code_digest("table", "stars.paper.tables"),
+        code=code_digest("stars.paper.tables"),
         published=subpath(input.published, parent=True),
         out=subpath(output.csv, parent=True),
     message:
@@ -59,7 +59,7 @@ rule draw_fig4:
     params:
         settings=recipes.as_argument(FIG4.settings),
         files=recipes.as_argument(FIG4.files),
-        code=code_digest("fig4", "stars.paper.tsne"),
+        code=code_digest("stars.paper.tsne"),
         clips=subpath(input.table, parent=True),
         out=subpath(output.svg, parent=True),
     message:
@@ -92,7 +92,7 @@ rule draw_fig6:
     params:
         settings=recipes.as_argument(FIG6.settings),
         files=recipes.as_argument(FIG6.files),
-        code=code_digest("fig6", "stars.paper.confusion"),
+        code=code_digest("stars.paper.confusion"),
         clips=subpath(input.table, parent=True),
         out=subpath(output.svg, parent=True),
     message:
@@ -122,7 +122,7 @@ rule draw_curves:
     params:
         settings=told,
         files=files,
-        code=code_digest("curves", "stars.paper.curves"),
+        code=code_digest("stars.paper.curves"),
         out=subpath(output.svg, parent=True),
     message:
         "Training curves: {wildcards.data} {wildcards.split}"

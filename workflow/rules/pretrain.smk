@@ -24,7 +24,7 @@ rule scratch:
         runtime=10,
     params:
         settings=settings("scratch"),
-        code=code_digest("scratch", "stars.training.scratch"),
+        code=code_digest("stars.training.scratch"),
         clips=subpath(input.table, parent=True),
         method=subpath(output.encoder, parent=True),
     message:
@@ -61,7 +61,7 @@ rule pretrain:
         checkpoint_seconds=CHECKPOINT.seconds,
     params:
         settings=settings("pretrain"),
-        code=code_digest("pretrain", "stars.training.pretrain"),
+        code=code_digest("stars.training.pretrain"),
         clips=subpath(input.table, parent=True),
         method=subpath(output.encoder, parent=True),
     message:

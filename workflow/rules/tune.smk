@@ -31,7 +31,7 @@ rule tune:
         checkpoint_seconds=CHECKPOINT.seconds,
     params:
         settings=settings("tune"),
-        code=code_digest("tune", "stars.training.tune"),
+        code=code_digest("stars.training.tune"),
         clips=subpath(input.table, parent=True),
         method=subpath(output.encoder, parent=True),
     message:

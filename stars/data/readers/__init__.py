@@ -94,6 +94,6 @@ def reader(name: str) -> Reader:
 
 def unreadable(source: str, line: int | None, expected: str, found: object) -> NoReturn:
     """Raise the error of a bad file: file, line (from 1), what was expected and what stands there."""
-    text = found if isinstance(found, str) else repr(found)
+    text = found if isinstance(found, str) else repr(found.decode("utf-8", "backslashreplace") if isinstance(found, bytes) else found)
     text = text if len(text) <= 60 else text[:57] + "..."
     raise InputError(f"{source}{f', line {line}' if line else ''}: expected {expected}, found {text}")
