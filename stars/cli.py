@@ -322,9 +322,12 @@ def _results(chosen: argparse.Namespace) -> None:
 
 
 def _import_weights(chosen: argparse.Namespace) -> None:
+    from stars.provenance.record import recording
     from stars.training.weights import import_mamp, save_encoder
 
-    save_encoder(chosen.out, import_mamp(chosen.checkpoint, chosen.heads))
+    told, name = {"heads": chosen.heads}, chosen.out.name
+    with recording(chosen.out.parent, "stars.training.weights", told, {"checkpoint": chosen.checkpoint}, [name], f"{name}.record.json"):
+        save_encoder(chosen.out, import_mamp(chosen.checkpoint, chosen.heads))
 
 
 def _config(chosen: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ Epochs = Annotated[float, Field(ge=0)]
 
 
 class Settings(BaseModel):
-    """Base of every block: unknown keys are refused, values are never silently changed in kind."""
+    """Base of every block: unknown keys are refused, and it cannot be changed once made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -107,6 +107,12 @@ class Sampling(Settings):
     min_frames: Count = key(64, "shortest crop in frames (a shorter clip is kept whole)")
     rotation: float = key(0.3, "random rotation about the origin, drawn for each axis from ± this angle in radians; 0: none", ge=0)
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Sampling:
+        if self.crop[0] > self.crop[1]:
+            raise ValueError(f"crop runs from the smaller to the larger share, found {list(self.crop)}")
+        return self
+
 
 class Motion(Settings):
     """Prediction target and mask of stage 1 (Eq. 1–4)."""
@@ -137,6 +143,14 @@ class Optimiser(Settings):
     min_lr: float = key(5e-4, "learning rate at the end of the half-cosine", ge=0)
     betas: tuple[Fraction, Fraction] = key((0.9, 0.95), "AdamW's decay rates")
     weight_decay: float = key(0.05, "weight decay, on matrices only", ge=0)
+
+    @model_validator(mode="after")
+    def _falls(self) -> Optimiser:
+        if self.min_lr > self.lr:
+            raise ValueError(f"min_lr ({self.min_lr:g}) is above lr ({self.lr:g}): the rate would rise; give both")
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) is above epochs ({self.epochs:g}): give both")
+        return self
 
 
 class Pretrain(Settings):

@@ -59,7 +59,22 @@ def table(config: Config, number: int) -> Drawing:
             | titles(config, data, split)
         )
         files[f"{data}_{split}/{name}/{seed}"] = f"{run(data, split)}/{recipes.tag(config, name, seed)}/{TABLES[number]}/metrics.json"
-    return Drawing({"number": number, "runs": told}, files)
+    notes = [note for data in config.data for note in departures(config, data, number)]
+    return Drawing({"number": number, "runs": told, "notes": list(dict.fromkeys(notes))}, files)
+
+
+def departures(config: Config, data: str, number: int) -> list[str]:
+    """What a reader must know before comparing this run's rows with the paper's: settings that make them another experiment."""
+    blocks = {name: recipes.method(config, data, name).blocks for name in config.methods}
+    plain, said = Config(), []
+    if any(block["model"] != plain.model.model_dump(mode="json") for block in blocks.values()):
+        said.append("The encoder or decoder has another size than the paper's.")
+    if any(block["pretrain"]["motion"]["temperature"] <= 0 for block in blocks.values()):
+        said.append("Stage 1 masks uniformly, not by motion (Eq. 2).")
+    views = {block["linear"]["cached_views"] for block in blocks.values()} - {0}
+    if number == 1 and views:
+        said.append(f"The linear probe trains on {max(views)} stored crops of each clip instead of a fresh one in every epoch.")
+    return [f"{recipes.dataset(config, data).title}: {note}" for note in said]
 
 
 def chosen(config: Config, figure: Fig4 | Fig6) -> tuple[str, str]:

@@ -215,6 +215,11 @@ def _check_tuned(chain: list[tuple[str, Recipe]], parent: str | None) -> None:
 
 def _check_references(config: Config, source: str) -> None:
     """Names that one part of the file uses and another defines."""
+    for needed in ("data", "methods"):
+        if not getattr(config, needed):
+            raise InputError(f"{source}: {needed} is empty: add at least one block under it (docs/configuration.md)")
+    if len(set(config.seeds)) < len(config.seeds):
+        raise InputError(f"{source}: seeds {list(config.seeds)}: one stands twice")
     for name in config.methods:
         if not re.fullmatch(r"[a-z][a-z0-9_.]*", name):
             raise InputError(

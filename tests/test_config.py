@@ -124,3 +124,19 @@ def test_a_stage_is_told_only_what_it_reads():
 def test_generated_pages_are_up_to_date():
     assert (ROOT / "docs/configuration.md").read_text() == reference.page(), "run: make docs"
     assert (ROOT / "config/schema.json").read_text() == reference.schema(), "run: make docs"
+
+
+@pytest.mark.parametrize(
+    ("blocks", "expected"),
+    [
+        ({"pretrain": {"optimiser": {"lr": 1e-4}}}, "min_lr (0.0005) is above lr (0.0001)"),
+        ({"pretrain": {"optimiser": {"epochs": 10}}}, "warmup_epochs (20) is above epochs (10)"),
+        ({"linear": {"sampling": {"crop": [1.0, 0.2]}}}, "crop runs from the smaller to the larger share"),
+        ({"seeds": [0, 0]}, "one stands twice"),
+        ({"data": {}}, "data is empty"),
+    ],
+)
+def test_settings_that_contradict_themselves_are_refused(blocks, expected):
+    with pytest.raises(InputError) as error:
+        recipes.load(DEMO | blocks)
+    assert expected in str(error.value) and "\n" not in str(error.value)

@@ -43,7 +43,7 @@ def recording(
     out = Path(out)
     notes: dict[str, Any] = {}
     started, clock = datetime.now(UTC), time.perf_counter()
-    found = hashes(inputs)
+    found, source = hashes(inputs), {"digest": code.digest_of(stage), **git_state()}
     with exclusive(out / name):
         yield notes
         record = {
@@ -52,7 +52,7 @@ def recording(
             "settings_digest": digest(dict(settings)),
             "inputs": found,
             "outputs": {file: {"sha256": sha256(out / file), "bytes": (out / file).stat().st_size} for file in outputs},
-            "code": {"digest": code.digest_of(stage), **git_state()},
+            "code": source,
             "seed": settings.get("seed"),
             "command": sys.argv,
             "versions": versions(),

@@ -17,11 +17,12 @@ RECORDS = ("*/raw.zip.record.json", "*/clips/record.json", "*/splits/*.record.js
 
 def warnings(results: Path) -> Iterator[str]:
     """A line for every result of these stages under `results` whose source differs from today's."""
-    for path in sorted(path for pattern in RECORDS for path in results.glob(pattern)):
+    for path in sorted({path for pattern in RECORDS for path in results.glob(pattern)}):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             stage, digest = record["stage"], record["code"]["digest"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if stage in KEPT and digest != code.digest_of(stage):
-            yield f"{path.parent}: made by an earlier version of {stage}; kept. To make it again: delete it, or set code_changes: rebuild"
+            made = path.parent if path.name == "record.json" else path.with_name(path.name.removesuffix(".record.json"))
+            yield f"{made}: made by an earlier version of {stage}; kept. To make it again: delete it, or set code_changes: rebuild"

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from stars.config import Checkpoint, Settings
+from stars.provenance import code
 from stars.provenance.files import atomic, digest, exclusive, hashes
 from stars.training.progress import say
 
@@ -33,8 +34,11 @@ class Refused(ValueError):
 class Work:
     """One training's folder: last.ckpt, and previous.ckpt in case the last is damaged."""
 
-    def __init__(self, folder: Path, seconds: float) -> None:
+    def __init__(self, folder: Path, seconds: float, code: str = "") -> None:
         self.folder, self.seconds = folder, seconds
+        self.code = code  # digest of the source that trains now
+        self.earlier: list[dict[str, Any]] = []  # runs that this training goes on from
+        self._began = time.monotonic()
         self.last, self.previous = folder / "last.ckpt", folder / "previous.ckpt"
         self._saved = time.monotonic()
 
@@ -45,7 +49,8 @@ class Work:
     def save(self, state: Mapping[str, Any]) -> None:
         """Write tensors and plain values; the checkpoint before becomes previous.ckpt."""
         content = io.BytesIO()  # written by us, not by torch, so that a full disk is an OSError
-        torch.save({"format": FORMAT, "work": self.folder.name, **state}, content)
+        leg = {"until_step": state.get("step"), "code": self.code, "seconds": round(time.monotonic() - self._began, 1)}
+        torch.save({"format": FORMAT, "work": self.folder.name, "legs": [*self.earlier, leg], **state}, content)
         with atomic(self.last) as temporary:
             temporary.write_bytes(content.getbuffer())
             if self.last.exists():
@@ -58,10 +63,15 @@ class Work:
             if not path.exists():
                 continue
             try:
-                return self._read(path, model)
+                state = self._read(path, model)
             except DAMAGE as error:
                 reason = str(error).partition("\n")[0] if isinstance(error, Refused) else "it is damaged or incomplete"
                 say(f"warning: {path} is not used: {reason}")
+                continue
+            self.earlier = state.get("legs", [])
+            if any(leg["code"] != self.code for leg in self.earlier):
+                say(f"warning: {path} was made by another version of the source; the record says which")
+            return state
         return None
 
     def _read(self, path: Path, model: nn.Module) -> dict[str, Any]:
@@ -97,7 +107,7 @@ def work_in_progress(checkpoint: Checkpoint, stage: str, settings: Settings, inp
         with exclusive(folder):
             for leftover in folder.glob(".*.tmp*"):
                 leftover.unlink()
-            yield Work(folder, checkpoint.seconds)
+            yield Work(folder, checkpoint.seconds, code.digest_of(stage))
             shutil.rmtree(folder, ignore_errors=True)  # not there when nothing was saved
     finally:
         with suppress(OSError):  # others train

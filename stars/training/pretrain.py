@@ -55,7 +55,7 @@ def pretrain(clips: Path, train: Path, out: Path, settings: PretrainStage, check
             [store.names[row] for row in index],
         )
         curve = run(job, plan, settings.pretrain.optimiser, work)
-        notes.update(facts(plan, device))
+        notes.update(facts(plan, device), earlier_runs=work.earlier)
         curve.write(out / "curve.csv")
         write_settings(out / "settings.yaml", settings)
         save_encoder(out / "encoder.safetensors", model.encoder)

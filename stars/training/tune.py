@@ -61,7 +61,7 @@ def tune(clips: Path, train: Path, parent: Path, out: Path, settings: TuneStage,
         step = Step(model, Clips.of(store, index, device), settings.tune)
         job = Job(model, adamw(model.parts(), settings.tune.optimiser), step, [store.names[row] for row in index], step.facts, FACTS)
         curve = run(job, plan, settings.tune.optimiser, work)
-        notes.update(facts(plan, device))
+        notes.update(facts(plan, device), earlier_runs=work.earlier)
         curve.write(out / "curve.csv")
         write_settings(out / "settings.yaml", settings)
         save_heads(out / "heads.safetensors", model.projector, model.predictor)

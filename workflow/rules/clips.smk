@@ -27,6 +27,7 @@ rule simulate:
 rule ingest:
     input:
         raw=raw,
+        missing_list=missing_list,
     output:
         frames="results/{data}/clips/frames.npy",
         offsets="results/{data}/clips/offsets.npy",

@@ -22,7 +22,7 @@ FIG4, FIG6 = layout.fig4(CONFIG), layout.fig6(CONFIG)
 FIG4_RUN, FIG6_RUN = layout.chosen(CONFIG, CONFIG.fig4), layout.chosen(CONFIG, CONFIG.fig6)
 # Where jobs run and how often they save: given as resources, since they change no result.
 COMPUTE, CHECKPOINT = CONFIG.compute, CONFIG.checkpoint
-GPU = int(COMPUTE.device == "cuda")
+GPU = int(COMPUTE.device != "cpu")
 
 
 def one_of(names):
@@ -63,6 +63,17 @@ def parent(wildcards):
 def raw(wildcards):
     """The configured raw files, or the simulated ones."""
     return CONFIG.data[wildcards.data].raw or f"results/{wildcards.data}/raw.zip"
+
+
+def missing_list(wildcards):
+    """The authors' list of missing samples, where one is configured."""
+    return CONFIG.data[wildcards.data].ingest.missing_list or []
+
+
+def heads(wildcards):
+    """Projector and predictor of a tuned method; other methods have none."""
+    folder = f"{layout.run(wildcards.data, wildcards.split)}/{wildcards.method}"
+    return f"{folder}/heads.safetensors" if wildcards.method in methods_of("tune") else []
 
 
 def drawing(wildcards):

@@ -41,6 +41,7 @@ rule linear:
         test_features="results/{data}_{split}/{method}/features/{data}_test.npy",
         table="results/{data}/clips/clips.csv",
         frames="results/{data}/clips/frames.npy",
+        offsets="results/{data}/clips/offsets.npy",
         train="results/{data}/splits/{split}_train.npy",
         test="results/{data}/splits/{split}_test.npy",
     output:

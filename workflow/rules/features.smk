@@ -4,8 +4,10 @@
 rule embed:
     input:
         encoder="results/{data}_{split}/{method}/encoder.safetensors",
+        heads=heads,
         table="results/{data}/clips/clips.csv",
         frames="results/{data}/clips/frames.npy",
+        offsets="results/{data}/clips/offsets.npy",
         train="results/{data}/splits/{split}_train.npy",
         test="results/{data}/splits/{split}_test.npy",
     output:

@@ -5,6 +5,7 @@ rule scratch:
     input:
         table="results/{data}/clips/clips.csv",
         frames="results/{data}/clips/frames.npy",
+        offsets="results/{data}/clips/offsets.npy",
     output:
         encoder="results/{data}_{split}/{method}/encoder.safetensors",
         settings="results/{data}_{split}/{method}/settings.yaml",
@@ -37,6 +38,7 @@ rule pretrain:
     input:
         table="results/{data}/clips/clips.csv",
         frames="results/{data}/clips/frames.npy",
+        offsets="results/{data}/clips/offsets.npy",
         train="results/{data}/splits/{split}_train.npy",
     output:
         encoder="results/{data}_{split}/{method}/encoder.safetensors",

@@ -5,6 +5,7 @@ rule tune:
     input:
         table="results/{data}/clips/clips.csv",
         frames="results/{data}/clips/frames.npy",
+        offsets="results/{data}/clips/offsets.npy",
         train="results/{data}/splits/{split}_train.npy",
         encoder=lambda wildcards: f"{parent(wildcards)}/encoder.safetensors",
     output:
