@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -139,6 +140,8 @@ def test_stopped_by_a_signal_and_run_again_ends_with_the_same_bytes(bench, monke
     assert not (bench.folder / "stopped" / "encoder.safetensors").exists()
     assert result(bench.stage(name, "stopped")) == undisturbed
     assert "continuing after step 5 of 8" in capsys.readouterr().err
+    notes = json.loads((bench.folder / "stopped" / "record.json").read_text())["notes"]
+    assert [(leg["until_step"], len(leg["code"])) for leg in notes["earlier_runs"]] == [(5, 64)]
     assert not (bench.folder / ".work").exists()
 
 
