@@ -9,8 +9,9 @@ from stars import layout, recipes
 from stars.errors import InputError
 from stars.provenance import code, stale
 
-# `stars` is found without an activated environment; an environment of --use-conda comes first.
-shell.prefix(f'PATH="$PATH:{Path(sys.executable).parent}"; ')
+# `stars` is this installation's, whatever else is on the PATH; under --use-conda it is the environment's.
+if not any(method.name == "CONDA" for method in workflow.deployment_settings.deployment_method):
+    shell.prefix(f'PATH="{Path(sys.executable).parent}:$PATH"; ')
 
 try:
     CONFIG = recipes.load(config, ", ".join(map(str, workflow.configfiles)))
