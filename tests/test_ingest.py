@@ -94,7 +94,7 @@ def test_bad_files_are_all_listed_or_all_recorded(raw, tmp_path):
     ingest(raw, tmp_path / "out", stage(on_bad_file="skip"))
     assert contents(tmp_path / "out", STORE[:3]) == {file: before[file] for file in STORE[:3]}
     dropped = json.loads((tmp_path / "out/quality.json").read_text())["dropped"]
-    assert len(dropped) == 25 and any("line 1: expected the number of frames, found b'garbage'" in entry["reason"] for entry in dropped)
+    assert len(dropped) == 25 and any("line 1: expected the number of frames, found 'garbage'" in entry["reason"] for entry in dropped)
 
 
 def test_missing_list(raw, tmp_path):
