@@ -11,6 +11,7 @@ import pytest
 from tiny import CONFIG
 
 from stars import cli
+from stars.cli import stages
 from stars.provenance.files import exclusive
 
 TOLD = ("--config", CONFIG)
@@ -178,20 +179,20 @@ def test_results_prints_our_rows_and_where_things_lie(capsys, complain, tmp_path
     assert "make them with `snakemake --cores 2`" in complain("results", str(tmp_path))
 
 
-@pytest.mark.parametrize("command", [*cli.COMMANDS, "table", "figure", "results", "import-weights", "config"])
+@pytest.mark.parametrize("command", [*stages.COMMANDS, "table", "figure", "results", "import-weights", "config"])
 def test_help_of_every_command(capsys, command):
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])
     shown = capsys.readouterr().out
     assert ended.value.code == 0 and shown.startswith(f"usage: stars {command}")
-    if command in cli.COMMANDS:
+    if command in stages.COMMANDS:
         assert "settings (--set key=value" in shown
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported():
     check = "import sys\nfrom stars.cli import main\ntry: main(['--help'])\nexcept SystemExit: print(sorted({'torch', 'numpy', 'pydantic'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
-    assert done.stdout.rstrip().endswith("[]") and all(command in done.stdout for command in cli.COMMANDS)
+    assert done.stdout.rstrip().endswith("[]") and all(command in done.stdout for command in stages.COMMANDS)
 
 
 def test_the_module_is_the_command(tmp_path):

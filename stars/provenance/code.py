@@ -9,7 +9,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # What these modules decide reaches a stage as its settings, which are compared by themselves.
-NOT_PART_OF_A_STAGE = {"stars.config", "stars.recipes", "stars.errors", "stars.cli"}
+NOT_PART_OF_A_STAGE = ("stars.config", "stars.recipes", "stars.errors", "stars.cli", "stars.provenance")
 
 
 @cache
@@ -27,7 +27,7 @@ def reachable(module: str) -> set[str]:
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in seen or name in NOT_PART_OF_A_STAGE or name.startswith("stars.provenance"):
+        if name in seen or name.startswith(NOT_PART_OF_A_STAGE):
             continue
         seen.add(name)
         waiting.extend(imports(name))

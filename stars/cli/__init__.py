@@ -1,0 +1,43 @@
+"""`stars COMMAND`: each stage of the pipeline, callable without Snakemake.
+
+A command takes the files it reads and writes as options, and its settings in one of two ways: resolved from a configuration
+(`--config`, `--data`, `--method`, `--set`), or exactly as given (`--settings`, which the workflow uses). Stages are imported when
+they run, so that `stars --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from stars.cli import paper, stages, tools
+from stars.errors import InputError, Interrupted
+
+REQUEUE = 75  # EX_TEMPFAIL: progress is saved, running the command again continues
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Exit code 0: done; 1: failed; 2: bad input or configuration; 75: stopped, run again to continue."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        chosen.handler(chosen)
+    except InputError as error:
+        print(f"stars: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as error:
+        print(f"stars: {error}", file=sys.stderr)
+        return REQUEUE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="stars", description="Self-supervised tuning for 3D action recognition in skeleton sequences.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for group in (stages, paper, tools):
+        group.add(commands)
+    return parser

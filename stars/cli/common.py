@@ -1,0 +1,29 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from stars.errors import InputError
+
+CLIPS = "folder of the clip store"
+TRAIN, TEST = "split file with the rows that train (.npy)", "split file with the rows that test (.npy)"
+
+
+def add_config(group: Any) -> None:
+    """--config and --set."""
+    group.add_argument(
+        "--config", default="config/config.yaml", metavar="FILE", help="configuration to take the settings from [config/config.yaml]"
+    )
+    group.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override of the configuration, e.g. tune.optimiser.lr=1e-3"
+    )
+
+
+def read_json(option: str, text: str) -> Any:
+    """The value of an option that takes JSON; InputError where it is none."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{option}: not valid JSON ({error}): give a line of JSON") from None

@@ -1,0 +1,172 @@
+"""Commands that run one stage of the pipeline: a table, and what turns it into options and calls."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from stars.cli.common import CLIPS, TEST, TRAIN, add_config, read_json
+from stars.errors import InputError
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: the stage's settings class and function, and the paths it takes, in the order of the function's parameters."""
+
+    help: str
+    stage: str
+    settings: str
+    run: str
+    paths: dict[str, str]
+    trains: bool = False
+    uses_device: bool = False
+
+
+COMMANDS = {
+    "simulate": Command(
+        "write synthetic raw files in NTU's layout", "simulate", "stars.config:Simulate", "stars.data.simulate:simulate",
+        {"out": "file ending in .zip, or a folder, to write"},
+    ),
+    "ingest": Command(
+        "raw skeleton files to clips", "ingest", "stars.ingest:IngestStage", "stars.ingest:ingest",
+        {"raw": "folder or zip with the raw files", "out": "folder of the clip store to write"},
+    ),
+    "split": Command(
+        "training and test rows of an evaluation split", "split", "stars.data.splits:SplitStage", "stars.data.splits:split",
+        {"clips": CLIPS, "out": "folder for the split's files"},
+    ),
+    "scratch": Command(
+        "an encoder with random weights (the floor)", "scratch", "stars.training.scratch:ScratchStage", "stars.training.scratch:scratch",
+        {"clips": CLIPS, "out": "method folder to write"},
+    ),
+    "pretrain": Command(
+        "stage 1: masked motion prediction", "pretrain", "stars.training.pretrain:PretrainStage", "stars.training.pretrain:pretrain",
+        {"clips": CLIPS, "train": TRAIN, "out": "method folder to write"}, trains=True, uses_device=True,
+    ),
+    "tune": Command(
+        "stage 2: nearest-neighbour contrastive tuning", "tune", "stars.training.tune:TuneStage", "stars.training.tune:tune",
+        {"clips": CLIPS, "train": TRAIN, "parent": "encoder.safetensors to start from", "out": "method folder to write"},
+        trains=True, uses_device=True,
+    ),
+    "embed": Command(
+        "features of a trained encoder", "embed", "stars.evaluation.features:EmbedStage", "stars.evaluation.features:embed",
+        {"clips": CLIPS, "train": TRAIN, "test": TEST, "method": "method folder with encoder.safetensors", "out": "folder for the features",
+         "target": "name of the data set embedded"},
+        uses_device=True,
+    ),
+    "knn": Command(
+        "K-nearest-neighbour protocol", "knn", "stars.evaluation.knn:KnnStage", "stars.evaluation.knn:evaluate",
+        {"features": "folder of the features", "target": "name of the data set", "clips": CLIPS, "train": TRAIN, "test": TEST,
+         "out": "folder for metrics.json and predictions.npz"},
+    ),
+    "linear": Command(
+        "linear protocol", "linear", "stars.evaluation.linear:LinearStage", "stars.evaluation.linear:evaluate",
+        {"method": "method folder with encoder.safetensors", "clips": CLIPS, "train": TRAIN, "test": TEST, "features": "folder of the features",
+         "target": "name of the data set", "out": "folder for metrics.json and predictions.npz"},
+        uses_device=True,
+    ),
+}  # fmt: skip
+
+
+def add(commands: Any) -> None:
+    """Every stage as a command."""
+    for name, command in COMMANDS.items():
+        _add_stage(commands, name, command)
+
+
+class _StageHelp(argparse.Action):
+    """--help of a stage: usage, then every setting with its meaning, unit and default."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None) -> None:
+        from stars.reference import settings_list
+
+        parser.print_help()
+        print("\nsettings (--set key=value, with --config):\n" + settings_list(parser.prog.split()[-1]))
+        parser.exit()
+
+
+def _add_stage(commands: Any, name: str, command: Command) -> None:
+    parser = commands.add_parser(name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}.", add_help=False)
+    parser.add_argument("-h", "--help", action=_StageHelp, nargs=0, help="show this message and every setting")
+    for path, text in command.paths.items():
+        parser.add_argument(f"--{path}", required=True, metavar="NAME" if path == "target" else "PATH", help=text)
+    settings = parser.add_argument_group("settings")
+    settings.add_argument("--settings", metavar="JSON", help="the stage's settings, exactly: a line of JSON, or a .json or .yaml file")
+    add_config(settings)
+    settings.add_argument("--data", metavar="NAME", help="data set of the configuration [its first]")
+    settings.add_argument("--split", metavar="NAME", help="split of the data set [its first]") if name == "split" else None
+    if name not in ("simulate", "ingest", "split"):
+        settings.add_argument("--recipe", metavar="NAME", default="stars", help="method of the configuration [stars]")
+    if command.uses_device:
+        parser.add_argument(
+            "--device", default="auto", choices=["auto", "cpu", "cuda"], help="where the arithmetic runs [auto: a GPU if there is one]"
+        )
+        parser.add_argument("--threads", type=int, metavar="N", help="CPU threads [all cores]")
+    if command.trains:
+        parser.add_argument("--work", default="results/.work", metavar="PATH", help="folder for work in progress [results/.work]")
+        parser.add_argument("--checkpoint-seconds", type=float, default=60.0, metavar="S", help="seconds between checkpoints [60]")
+    if name == "ingest":
+        parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that read files [1]")
+    parser.set_defaults(handler=_run_stage, command=command)
+
+
+def _run_stage(chosen: argparse.Namespace) -> None:
+    command: Command = chosen.command
+    settings = _settings(chosen)
+    paths = [getattr(chosen, path) if path == "target" else Path(getattr(chosen, path)) for path in command.paths]
+    options: dict[str, Any] = {}
+    if command.uses_device:
+        options["device"] = _device(chosen.device, chosen.threads)
+    if command.trains:
+        from stars.config import Checkpoint
+
+        options["checkpoint"] = Checkpoint(seconds=chosen.checkpoint_seconds, folder=chosen.work)
+    if hasattr(chosen, "workers"):
+        options["workers"] = chosen.workers
+    _named(command.run)(*paths, settings=settings, **options)
+
+
+def _settings(chosen: argparse.Namespace) -> Any:
+    """The stage's typed settings, exactly as given or resolved from the configuration."""
+    from stars import recipes
+
+    if chosen.settings is None:
+        config = recipes.load_file(chosen.config, chosen.set)
+        data = _choice("data", chosen.data, config.data, chosen.config)
+        split = _choice("split", getattr(chosen, "split", None), config.data[data].splits, chosen.config)
+        name = _choice("recipe", chosen.recipe, config.methods, chosen.config) if "recipe" in chosen else ""
+        value = recipes.stage_settings(config, chosen.command.stage, data, recipes.tag(config, name, config.seeds[0]), split)
+    elif chosen.settings.endswith((".json", ".yaml")):
+        value = recipes.read_yaml(chosen.settings)
+    else:
+        value = read_json("--settings", chosen.settings)
+    return recipes.validate(_named(chosen.command.settings), value, "settings")
+
+
+def _choice(what: str, given: str | None, known: Any, source: str) -> str:
+    from stars.recipes import nearest
+
+    if not known:
+        block = {"data": "data", "recipe": "methods"}[what]
+        raise InputError(f"{source}: nothing is configured under {block}: add a block there")
+    if given is not None and given not in known:
+        raise InputError(f"--{what} {given}: not in {source}{nearest(given, known)}")
+    return given or next(iter(known))
+
+
+def _device(name: str, threads: int | None) -> str:
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch sees no GPU here: use --device auto, or install the CUDA build (envs/torch-cuda.txt)")
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _named(path: str) -> Any:
+    module, name = path.split(":")
+    return getattr(import_module(module), name)

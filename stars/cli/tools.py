@@ -1,0 +1,70 @@
+"""Commands beside the pipeline: configuration, weights, results at a glance."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from stars.cli.common import add_config
+
+
+def add(commands: Any) -> None:
+    """results, import-weights and config."""
+    results = commands.add_parser(
+        "results",
+        help="this run's rows of each table, and where tables and figures lie",
+        description="Print this run's rows of each table, and where tables and figures lie.",
+    )
+    results.add_argument("folder", nargs="?", type=Path, default=Path("results"), help="folder that the workflow wrote [results]")
+    results.set_defaults(handler=_results)
+    weights = commands.add_parser(
+        "import-weights",
+        help="a released MAMP checkpoint to encoder.safetensors",
+        description="Convert a released MAMP checkpoint, without running anything in it.",
+    )
+    weights.add_argument("checkpoint", type=Path, help="torch file with a `model` dict")
+    weights.add_argument("--out", type=Path, required=True, metavar="FILE", help="encoder.safetensors to write")
+    weights.add_argument("--heads", type=int, default=8, metavar="N", help="attention heads, which the file does not tell [8]")
+    weights.set_defaults(handler=_import_weights)
+    config = commands.add_parser(
+        "config",
+        help="check or explain a configuration",
+        description="Check a configuration, or write what is generated from its definition.",
+    )
+    config.add_argument(
+        "what",
+        choices=["check", "show", "reference", "schema"],
+        help="check: is the file right; show: with all defaults; reference: page for docs; schema: for editors",
+    )
+    add_config(config)
+    config.set_defaults(handler=_config)
+
+
+def _results(chosen: argparse.Namespace) -> None:
+    from stars.paper.summary import summary
+
+    print(summary(chosen.folder), end="")
+
+
+def _import_weights(chosen: argparse.Namespace) -> None:
+    from stars.provenance.record import recording
+    from stars.training.weights import import_mamp, save_encoder
+
+    told, name = {"heads": chosen.heads}, chosen.out.name
+    with recording(chosen.out.parent, "stars.training.weights", told, {"checkpoint": chosen.checkpoint}, [name], f"{name}.record.json"):
+        save_encoder(chosen.out, import_mamp(chosen.checkpoint, chosen.heads))
+
+
+def _config(chosen: argparse.Namespace) -> None:
+    from stars import recipes, reference
+
+    if chosen.what in ("reference", "schema"):
+        print(reference.page() if chosen.what == "reference" else reference.schema(), end="")
+        return
+    config = recipes.load_file(chosen.config, chosen.set)
+    print(
+        reference.as_yaml(config)
+        if chosen.what == "show"
+        else f"{chosen.config}: good ({len(config.data)} data sets, {len(config.methods)} methods)"
+    )

@@ -1,0 +1,108 @@
+"""Every setting of the pipeline, once: type, unit, default and meaning.
+
+`config/*.yaml` only override what stands here; the JSON schema for editors and the reference page in docs are generated
+from it. The defaults are the paper's (docs/fidelity.md lists the contested points). How the blocks of one file combine into
+the settings of one stage is in `stars.recipes`; a data set's own facts (joints, classes, splits) are in `stars.data.dataset`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from stars.config.base import Count, Positive, Settings, key
+from stars.config.data import Data, Denoise, Ingest, Simulate
+from stars.config.evaluation import Embed, Knn, Linear
+from stars.config.paper import Fig4, Fig6, Table
+from stars.config.training import Model, Motion, Optimiser, Pretrain, Sampling, Tune
+
+__all__ = [
+    "Checkpoint",
+    "Compute",
+    "Config",
+    "Data",
+    "Denoise",
+    "Embed",
+    "Fig4",
+    "Fig6",
+    "Ingest",
+    "Knn",
+    "Linear",
+    "Model",
+    "Motion",
+    "Optimiser",
+    "Pretrain",
+    "Recipe",
+    "Sampling",
+    "Settings",
+    "Simulate",
+    "Table",
+    "Tune",
+    "key",
+]
+
+
+class Recipe(Settings):
+    """A method: what is trained, as differences from the method it starts `from`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
+    start: str | None = Field(
+        None,
+        alias="from",
+        description="parent method. If it is untuned and this one has `tune`, its encoder is the start; if it is tuned, its settings are inherited",
+    )
+    title: str | None = key(None, "name in tables and figures; null: the method's key")
+    model: dict | None = key(None, "differences in `model`")
+    pretrain: dict | None = key(None, "differences in `pretrain`; present, even if empty: the method has stage 1")
+    tune: dict | None = key(None, "differences in `tune`; present, even if empty: the method has stage 2")
+
+
+class Checkpoint(Settings):
+    """How often work in progress is saved. Changes nothing in any result, so nothing is rebuilt."""
+
+    seconds: Positive = key(60.0, "longest time between two checkpoints; what a kill or power loss can cost")
+    folder: str = key("results/.work", "where work in progress is kept, by digest of what it depends on")
+
+
+class Compute(Settings):
+    """Where the arithmetic runs. Not part of any digest; the machine is in every record."""
+
+    device: Literal["auto", "cpu", "cuda"] = key("auto", "auto: a GPU where there is one")
+    threads: Count = key(2, "CPU threads of a training job, and jobs' share on a local machine")
+
+
+class Config(Settings):
+    """One configuration file."""
+
+    preset: Literal["paper", "release"] = key(
+        "paper", "what contested points default to: the paper's statement, or the released code's behaviour"
+    )
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = key(
+        (0,), "seeds of training; several give mean ± standard deviation in the tables", min_length=1
+    )
+    code_changes: Literal["rebuild", "warn"] | None = key(
+        None,
+        "when a stage's own source changed: rebuild its results, or only warn; null: warn for training and all that comes before it, rebuild the rest",
+    )
+    targets: tuple[str, ...] = key(
+        ("quickstart",), "what a plain `snakemake` makes: quickstart, table1, table2, fig4, fig6, curves", min_length=1
+    )
+    data: dict[str, Data] = key({}, "data sets by name; the name is the folder under results/")
+    methods: dict[str, Recipe] = key(
+        {"scratch": {}, "mamp": {"pretrain": {}}, "stars": {"from": "mamp", "tune": {}}},
+        "recipes by name; each may start `from` another and say only what differs",
+        validate_default=True,
+    )
+    model: Model = key(Model(), "transformer encoder and decoder")
+    pretrain: Pretrain = key(Pretrain(), "stage 1")
+    tune: Tune = key(Tune(), "stage 2")
+    embed: Embed = key(Embed(), "features")
+    knn: Knn = key(Knn(), "KNN protocol")
+    linear: Linear = key(Linear(), "linear protocol")
+    table1: Table = key(Table(), "linear protocol (Table 1)")
+    table2: Table = key(Table(), "KNN protocol (Table 2)")
+    fig4: Fig4 = key(Fig4(), "t-SNE")
+    fig6: Fig6 = key(Fig6(), "confusion matrix")
+    checkpoint: Checkpoint = key(Checkpoint(), "work in progress")
+    compute: Compute = key(Compute(), "where the arithmetic runs")

@@ -1,0 +1,75 @@
+"""Settings from raw files to clips."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from stars.config.base import Count, Fraction, Positive, Settings, key
+
+
+class Denoise(Settings):
+    """Two-body denoising of NTU clips with more than one body id (the order of the steps is fixed)."""
+
+    min_frames: Count = key(12, "frames a body id must be seen in; ids seen in fewer are ghosts and dropped")
+    max_spread: Positive = key(0.8, "a body's frame is plausible while its x extent is at most this many times its y extent")
+    max_noisy_share: Fraction = key(0.69754, "a body id is dropped when at least this share of its frames is implausible")
+
+
+class Ingest(Settings):
+    """Raw files to clips."""
+
+    bodies: Count | None = key(None, "bodies a clip holds; null: as many as the data set's description says")
+    max_frames: Count = key(300, "frames kept of a clip, from its start")
+    denoise: Denoise = key(Denoise(), "two-body denoising (NTU layout only)")
+    centre: Literal["first_frame_root", "none"] | None = key(
+        None,
+        "origin of a clip: the root joint of the first frame in which body 1 is present, or the camera's own; null: as the data set's description says",
+    )
+    single_body: Literal["zeros", "copy"] | None = key(
+        None, "second body of a one-body clip: zeros, or a copy of the first; null: as the data set's description says"
+    )
+    missing_list: str | None = key(
+        None, "the authors' list of samples with missing skeletons (text file, a name a line); those clips are left out"
+    )
+    on_bad_file: Literal["error", "skip"] = key(
+        "error", "error: stop and list all unreadable files; skip: leave them out and record each in quality.json"
+    )
+
+
+class Simulate(Settings):
+    """Synthetic raw files in NTU's own layout (the demo's data)."""
+
+    actions: int = key(20, "action classes, at most the number the simulator knows; the last quarter are two-person", ge=4, le=20)
+    subjects: int = key(10, "performers, each with own bone lengths, tempo and style", ge=2, le=106)
+    cameras: int = key(3, "camera angles filmed at once", ge=1, le=3)
+    setups: int = key(3, "camera heights and distances", ge=1, le=32)
+    repetitions: int = key(2, "times a subject performs each action in a setup", ge=1, le=99)
+    clips: Count | None = key(None, "clips written, an even sample of all combinations; null: every combination")
+    frames: tuple[int, int] = key((50, 110), "shortest and longest clip, frames at 30 a second")
+    noise: float = key(
+        0.0015, "sensor noise of a joint of the trunk, standard deviation in metres: a slow drift, and a tenth of it jitter", ge=0
+    )
+    occlusion: Fraction = key(0.25, "share of clips in which a limb is occluded and jitters")
+    ghosts: Fraction = key(0.1, "share of clips with a ghost body")
+    dropped: Fraction = key(0.1, "share of clips with frames in which no body is seen")
+    switches: Fraction = key(0.1, "share of clips in which the tracker changes a body's id")
+    seed: int = key(0, "seed of everything random in the simulation", ge=0)
+
+
+class Data(Settings):
+    """A data set that this configuration uses."""
+
+    dataset: str = key(..., "description of the data set: a YAML file in config/datasets, without its folder and ending")
+    raw: str | None = key(None, "raw files: a folder or a zip; relative to the working directory. null: they are simulated")
+    simulate: Simulate | None = key(None, "how the raw files are simulated, when there are none")
+    ingest: Ingest = key(Ingest(), "raw files to clips")
+    splits: tuple[str, ...] = key(("xsub",), "evaluation splits used, by the names in the data set's description", min_length=1)
+    settings: dict = key({}, "differences of `model`, `pretrain`, `tune`, `embed`, `knn`, `linear` that hold for this data set alone")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Data:
+        if (self.raw is None) == (self.simulate is None):
+            raise ValueError("give either raw (a folder or zip with the raw files) or simulate")
+        return self
