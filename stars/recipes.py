@@ -231,7 +231,10 @@ def _check_references(config: Config, source: str) -> None:
         for name in block.settings:
             if name not in BLOCKS:
                 raise InputError(f"{source}: unknown key data.{data}.settings.{name}{nearest(name, BLOCKS)}")
-        known = dataset(config, data).splits
+        described = dataset(config, data)
+        known = described.splits
+        if block.ingest_jobs == "setup" and described.setups is None:
+            raise InputError(f"{source}: data.{data}.ingest_jobs is setup, but {block.dataset}.yaml names no setups: set it to one")
         if odd := [split for split in known if not re.fullmatch(r"[a-z0-9]+", split)]:
             raise InputError(
                 f"{source}: data.{data}: split {odd[0]} of {block.dataset}.yaml: a name is part of a folder: lower-case letters and digits only"
@@ -277,7 +280,7 @@ def stage_settings(config: Config, stage: str, data: str, folder: str = "", spli
     block = config.data[data]
     if stage == "simulate":
         return block.simulate.model_dump(mode="json") if block.simulate else {}
-    if stage == "ingest":
+    if stage in ("ingest", "join"):
         layout = Layout.of(dataset(config, data))
         return {"name": data, "dataset": layout.model_dump(mode="json"), "ingest": block.ingest.model_dump(mode="json")}
     if stage == "split":

@@ -16,6 +16,7 @@ from stars.config import Config, Data, Recipe, Simulate
 STAGE_BLOCKS = {
     "simulate": ("data.NAME.simulate",),
     "ingest": ("data.NAME.ingest",),
+    "join": ("data.NAME.ingest",),
     "split": ("data.NAME.splits",),
     "scratch": ("model",),
     "pretrain": ("model", "pretrain"),

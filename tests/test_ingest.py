@@ -63,7 +63,7 @@ def test_store_holds_what_the_reader_made(raw, tmp_path):
 
 
 def test_same_bytes_from_two_processes_and_from_a_zip(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr("stars.ingest.CHUNK", 1)
+    monkeypatch.setattr("stars.ingest.read.CHUNK", 1)
     ingest(raw, tmp_path / "one", stage())
     ingest(raw, tmp_path / "two", stage(), workers=2)
     with zipfile.ZipFile(tmp_path / "raw.zip", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -103,9 +103,10 @@ def test_missing_list(raw, tmp_path):
     ingest(raw, tmp_path / "out", stage(missing_list=str(listed)))
     assert len(ClipStore.open(tmp_path / "out")) == 5
     assert json.loads((tmp_path / "out/quality.json").read_text())["dropped"][0]["reason"] == "in the list of missing skeletons"
-    listed.write_text("no names")
-    with pytest.raises(InputError, match="holds no clip name"):
-        ingest(raw, tmp_path / "out", stage(missing_list=str(listed)))
+    for bad, why in ((b"\xff\xfe\x00", "cannot be read as text"), (b"no names", "holds no clip name")):
+        listed.write_bytes(bad)
+        with pytest.raises(InputError, match=why):
+            ingest(raw, tmp_path / "out", stage(missing_list=str(listed)))
 
 
 def test_no_raw_files(tmp_path):
@@ -139,7 +140,7 @@ def test_unsafe_archives_are_refused(tmp_path, kind):
         data[data.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(b"no zip" if kind == "not a zip" else data)
     with pytest.raises(InputError, match=r"raw\.zip"):
-        Source.open(path, ".skeleton")
+        Source.open(path, (".skeleton",))
 
 
 def test_unsafe_members_and_links(tmp_path, monkeypatch):
@@ -150,14 +151,14 @@ def test_unsafe_members_and_links(tmp_path, monkeypatch):
     at = data.index(b"torn.skeleton") + len(b"torn.skeleton") + 3
     (tmp_path / "raw.zip").write_bytes(data[:at] + b"\xff\xff" + data[at + 2 :])
     monkeypatch.setattr("stars.data.sources.LARGEST", 10_000)
-    source = Source.open(tmp_path / "raw.zip", ".skeleton")
+    source = Source.open(tmp_path / "raw.zip", (".skeleton",))
     for name, message in (("bomb.skeleton", "at most 10000 bytes"), ("torn.skeleton", "cannot be read")):
         with pytest.raises(InputError, match=f"{name}.*{message}"):
             source.read(name)
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/x.skeleton").symlink_to("/etc/hostname")
     with pytest.raises(InputError, match="is a link to"):
-        Source.open(tmp_path / "raw", ".skeleton")
+        Source.open(tmp_path / "raw", (".skeleton",))
 
 
 def test_splits(raw, tmp_path, capsys):
@@ -171,8 +172,8 @@ def test_splits(raw, tmp_path, capsys):
         make(by="camera", train=[1])
     with pytest.raises(InputError, match="has no training clips among 6"):
         make(by="subject", train=[2])
-    with pytest.raises(InputError, match="by file"):
-        make(by="file", train=[2])
+    with pytest.raises(ValueError, match="by: video"):
+        make(by="video", train=[2])
     path = tmp_path / "clips/clips.csv"
     path.write_text(table.assign(label=0, action=1, action_name="drink water", setup=range(1, 7)).to_csv(index=False))
     make(by="setup", train="even", counts=[30, 30])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,18 @@ from stars.errors import InputError
 
 @dataclass(frozen=True)
 class Command:
-    """One command: the stage's settings class and function, and the paths it takes, in the order of the function's parameters."""
+    """One command: the stage's settings class and function, and the paths it takes, in the order of the function's parameters.
+
+    Attributes:
+        options: keyword parameters of the function that may be left out: name → (type, meaning).
+    """
 
     help: str
     stage: str
     settings: str
     run: str
     paths: dict[str, str]
+    options: dict[str, tuple[Callable[[str], Any], str]] = field(default_factory=dict)
     trains: bool = False
     uses_device: bool = False
 
@@ -33,10 +39,16 @@ COMMANDS = {
     "ingest": Command(
         "raw skeleton files to clips", "ingest", "stars.ingest:IngestStage", "stars.ingest:ingest",
         {"raw": "folder or zip with the raw files", "out": "folder of the clip store to write"},
+        {"workers": (int, "processes that read files [1]"), "setup": (int, "read this setup alone, as a part for `stars join` [all]")},
+    ),
+    "join": Command(
+        "clip stores of single setups to one", "join", "stars.ingest:IngestStage", "stars.ingest:join",
+        {"parts": "folders that `stars ingest --setup` wrote, in order", "out": "folder of the clip store to write"},
     ),
     "split": Command(
         "training and test rows of an evaluation split", "split", "stars.data.splits:SplitStage", "stars.data.splits:split",
         {"clips": CLIPS, "out": "folder for the split's files"},
+        {"raw": (Path, "folder or zip with the raw files, where a list among them decides the split")},
     ),
     "scratch": Command(
         "an encoder with random weights (the floor)", "scratch", "stars.training.scratch:ScratchStage", "stars.training.scratch:scratch",
@@ -92,13 +104,17 @@ def _add_stage(commands: Any, name: str, command: Command) -> None:
     parser = commands.add_parser(name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}.", add_help=False)
     parser.add_argument("-h", "--help", action=_StageHelp, nargs=0, help="show this message and every setting")
     for path, text in command.paths.items():
-        parser.add_argument(f"--{path}", required=True, metavar="NAME" if path == "target" else "PATH", help=text)
+        several = {"nargs": "+", "type": Path} if path == "parts" else {"type": str if path == "target" else Path}
+        parser.add_argument(f"--{path}", required=True, metavar="NAME" if path == "target" else "PATH", help=text, **several)
+    for option, (kind, text) in command.options.items():
+        # An option without a value counts as left out: a rule may have nothing to give.
+        parser.add_argument(f"--{option}", nargs="?", type=kind, metavar="PATH" if kind is Path else "N", help=text)
     settings = parser.add_argument_group("settings")
     settings.add_argument("--settings", metavar="JSON", help="the stage's settings, exactly: a line of JSON, or a .json or .yaml file")
     add_config(settings)
     settings.add_argument("--data", metavar="NAME", help="data set of the configuration [its first]")
     settings.add_argument("--split", metavar="NAME", help="split of the data set [its first]") if name == "split" else None
-    if name not in ("simulate", "ingest", "split"):
+    if name not in ("simulate", "ingest", "join", "split"):
         settings.add_argument("--recipe", metavar="NAME", default="stars", help="method of the configuration [stars]")
     if command.uses_device:
         parser.add_argument(
@@ -108,24 +124,20 @@ def _add_stage(commands: Any, name: str, command: Command) -> None:
     if command.trains:
         parser.add_argument("--work", default="results/.work", metavar="PATH", help="folder for work in progress [results/.work]")
         parser.add_argument("--checkpoint-seconds", type=float, default=60.0, metavar="S", help="seconds between checkpoints [60]")
-    if name == "ingest":
-        parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that read files [1]")
     parser.set_defaults(handler=_run_stage, command=command)
 
 
 def _run_stage(chosen: argparse.Namespace) -> None:
     command: Command = chosen.command
     settings = _settings(chosen)
-    paths = [getattr(chosen, path) if path == "target" else Path(getattr(chosen, path)) for path in command.paths]
-    options: dict[str, Any] = {}
+    paths = [getattr(chosen, path) for path in command.paths]
+    options = {name: getattr(chosen, name) for name in command.options if getattr(chosen, name) is not None}
     if command.uses_device:
         options["device"] = _device(chosen.device, chosen.threads)
     if command.trains:
         from stars.config import Checkpoint
 
         options["checkpoint"] = Checkpoint(seconds=chosen.checkpoint_seconds, folder=chosen.work)
-    if hasattr(chosen, "workers"):
-        options["workers"] = chosen.workers
     _named(command.run)(*paths, settings=settings, **options)
 
 

@@ -33,6 +33,10 @@ class Ingest(Settings):
     missing_list: str | None = key(
         None, "the authors' list of samples with missing skeletons (text file, a name a line); those clips are left out"
     )
+    complete: Literal["report", "require"] = key(
+        "report",
+        "when the clips are not as many as the complete data set has: report it, clip by clip, and go on; or require them all and stop",
+    )
     on_bad_file: Literal["error", "skip"] = key(
         "error", "error: stop and list all unreadable files; skip: leave them out and record each in quality.json"
     )
@@ -65,6 +69,9 @@ class Data(Settings):
     raw: str | None = key(None, "raw files: a folder or a zip; relative to the working directory. null: they are simulated")
     simulate: Simulate | None = key(None, "how the raw files are simulated, when there are none")
     ingest: Ingest = key(Ingest(), "raw files to clips")
+    ingest_jobs: Literal["one", "setup"] = key(
+        "one", "jobs that read the raw files: one, or one for each setup of the data set's description"
+    )
     splits: tuple[str, ...] = key(("xsub",), "evaluation splits used, by the names in the data set's description", min_length=1)
     settings: dict = key({}, "differences of `model`, `pretrain`, `tune`, `embed`, `knn`, `linear` that hold for this data set alone")
 

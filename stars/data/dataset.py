@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
 from stars.config import Settings, key
 
 FOLDER = Path("config/datasets")
+ReaderName: TypeAlias = Literal["ntu", "pku", "utd_mhad"]
 
 
 class Split(Settings):
     """Which clips train. Every clip that does not train tests."""
 
     title: str = key(..., "name in tables, e.g. XSub")
-    by: Literal["subject", "camera", "setup", "file"] = key(..., "column of clips.csv that decides")
-    train: tuple[int, ...] | Literal["even"] = key(..., "values whose clips train; even: the even ones")
+    by: Literal["subject", "camera", "setup", "video"] = key(
+        ..., "column of clips.csv that decides; video: the raw file's name without its ending"
+    )
+    train: tuple[int, ...] | Literal["even"] | None = key(None, "values whose clips train; even: the even ones")
+    list_file: str | None = key(
+        None, "instead of train: a text file among the raw files, its name without .txt; the second line lists the training videos"
+    )
     counts: tuple[int, int] | None = key(None, "training and test clips of the complete data set")
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Split:
+        if (self.train is None) == (self.list_file is None) or (self.list_file is None) == (self.by == "video"):
+            raise ValueError("give train with a number's column, or by: video with list_file")
+        return self
 
 
 class Dataset(Settings):
@@ -26,7 +38,7 @@ class Dataset(Settings):
 
     title: str = key(..., "name in tables, e.g. NTU-60")
     home: str = key(..., "where its owners give it out")
-    reader: Literal["ntu", "utd_mhad"] = key(..., "layout of its raw files: the module in stars/data/readers")
+    reader: ReaderName = key(..., "layout of its raw files: the module in stars/data/readers")
     fps: Annotated[float, Field(gt=0)] = key(30.0, "frames a second")
     up: Literal["y", "z"] = key("y", "axis that points up")
     bodies: int = key(1, "bodies a clip can hold", ge=1)
@@ -39,8 +51,15 @@ class Dataset(Settings):
     actions: dict[int, str] = key(..., "action number in file names → name; labels are their order by number, from 0", min_length=1)
     two_person: tuple[int, ...] = key((), "action numbers in which two people act together")
     subjects: tuple[int, ...] | None = key(None, "subject numbers there are; null: any")
+    setups: tuple[int, ...] | None = key(None, "setup numbers there are; null: any")
     splits: dict[str, Split] = key(..., "evaluation splits by name", min_length=1)
     clips: int | None = key(None, "clips of the complete data set, after the missing ones are left out")
+    listed: int | None = key(None, "samples that the authors list as missing or incomplete skeletons")
+    names: str | None = key(
+        None,
+        "form of a clip's name, e.g. S{setup:03}C{camera:03}P{subject:03}R{replication:03}A{action:03}, where each subject of a setup did all of its "
+        "actions and replications before all of its cameras: clips that are not there can then be named",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Dataset:

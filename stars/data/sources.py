@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import zipfile
@@ -19,31 +20,35 @@ T = TypeVar("T")
 
 @dataclass
 class Source:
-    """The raw files of a data set whose names end in `suffix`.
+    """The raw files of a data set whose names end in one of some suffixes.
 
     Attributes:
         files: path inside `root`, with "/" → the archive that holds it and its name there, or None for a plain file; sorted.
+        sha256: of each file that was read here.
     """
 
     root: Path
     files: dict[str, tuple[Path, str] | None]
+    sha256: dict[str, str] = field(default_factory=dict, repr=False)
     _open: dict[Path, zipfile.ZipFile] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def open(cls, root: Path | str, suffix: str) -> Source:
+    def open(cls, root: Path | str, suffixes: tuple[str, ...]) -> Source:
         """List a folder or a zip. InputError for what no honest data set holds: encrypted members, names or links out of the tree."""
         root = Path(root)
         found = dict(_in_zip(root, "") if root.is_file() else _in_folder(root))
-        wanted = sorted(name for name in found if name.endswith(suffix) and not PurePosixPath(name).name.startswith("."))
+        wanted = sorted(name for name in found if name.endswith(suffixes) and not PurePosixPath(name).name.startswith("."))
         return cls(root, {name: found[name] for name in wanted})
 
     def read(self, name: str) -> bytes:
         """Bytes of a file; InputError naming it where it is too large, damaged or not to be read."""
         held = self.files[name]
         if held is None:
-            return _checked(name, lambda: _plain(self.root / name, name))
-        archive, member = held
-        return _checked(name, lambda: _member(self._archive(archive), member, name))
+            data = _checked(name, lambda: _plain(self.root / name, name))
+        else:
+            data = _checked(name, lambda: _member(self._archive(held[0]), held[1], name))
+        self.sha256[name] = hashlib.sha256(data).hexdigest()
+        return data
 
     def _archive(self, path: Path) -> zipfile.ZipFile:
         if path not in self._open:
@@ -80,6 +85,7 @@ def _in_zip(archive: Path, prefix: str) -> Iterator[tuple[str, tuple[Path, str]]
     try:
         with zipfile.ZipFile(archive) as opened:
             members = opened.infolist()
+        _check_overlap(archive, members)
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
         raise InputError(
             f"{archive} is not a readable zip archive ({error}): fetch it again, or name the folder it was extracted to"
@@ -95,6 +101,12 @@ def _in_zip(archive: Path, prefix: str) -> Iterator[tuple[str, tuple[Path, str]]
         if stat.S_ISLNK(member.external_attr >> 16):
             raise InputError(f"{archive}: member {member.filename!r} is a symbolic link; it is not read")
         yield prefix + path.as_posix(), (archive, member.filename)
+
+
+def _check_overlap(archive: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Refuse an archive whose members share bytes: that is how a few MB unpack to petabytes (Fifield 2019, "A better zip bomb")."""
+    if sum(member.compress_size for member in members) > archive.stat().st_size:
+        raise InputError(f"{archive}: its members overlap, as in a zip bomb; it is not read")
 
 
 def _plain(path: Path, name: str) -> bytes:

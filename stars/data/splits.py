@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from pathlib import Path
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from stars.config import Settings
 from stars.data.dataset import Split
+from stars.data.readers import unreadable
+from stars.data.sources import Source
 from stars.data.store import TABLE, read_table
 from stars.errors import InputError
 from stars.provenance.files import write_npy
@@ -23,19 +28,23 @@ class SplitStage(Settings):
     split: Split
 
 
-def split(clips: Path, out: Path, settings: SplitStage) -> None:
+def split(clips: Path, out: Path, settings: SplitStage, raw: Path | None = None) -> None:
     """Write {name}_train.npy and {name}_test.npy, ascending int64 rows of clips.csv, and {name}.record.json into folder `out`.
 
     Where the sizes are not those of the complete data set, one line on stderr says so: part of a data set is no error.
 
+    Args:
+        raw: the raw files, where the split is by a list that lies among them.
+
     Raises:
-        InputError: an empty side, or a class that is tested but never trained.
+        InputError: an empty side, or a class that is tested but never trained; sizes that differ though every clip is there.
     """
     path, name = Path(clips) / TABLE, settings.name
     files = [f"{name}_train.npy", f"{name}_test.npy"]
     with recording(out, "stars.data.splits", settings.model_dump(mode="json"), {"clips": path}, files, f"{name}.record.json") as notes:
         table = read_table(path)
-        trains = training_clips(table, settings.split)
+        listed = _listed_videos(raw, settings, notes) if settings.split.list_file else None
+        trains = training_clips(table, settings.split, listed)
         _check(table, trains, settings)
         sides = np.flatnonzero(trains), np.flatnonzero(~trains)
         for file, rows in zip(files, sides, strict=True):
@@ -43,16 +52,45 @@ def split(clips: Path, out: Path, settings: SplitStage) -> None:
         notes["clips"] = {"train": len(sides[0]), "test": len(sides[1])}
 
 
-def training_clips(table: pd.DataFrame, split: Split) -> np.ndarray:
-    """(clips,) bool: the clips that train. Every other one tests."""
-    if split.by not in table:
-        raise InputError(f"split {split.title} is by {split.by}, which {TABLE} does not have: correct it in the data set's YAML")
+def training_clips(table: pd.DataFrame, split: Split, listed: Collection[str] | None = None) -> np.ndarray:
+    """(clips,) bool: the clips that train. Every other one tests.
+
+    Args:
+        listed: the training videos, where the split is by video.
+    """
+    if listed is not None:
+        return table["source"].map(lambda source: PurePosixPath(source).stem in listed).to_numpy(bool)
     values = table[split.by].to_numpy()
-    return values % 2 == 0 if split.train == "even" else np.isin(values, split.train)
+    return values % 2 == 0 if split.train == "even" else np.isin(values, list(split.train or ()))
+
+
+def _listed_videos(raw: Path | None, settings: SplitStage, notes: dict[str, Any]) -> frozenset[str]:
+    """The training videos of a list like PKU-MMD's: the second line, separated by commas. Names are spelt with - or _ alike."""
+    wanted = f"{settings.split.list_file}.txt"
+    if raw is None:
+        raise InputError(f"split {settings.name} is by the list {wanted} among the raw files: name their folder or zip with --raw")
+    source = Source.open(raw, (".txt",))
+    found = [file for file in source.files if PurePosixPath(file).name.replace("-", "_") == wanted.replace("-", "_")]
+    if len(found) != 1:
+        raise InputError(
+            f"{raw}: expected one file {wanted} (or with - for _), found {', '.join(found) or 'none'}: it lists the training videos"
+        )
+    videos = training_list(source.read(found[0]), found[0])
+    notes["list"] = {"file": found[0], "sha256": source.sha256[found[0]], "videos": len(videos)}
+    return videos
+
+
+def training_list(data: bytes, source: str) -> frozenset[str]:
+    """The videos that a split file's second line names; InputError where it names none."""
+    line = "".join(data.decode("utf-8", "replace").splitlines()[1:2])
+    videos = frozenset(word.strip() for word in line.split(",")) - {""}
+    if not videos or not all(re.fullmatch(r"[\w-]+", video, re.ASCII) for video in videos):
+        unreadable(source, 2, "the training videos' names, separated by commas", line)
+    return videos
 
 
 def _check(table: pd.DataFrame, trains: np.ndarray, settings: SplitStage) -> None:
-    where = f"split {settings.name} (by {settings.split.by}, training values {settings.split.train})"
+    where = f"split {settings.name} (by {settings.split.by}, training values {settings.split.list_file or settings.split.train})"
     for side, clips in (("training", trains), ("test", ~trains)):
         if not clips.any():
             raise InputError(
@@ -64,8 +102,8 @@ def _check(table: pd.DataFrame, trains: np.ndarray, settings: SplitStage) -> Non
         raise InputError(f"{where}: class {names} has test clips but no training clips: complete the raw files, or leave the class out")
     found = int(trains.sum()), int((~trains).sum())
     if settings.split.counts and found != settings.split.counts:
-        print(
-            f"{where}: {found[0]} training and {found[1]} test clips; the complete data set has {settings.split.counts[0]} and "
-            f"{settings.split.counts[1]}. quality.json says what was dropped; the rest is not among the raw files, or ingest.missing_list is not set",
-            file=sys.stderr,
-        )
+        expected = settings.split.counts
+        message = f"{where}: {found[0]} training and {found[1]} test clips; the complete data set has {expected[0]} and {expected[1]}"
+        if sum(found) == sum(expected):
+            raise InputError(f"{message}, though every clip is there: correct the split in the data set's YAML")
+        print(f"{message}. quality.json beside {TABLE} says clip by clip what is absent and what was dropped", file=sys.stderr)

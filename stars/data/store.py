@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from stars.errors import InputError
 from stars.provenance.files import atomic, read_npy, write_npy, write_text
 
 FRAMES, OFFSETS, TABLE = "frames.npy", "offsets.npy", "clips.csv"
+BLOCK = 2**16  # frames copied at a time
 TEXT = {"name": str, "action_name": str, "source": str, "sha256": str}
 COLUMNS = ("name", "action", "subject", "camera", "setup", "replication", "frames", "bodies", "label", "action_name", "source", "sha256")
 
@@ -66,10 +67,26 @@ class ClipStore:
                 rows.append({**row, "frames": len(x_tmvc)})
             file.seek(0)
             _header(file, (sum(row["frames"] for row in rows), bodies, joints, 3))
-        table = pd.DataFrame(rows, columns=list(COLUMNS))
-        write_npy(folder / OFFSETS, np.concatenate([[0], np.cumsum(table["frames"].to_numpy(np.int64))]).astype(np.int64))
-        write_text(folder / TABLE, table.to_csv(index=False, lineterminator="\n"))
-        return table
+        return _write_table(folder, pd.DataFrame(rows, columns=list(COLUMNS)))
+
+    @staticmethod
+    def join(folder: Path | str, parts: Sequence[Path | str], bodies: int, joints: int) -> pd.DataFrame:
+        """Write the store that holds the clips of the stores in `parts`, one after the other, and return its table.
+
+        Raises:
+            InputError: a part is missing or damaged, or is not of `bodies` and `joints`.
+        """
+        folder = Path(folder)
+        table = pd.concat([read_table(Path(part) / TABLE) for part in parts], ignore_index=True)
+        with atomic(folder / FRAMES) as temporary, temporary.open("wb") as file:
+            _header(file, (int(table["frames"].sum()), bodies, joints, 3))
+            for part in map(Path, parts):
+                x_fmvc = read_npy(part / FRAMES, memory_map=True)
+                if x_fmvc.shape[1:] != (bodies, joints, 3) or len(x_fmvc) != read_table(part / TABLE)["frames"].sum():
+                    raise InputError(f"{part / FRAMES} does not fit its table or the other parts: delete {part} and ingest again")
+                for start in range(0, len(x_fmvc), BLOCK):
+                    file.write(np.ascontiguousarray(x_fmvc[start : start + BLOCK]).data)
+        return _write_table(folder, table)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -107,6 +124,12 @@ class ClipStore:
     def class_names(self) -> dict[int, str]:
         """Label → action name, of the classes that have clips, by label."""
         return {int(label): name for label, name in sorted(zip(self.labels, self.table["action_name"], strict=True))}
+
+
+def _write_table(folder: Path, table: pd.DataFrame) -> pd.DataFrame:
+    write_npy(folder / OFFSETS, np.concatenate([[0], np.cumsum(table["frames"].to_numpy(np.int64))]).astype(np.int64))
+    write_text(folder / TABLE, table.to_csv(index=False, lineterminator="\n"))
+    return table
 
 
 def read_table(path: Path | str) -> pd.DataFrame:

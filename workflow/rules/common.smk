@@ -71,6 +71,25 @@ def missing_list(wildcards):
     return CONFIG.data[wildcards.data].ingest.missing_list or []
 
 
+def ingested_by(jobs):
+    """Data sets whose raw files are read so: by one job, or by one a setup."""
+    return [data for data, block in CONFIG.data.items() if block.ingest_jobs == jobs]
+
+
+def of_setups(file):
+    """Input function: that file of every setup's part of a clip store, in the order of the setups."""
+
+    def for_job(wildcards):
+        return [f"{layout.clips(wildcards.data)}/setups/{setup}/{file}" for setup in sorted(recipes.dataset(CONFIG, wildcards.data).setups)]
+
+    return for_job
+
+
+def split_list(wildcards):
+    """The raw files, where the split is by a list that lies among them."""
+    return raw(wildcards) if recipes.dataset(CONFIG, wildcards.data).splits[wildcards.split].list_file else []
+
+
 def heads(wildcards):
     """Projector and predictor of a tuned method; other methods have none."""
     folder = f"{layout.run(wildcards.data, wildcards.split)}/{wildcards.method}"
@@ -104,6 +123,7 @@ wildcard_constraints:
     split="[a-z0-9]+",
     method=one_of([folder for kind in ("scratch", "pretrain", "tune") for folder in methods_of(kind)]),
     part="train|test",
+    setup="[0-9]+",
 
 
 for data, block in CONFIG.data.items():

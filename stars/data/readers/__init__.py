@@ -1,22 +1,24 @@
-"""Raw layouts, one module each: how a file name tells what a clip is, and how a file's bytes become joints.
+"""Raw layouts, one module each: which clips the files hold, and how a file's bytes become joints.
 
 A reader module has
-    SUFFIX: str                               how the names of its files end
-    name_of(file name) -> Clip                what the name says; InputError where it does not fit the layout
-    read(bytes, source, layout) -> RawClip    the file's joints; InputError with file, line, expected and found
+    SUFFIXES                                  how the names of the files end that it wants to see
+    clips(source, layout)                     every file that holds joints, with the clips in it, or with what is wrong with it
+    read(bytes, source, layout) -> RawClip    a file's joints; InputError with file, line, expected and found
 and nothing else is asked of it. It never opens a file: bytes come from a folder or a zip alike.
 """
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Literal, NoReturn, Protocol, TypeAlias
 
 import numpy as np
 
 from stars.config import Settings
-from stars.data.dataset import Dataset
+from stars.data.dataset import Dataset, ReaderName
+from stars.data.sources import Source
 from stars.errors import InputError
 
 FARTHEST = 1e6  # metres; a coordinate beyond it is damage, and would overflow what is computed from it in float32
@@ -26,7 +28,7 @@ class Layout(Settings):
     """What ingest needs of a data set's description. Splits and titles are not in it: changing them re-ingests nothing."""
 
     home: str
-    reader: Literal["ntu", "utd_mhad"]
+    reader: ReaderName
     bodies: int
     joints: tuple[str, ...]
     root: int
@@ -34,6 +36,10 @@ class Layout(Settings):
     single_body: Literal["zeros", "copy"]
     actions: dict[int, str]
     subjects: tuple[int, ...] | None
+    setups: tuple[int, ...] | None
+    clips: int | None
+    listed: int | None
+    names: str | None
 
     @classmethod
     def of(cls, dataset: Dataset) -> Layout:
@@ -43,7 +49,10 @@ class Layout(Settings):
 
 @dataclass(frozen=True, order=True)
 class Clip:
-    """What a file name says of its clip; numbers are the data set's own, from 1."""
+    """What is known of a clip before its joints are read; numbers are the data set's own, from 1.
+
+    span: frames [start, end) of the file, from 0, that are the clip; None: all of them.
+    """
 
     name: str
     action: int
@@ -51,6 +60,7 @@ class Clip:
     camera: int = 1
     setup: int = 1
     replication: int = 1
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,19 +87,46 @@ class Sightings:
 RawClip: TypeAlias = Sightings | np.ndarray  # an array is (T, M, V, 3) with bodies already told apart
 
 
+Found: TypeAlias = Iterator[tuple[str, list[Clip] | InputError]]
+
+
 class Reader(Protocol):
     """Shape of a reader module."""
 
-    SUFFIX: str
+    SUFFIXES: tuple[str, ...]
 
-    def name_of(self, file_name: str, /) -> Clip: ...
+    def clips(self, source: Source, layout: Layout, /) -> Found: ...
 
     def read(self, data: bytes, source: str, layout: Layout, /) -> RawClip: ...
 
 
-def reader(name: str) -> Reader:
-    """The reader module of that name."""
-    return importlib.import_module(f"{__name__}.{name}")  # type: ignore[return-value]
+def reader(name: ReaderName) -> Reader:
+    """The reader module of that name.
+
+    Imported by statements, since the digest of a stage's code follows those, and one at a time, since some need a slow library.
+    """
+    match name:
+        case "ntu":
+            from stars.data.readers import ntu
+
+            return ntu
+        case "pku":
+            from stars.data.readers import pku
+
+            return pku
+        case "utd_mhad":
+            from stars.data.readers import utd_mhad
+
+            return utd_mhad
+
+
+def by_name(source: Source, name_of: Callable[[str], Clip]) -> Found:
+    """`clips` of a layout in which a file holds one clip and its name says which."""
+    for file in source.files:
+        try:
+            yield file, [name_of(PurePosixPath(file).name)]
+        except InputError as error:
+            yield file, error
 
 
 def unreadable(source: str, line: int | None, expected: str, found: object) -> NoReturn:

@@ -19,14 +19,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stars.data.readers import FARTHEST, Body, Clip, Layout, Sightings, unreadable
+from stars.data.readers import FARTHEST, Body, Clip, Found, Layout, Sightings, by_name, unreadable
 from stars.data.readers.decimals import decimals
+from stars.data.sources import Source
 
-SUFFIX = ".skeleton"
+SUFFIXES: tuple[str, ...] = (".skeleton",)
 BLOCK = 2600  # lines converted at once: their arrays stay in the processor's cache, and the allocator keeps their memory
 FIELDS, STATES = 12, 10  # numbers on a joint's line and on a body's first line
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})\.skeleton", re.ASCII)
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def clips(source: Source, layout: Layout) -> Found:
+    """Every file with its clip, or with what is wrong with its name."""
+    return by_name(source, name_of)
 
 
 def name_of(file_name: str) -> Clip:
@@ -35,7 +41,7 @@ def name_of(file_name: str) -> Clip:
     if not found:
         unreadable(file_name, None, "a name like S001C002P003R002A013.skeleton", "another")
     setup, camera, subject, replication, action = map(int, found.groups())
-    return Clip(file_name.removesuffix(SUFFIX), action, subject, camera, setup, replication)
+    return Clip(file_name.removesuffix(SUFFIXES[0]), action, subject, camera, setup, replication)
 
 
 def read(data: bytes, source: str, layout: Layout) -> Sightings:

@@ -8,12 +8,18 @@ import re
 import numpy as np
 import scipy.io
 
-from stars.data.readers import FARTHEST, Clip, Layout, unreadable
+from stars.data.readers import FARTHEST, Clip, Found, Layout, by_name, unreadable
+from stars.data.sources import Source
 
-SUFFIX = "_skeleton.mat"
+SUFFIXES: tuple[str, ...] = ("_skeleton.mat",)
 VARIABLE = "d_skel"
 LONGEST = 100_000  # frames; an hour of 30 a second
 _NAME = re.compile(r"a(\d{1,3})_s(\d{1,3})_t(\d{1,3})_skeleton\.mat", re.ASCII)
+
+
+def clips(source: Source, layout: Layout) -> Found:
+    """Every file with its clip, or with what is wrong with its name."""
+    return by_name(source, name_of)
 
 
 def name_of(file_name: str) -> Clip:

@@ -1,0 +1,179 @@
+"""Raw files to a clip store: read each file, tell its bodies apart, centre it, and write down what was kept and what was not.
+
+A data set is read by one job (`ingest`), or by one a setup and a last one that puts them together (`join`): the store has the
+same bytes either way.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stars.config import Ingest, Settings
+from stars.data.complete import absent, completeness
+from stars.data.convert import bodies_of
+from stars.data.dataset import Dataset
+from stars.data.quality import quality
+from stars.data.readers import Layout, reader
+from stars.data.sources import Source
+from stars.data.store import FRAMES, OFFSETS, TABLE, ClipStore, read_table
+from stars.errors import InputError
+from stars.ingest.identify import identify
+from stars.ingest.log import Log
+from stars.ingest.read import ReadFile, progress, read_all
+from stars.provenance.files import digest, read_json, write_json
+from stars.provenance.record import recording
+
+QUALITY, PART = "quality.json", "part.json"
+
+
+class IngestStage(Settings):
+    """Everything that a clip store depends on but the raw files."""
+
+    name: str
+    dataset: Layout
+    ingest: Ingest
+
+    @classmethod
+    def of(cls, name: str, dataset: Dataset, settings: Ingest) -> IngestStage:
+        """Settings of data set `name` of a configuration."""
+        return cls(name=name, dataset=Layout.of(dataset), ingest=settings)
+
+
+@dataclass
+class _Part:
+    """What is known of a store, or of a setup's part of it, beside its clips."""
+
+    log: Log
+    absent: list[str] = field(default_factory=list)
+    listed: int | None = None  # names on the authors' list
+    hashes: dict[str, str] = field(default_factory=dict)  # of every file that was read
+    complete: dict[str, Any] | None = None
+
+    def told(self) -> dict[str, Any]:
+        """What `join` must know of a part."""
+        return {"dropped": self.log.dropped, "absent": self.absent, "listed": self.listed, "hashes": self.hashes}
+
+    def add(self, told: dict[str, Any]) -> None:
+        """Take over what `told` gave."""
+        self.log.dropped += told["dropped"]
+        self.absent += told["absent"]
+        self.listed = told["listed"]
+        self.hashes |= told["hashes"]
+
+    def read(self) -> dict[str, Any]:
+        """For the record: how many files were read, and one digest of them all."""
+        return {"read": len(self.hashes), "sha256_of_names_and_sha256s": digest(sorted(self.hashes.items()))}
+
+
+def ingest(raw: Path, out: Path, settings: IngestStage, workers: int = 1, setup: int | None = None) -> None:
+    """Write the clip store of the raw files in folder or zip `raw` into folder `out`: the same bytes whatever `workers` is.
+
+    Args:
+        setup: read this setup's clips alone, which may be none, as a part for `join`; None: all of them.
+
+    Raises:
+        InputError: no raw files; or unreadable ones, all of them listed, unless `ingest.on_bad_file` is skip.
+    """
+    raw, out, keys = Path(raw), Path(out), settings.ingest
+    inputs = {role: Path(path) for role, path in (("raw", raw), ("missing_list", keys.missing_list)) if path and Path(path).is_file()}
+    outputs = [FRAMES, OFFSETS, TABLE, QUALITY if setup is None else PART]
+    with recording(out, "stars.ingest", settings.model_dump(mode="json"), inputs, outputs) as notes:
+        source = _open(raw, settings)
+        table, part = _read_into(source, out, settings, workers, setup)
+        notes["raw"] = {"path": str(raw), "files": len(source.files), **part.read()}
+        if setup is None:
+            _finish(table, part, out, settings)
+        else:
+            write_json(out / PART, part.told())
+
+
+def join(parts: Sequence[Path], out: Path, settings: IngestStage) -> None:
+    """Put the stores of all setups, in the order of their numbers, into one in folder `out`; no clip is held in memory.
+
+    Raises:
+        InputError: no part holds a clip; or a part is missing or damaged.
+    """
+    inputs = {f"{part.name}/{file}": part / file for part in map(Path, parts) for file in (FRAMES, OFFSETS, TABLE, PART)}
+    with recording(out, "stars.ingest", settings.model_dump(mode="json"), inputs, [FRAMES, OFFSETS, TABLE, QUALITY]) as notes:
+        whole = _Part(Log(settings.name))
+        for part in parts:
+            whole.add(read_json(Path(part) / PART))
+        _check_whole(sum(len(read_table(Path(part) / TABLE)) for part in parts), whole, settings)
+        table = ClipStore.join(out, parts, bodies_of(settings.dataset, settings.ingest), len(settings.dataset.joints))
+        notes["raw"] = whole.read()
+        _finish(table, whole, Path(out), settings)
+
+
+def _read_into(source: Source, out: Path, settings: IngestStage, workers: int, setup: int | None) -> tuple[pd.DataFrame, _Part]:
+    """Write the store's three files."""
+    layout, keys = settings.dataset, settings.ingest
+    log = Log(settings.name)
+    found = identify(source, layout, keys.missing_list, log, setup)
+    # Labels and lists were read to know the clips: they count among the files read.
+    part = _Part(log, absent(found.everything, layout.names) if layout.names else [], found.listed, dict(source.sha256))
+    files = progress(read_all(source, found.files, layout, keys, workers), len(found.files), settings.name)
+    rows = _rows(files, out, settings, part, may_be_empty=setup is not None)
+    return ClipStore.write(out, rows, bodies_of(layout, keys), len(layout.joints)), part
+
+
+def _open(raw: Path, settings: IngestStage) -> Source:
+    """The raw files; one line that says where to get them and which key names them, if there are none."""
+    suffixes = reader(settings.dataset.reader).SUFFIXES
+    advice = f"get the data set from {settings.dataset.home} and name its folder or zip in data.{settings.name}.raw"
+    if not raw.exists():
+        raise InputError(f"{raw} does not exist: {advice}")
+    source = Source.open(raw, suffixes)
+    if not source.files:
+        raise InputError(f"{raw} holds no file whose name ends in {' or '.join(suffixes)}: {advice}")
+    return source
+
+
+def _rows(
+    files: Iterable[ReadFile], out: Path, settings: IngestStage, part: _Part, may_be_empty: bool
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Rows and clips for the store; the rest goes to the log, which may raise at the end: then the store's old files stay."""
+    actions, kept = settings.dataset.actions, 0
+    labels = {action: label for label, action in enumerate(sorted(actions))}
+    for file in files:
+        if file.error:
+            part.log.unreadable(file.source, file.error)
+            continue
+        part.hashes[file.source] = file.sha256
+        for found in file.clips:
+            if found.x_tmvc is None:
+                part.log.drop(found.clip.name, file.source, found.reason)
+                continue
+            kept += 1
+            facts = {"bodies": found.bodies, "label": labels[found.clip.action], "action_name": actions[found.clip.action]}
+            numbers = {name: value for name, value in vars(found.clip).items() if name != "span"}
+            yield {**numbers, **facts, "source": file.source, "sha256": file.sha256}, found.x_tmvc
+    part.log.check(out, settings.ingest)
+    if not may_be_empty:
+        _check_whole(kept, part, settings)
+
+
+def _check_whole(kept: int, part: _Part, settings: IngestStage) -> None:
+    """Compare with the complete data set; raises where nothing is left, or where all of it is required."""
+    part.log.check_any(kept)
+    part.log.dropped.sort(key=lambda entry: (entry["name"], entry["source"]))
+    keys = settings.ingest
+    part.complete = completeness(kept, part.log.dropped, sorted(part.absent), settings.dataset, part.listed)
+    if part.complete and part.complete["explanation"] and keys.complete == "require":
+        raise InputError(
+            f"data.{settings.name}: {'; '.join(part.complete['explanation'])}: complete the raw files, or set ingest.complete to report"
+        )
+
+
+def _finish(table: pd.DataFrame, part: _Part, out: Path, settings: IngestStage) -> None:
+    """quality.json, and a word where the data set is not whole."""
+    bodies = bodies_of(settings.dataset, settings.ingest)
+    write_json(out / QUALITY, {**quality(table, part.log.dropped, bodies), "complete": part.complete})
+    if part.complete and part.complete["explanation"]:
+        print(f"data.{settings.name}: {'; '.join(part.complete['explanation'])}. {out / QUALITY} names all", file=sys.stderr)

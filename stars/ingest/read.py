@@ -1,0 +1,109 @@
+"""Raw files read, one after the other or by several processes, always in the order asked for."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import numpy as np
+from tqdm import tqdm
+
+from stars.config import Ingest
+from stars.data.complete import NO_BODY
+from stars.data.convert import actors, stored
+from stars.data.readers import Clip, Layout
+from stars.data.sources import Source
+from stars.errors import InputError
+from stars.ingest.identify import Files
+
+CHUNK = 32  # files handed to a process at a time
+SECONDS_BETWEEN_LINES = 15.0  # of progress in a log
+
+
+@dataclass(frozen=True, eq=False)
+class ReadFile:
+    """A file that was read: its clips, or the error that it is."""
+
+    source: str
+    sha256: str = ""
+    clips: tuple[ReadClip, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ReadClip:
+    """A clip as it is stored, (T, M, V, 3), and the bodies seen in it; or why there is none."""
+
+    clip: Clip
+    x_tmvc: np.ndarray | None
+    bodies: int = 0
+    reason: str = ""
+
+
+def read_all(source: Source, files: Files, layout: Layout, keys: Ingest, workers: int) -> Iterator[ReadFile]:
+    """Every file, in the order given.
+
+    Raises:
+        InputError: the system killed a process.
+    """
+    if workers == 1 or len(files) <= 1:
+        yield from (_read(source, layout, keys, *item) for item in files.items())
+        source.close()
+        return
+    # Processes are started fresh: a fork would copy whatever threads the caller's libraries run.
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(source, layout, keys)) as pool:
+        try:
+            yield from pool.map(_read_here, files, files.values(), chunksize=CHUNK)
+        except BrokenProcessPool:
+            raise InputError(
+                "a process that read raw files was killed, most likely for want of memory: give ingest fewer workers"
+            ) from None
+
+
+_here: tuple[Source, Layout, Ingest] | None = None  # of a worker process
+
+
+def _start(source: Source, layout: Layout, keys: Ingest) -> None:
+    global _here
+    _here = source, layout, keys
+
+
+def _read_here(file: str, clips: list[Clip]) -> ReadFile:
+    assert _here is not None
+    return _read(*_here, file, clips)
+
+
+def _read(source: Source, layout: Layout, keys: Ingest, file: str, clips: list[Clip]) -> ReadFile:
+    try:
+        x_tmvc = actors(source.read(file), file, layout, keys)
+    except InputError as error:
+        return ReadFile(file, error=str(error))
+    return ReadFile(file, source.sha256[file], tuple(_cut(x_tmvc, clip, layout, keys) for clip in clips))
+
+
+def _cut(x_tmvc: np.ndarray, clip: Clip, layout: Layout, keys: Ingest) -> ReadClip:
+    if clip.span is not None:
+        start, end = clip.span
+        if start >= len(x_tmvc):
+            return ReadClip(clip, None, reason=f"frames {start} to {end} lie beyond the file's {len(x_tmvc)}")
+        x_tmvc = x_tmvc[start:end]
+    bodies = int(x_tmvc.any(axis=(0, 2, 3)).sum())
+    return ReadClip(clip, stored(x_tmvc, layout, keys), bodies) if bodies else ReadClip(clip, None, reason=NO_BODY)
+
+
+def progress(files: Iterable[ReadFile], total: int, name: str) -> Iterator[ReadFile]:
+    """Pass on what comes, and say how far it is: a bar on a terminal, a line now and then in a log."""
+    if sys.stderr.isatty():
+        yield from tqdm(files, total=total, unit="file", desc=f"ingest {name}")
+        return
+    said = time.monotonic()
+    for count, item in enumerate(files, 1):
+        yield item
+        if count == total or time.monotonic() - said > SECONDS_BETWEEN_LINES:
+            said = time.monotonic()
+            print(f"ingest {name}: {count} of {total} files", file=sys.stderr, flush=True)
