@@ -131,3 +131,32 @@ def test_a_job_that_fails_shows_its_line_and_the_rest_is_kept(own):
     lines = [line for line in done.stderr.splitlines() if line.startswith("stars: ")]
     assert len(lines) == 1 and "results/demo/raw.zip is not a readable zip archive" in lines[0]
     assert kept.read_bytes() == before
+
+
+def test_the_paper_s_configuration_plans_every_stage_of_every_data_set(tmp_path):
+    folder = project(tmp_path / "project")
+    for name in ("ntu120", "pku1", "pku2"):
+        (folder / "data" / name).mkdir(parents=True)
+    for name in (
+        "nturgbd_skeletons_s001_to_s017.zip",
+        "NTU_RGBD_samples_with_missing_skeletons.txt",
+        "NTU_RGBD120_samples_with_missing_skeletons.txt",
+    ):
+        (folder / "data" / name).touch()
+    done = snakemake(folder, "--dry-run", config=("config/paper.yaml",))
+    assert done.returncode == 0, done.stderr
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE))
+    # 17 and 32 setups; NTU's two sets have two splits each, PKU-MMD's one; scratch, mamp and stars on each of the six
+    expected = {
+        "ingest_setup": 49,
+        "join": 2,
+        "ingest": 2,
+        "split": 6,
+        "scratch": 6,
+        "pretrain": 6,
+        "tune": 6,
+        "embed": 18,
+        "knn": 18,
+        "linear": 18,
+    }
+    assert {rule: int(counts[rule]) for rule in expected} == expected
