@@ -143,6 +143,21 @@ def test_unsafe_archives_are_refused(tmp_path, kind):
         Source.open(path, (".skeleton",))
 
 
+def test_an_archive_whose_members_share_bytes_is_refused(tmp_path):
+    """A zip bomb: two entries of the directory name the same compressed bytes."""
+    path = tmp_path / "raw.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.skeleton", os.urandom(5000))
+        again = archive.infolist()[0]
+        for name in ("b.skeleton", "c.skeleton"):
+            entry = zipfile.ZipInfo(name)
+            entry.compress_type, entry.CRC, entry.compress_size = again.compress_type, again.CRC, again.compress_size
+            entry.file_size, entry.header_offset = again.file_size, again.header_offset
+            archive.filelist.append(entry)
+    with pytest.raises(InputError, match=r"raw\.zip: its members overlap"):
+        Source.open(path, (".skeleton",))
+
+
 def test_unsafe_members_and_links(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "raw.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.skeleton", bytes(2**20))

