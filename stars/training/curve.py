@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class Curve:
         """Loss of the newest fetched step."""
         return self.losses[-1] if self.losses else self.rows[-1]["loss"]
 
-    def close(self, step: int, epoch: float, lr: float, facts: dict[str, float]) -> None:
+    def close(self, step: int, epoch: float, lr: float, facts: Mapping[str, float]) -> None:
         """End a row: the mean loss of its steps, and facts measured at its last one."""
         loss = math.fsum(self.losses) / len(self.losses)
         self.rows.append({"step": step, "epoch": epoch, "loss": loss, "lr": lr, **facts})
@@ -59,5 +60,10 @@ class Curve:
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(self.columns)
-        table.writerows([f"{row[column]:.6g}" if column != "step" else int(row[column]) for column in self.columns] for row in self.rows)
+        table.writerows([_cell(column, row) for column in self.columns] for row in self.rows)
         write_text(path, text.getvalue())
+
+
+def _cell(column: str, row: Mapping[str, float]) -> str:
+    """Empty for what was not measured in this row."""
+    return "" if column not in row else f"{row[column]:.0f}" if column == "step" else f"{row[column]:.6g}"

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from stars.config import Optimiser
 from stars.errors import InputError, Interrupted
 from stars.training.checkpoint import Work, stop_signals
 from stars.training.curve import Curve
 from stars.training.plan import Plan
 from stars.training.progress import Progress
-from stars.training.schedule import learning_rate
+
+
+class Kept(Protocol):
+    """Something that survives a restart."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 @dataclass
@@ -23,22 +30,30 @@ class Job:
     """What is trained.
 
     Attributes:
-        model: every tensor that must survive a restart, buffers included.
-        optimiser: its groups hold `scale`, the group's factor of the learning rate.
-        loss: the rows (B,) of a step and its generator → scalar loss.
+        model: the tensors that are trained, and the buffers that go with them.
+        optimiser: any of torch's; a group may hold `scale`, its factor of the learning rate.
+        loss: the rows (B,) of a step and its generator → scalar loss. All that is random is drawn from that generator, none from
+            torch's own: a resumed run then draws what the undisturbed one would have drawn.
+        rate: learning rate of the step numbered from 0.
         names: the training clips' names, for messages.
-        facts: measured on the newest step when a row of the curve ends; their names are the curve's extra columns.
+        facts: measured on the newest step when a row of the curve ends.
+        at_epoch: called with the number of epochs done whenever one ends, the model in evaluation mode; what it measures stands in that row.
+        columns: the curve's extra columns, names that `facts` and `at_epoch` give; a row without one is empty there.
+        kept: what else must survive a restart, such as the best epoch so far.
     """
 
     model: nn.Module
     optimiser: torch.optim.Optimizer
     loss: Callable[[Tensor, torch.Generator], Tensor]
+    rate: Callable[[int], float]
     names: Sequence[str]
-    facts: Callable[[], dict[str, float]] = dict
+    facts: Callable[[], Mapping[str, float]] = dict
+    at_epoch: Callable[[int], Mapping[str, float]] = lambda epochs: {}
     columns: tuple[str, ...] = ()
+    kept: Kept | None = None
 
 
-def train(job: Job, plan: Plan, settings: Optimiser, work: Work) -> Curve:
+def train(job: Job, plan: Plan, work: Work) -> Curve:
     """Train to the plan's end, going on from the newest checkpoint in `work`.
 
     Raises InputError when the loss or a weight is not finite, Interrupted (after saving) when a signal asked to stop.
@@ -48,9 +63,9 @@ def train(job: Job, plan: Plan, settings: Optimiser, work: Work) -> Curve:
     job.model.train()
     with Progress(plan.stage, plan.steps, plan.steps_per_epoch, plan.batch, start) as progress, stop_signals() as told_to_stop:
         for step in range(start, plan.steps):
-            rate = learning_rate(step, plan.steps_per_epoch, settings)
+            rate = job.rate(step)
             for group in job.optimiser.param_groups:
-                group["lr"] = rate * group["scale"]
+                group["lr"] = rate * group.get("scale", 1.0)
             loss = job.loss(plan.rows(step), plan.generator(step))
             job.optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -62,7 +77,7 @@ def train(job: Job, plan: Plan, settings: Optimiser, work: Work) -> Curve:
             if closes or saves or shows:  # only now is the device waited for
                 _check(job, plan, step, curve, work)
             if closes:
-                curve.close(done, done / plan.steps_per_epoch, rate, job.facts())
+                curve.close(done, done / plan.steps_per_epoch, rate, {**job.facts(), **_epoch_facts(job, plan, done)})
             if shows:
                 progress.show(done, curve.latest)
             if saves:
@@ -74,8 +89,19 @@ def train(job: Job, plan: Plan, settings: Optimiser, work: Work) -> Curve:
     return curve
 
 
+def _epoch_facts(job: Job, plan: Plan, done: int) -> Mapping[str, float]:
+    epochs, left = divmod(done, plan.steps_per_epoch)
+    if left:
+        return {}
+    job.model.eval()
+    measured = job.at_epoch(epochs)
+    job.model.train()
+    return measured
+
+
 def _state(job: Job, done: int, curve: Curve) -> dict[str, Any]:
-    return {"step": done, "model": job.model.state_dict(), "optimiser": job.optimiser.state_dict(), "curve": curve.state()}
+    states = {"model": job.model.state_dict(), "optimiser": job.optimiser.state_dict(), "curve": curve.state()}
+    return {"step": done, **states, "kept": job.kept.state_dict() if job.kept else {}}
 
 
 def _resume(job: Job, curve: Curve, work: Work) -> int:
@@ -86,6 +112,8 @@ def _resume(job: Job, curve: Curve, work: Work) -> int:
     job.model.load_state_dict(state["model"])
     job.optimiser.load_state_dict(state["optimiser"])
     curve.restore(state["curve"])
+    if job.kept:
+        job.kept.load_state_dict(state["kept"])
     return state["step"]
 
 
@@ -99,6 +127,6 @@ def _check(job: Job, plan: Plan, step: int, curve: Curve, work: Work) -> None:
         ago, what = 0, "weights"
     names = ", ".join(job.names[row] for row in plan.rows(step - ago).tolist())
     raise InputError(
-        f"{plan.stage}: {what} not finite at step {step - ago + 1}: lower {plan.stage}.optimiser.lr or look at its clips ({names});"
+        f"{plan.stage}: {what} not finite at step {step - ago + 1}: lower its learning rate or look at its clips ({names});"
         f" last good checkpoint: {work.where()}"
     )

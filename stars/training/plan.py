@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from stars.config import Optimiser
 from stars.errors import InputError
 from stars.training.progress import say
 
@@ -32,6 +32,16 @@ def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
         yield
 
 
+class Passes(Protocol):
+    """Settings that say how often and in what batches the training clips are seen."""
+
+    @property
+    def epochs(self) -> float: ...
+
+    @property
+    def batch(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class Plan:
     """The steps of one training.
@@ -48,19 +58,17 @@ class Plan:
     epochs: float
 
     @classmethod
-    def of(cls, seed: int, stage: str, clips: int, optimiser: Optimiser) -> Plan:
+    def of(cls, seed: int, stage: str, clips: int, passes: Passes) -> Plan:
         """The plan of a stage; a batch larger than the training set becomes the training set, and that is said.
 
         Raises InputError when fewer than 2 clips would make a batch (batch normalisation and the contrast need 2).
         """
-        batch = min(optimiser.batch, clips)
+        batch = min(passes.batch, clips)
         if batch < 2:
-            raise InputError(
-                f"{stage}: a batch needs at least 2 clips, and {stage}.optimiser.batch is {optimiser.batch}, training clips {clips}"
-            )
-        if batch < optimiser.batch:
-            say(f"{stage}: the batch of {optimiser.batch} is larger than the training set: every step takes all {clips} clips")
-        return cls(seed, stage, clips, batch, optimiser.epochs)
+            raise InputError(f"{stage}: a batch needs at least 2 clips, and batch is {passes.batch}, training clips {clips}")
+        if batch < passes.batch:
+            say(f"{stage}: the batch of {passes.batch} is larger than the training set: every step takes all {clips} clips")
+        return cls(seed, stage, clips, batch, passes.epochs)
 
     @property
     def steps_per_epoch(self) -> int:

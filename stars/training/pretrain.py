@@ -17,6 +17,7 @@ from stars.training.loop import Job
 from stars.training.loop import train as run
 from stars.training.optimiser import adamw, arithmetic
 from stars.training.plan import Plan, seeded
+from stars.training.schedule import schedule
 from stars.training.weights import save_encoder
 
 STAGE = "stars.training.pretrain"
@@ -52,9 +53,10 @@ def pretrain(clips: Path, train: Path, out: Path, settings: PretrainStage, check
             model,
             adamw([(model, 1.0)], settings.pretrain.optimiser),
             Step(model, Clips.of(store, index, device), settings),
+            schedule(plan.steps_per_epoch, settings.pretrain.optimiser),
             [store.names[row] for row in index],
         )
-        curve = run(job, plan, settings.pretrain.optimiser, work)
+        curve = run(job, plan, work)
         notes.update(facts(plan, device), earlier_runs=work.earlier)
         curve.write(out / "curve.csv")
         write_settings(out / "settings.yaml", settings)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 from stars.config import Optimiser
 from stars.errors import InputError
@@ -20,6 +22,11 @@ def learning_rate(step: int, steps_per_epoch: int, optimiser: Optimiser) -> floa
         return optimiser.min_lr
     share = (epoch - optimiser.warmup_epochs) / (optimiser.epochs - optimiser.warmup_epochs)
     return optimiser.min_lr + (optimiser.lr - optimiser.min_lr) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def schedule(steps_per_epoch: int, optimiser: Optimiser) -> Callable[[int], float]:
+    """`learning_rate` of one training: step → rate."""
+    return partial(learning_rate, steps_per_epoch=steps_per_epoch, optimiser=optimiser)
 
 
 def layer_rates(depth: int, decay: float, tuned: int | None) -> list[float]:

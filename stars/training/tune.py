@@ -22,7 +22,7 @@ from stars.training.loop import train as run
 from stars.training.losses.nnclr import Queue, nnclr_loss
 from stars.training.optimiser import adamw, arithmetic
 from stars.training.plan import Plan, generator, seeded
-from stars.training.schedule import layer_rates
+from stars.training.schedule import layer_rates, schedule
 from stars.training.weights import load_encoder, save_encoder, save_heads
 
 STAGE = "stars.training.tune"
@@ -59,8 +59,16 @@ def tune(clips: Path, train: Path, parent: Path, out: Path, settings: TuneStage,
             )
         model = Tuning(encoder, settings).to(device)
         step = Step(model, Clips.of(store, index, device), settings.tune)
-        job = Job(model, adamw(model.parts(), settings.tune.optimiser), step, [store.names[row] for row in index], step.facts, FACTS)
-        curve = run(job, plan, settings.tune.optimiser, work)
+        job = Job(
+            model,
+            adamw(model.parts(), settings.tune.optimiser),
+            step,
+            schedule(plan.steps_per_epoch, settings.tune.optimiser),
+            [store.names[row] for row in index],
+            facts=step.facts,
+            columns=FACTS,
+        )
+        curve = run(job, plan, work)
         notes.update(facts(plan, device), earlier_runs=work.earlier)
         curve.write(out / "curve.csv")
         write_settings(out / "settings.yaml", settings)

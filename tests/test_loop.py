@@ -1,0 +1,78 @@
+"""The training loop with a job that is neither stage: SGD, something measured at each epoch's end, something kept over a restart."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+import torch
+
+from stars.errors import Interrupted
+from stars.training.checkpoint import Work
+from stars.training.loop import Job, train
+from stars.training.plan import Plan
+
+PLAN = Plan(seed=0, stage="probe", clips=10, batch=4, epochs=3.5)
+
+
+class Best:
+    """The epoch with the smallest weight norm so far."""
+
+    def __init__(self) -> None:
+        self.epoch, self.norm, self.seen = 0, float("inf"), []
+
+    def __call__(self, model: torch.nn.Module, epochs: int) -> dict[str, float]:
+        assert not model.training
+        norm = model.weight.norm().item()
+        self.seen.append(epochs)
+        if norm < self.norm:
+            self.epoch, self.norm = epochs, norm
+        return {"norm": norm}
+
+    def state_dict(self) -> dict:
+        return vars(self)
+
+    def load_state_dict(self, state: dict) -> None:
+        vars(self).update(state)
+
+
+def probe(stop_at: int | None = None) -> tuple[Job, Best]:
+    """A linear regression; at the step `stop_at` it is told to stop."""
+    model, best, steps = torch.nn.Linear(3, 1), Best(), iter(range(10**6))
+    with torch.no_grad():
+        model.weight.fill_(0.5)
+        model.bias.zero_()
+    x = torch.randn(10, 3, generator=torch.Generator().manual_seed(1))
+
+    def loss(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        assert model.training
+        if next(steps) == stop_at:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return (model(x[rows] + torch.randn(4, 3, generator=generator)) - x[rows, :1]).square().mean()
+
+    optimiser = torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.9)
+    job = Job(model, optimiser, loss, lambda step: 0.1 / (1 + step), list("abcdefghij"), columns=("norm",), kept=best)
+    job.at_epoch = lambda epochs: best(model, epochs)
+    return job, best
+
+
+def test_any_job_can_be_stopped_and_goes_on_as_if_nothing_had_happened(tmp_path):
+    whole, best = probe()
+    curve = train(whole, PLAN, Work(tmp_path / "whole", seconds=1e6))
+    assert best.seen == [1, 2, 3] and [row["epoch"] for row in curve.rows if "norm" in row] == [1, 2, 3]
+    stopped, _ = probe(stop_at=4)
+    with pytest.raises(Interrupted, match="probe: stopped after step 5 of 7"):
+        train(stopped, PLAN, Work(tmp_path / "stopped", seconds=1e6))
+    again, kept = probe()
+    resumed = train(again, PLAN, Work(tmp_path / "stopped", seconds=1e6))
+    assert torch.equal(again.model.weight, whole.model.weight)
+    assert resumed.rows == curve.rows and vars(kept) == vars(best)
+
+
+def test_what_was_not_measured_in_a_row_is_an_empty_cell(tmp_path):
+    job, _ = probe()
+    train(job, PLAN, Work(tmp_path / "work", seconds=1e6)).write(tmp_path / "curve.csv")
+    lines = (tmp_path / "curve.csv").read_text().splitlines()
+    assert lines[0] == "step,epoch,loss,lr,norm" and len(lines) == 8
+    assert [line.split(",")[-1] == "" for line in lines[1:]] == [True, False, True, False, True, False, True]
