@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from stars.config import Ingest
 from stars.data.convert import actors, stored
 from stars.data.dataset import FOLDER, Dataset
 from stars.data.readers import Layout, ntu, utd_mhad
-from stars.data.readers.decimals import decimals
+from stars.data.readers.decimals import Marks, leading
 from stars.errors import InputError
 
 PARITY = Path(os.environ.get("STARS_PARITY_DIR", Path(__file__).parent / "data/parity"))
@@ -123,6 +124,13 @@ def test_a_bad_ntu_file_gets_file_line_expected_and_found(change, message):
     assert "a.skeleton" in str(error.value) and "\n" not in str(error.value)
 
 
+def test_the_first_of_several_bad_lines_is_named():
+    lines = ntu_file([[5, 6]] * 3).split(b"\r\n")
+    lines[40] = lines[70] = b"1 2 3"  # line 41 is of body 6, line 71 of body 5
+    with pytest.raises(InputError, match=r"line 41: expected a joint, 12 numbers, found 3"):
+        ntu.read(b"\n".join(lines), "f", NTU)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_mutated_ntu_files_raise_nothing_else(data):
@@ -140,16 +148,33 @@ def test_mutated_ntu_files_raise_nothing_else(data):
         pass
 
 
+NUMBER = st.from_regex(rb"\A-?[0-9]{0,9}\.?[0-9]{0,9}[-.eE+x]?\Z") | st.floats(-1e4, 1e4).map(lambda value: f"{value:.7g}".encode())
+LINE = st.lists(NUMBER, min_size=1, max_size=5).map(b" ".join)
+
+
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.from_regex(rb"\A-?[0-9]{0,17}(\.[0-9]{0,17})?[eE+x]?\Z"), min_size=1, max_size=20))
-def test_decimals_equal_float(words):
-    ends = np.cumsum([len(word) + 1 for word in words]) - 1
-    starts = ends - [len(word) for word in words]
-    values, plain = decimals(np.frombuffer(b" ".join(words) + b" ", np.uint8), starts, ends)
-    for word, value, good in zip(words, values, plain, strict=True):
-        digits = sum(48 <= character < 58 for character in word)
-        assert good == (1 <= digits <= 15 and word[-1:] not in b"eE+x")
-        assert not good or value == float(word)
+@given(st.binary(max_size=20), st.lists(LINE, max_size=10), st.sampled_from([b"\n", b"\r\n", b" 7 7\n"]))
+def test_leading_numbers_equal_float(before, lines, end):
+    data = end.join([before, *lines, b"7" * 16])
+    starts = np.cumsum([len(line) + len(end) for line in [before, *lines]])[:-1]
+    text = np.frombuffer(data, np.uint8)
+    values, plain = leading(text, starts, Marks(text, " "), Marks(text, "."))
+    for start, row, good in zip(starts, values, plain, strict=True):
+        numbers = data[start:].split(b" ")
+        form = len(numbers) > 3 and all(
+            re.fullmatch(rb"-?[0-9]*\.[0-9]*", word) and 2 <= len(word.strip(b"-")) <= 15 for word in numbers[:3]
+        )
+        assert good == form or (form and start < 16)
+        assert not good or row.tolist() == [float(word) for word in numbers[:3]]
+
+
+@given(st.binary(max_size=300))
+def test_marks_count_and_find(data):
+    text, at = np.frombuffer(data + b"a", np.uint8), np.arange(len(data) + 1)
+    marks = Marks(text, "a")
+    assert marks.before(at).tolist() == [data[:position].count(b"a") for position in at]
+    for position, ahead in zip(at.tolist(), marks.ahead(at).tolist(), strict=True):
+        assert ahead % 2**57 == sum(1 << i for i, character in enumerate((data + b"a")[position : position + 57]) if character == ord("a"))
 
 
 def mat(**variables) -> bytes:

@@ -1,6 +1,6 @@
-"""Decimal numbers in a byte buffer, converted a character column at a time for all of them at once.
+"""The three decimal numbers at the head of many lines, converted for all lines at once, eight characters in one 64-bit word.
 
-Exact: at most 15 digits are a whole number below 2^53 and a power of ten up to 10^22 is a float64 without rounding, so their
+Exact: at most 14 digits are a whole number below 2^53 and a power of ten up to 10^22 is a float64 without rounding, so their
 quotient is the correctly rounded value, which is what float(text) gives (Clinger 1990, "How to read floating point numbers accurately").
 """
 
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-MOST_CHARACTERS = 16  # 15 digits and a point
-_POWERS = 10.0 ** np.arange(MOST_CHARACTERS + 1)
-_ZERO, _POINT, _MINUS = np.uint8(ord("0")), np.uint8((ord(".") - ord("0")) % 256), np.uint8(ord("-"))
+NUMBERS = 3
+LONGEST = 15  # characters of a number without its sign: 14 digits and a point
+_WORD = np.dtype("<u8")  # eight characters, the first in the lowest byte
+_POWERS = 10.0 ** np.arange(LONGEST + 1)
 
 
 def _keep_freed_memory() -> None:
@@ -24,30 +25,78 @@ def _keep_freed_memory() -> None:
 _keep_freed_memory()
 
 
-def decimals(text: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values of the numbers text[starts[i]:ends[i]].
+class Marks:
+    """Where a character stands in a text, as a map of bits: cheaper than a list of positions.
 
     Args:
-        text: (bytes,) uint8; starts, ends: (n,) int, positions in it; as text[ends[i]] exists, every number is followed by something.
+        text: (bytes,) uint8; character: one of ASCII.
+    """
+
+    def __init__(self, text: np.ndarray, character: str):
+        bits = np.packbits(text == ord(character), bitorder="little")
+        self._words = np.zeros(len(bits) // 8 + 2, _WORD)
+        self._words.view(np.uint8)[: len(bits)] = bits
+
+    def before(self, at: np.ndarray) -> np.ndarray:
+        """How many stand before each position, int64."""
+        whole = np.concatenate([[0], np.cumsum(np.bitwise_count(self._words), dtype=np.int64)])
+        word, lower = at >> 6, (np.uint64(1) << (at & 63).astype(np.uint64)) - np.uint64(1)
+        return whole[word] + np.bitwise_count(self._words[word] & lower)
+
+    def ahead(self, at: np.ndarray) -> np.ndarray:
+        """The characters from each position on, uint64: bit i says whether the i-th is a mark, for i < 57; bits above may lack."""
+        octets = np.ndarray((8 * len(self._words) - 7,), _WORD, self._words, strides=(1,))
+        return octets[at >> 3] >> (at & 7).astype(np.uint64)
+
+
+def leading(text: np.ndarray, starts: np.ndarray, spaces: Marks, points: Marks) -> tuple[np.ndarray, np.ndarray]:
+    """Values of the first three numbers of lines, each of them followed by a space.
+
+    Args:
+        text: (bytes,) uint8, at least 16 if there are lines; starts: (n,) int64, where they begin; spaces, points: their marks in the text.
 
     Returns:
-        values (n,) float64, and plain (n,) bool: whether the number has this module's form, [-]digits[.digits] of at most 15 digits.
-        The value of one that is not plain means nothing; whoever calls converts it another way.
+        values (n, 3) float64, and plain (n,) bool: whether all three are [-]digits.digits, of 14 digits at most, beyond the text's first
+        16 bytes. The values of a line that is not plain mean nothing; whoever calls converts it another way.
     """
-    negative = text.take(starts, mode="clip") == _MINUS
-    starts = starts + negative
-    length = np.minimum(ends - starts, MOST_CHARACTERS + 1).astype(np.uint8)
-    value = np.zeros(len(starts))
-    digits, points, decimal_places = np.zeros((3, len(starts)), np.uint8)
-    for column in range(min(int(length.max(initial=0)), MOST_CHARACTERS)):
-        character = text[column:].take(starts, mode="clip") - _ZERO
-        inside = length > column
-        digit = (character < 10) & inside
-        np.multiply(value, 10.0, out=value, where=digit)
-        np.add(value, character, out=value, where=digit)
-        digits += digit
-        points += (character == _POINT) & inside
-        decimal_places += digit & (points > 0)
-    plain = (digits + points == length) & (points <= 1) & (digits >= 1) & (digits <= 15)
-    value /= _POWERS.take(decimal_places)
-    return np.where(negative, -value, value), plain
+    point, end, plain = _separators(spaces.ahead(starts), points.ahead(starts))
+    point, end = point + starts, np.clip(end + starts, 16, len(text))
+    first = np.concatenate([starts[None], end[:-1] + 1])
+    negative = text.take(first, mode="clip") == ord("-")
+    length, places = (end - first - negative).view(np.uint64), (end - point - 1).view(np.uint64)
+    windows = np.ndarray((max(len(text) - 15, 0),), "V16", text, strides=(1,))  # any 16 bytes of the text
+    characters = windows[end - 16].view(_WORD).reshape(*end.shape, 2)
+    high, high_plain = _digits(characters[..., 0], length - np.uint64(8), places - np.uint64(8))
+    low, low_plain = _digits(characters[..., 1], np.minimum(length, np.uint64(8)), places)
+    plain &= high_plain & low_plain & (length > 1) & (length <= LONGEST)
+    power = _POWERS.take(places.view(np.int64), mode="clip")
+    value = high * 1e8 + low  # with a 0 for the point, so that what stands before it counts ten times too much
+    value -= np.floor(value / (10 * power)) * (9 * power)
+    value /= power
+    return np.where(negative, -value, value).T, np.all(plain, axis=0)
+
+
+def _separators(spaces: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """From the marks (n,) ahead of lines: places of three points, of the spaces after them, and whether they take turns, all (3, n)."""
+    marks = spaces | points
+    lowest = np.empty((2 * NUMBERS, len(marks)), np.uint64)
+    for row in lowest:
+        np.bitwise_and(marks, -marks, out=row)
+        marks = marks ^ row
+    place = np.bitwise_count(lowest - np.uint64(1)).astype(np.int64)
+    return place[::2], place[1::2], (lowest[::2] & points != 0) & (lowest[1::2] & spaces != 0)
+
+
+def _digits(words: np.ndarray, length: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whole numbers of up to eight digits, and whether there is nothing but digits.
+
+    Args:
+        words: uint64, eight characters each; length: how many of them, from the last, are the number's; places: how many, from the last,
+            come before the point, which counts as 0. Both uint64: what wraps below 0 means none of the word's characters.
+    """
+    eight, words = np.uint64(8), words ^ np.uint64(0x3030303030303030)  # digits become 0 to 9
+    words &= ~(np.uint64(0xFF << 56) >> places * eight) & (np.uint64(2**64 - 1) << np.uint64(64) - length * eight)
+    plain = ((words + np.uint64(0x7676767676767676)) | words) & np.uint64(0x8080808080808080) == 0  # 10 + 0x76 sets the highest bit
+    words = (words * np.uint64(10) + (words >> np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)  # four numbers of two digits
+    words = (words * np.uint64(100) + (words >> np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)  # two of four
+    return (words * np.uint64(10_000) + (words >> np.uint64(32))) & np.uint64(0xFFFFFFFF), plain

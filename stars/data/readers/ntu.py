@@ -6,7 +6,7 @@
     joints                                    its joints,
     x y z and nine more                       and for each joint twelve numbers, the first three in metres.
 
-Parsing is what ingest costs, so joint lines are converted all at once (`decimals`); a line that is not quite regular is read alone, by the rules.
+Joint lines are converted all at once (`decimals`); a line that is not quite regular is read alone, by the rules.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from itertools import accumulate
 
 import numpy as np
 
 from stars.data.readers import FARTHEST, Body, Clip, Found, Layout, Sightings, by_name, unreadable
-from stars.data.readers.decimals import decimals
+from stars.data.readers.decimals import Marks, leading
 from stars.data.sources import Source
 
 SUFFIXES: tuple[str, ...] = (".skeleton",)
-BLOCK = 2600  # lines converted at once: their arrays stay in the processor's cache, and the allocator keeps their memory
 FIELDS, STATES = 12, 10  # numbers on a joint's line and on a body's first line
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})\.skeleton", re.ASCII)
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -50,24 +49,21 @@ def read(data: bytes, source: str, layout: Layout) -> Sightings:
     Raises:
         InputError: file, line, expected and found, where the file leaves the format.
     """
-    text = _Text(data, source)
-    sightings, frames = _outline(text, len(layout.joints))
-    first_lines = np.array([sighting.line for sighting in sightings], np.int64)
-    lines = (first_lines[:, None] + np.arange(len(layout.joints))).ravel()
-    blocks = [_coordinates(text, lines[block : block + BLOCK]) for block in range(0, len(lines), BLOCK)]
-    joints = np.concatenate([np.empty((0, 3), np.float32), *blocks]).reshape(len(sightings), len(layout.joints), 3)
-    rows: dict[int, list[int]] = {}
-    for row, sighting in enumerate(sightings):
-        rows.setdefault(sighting.body, []).append(row)
-    return Sightings({body: Body(joints[own], sightings[own[0]].frame) for body, own in rows.items()}, frames)
+    text, joints = _Text(data, source), len(layout.joints)
+    tracks, frames = _outline(text, joints)
+    first_lines = np.array([line for track in tracks.values() for line in track.lines], np.int64)
+    x_nvc = _coordinates(text, (first_lines[:, None] + np.arange(joints)).ravel()).reshape(-1, joints, 3)
+    ends = accumulate(len(track.lines) for track in tracks.values())
+    own = zip(tracks.items(), ends, strict=True)
+    return Sightings({body: Body(x_nvc[end - len(track.lines) : end], track.frame) for (body, track), end in own}, frames)
 
 
-class _Sighting(NamedTuple):
-    """One body in one frame (counting only frames with bodies), and the line of its first joint."""
+@dataclass
+class _Track:
+    """Sightings of one body: the frame of the first (counting only frames with bodies), and the line of each one's first joint."""
 
-    body: int
     frame: int
-    line: int
+    lines: list[int]
 
 
 @dataclass(frozen=True)
@@ -87,19 +83,16 @@ class _Text:
         return np.concatenate([[0], np.flatnonzero(self.codes == ord("\n")) + 1, [len(self.data) + 1]])
 
     @cached_property
-    def positions(self) -> list[int]:
-        return self.starts.tolist()  # indexing a list is quicker, one at a time
-
-    def __len__(self) -> int:
+    def lines(self) -> int:
         return len(self.starts) - 1
 
     def line(self, number: int, expected: str) -> bytes:
         """A line without its end; InputError where the file ends before it."""
         try:
-            line = self.data[self.positions[number] : self.positions[number + 1]].strip()
+            line = self.data[self.starts[number] : self.starts[number + 1]].strip()
         except IndexError:
             line = b""
-        if not line and number >= len(self) - 1:
+        if not line and number >= self.lines - 1:
             unreadable(self.source, number + 1, expected, "the end of the file")
         return line
 
@@ -111,28 +104,28 @@ class _Text:
         return int(word)
 
 
-def _outline(text: _Text, joints: int) -> tuple[list[_Sighting], int]:
-    """Walk the counts: every sighting, in file order, and the number of frames with a body."""
-    sightings: list[_Sighting] = []
+def _outline(text: _Text, joints: int) -> tuple[dict[int, _Track], int]:
+    """Walk the counts: body id → its track, in order of appearance, and the number of frames with a body."""
+    tracks: dict[int, _Track] = {}
     frame, line = 0, 1
     for _ in range(text.count(0, "the number of frames")):
-        bodies, line = text.count(line, "the number of bodies in a frame"), line + 1
-        here: set[int] = set()
+        top, bodies = line, text.count(line, "the number of bodies in a frame")
+        line += 1
         for _ in range(bodies):
             body = _body_id(text, line)
-            if body in here:
+            track = tracks.get(body) or tracks.setdefault(body, _Track(frame, []))
+            if track.lines and track.lines[-1] > top:
                 unreadable(text.source, line + 1, "each body id once in a frame", f"{body} a second time")
             if (found := text.count(line + 1, "the number of joints")) != joints:
                 unreadable(text.source, line + 2, f"{joints} joints", str(found))
-            here.add(body)
-            sightings.append(_Sighting(body, frame, line + 2))
+            track.lines.append(line + 2)
             line += 2 + joints
-            if line > len(text):
-                unreadable(text.source, len(text), f"{joints} lines of joints", "the end of the file")
+            if line > text.lines:
+                unreadable(text.source, text.lines, f"{joints} lines of joints", "the end of the file")
         frame += bodies > 0
-    if text.data[text.positions[min(line, len(text))] :].strip():
+    if text.data[text.starts[min(line, text.lines)] :].strip():
         unreadable(text.source, line + 1, "the end of the file after the last frame", "more")
-    return sightings, frame
+    return tracks, frame
 
 
 def _body_id(text: _Text, line: int) -> int:
@@ -145,20 +138,12 @@ def _body_id(text: _Text, line: int) -> int:
 
 
 def _coordinates(text: _Text, lines: np.ndarray) -> np.ndarray:
-    """(lines, 3) float32: x, y, z at the head of those lines, which ascend."""
-    starts = text.starts[lines[0] : lines[-1] + 2] - text.starts[lines[0]]
-    codes = text.codes[text.starts[lines[0]] : text.starts[lines[-1] + 1]]
-    spaces = np.flatnonzero(codes == ord(" "))
-    before = np.searchsorted(spaces, starts)  # spaces before each line
-    row = lines - lines[0]
-    regular = before[row + 1] - before[row] == FIELDS - 1
-    ends = spaces[before[row[regular]] + np.arange(3)[:, None]]
-    firsts = np.vstack([starts[row[regular]], ends[:2] + 1])
-    found, plain = decimals(codes, firsts.ravel(), ends.ravel())
-    values = np.empty((len(lines), 3))
-    values[regular] = found.reshape(3, -1).T
-    regular[regular] = (plain & (np.abs(found) <= FARTHEST)).reshape(3, -1).all(axis=0)
-    for index in np.flatnonzero(~regular):
+    """(lines, 3) float32: x, y, z at the head of those lines."""
+    spaces, points = Marks(text.codes, " "), Marks(text.codes, ".")
+    values, plain = leading(text.codes, text.starts[lines], spaces, points)
+    fields = np.diff(spaces.before(text.starts))[lines] + 1
+    irregular = np.flatnonzero(~plain | (fields != FIELDS) | (np.abs(values) > FARTHEST).any(axis=1))
+    for index in irregular[np.argsort(lines[irregular])]:
         values[index] = _read_line(text, int(lines[index]))
     return values.astype(np.float32)
 
