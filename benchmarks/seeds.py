@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from stars.paper.grid import mean_std
+from stars.evaluation.statistics import mean_std
 from stars.provenance.files import read_json, read_npy
 from stars.training.collapse import effective_rank
 

@@ -78,7 +78,7 @@ COMMANDS = {
         "linear protocol", "linear", "stars.evaluation.linear:LinearStage", "stars.evaluation.linear:evaluate",
         {"method": "method folder with encoder.safetensors", "clips": CLIPS, "train": TRAIN, "test": TEST, "features": "folder of the features",
          "target": "name of the data set", "out": "folder for metrics.json and predictions.npz"},
-        uses_device=True,
+        trains=True, uses_device=True,
     ),
 }  # fmt: skip
 

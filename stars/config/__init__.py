@@ -15,7 +15,7 @@ from stars.config.base import Count, Positive, Settings, key
 from stars.config.data import Data, Denoise, Ingest, Simulate
 from stars.config.evaluation import Embed, Knn, Linear
 from stars.config.paper import Fig4, Fig6, Table
-from stars.config.training import Model, Motion, Optimiser, Pretrain, Sampling, Tune
+from stars.config.training import Model, Motion, Optimiser, Pretrain, Sampling, Schedule, Tune
 
 __all__ = [
     "Checkpoint",
@@ -35,6 +35,7 @@ __all__ = [
     "Pretrain",
     "Recipe",
     "Sampling",
+    "Schedule",
     "Settings",
     "Simulate",
     "Table",

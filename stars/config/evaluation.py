@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from stars.config.base import Count, Fraction, Positive, Settings, key
-from stars.config.training import Sampling
+from stars.config.training import Sampling, Schedule
 
 
 class Embed(Settings):
@@ -38,3 +38,7 @@ class Linear(Settings):
     cached_views: int = key(
         0, "0: a fresh crop of every clip in every epoch; K: train on K stored crops of each clip (faster, not the paper's)", ge=0
     )
+
+    def schedule(self) -> Schedule:
+        """The learning rate as a schedule: no warm-up, down to 0."""
+        return Schedule(epochs=self.epochs, warmup_epochs=0, batch=self.batch, lr=self.lr, min_lr=0)

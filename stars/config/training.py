@@ -65,24 +65,29 @@ class Motion(Settings):
     normalise: bool = key(True, "standardise each token's target over its own values")
 
 
-class Optimiser(Settings):
-    """AdamW and its schedule; the rate is a pure function of the step."""
+class Schedule(Settings):
+    """How long a training goes on, and its learning rate as a pure function of the step."""
 
     epochs: Epochs = key(400, "passes over the training clips")
     warmup_epochs: Epochs = key(20, "passes in which the rate grows linearly from 0")
     batch: Count = key(128, "clips a step, over all devices together")
     lr: Positive = key(1e-3, "peak learning rate")
     min_lr: float = key(5e-4, "learning rate at the end of the half-cosine", ge=0)
-    betas: tuple[Fraction, Fraction] = key((0.9, 0.95), "AdamW's decay rates")
-    weight_decay: float = key(0.05, "weight decay, on matrices only", ge=0)
 
     @model_validator(mode="after")
-    def _falls(self) -> Optimiser:
+    def _falls(self) -> Schedule:
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr ({self.min_lr:g}) is above lr ({self.lr:g}): the rate would rise; give both")
         if self.warmup_epochs > self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) is above epochs ({self.epochs:g}): give both")
         return self
+
+
+class Optimiser(Schedule):
+    """AdamW and its schedule."""
+
+    betas: tuple[Fraction, Fraction] = key((0.9, 0.95), "AdamW's decay rates")
+    weight_decay: float = key(0.05, "weight decay, on matrices only", ge=0)
 
 
 class Pretrain(Settings):

@@ -60,7 +60,7 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
         rankings = {(output, k): ranking for output in outputs for k, ranking in _rankings(features, output, task, settings.knn.k).items()}
         results = [{"output": output, "k": k, **score(ranking, task)} for (output, k), ranking in rankings.items()]
         predicted = {f"predicted_k{k}": rankings[outputs[0], k][:, 0] for k in settings.knn.k}
-        write_result(out, "knn", task, task.test_rows, rankings[outputs[0], settings.knn.k[0]], results, predicted)
+        write_result(out, "knn", task, task.test_rows, [rankings[outputs[0], settings.knn.k[0]]], results, predicted)
 
 
 def _check(settings: KnnStage, task: Task, train: Path) -> None:

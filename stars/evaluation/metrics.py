@@ -11,11 +11,11 @@ import numpy as np
 
 from stars.data.store import ClipStore
 from stars.errors import InputError
-from stars.provenance.files import atomic, read_npy, write_json
+from stars.evaluation.statistics import interval95, mean_std
+from stars.provenance.files import read_npy, write_json, write_npz
 
 RESULT_FILES = ("metrics.json", "predictions.npz")
 TOP = 5  # classes kept of a ranking
-DRAWS = 1000  # bootstrap resamples
 
 
 @dataclass(frozen=True)
@@ -87,21 +87,9 @@ def top5(ranking: np.ndarray, labels: np.ndarray) -> float:
     return _percent((ranking[:, :TOP] == labels[:, None]).any(axis=1))
 
 
-def per_class(predicted: np.ndarray, labels: np.ndarray, class_names: Mapping[int, str]) -> dict[str, float]:
-    """Class name → percent of its clips that are right, for the classes that have clips."""
-    return {class_names[int(label)]: _percent(predicted[labels == label] == label) for label in np.unique(labels)}
-
-
-def interval95(right: np.ndarray, seed: int = 0) -> list[float]:
-    """95 % percentile bootstrap interval of an accuracy, in percent.
-
-    The number right in a resample of N clips with replacement is Binomial(N, share right): it is drawn as such.
-
-    Args:
-        right: (N,) bool, a clip each.
-    """
-    counts = np.random.default_rng(seed).binomial(right.size, right.mean(), DRAWS)
-    return [round(float(bound), 4) for bound in np.percentile(100 * counts / right.size, [2.5, 97.5])]
+def per_class(right: np.ndarray, labels: np.ndarray, class_names: Mapping[int, str]) -> dict[str, float]:
+    """Class name → percent of its clips that are right, right (N,) or (N, runs), for the classes that have clips."""
+    return {class_names[int(label)]: _percent(right[labels == label]) for label in np.unique(labels)}
 
 
 def score(ranking: np.ndarray, task: Task) -> dict[str, float]:
@@ -109,46 +97,52 @@ def score(ranking: np.ndarray, task: Task) -> dict[str, float]:
     return {"top1": top1(ranking, task.test_labels), "top5": top5(ranking, task.test_labels)}
 
 
+def score_runs(rankings: Sequence[np.ndarray], task: Task) -> dict[str, Any]:
+    """Mean top-1 and top-5 over runs, the sample standard deviation of top-1 (None for one run), and each run's top-1 as `values`."""
+    scores = [score(ranking, task) for ranking in rankings]
+    values = [one["top1"] for one in scores]
+    mean, std = mean_std(values)
+    top5_mean, _ = mean_std([one["top5"] for one in scores])
+    return {"top1": round(mean, 4), "top5": round(top5_mean, 4), "std": None if std is None else round(std, 4), "values": values}
+
+
 def write_result(
     out: Path | str,
     protocol: str,
     task: Task,
     rows: np.ndarray,
-    ranking: np.ndarray,
+    rankings: Sequence[np.ndarray],
     results: Sequence[Mapping[str, Any]],
     arrays: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write metrics.json and predictions.npz, the same for every protocol and the same bytes for the same result.
 
     Args:
-        rows: (N,) rows of clips.csv that were scored, in the order of `ranking`: every test clip exactly once.
-        ranking: (N, ≤ 5) headline result, best class first.
-        results: every variant's keys, top1 and top5.
+        rows: (N,) rows of clips.csv that were scored, in the order of each ranking: every test clip exactly once.
+        rankings: the headline, (N, ≤ 5) best class first; several where a protocol is repeated, on other training clips.
+        results: every variant's keys and its accuracies.
         arrays: further arrays (N, …) for predictions.npz.
     """
     assert np.array_equal(rows, task.test_rows), "every test clip is scored exactly once, in the split's order"
-    assert len(ranking) == len(rows)
-    labels, predicted = task.test_labels, ranking[:, 0]
+    assert all(len(ranking) == len(rows) for ranking in rankings)
+    labels, predicted = task.test_labels, rankings[0][:, 0]
+    right = np.stack([ranking[:, 0] == labels for ranking in rankings], axis=1)
+    headline = score_runs(rankings, task)
     metrics = {
         "protocol": protocol,
         "data": task.data,
         "train_clips": len(task.train_rows),
         "test_clips": len(rows),
         "classes": len(task.class_names),
-        **score(ranking, task),
-        "interval95": interval95(predicted == labels),
-        "per_class": per_class(predicted, labels, task.class_names),
+        "runs": len(rankings),
+        **{key: headline[key] for key in ("top1", "top5", "std")},
+        "interval95": interval95(right),
+        "per_class": per_class(right, labels, task.class_names),
         "results": [dict(result) for result in results],
     }
-    own = {"name": task.names[rows], "label": labels, "predicted": predicted, "top5": ranking}
+    own = {"name": task.names[rows], "label": labels, "predicted": predicted, "top5": rankings[0]}
     write_npz(Path(out) / "predictions.npz", {**own, **(arrays or {})})
     write_json(Path(out) / "metrics.json", metrics)
-
-
-def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays as a compressed npz. NumPy dates every entry 1980-01-01, so equal arrays give equal bytes."""
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
 
 
 def _percent(right: np.ndarray) -> float:

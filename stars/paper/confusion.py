@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from stars.config import Settings, key
 from stars.errors import InputError
 from stars.paper import style
-from stars.paper.inputs import class_names, read_clips, read_npz, write_csv
+from stars.paper.inputs import class_names, read_clips, write_csv
+from stars.provenance.files import read_npz
 from stars.provenance.record import recording
 
 LABELLED = 30  # classes up to which each cell shows its percentage

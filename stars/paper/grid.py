@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -100,11 +98,6 @@ def letter(index: int) -> str:
     while index >= 0:
         text, index = chr(ord("a") + index % 26) + text, index // 26 - 1
     return text
-
-
-def mean_std(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and sample standard deviation; None for the latter with fewer than two values."""
-    return math.fsum(values) / len(values), statistics.stdev(values) if len(values) > 1 else None
 
 
 def ranked(table: Table) -> Table:

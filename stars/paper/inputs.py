@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from stars.config import Settings, key
@@ -55,18 +53,3 @@ def class_names(clips: pd.DataFrame) -> dict[int, str]:
     """Label → action name, by label."""
     unique = clips.drop_duplicates("label").sort_values("label")
     return dict(zip(unique["label"].tolist(), unique["action_name"].tolist(), strict=True))
-
-
-def read_npz(path: Path, arrays: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """These arrays of a .npz file, never unpickled."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if lacking := [name for name in arrays if name not in archive]:
-                raise InputError(f"{path} has no array {lacking[0]}; it has {', '.join(archive.files)}")
-            return {name: archive[name] for name in arrays}
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: run the stage that makes it") from None
-    except InputError:
-        raise
-    except (ValueError, EOFError, OSError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a readable .npz file ({error}): delete it and run again") from None

@@ -10,9 +10,10 @@ from typing import Any
 
 from stars.config import Settings, key
 from stars.errors import InputError
+from stars.evaluation.statistics import mean_std
 from stars.paper import published as paper
 from stars.paper import render, web
-from stars.paper.grid import Cell, Column, Row, Table, mean_std, ranked
+from stars.paper.grid import Cell, Column, Row, Table, ranked
 from stars.provenance.files import read_json, write_text
 from stars.provenance.record import recording
 

@@ -7,7 +7,8 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,27 @@ def read_npy(path: Path | str, memory_map: bool = False) -> np.ndarray:
         raise InputError(f"{path} is missing: run the stage that makes it") from None
     except (ValueError, EOFError, OSError) as error:
         raise InputError(f"{path} is not a readable .npy file ({error}): delete it and run again") from None
+
+
+def write_npz(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as a compressed npz. NumPy dates every entry 1980-01-01, so equal arrays give equal bytes."""
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+
+
+def read_npz(path: Path | str, arrays: Sequence[str]) -> dict[str, np.ndarray]:
+    """These arrays of a .npz file, never unpickled; InputError naming the file where it is missing, damaged or lacks one."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if lacking := [name for name in arrays if name not in archive]:
+                raise InputError(f"{path} has no array {lacking[0]}; it has {', '.join(archive.files)}")
+            return {name: archive[name] for name in arrays}
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: run the stage that makes it") from None
+    except InputError:
+        raise
+    except (ValueError, EOFError, OSError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a readable .npz file ({error}): delete it and run again") from None
 
 
 def sha256(path: Path | str) -> str:

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from stars.config import Optimiser
+from stars.config import Schedule
 from stars.errors import InputError
 
 
-def learning_rate(step: int, steps_per_epoch: int, optimiser: Optimiser) -> float:
+def learning_rate(step: int, steps_per_epoch: int, optimiser: Schedule) -> float:
     """Rate of the step numbered `step` (from 0): linear from 0 to `lr` in the warm-up, then half a cosine down to `min_lr`.
 
     Epochs may be fractional; past the last epoch the rate stays at `min_lr`.
@@ -24,7 +24,7 @@ def learning_rate(step: int, steps_per_epoch: int, optimiser: Optimiser) -> floa
     return optimiser.min_lr + (optimiser.lr - optimiser.min_lr) * 0.5 * (1 + math.cos(math.pi * share))
 
 
-def schedule(steps_per_epoch: int, optimiser: Optimiser) -> Callable[[int], float]:
+def schedule(steps_per_epoch: int, optimiser: Schedule) -> Callable[[int], float]:
     """`learning_rate` of one training: step → rate."""
     return partial(learning_rate, steps_per_epoch=steps_per_epoch, optimiser=optimiser)
 

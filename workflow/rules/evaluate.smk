@@ -61,6 +61,8 @@ rule linear:
         runtime=720,
         gpu=GPU,
         device=COMPUTE.device,
+        work=CHECKPOINT.folder,
+        checkpoint_seconds=CHECKPOINT.seconds,
     params:
         settings=settings("linear"),
         code=code_digest("stars.evaluation.linear"),
@@ -72,5 +74,5 @@ rule linear:
         "Linear probe: {wildcards.data} {wildcards.split} {wildcards.method}"
     shell:
         "stars linear --method {params.method} --clips {params.clips} --train {input.train} --test {input.test} --features {params.features}"
-        " --target {wildcards.data} --out {params.out} --device {resources.device} --threads {threads}"
-        " --settings {params.settings:q} > {log} 2>&1"
+        " --target {wildcards.data} --out {params.out} --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds}"
+        " --device {resources.device} --threads {threads} --settings {params.settings:q} 2>&1 | tee {log}"

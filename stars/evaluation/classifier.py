@@ -1,0 +1,113 @@
+"""What the protocols that train a classifier share: it is trained by the one loop and scored on the test split as it goes.
+
+The headline is the classifier after the last epoch; the best of the epochs that were scored stands beside it and chooses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from stars.evaluation.metrics import Task, rank, score
+from stars.training.checkpoint import Work
+from stars.training.curve import Curve
+from stars.training.loop import Job, train
+from stars.training.plan import Plan
+
+COLUMNS = ("train_top1", "test_top1", "test_top5")
+
+
+@dataclass
+class Training:
+    """A classifier and how it is trained.
+
+    Attributes:
+        forward: the rows (B,) of a step and its generator → scores (B, classes) and labels (B,).
+        test_scores: () → (test clips, classes), called in evaluation mode.
+        rate: learning rate of a step.
+        smoothing: of the labels in the cross-entropy.
+        score_epochs: epochs from one scoring of the test clips to the next; the last epoch is scored anyway.
+    """
+
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    forward: Callable[[Tensor, Generator], tuple[Tensor, Tensor]]
+    test_scores: Callable[[], Tensor]
+    rate: Callable[[int], float]
+    smoothing: float = 0.0
+    score_epochs: int = 1
+
+    def ranking(self) -> np.ndarray:
+        """The test clips' classes, best first, (N, ≤ 5)."""
+        self.model.eval()
+        with torch.no_grad():
+            return rank(self.test_scores().float().cpu().numpy())
+
+
+class Tally:
+    """How many training clips were right since it was last asked; a restart counts on."""
+
+    def __init__(self) -> None:
+        self.right, self.seen = torch.zeros(()), 0
+
+    def count(self, scores_bk: Tensor, labels_b: Tensor) -> None:
+        """Without waiting for the device."""
+        self.right = self.right + (scores_bk.argmax(dim=1) == labels_b).sum()
+        self.seen += len(labels_b)
+
+    def take(self) -> float:
+        """Percent right, and the count starts anew."""
+        percent = 100 * self.right.item() / self.seen
+        self.right, self.seen = torch.zeros(()), 0
+        return percent
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"right": self.right.item(), "seen": self.seen}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.right, self.seen = torch.tensor(state["right"]), state["seen"]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained classifier's curve, and its ranking of the test clips after the last epoch, (N, ≤ 5)."""
+
+    curve: Curve
+    ranking: np.ndarray
+    epochs: float
+
+    def results(self, task: Task) -> list[dict[str, Any]]:
+        """`last` and `best` epoch with its number and accuracies; the first of equally good ones is the best."""
+        last = {"number": self.epochs, **score(self.ranking, task)}
+        scored = [
+            {"number": row["epoch"], "top1": row["test_top1"], "top5": row["test_top5"]} for row in self.curve.rows if "test_top1" in row
+        ]
+        best = max(scored or [last], key=lambda row: row["top1"])
+        return [{"epoch": which, **row, "number": round(row["number"], 4)} for which, row in (("last", last), ("best", best))]
+
+
+def fit(training: Training, task: Task, plan: Plan, work: Work) -> Fitted:
+    """Train to the plan's end on cross-entropy, scoring the test clips now and then; raises what the loop raises."""
+    tally = Tally()
+
+    def loss(rows: Tensor, generator: Generator) -> Tensor:
+        scores, labels = training.forward(rows, generator)
+        tally.count(scores.detach(), labels)
+        return F.cross_entropy(scores.float(), labels, label_smoothing=training.smoothing)
+
+    def at_epoch(epochs: int) -> dict[str, float]:
+        measured = {"train_top1": tally.take()}
+        if epochs % training.score_epochs and epochs < plan.epochs:
+            return measured
+        return measured | {f"test_{name}": value for name, value in score(training.ranking(), task).items()}
+
+    names = task.names[task.train_rows].tolist()
+    job = Job(training.model, training.optimiser, loss, training.rate, names, at_epoch=at_epoch, columns=COLUMNS, kept=tally)
+    curve = train(job, plan, work)
+    return Fitted(curve, training.ranking(), plan.epochs)
