@@ -70,6 +70,12 @@ def test_a_second_run_does_nothing_nor_does_one_after_touching_the_configuration
     assert {path: path.stat().st_mtime_ns for path in (own / "results").rglob("*")} == before
 
 
+def test_a_protocol_waits_for_a_head_s_features_that_were_lost(own):
+    for file in ("features/demo_test_projector.npy", "knn/metrics.json"):
+        (own / "results/demo_xsub/stars" / file).unlink()
+    assert {"embed (stars)", "knn (stars)"} <= planned(own)
+
+
 def edited(folder: Path, module: str) -> Path:
     """A copy of the package with a line added to one of its modules."""
     shutil.copytree(ROOT / "stars", folder / "stars", ignore=shutil.ignore_patterns("__pycache__"))

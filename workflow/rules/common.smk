@@ -90,10 +90,23 @@ def split_list(wildcards):
     return raw(wildcards) if recipes.dataset(CONFIG, wildcards.data).splits[wildcards.split].list_file else []
 
 
-def heads(wildcards):
-    """Projector and predictor of a tuned method; other methods have none."""
-    folder = f"{layout.run(wildcards.data, wildcards.split)}/{wildcards.method}"
-    return f"{folder}/heads.safetensors" if wildcards.method in methods_of("tune") else []
+def of_heads(features):
+    """Feature files of the projector and the predictor beside those of the encoder."""
+    return {
+        f"{part}_{head}": features[part].replace(".npy", f"_{head}.npy")
+        for part in ("train", "test")
+        for head in ("projector", "predictor")
+    }
+
+
+def head_features(features):
+    """Input function: those files where the method is tuned; other methods have no heads."""
+
+    def for_job(wildcards):
+        files = of_heads(features).values() if wildcards.method in methods_of("tune") else []
+        return [file.format(**wildcards) for file in files]
+
+    return for_job
 
 
 def drawing(wildcards):

@@ -5,6 +5,7 @@ rule knn:
     input:
         train_features="results/{data}_{split}/{method}/features/{data}_train.npy",
         test_features="results/{data}_{split}/{method}/features/{data}_test.npy",
+        heads=head_features(FEATURES),
         table="results/{data}/clips/clips.csv",
         train="results/{data}/splits/{split}_train.npy",
         test="results/{data}/splits/{split}_test.npy",

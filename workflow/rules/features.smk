@@ -1,23 +1,31 @@
 # Features, once a checkpoint; every evaluation reads these files.
 
+EMBEDDED = {
+    "encoder": "results/{data}_{split}/{method}/encoder.safetensors",
+    "table": "results/{data}/clips/clips.csv",
+    "frames": "results/{data}/clips/frames.npy",
+    "offsets": "results/{data}/clips/offsets.npy",
+    "train": "results/{data}/splits/{split}_train.npy",
+    "test": "results/{data}/splits/{split}_test.npy",
+}
+FEATURES = {
+    "train": "results/{data}_{split}/{method}/features/{data}_train.npy",
+    "test": "results/{data}_{split}/{method}/features/{data}_test.npy",
+    "record": "results/{data}_{split}/{method}/features/{data}.record.json",
+}
+
 
 rule embed:
     input:
-        encoder="results/{data}_{split}/{method}/encoder.safetensors",
-        heads=heads,
-        table="results/{data}/clips/clips.csv",
-        frames="results/{data}/clips/frames.npy",
-        offsets="results/{data}/clips/offsets.npy",
-        train="results/{data}/splits/{split}_train.npy",
-        test="results/{data}/splits/{split}_test.npy",
+        **EMBEDDED,
     output:
-        train="results/{data}_{split}/{method}/features/{data}_train.npy",
-        test="results/{data}_{split}/{method}/features/{data}_test.npy",
-        record="results/{data}_{split}/{method}/features/{data}.record.json",
+        **FEATURES,
     log:
         "results/logs/embed/{data}_{split}/{method}.log",
     benchmark:
         "results/benchmarks/embed/{data}_{split}/{method}.tsv"
+    wildcard_constraints:
+        method=one_of(methods_of("scratch") + methods_of("pretrain")),
     conda:
         ENVIRONMENT
     threads: COMPUTE.threads
@@ -38,3 +46,14 @@ rule embed:
         "stars embed --clips {params.clips} --train {input.train} --test {input.test} --method {params.method}"
         " --out {params.features} --target {wildcards.data} --device {resources.device} --threads {threads}"
         " --settings {params.settings:q} > {log} 2>&1"
+
+
+use rule embed as embed_tuned with:
+    input:
+        **EMBEDDED,
+        heads="results/{data}_{split}/{method}/heads.safetensors",
+    output:
+        **FEATURES,
+        **of_heads(FEATURES),
+    wildcard_constraints:
+        method=one_of(methods_of("tune")),
