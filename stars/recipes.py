@@ -6,12 +6,13 @@ Precedence, weakest first: defaults in `stars.config` · the preset · the file 
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -24,6 +25,8 @@ from stars.errors import InputError
 BLOCKS = ("model", "pretrain", "tune", "embed", "knn", "linear")
 HOME = Path(__file__).resolve().parents[1]
 Block = TypeVar("Block", bound=Settings)
+Found = TypeVar("Found")
+Names = ParamSpec("Names")
 
 
 class _Loader(yaml.SafeLoader):
@@ -143,6 +146,20 @@ def _find(kind: str, name: str) -> Path:
     return here if here.exists() else HOME / here
 
 
+def once(resolve: Callable[Concatenate[Config, Names], Found]) -> Callable[Concatenate[Config, Names], Found]:
+    """`resolve(config, …)`, worked out once a configuration: a workflow asks for the same again and again."""
+
+    @functools.wraps(resolve)
+    def resolved(config: Config, *names: Names.args, **named: Names.kwargs) -> Found:
+        known, asked = config._resolved, (resolve, *names, *sorted(named.items()))
+        if asked not in known:
+            known[asked] = resolve(config, *names, **named)
+        return known[asked]
+
+    return resolved
+
+
+@once
 def dataset(config: Config, data: str) -> Dataset:
     """The description that `data.<name>.dataset` names: a name in config/datasets, or a path ending in .yaml."""
     name = config.data[data].dataset
@@ -169,6 +186,7 @@ class Method:
         return ("encoder", "projector", "predictor") if self.kind == "tune" else ("encoder",)
 
 
+@once
 def method(config: Config, data: str, name: str) -> Method:
     """Recipe `name` as it holds for data set `data`; InputError where its chain makes no sense."""
     chain = _chain(config, name)

@@ -7,9 +7,9 @@ the settings of one stage is in `stars.recipes`; a data set's own facts (joints,
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PrivateAttr
 
 from stars.config.base import Count, Positive, Settings, key
 from stars.config.data import Data, Denoise, Ingest, Simulate
@@ -107,3 +107,4 @@ class Config(Settings):
     fig6: Fig6 = key(Fig6(), "confusion matrix")
     checkpoint: Checkpoint = key(Checkpoint(), "work in progress")
     compute: Compute = key(Compute(), "where the arithmetic runs")
+    _resolved: dict[Any, Any] = PrivateAttr(default_factory=dict)  # what stars.recipes worked out of it, once
