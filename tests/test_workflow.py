@@ -139,6 +139,18 @@ def test_a_job_that_fails_shows_its_line_and_the_rest_is_kept(own):
     assert kept.read_bytes() == before
 
 
+def test_jobs_of_single_setups_make_the_same_store(finished, tmp_path):
+    folder = project(tmp_path / "project")
+    description = folder / "config/datasets/by_setup.yaml"
+    description.write_text((folder / "config/datasets/demo.yaml").read_text() + "setups: [1, 2, 3]\n")
+    (tmp_path / "changed.yaml").write_text("data: {demo: {dataset: by_setup, ingest_jobs: setup}}")
+    done = snakemake(folder, "results/demo/clips/frames.npy", config=(CONFIG, tmp_path / "changed.yaml"))
+    assert done.returncode == 0, done.stderr
+    for file in ("frames.npy", "offsets.npy", "clips.csv", "quality.json"):
+        assert (folder / "results/demo/clips" / file).read_bytes() == (finished / "results/demo/clips" / file).read_bytes()
+    assert not list((folder / "results/demo/clips/setups").glob("*/frames.npy"))  # the copies are gone
+
+
 def test_the_paper_s_configuration_plans_every_stage_of_every_data_set(tmp_path):
     folder = project(tmp_path / "project")
     for name in ("ntu120", "pku1", "pku2"):
