@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import resource
@@ -17,6 +18,7 @@ from typing import Any
 
 from stars.provenance import code
 from stars.provenance.files import digest, exclusive, hashes, sha256, write_json
+from stars.provenance.lineage import seal
 
 LIBRARIES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "safetensors", "pydantic", "snakemake")
 
@@ -63,7 +65,8 @@ def recording(
             "peak_memory_mb": round(peak_memory_mb(), 1),
             "notes": notes,
         }
-        write_json(out / name, record)
+        record = json.loads(json.dumps(record))  # as it will be read, so that the seal is of that
+        write_json(out / name, {**record, "seal": seal(record)})
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,114 @@
+"""The records below a results folder as what they are: a graph from raw files to tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stars.errors import InputError
+from stars.provenance.files import digest, json_text
+
+PATTERN = "*record.json"
+NOT_RESULTS = ("logs", "benchmarks", ".work", "ledger")  # folders of a results folder whose files have no record
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One record.
+
+    Attributes:
+        path: of the record, from the project's folder, as all paths here.
+        told: its content.
+        outputs, inputs: file → sha256.
+    """
+
+    path: Path
+    told: Mapping[str, Any]
+    outputs: Mapping[Path, str]
+    inputs: Mapping[Path, str]
+
+    @property
+    def stage(self) -> str:
+        """Module that did the work."""
+        return self.told["stage"]
+
+    @classmethod
+    def read(cls, project: Path, path: Path) -> Record:
+        """The record in file `path` of folder `project`; InputError where it is not what `recording` wrote, to the byte."""
+        try:
+            text = (project / path).read_text(encoding="utf-8")
+            told = json.loads(text)
+            outputs = {path.parent / name: entry["sha256"] for name, entry in told["outputs"].items()}
+            inputs = {Path(entry["path"]): entry["sha256"] for entry in told["inputs"].values()}
+            whole = json_text(told) == text and told["seal"] == seal(told)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            whole = False
+        if not whole:
+            raise InputError(f"{path}: the record was changed or is damaged: delete what it stands beside and run again")
+        return cls(path, told, outputs, inputs)
+
+
+def seal(told: Mapping[str, Any]) -> str:
+    """Digest of a record but for its seal."""
+    return digest({name: value for name, value in told.items() if name != "seal"})
+
+
+@dataclass(frozen=True, eq=False)
+class Lineage:
+    """All records of a results folder.
+
+    Attributes:
+        project: folder that paths count from.
+        records: those that are whole.
+        damaged: a line for each that is not.
+    """
+
+    project: Path
+    records: tuple[Record, ...]
+    damaged: tuple[str, ...]
+
+    @classmethod
+    def read(cls, results: Path) -> Lineage:
+        """The records below folder `results`, in the order of their paths."""
+        project, records, damaged = results.parent, [], []
+        for path in result_files(results):
+            if path.match(PATTERN):
+                try:
+                    records.append(Record.read(project, path))
+                except InputError as error:
+                    damaged.append(str(error))
+        return cls(project, tuple(records), tuple(damaged))
+
+    def makers(self) -> dict[Path, Record]:
+        """File → the record that it was made by."""
+        return {output: record for record in self.records for output in record.outputs}
+
+    def chain(self, path: Path) -> Iterator[tuple[int, Path, str, Record | None]]:
+        """What `path` was made from, back to the raw files, each file once: depth, file, sha256, and its maker (None: given from outside)."""
+        makers, seen = self.makers(), set()
+        if path not in makers:
+            raise InputError(f"{path}: no record says what made it")
+        waiting = [(0, path, makers[path].outputs[path])]
+        while waiting:
+            depth, file, found = waiting.pop()
+            if file not in seen:
+                seen.add(file)
+                maker = makers.get(file)
+                yield depth, file, found, maker
+                waiting += [(depth + 1, *entry) for entry in reversed(list(maker.inputs.items() if maker else ()))]
+
+
+def result_files(results: Path) -> Iterator[Path]:
+    """Every result and record, from the project's folder, sorted; hidden files are work in progress or locks."""
+    for path in sorted(results.rglob("*")):
+        inside = path.relative_to(results)
+        if (
+            path.is_file()
+            and inside.parts[0] not in NOT_RESULTS
+            and not any(part.startswith(".") for part in inside.parts)
+            and len(inside.parts) > 1
+        ):
+            yield path.relative_to(results.parent)
