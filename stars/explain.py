@@ -53,7 +53,7 @@ def _sources(table: Path, cell: str) -> tuple[str, list[Path]]:
     except (OSError, KeyError, csv.Error, UnicodeDecodeError):
         raise InputError(f"{table} is not a table's csv that stars wrote: name one of results/tables") from None
     if wanted not in cells:
-        known = "; ".join(f"{row['method']},{row['column']}" for row in own if row['value'])
+        known = "; ".join(f"{row['method']},{row['column']}" for row in own if row["value"])
         raise InputError(f"{table} has no cell of this run {cell!r}: it has {known or 'none'}")
     row = cells[wanted]
     if not row["source"] or not row["value"]:

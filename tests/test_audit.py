@@ -2,6 +2,8 @@
 
 import json
 import random
+import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,33 @@ def test_a_cell_leads_back_to_the_raw_files(results, capsys):
     for arguments in ([str(table), "--cell", "STARS,XView"], ["results/none.csv"], ["README.md", "--cell", "a,b"]):
         assert cli.main(["explain", *arguments]) == 2
     assert "it has SCRATCH,demo_xsub; MAMP,demo_xsub; STARS,demo_xsub" in capsys.readouterr().err
+
+
+def test_a_packed_folder_is_checked_where_it_was_unpacked(results, tmp_path, monkeypatch, capsys):
+    archive = tmp_path / "run.zip"
+    assert cli.main(["pack", "--out", str(archive)]) == 0
+    first = archive.read_bytes()
+    assert cli.main(["pack", "--out", str(archive)]) == 0 and archive.read_bytes() == first
+    elsewhere = tmp_path / "elsewhere"
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(elsewhere)
+    shutil.rmtree(results)
+    monkeypatch.chdir(elsewhere)
+    assert not list(elsewhere.rglob("frames.npy")) and not list(elsewhere.rglob("raw.zip"))
+    assert cli.main(["audit", "--packed"]) == 0
+    assert any("results/demo/raw.zip" in line for line in explain(results, results / "tables/table1.csv"))
+    with (results / "demo_xsub/stars/knn/metrics.json").open("a") as file:
+        file.write(" ")
+    (results / "figures/fig4.png").unlink()
+    (results / "figures/other.png").touch()
+    lines = list(audit(results, packed=True))
+    for start in (
+        "results/demo_xsub/stars/knn/metrics.json: its bytes differ from the manifest",
+        "results/figures/fig4.png: gone",
+        "results/figures/other.png: the manifest",
+    ):
+        assert any(line.startswith(start) for line in lines), start
+    capsys.readouterr()
+    manifest = results / "MANIFEST.json"
+    manifest.write_text(manifest.read_text().replace("left_out", "left out"))
+    assert cli.main(["audit", "--packed"]) == 2 and "MANIFEST.json was changed" in capsys.readouterr().err

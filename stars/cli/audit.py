@@ -1,4 +1,4 @@
-"""Commands that trace results: audit and explain."""
+"""Commands that trace results: audit, pack and explain."""
 
 from __future__ import annotations
 
@@ -11,14 +11,24 @@ from stars.errors import InputError
 
 
 def add(commands: Any) -> None:
-    """audit and explain."""
+    """audit, pack and explain."""
     audit = commands.add_parser(
         "audit",
         help="does every result equal its record, and was it made by today's source and inputs",
         description="Compare every result with its record. Exit code 1, with a line for each, if something is not as it should be.",
     )
     audit.add_argument("results", nargs="?", type=Path, default=Path("results"), metavar="PATH", help="results folder [results]")
+    audit.add_argument("--packed", action="store_true", help="the folder was unpacked from an archive of `stars pack`")
     audit.set_defaults(handler=_audit)
+    pack = commands.add_parser(
+        "pack",
+        help="the results as one archive with a manifest",
+        description="Pack every result and record into one zip with a manifest; `stars audit --packed` checks it where it was unpacked.",
+    )
+    pack.add_argument("results", nargs="?", type=Path, default=Path("results"), metavar="PATH", help="results folder [results]")
+    pack.add_argument("--out", type=Path, required=True, metavar="FILE", help="archive to write, ending in .zip")
+    pack.add_argument("--with-clips", action="store_true", help="the joints of all clips too, if their owners allow it")
+    pack.set_defaults(handler=_pack)
     explain = commands.add_parser(
         "explain",
         help="where a result comes from, back to the raw files",
@@ -34,12 +44,20 @@ def _audit(chosen: argparse.Namespace) -> None:
     from stars.audit import audit
 
     _check_folder(chosen.results)
-    lines = list(audit(chosen.results))
+    lines = list(audit(chosen.results, chosen.packed))
     for line in lines:
         print(line)
     if lines:
         raise SystemExit(1)
     print(f"{chosen.results}: every result equals its record", file=sys.stderr)
+
+
+def _pack(chosen: argparse.Namespace) -> None:
+    from stars.pack import pack
+
+    _check_folder(chosen.results)
+    told = pack(chosen.results, chosen.out, chosen.with_clips)
+    print(f"{chosen.out}: {len(told['files'])} files, {len(told['left_out'])} with the joints of clips left out", file=sys.stderr)
 
 
 def _explain(chosen: argparse.Namespace) -> None:
