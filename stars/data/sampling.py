@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from stars.config import Sampling
 
 if TYPE_CHECKING:
     from stars.data.store import ClipStore
+
+SIDE_BY_SIDE = 4  # points that are rotated in one product: fastest of 1 to 25 on a CPU
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,10 @@ def crop_resize(clips: Clips, rows: Tensor, start: Tensor, length: Tensor, frame
 def rotate(x_bmtvc: Tensor, angles_b3: Tensor) -> Tensor:
     """Each clip turned about the origin by R = Rz·Ry·Rx, all frames and bodies alike; angles (B, 3) about x, y, z in radians."""
     x_btmvc = x_bmtvc.transpose(1, 2)  # a crop's order in memory
-    turned = x_btmvc.flatten(1, 3) @ rotation_matrix(angles_b3).mT.contiguous()
+    # Products of 3 columns leave processors idle: several points side by side, with a block-diagonal matrix, take half the time.
+    side_by_side = math.gcd(x_btmvc[0].numel() // 3, SIDE_BY_SIDE)
+    turns = torch.kron(torch.eye(side_by_side, device=x_bmtvc.device), rotation_matrix(angles_b3).mT.contiguous())
+    turned = x_btmvc.reshape(len(turns), -1, 3 * side_by_side) @ turns
     return turned.view(x_btmvc.shape).transpose(1, 2)
 
 
