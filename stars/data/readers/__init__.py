@@ -129,6 +129,20 @@ def by_name(source: Source, name_of: Callable[[str], Clip]) -> Found:
             yield file, error
 
 
+def in_metres(x: np.ndarray, source: str) -> np.ndarray:
+    """Numbers of any kind, frames first, as float32.
+
+    Raises:
+        InputError: the first frame with a number that is no coordinate.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is refused below
+        x = x.astype(np.float32, order="C")
+    good = (np.abs(x) <= FARTHEST).reshape(len(x), -1).all(axis=1)
+    if not good.all():
+        unreadable(source, None, "coordinates in metres", f"another value in frame {int(good.argmin()) + 1}")
+    return x
+
+
 def unreadable(source: str, line: int | None, expected: str, found: object) -> NoReturn:
     """Raise the error of a bad file: file, line (from 1), what was expected and what stands there."""
     text = found if isinstance(found, str) else repr(found.decode("utf-8", "backslashreplace") if isinstance(found, bytes) else found)
