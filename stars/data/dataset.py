@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from stars.config import Settings, key
 
 FOLDER = Path("config/datasets")
-ReaderName: TypeAlias = Literal["ntu", "pku", "utd_mhad"]
+ReaderName: TypeAlias = Literal["ntu", "pku", "nw_ucla", "utd_mhad", "folder"]
 
 
 class Split(Settings):

@@ -114,10 +114,18 @@ def reader(name: ReaderName) -> Reader:
             from stars.data.readers import pku
 
             return pku
+        case "nw_ucla":
+            from stars.data.readers import nw_ucla
+
+            return nw_ucla
         case "utd_mhad":
             from stars.data.readers import utd_mhad
 
             return utd_mhad
+        case "folder":
+            from stars.data.readers import folder
+
+            return folder
 
 
 def by_name(source: Source, name_of: Callable[[str], Clip]) -> Found:

@@ -1,0 +1,59 @@
+"""A `.npy` file's numbers, from bytes that may hold anything: nothing is run or unpickled, and nothing is allocated for what is only declared."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from stars.data.readers import unreadable
+
+MAGIC = b"\x93NUMPY"
+LONGEST_HEADER = 1_000  # bytes; NumPy itself writes 128
+_ENTRY = re.compile(rb"\s*'(\w+)'\s*:\s*('[^']*'|True|False|\((?:\s*\d+\s*,)*(?:\s*\d+)?\s*\))\s*(?:,|(?=\}))")
+_NUMBERS = re.compile(rb"'([<>=|]?(?:f[248]|[iu][1248]))'")
+
+
+class _Header(NamedTuple):
+    """What stands before the numbers, and where these begin."""
+
+    dtype: np.dtype
+    order: Literal["C", "F"]
+    shape: tuple[int, ...]
+    end: int
+
+
+def numbers(data: bytes, source: str) -> np.ndarray:
+    """The file's array, not copied: whole or floating-point numbers of either byte order, at least one.
+
+    Raises:
+        InputError: file, expected and found.
+    """
+    header = _header(data, source)
+    if 0 in header.shape:
+        unreadable(source, None, "an array with numbers in it", str(header.shape))
+    declared, there = math.prod(header.shape) * header.dtype.itemsize, len(data) - header.end
+    if declared != there:
+        unreadable(source, None, f"{declared} bytes of numbers for {header.shape}", str(there))
+    return np.frombuffer(data, header.dtype, offset=header.end).reshape(header.shape, order=header.order)
+
+
+def _header(data: bytes, source: str) -> _Header:
+    """Magic, version, length and a Python dict, which is read by its form and never evaluated."""
+    start = 10 if data[6:7] == b"\1" else 12
+    if not data.startswith(MAGIC) or data[6:7] not in (b"\1", b"\2", b"\3") or len(data) < start:
+        unreadable(source, None, "a .npy file", data[:8])
+    length = int.from_bytes(data[8:start], "little")
+    if length > min(LONGEST_HEADER, len(data) - start):
+        unreadable(source, None, f"a header of at most {min(LONGEST_HEADER, len(data) - start)} bytes", str(length))
+    text = data[start : start + length]
+    entries = dict(_ENTRY.findall(text))
+    if _ENTRY.sub(b"", text).split() not in ([b"{}"], [b"{", b"}"]) or set(entries) != {b"descr", b"fortran_order", b"shape"}:
+        unreadable(source, None, "the header of a plain array", text)
+    kind = _NUMBERS.fullmatch(entries[b"descr"])
+    if not kind or entries[b"fortran_order"] not in (b"True", b"False") or not entries[b"shape"].startswith(b"("):
+        unreadable(source, None, "an array of numbers", text)
+    shape = tuple(map(int, re.findall(rb"\d+", entries[b"shape"])))
+    return _Header(np.dtype(kind.group(1).decode()), "F" if entries[b"fortran_order"] == b"True" else "C", shape, start + length)
