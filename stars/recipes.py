@@ -17,9 +17,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from stars.config import Config, Recipe, Settings
+from stars.config import Config, Recipe, Settings, Simulate
 from stars.data.dataset import Dataset
 from stars.data.readers import Layout
+from stars.data.simulate.stage import SimulateStage
 from stars.errors import InputError
 
 BLOCKS = ("model", "pretrain", "tune", "embed", "knn", "linear")
@@ -297,7 +298,7 @@ def stage_settings(config: Config, stage: str, data: str, folder: str = "", spli
     """What `stage` is told for this data set, split and method folder: plain data, nothing that the stage does not read."""
     block = config.data[data]
     if stage == "simulate":
-        return block.simulate.model_dump(mode="json") if block.simulate else {}
+        return SimulateStage.of(dataset(config, data), block.simulate or Simulate()).model_dump(mode="json")
     if stage in ("ingest", "join"):
         layout = Layout.of(dataset(config, data))
         return {"name": data, "dataset": layout.model_dump(mode="json"), "ingest": block.ingest.model_dump(mode="json")}

@@ -11,16 +11,18 @@ import yaml
 
 from stars.config import Simulate
 from stars.data.dataset import Dataset
-from stars.data.simulate import clips, name_of, plan, simulate
+from stars.data.simulate import files, plan, recordings, simulate
 from stars.data.simulate import kinematics as k
 from stars.data.simulate.actions import ACTIONS, chosen
-from stars.data.simulate.layout import skeleton_text
-from stars.data.simulate.performance import perform, performer
-from stars.data.simulate.sensor import film
+from stars.data.simulate.layouts.ntu import name_of, skeleton_text
+from stars.data.simulate.performance import Performance, perform, performer
+from stars.data.simulate.sensor import Track
+from stars.data.simulate.stage import SimulateStage
 from stars.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = Simulate(actions=8, subjects=3, setups=2, repetitions=2, clips=24)
+DEMO = Dataset.model_validate(yaml.safe_load((ROOT / "config/datasets/demo.yaml").read_text()))
+SMALL = SimulateStage.of(DEMO, Simulate(actions=8, subjects=3, setups=2, repetitions=2, clips=24))
 CLEAN = {"occlusion": 0, "ghosts": 0, "dropped": 0, "switches": 0}
 
 
@@ -41,19 +43,15 @@ def parse(text: bytes) -> list[list[tuple[str, np.ndarray]]]:
     return frames
 
 
-def filmed(**changes: float) -> list[list]:
+def filmed(**changes: float) -> list[list[Track]]:
     """Tracks of each clip of a small data set."""
     settings = SMALL.model_copy(update={**CLEAN, **changes})
-    return [
-        film(perform(0, performance, (40, 60), 3), 0, (performance[0], camera, *performance[1:]), settings)
-        for performance, cameras in plan(settings)
-        for camera in cameras
-    ]
+    return [recording.tracks for recording in recordings(settings, plan(settings))]
 
 
 def test_text_holds_the_joints_ids_and_states():
     for tracks in filmed(occlusion=1, ghosts=1, dropped=1, switches=1):
-        frames = parse(skeleton_text(tracks))
+        frames = parse(skeleton_text(tracks, SMALL.order))
         assert len(frames) == len(tracks[0].seen)
         for index, bodies in enumerate(frames):
             seen = [track for track in tracks if track.seen[index]]
@@ -88,24 +86,27 @@ def test_same_settings_same_bytes_as_zip_or_folder(tmp_path):
 
 def test_a_clip_does_not_depend_on_how_many_are_asked_for():
     more = SMALL.model_copy(update={"clips": 96})
-    few, many = dict(clips(SMALL, plan(SMALL))), dict(clips(more, plan(more)))
+    few, many = dict(files(SMALL, plan(SMALL))), dict(files(more, plan(more)))
     assert len(many) == 96
     assert few.items() <= many.items()
     other = SMALL.model_copy(update={"seed": 1})
-    assert not set(few.values()) & set(dict(clips(other, plan(other))).values())
+    assert not set(few.values()) & set(dict(files(other, plan(other))).values())
 
 
 def test_the_sample_is_even_over_actions_and_subjects():
-    settings = Simulate(actions=8, subjects=5, cameras=3, clips=240)
-    pairs = [(performance[1], performance[3]) for performance, cameras in plan(settings) for _ in cameras]
+    def stage(**settings) -> SimulateStage:
+        return SimulateStage.of(DEMO, Simulate(**settings))
+
+    settings = stage(actions=8, subjects=5, cameras=3, clips=240)
+    pairs = [(performance.subject, performance.action) for performance, cameras in plan(settings) for _ in cameras]
     assert {pairs.count(pair) for pair in set(pairs)} == {6}
     assert len(set(pairs)) == 40
-    assert sum(len(cameras) for _, cameras in plan(Simulate(clips=50))) == 50
-    assert sum(len(cameras) for _, cameras in plan(Simulate(actions=4, subjects=2, repetitions=1, setups=1))) == 24
+    assert sum(len(cameras) for _, cameras in plan(stage(clips=50))) == 50
+    assert sum(len(cameras) for _, cameras in plan(stage(actions=4, subjects=2, repetitions=1, setups=1))) == 24
 
 
 def test_bones_keep_their_length():
-    everyone = [perform(0, (1, 2, 1, action), (40, 60), 5) for action in ACTIONS]
+    everyone = [perform(0, Performance(1, 2, 1, action), (40, 60), 5) for action in ACTIONS]
     for people in everyone:
         for joint, (parent, _) in k.BONES.items():
             length = np.linalg.norm(people[:, :, joint] - people[:, :, parent], axis=-1)
@@ -130,25 +131,25 @@ def test_who_acts_together():
     assert chosen(12) == (*range(1, 10), 16, 17, 18)
     pairs = [action for action in ACTIONS if ACTIONS[action].people == 2]
     for action in ACTIONS:
-        people = perform(3, (1, 1, 1, action), (40, 60), 4)
+        people = perform(3, Performance(1, 1, 1, action), (40, 60), 4)
         assert len(people) == (2 if action in pairs else 1)
         assert people[..., 1].min() > -0.2  # nobody sinks into the floor
     gaps = {}
     for action in (18, 19):
-        first, second = perform(3, (1, 1, 1, action), (60, 60), 4)[:, :, 0]
+        first, second = perform(3, Performance(1, 1, 1, action), (60, 60), 4)[:, :, 0]
         gaps[ACTIONS[action].name] = np.linalg.norm(first[-1] - second[-1]) - np.linalg.norm(first[0] - second[0])
     assert gaps["walk together"] < -0.1
     assert gaps["walk apart"] > 0.1
 
 
 def test_description_agrees_with_the_simulator():
-    demo = Dataset.model_validate(yaml.safe_load((ROOT / "config/datasets/demo.yaml").read_text()))
-    assert demo.actions == {number: action.name for number, action in ACTIONS.items()}
-    assert demo.two_person == tuple(number for number, action in ACTIONS.items() if action.people == 2)
-    assert set(demo.mirror) == set(k.LEFT_RIGHT)
+    assert DEMO.actions == {number: action.name for number, action in ACTIONS.items()}
+    assert DEMO.two_person == tuple(number for number, action in ACTIONS.items() if action.people == 2)
+    assert set(DEMO.mirror) == set(k.LEFT_RIGHT)
+    assert DEMO.joints == k.NAMES and SMALL.order == list(range(k.JOINTS))
     bones = {frozenset((joint, parent)) for joint, (parent, _) in k.BONES.items()}
-    assert {frozenset((joint, parent)) for joint, parent in enumerate(demo.parents) if joint != parent} == bones
-    assert name_of((1, 2, 3, 4), 5) == "S001C005P002R003A004.skeleton"
+    assert {frozenset((joint, parent)) for joint, parent in enumerate(DEMO.parents) if joint != parent} == bones
+    assert name_of(Performance(1, 2, 3, 4), 5) == "S001C005P002R003A004.skeleton"
 
 
 def test_without_defects_there_are_none():

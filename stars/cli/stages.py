@@ -33,7 +33,7 @@ class Command:
 
 COMMANDS = {
     "simulate": Command(
-        "write synthetic raw files in NTU's layout", "simulate", "stars.config:Simulate", "stars.data.simulate:simulate",
+        "write synthetic raw files in a data set's layout", "simulate", "stars.data.simulate.stage:SimulateStage", "stars.data.simulate:simulate",
         {"out": "file ending in .zip, or a folder, to write"},
     ),
     "ingest": Command(

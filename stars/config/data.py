@@ -43,12 +43,17 @@ class Ingest(Settings):
 
 
 class Simulate(Settings):
-    """Synthetic raw files in NTU's own layout (the demo's data)."""
+    """Synthetic raw files, in the layout that the data set's description names."""
 
-    actions: int = key(20, "action classes, at most the number the simulator knows; the last quarter are two-person", ge=4, le=20)
-    subjects: int = key(10, "performers, each with own bone lengths, tempo and style", ge=2, le=106)
-    cameras: int = key(3, "camera angles filmed at once", ge=1, le=3)
-    setups: int = key(3, "camera heights and distances", ge=1, le=32)
+    actions: int = key(
+        20,
+        "action classes, as many as the simulator and the description have; the last quarter are two-person where clips hold two",
+        ge=4,
+        le=20,
+    )
+    subjects: int = key(10, "performers, each with own bone lengths, tempo and style; as many as the description has", ge=2, le=106)
+    cameras: int = key(3, "camera angles filmed at once, as many as the layout's file names can tell", ge=1, le=3)
+    setups: int = key(3, "camera heights and distances, as many as the layout's file names can tell", ge=1, le=32)
     repetitions: int = key(2, "times a subject performs each action in a setup", ge=1, le=99)
     clips: Count | None = key(None, "clips written, an even sample of all combinations; null: every combination")
     frames: tuple[int, int] = key((50, 110), "shortest and longest clip, frames at 30 a second")

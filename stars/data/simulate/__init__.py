@@ -1,7 +1,7 @@
-"""`stars simulate`: raw recordings of people who never were, in NTU RGB+D's own layout and with its sensor's own mistakes.
+"""`stars simulate`: raw recordings of people who never were, in the layout of a data set and with its sensor's own mistakes.
 
 A performance is acted once and filmed by all cameras. Everything random in a clip comes from a generator seeded by (seed,
-identity), so that a clip's bytes do not depend on which others are written.
+identity), so that a clip's joints do not depend on which others are written.
 """
 
 from __future__ import annotations
@@ -15,63 +15,72 @@ from pathlib import Path
 
 import numpy as np
 
-from stars.config import Simulate
-from stars.data.simulate.actions import chosen
-from stars.data.simulate.layout import skeleton_text
-from stars.data.simulate.performance import perform
+from stars.data.simulate.actions import ACTIONS, chosen
+from stars.data.simulate.layouts import Layout, Recording, folder, ntu, nw_ucla, pku, utd_mhad
+from stars.data.simulate.performance import Performance, perform
 from stars.data.simulate.sensor import film
+from stars.data.simulate.stage import SimulateStage
 from stars.errors import InputError
 from stars.provenance.files import atomic
 from stars.provenance.record import recording
 
-Performance = tuple[int, int, int, int]  # setup, subject, replication, action
+LAYOUTS: dict[str, Layout] = {"ntu": ntu, "pku": pku, "nw_ucla": nw_ucla, "utd_mhad": utd_mhad, "folder": folder}
 
 
-def simulate(out: Path, settings: Simulate) -> None:
+def simulate(out: Path, settings: SimulateStage) -> None:
     """Write the raw files: one zip where `out` ends in .zip, else a folder of them; `{out}.record.json` beside it.
 
-    InputError where `out` is a folder that already holds something.
+    InputError where `out` is a folder that already holds something, or where nothing of the description can be acted.
     """
     out = Path(out)
-    chosen_clips = plan(settings)
-    zipped = out.suffix == ".zip"
-    files = [name_of(performance, camera) for performance, cameras in chosen_clips for camera in cameras]
-    outputs = [out.name] if zipped else [f"{out.name}/{file}" for file in files]
+    filmed = plan(settings)
+    outputs: list[str] = []  # filled while writing, read when the record is made
     with recording(out.parent, __name__, settings.model_dump(mode="json"), {}, outputs, f"{out.name}.record.json") as notes:
-        (_write_zip if zipped else _write_folder)(out, clips(settings, chosen_clips))
-        notes["clips"] = len(files)
+        if out.suffix == ".zip":
+            _write_zip(out, files(settings, filmed))
+            outputs.append(out.name)
+        else:
+            _write_folder(out, files(settings, filmed))
+            outputs += sorted(path.relative_to(out.parent).as_posix() for path in out.rglob("*") if path.is_file())
+        notes["clips"] = sum(len(cameras) for _, cameras in filmed)
 
 
-def plan(settings: Simulate) -> list[tuple[Performance, range]]:
-    """Performances and the cameras that film them, sorted; with `clips` set, an even sample over actions and subjects."""
-    takes = list(product(range(1, settings.setups + 1), range(1, settings.repetitions + 1)))
-    pairs = list(product(chosen(settings.actions), range(1, settings.subjects + 1)))
+def plan(settings: SimulateStage) -> list[tuple[Performance, range]]:
+    """Performances and the cameras that film them, sorted; with `clips` set, an even sample over actions and subjects.
+
+    Not more actions and subjects than the description has, nor more setups and cameras than the layout's names can tell.
+    """
+    described, layout = settings.dataset, LAYOUTS[settings.dataset.reader]
+    subjects = (described.subjects or range(1, settings.subjects + 1))[: settings.subjects]
+    actions = chosen(settings.actions, described.actions, described.bodies)
+    if not actions:
+        raise InputError(f"the simulator acts actions 1 to {len(ACTIONS)}, and the data set's description has none of them")
+    takes = list(product(range(1, min(settings.setups, layout.SETUPS) + 1), range(1, settings.repetitions + 1)))
+    pairs = list(product(actions, subjects))
     rng = np.random.default_rng((settings.seed, 4))
     rounds = np.stack([rng.permutation(len(takes)) for _ in pairs], 1)
     order = rng.permutation(len(pairs))
     everything = [(takes[choice[pair]], pairs[pair]) for choice in rounds for pair in order]
-    wanted = min(settings.clips or len(everything) * settings.cameras, len(everything) * settings.cameras)
+    most = min(settings.cameras, layout.CAMERAS)
+    wanted = min(settings.clips or len(everything) * most, len(everything) * most)
     found = []
-    for index, ((setup, replication), (action, subject)) in enumerate(everything[: -(-wanted // settings.cameras)]):
-        cameras = min(settings.cameras, wanted - index * settings.cameras)
-        found.append(((setup, subject, replication, action), range(1, cameras + 1)))
+    for index, ((setup, replication), (action, subject)) in enumerate(everything[: -(-wanted // most)]):
+        cameras = min(most, wanted - index * most)
+        found.append((Performance(setup, subject, replication, action), range(1, cameras + 1)))
     return sorted(found, key=lambda clip: clip[0])
 
 
-def clips(settings: Simulate, chosen_clips: list[tuple[Performance, range]]) -> Iterator[tuple[str, bytes]]:
-    """File name and content of each clip."""
-    for performance, cameras in chosen_clips:
-        setup, subject, replication, action = performance
+def files(settings: SimulateStage, filmed: list[tuple[Performance, range]]) -> Iterator[tuple[str, bytes]]:
+    """File name and content of every raw file."""
+    return LAYOUTS[settings.dataset.reader].files(recordings(settings, filmed), settings)
+
+
+def recordings(settings: SimulateStage, filmed: list[tuple[Performance, range]]) -> Iterator[Recording]:
+    """What each camera saw of each performance."""
+    for performance, cameras in filmed:
         people = perform(settings.seed, performance, settings.frames, settings.subjects)
         for camera in cameras:
-            tracks = film(people, settings.seed, (setup, camera, subject, replication, action), settings)
-            yield name_of(performance, camera), skeleton_text(tracks)
-
-
-def name_of(performance: Performance, camera: int) -> str:
-    """NTU's file name, SsssCcccPpppRrrrAaaa.skeleton."""
-    setup, subject, replication, action = performance
-    return f"S{setup:03d}C{camera:03d}P{subject:03d}R{replication:03d}A{action:03d}.skeleton"
+            yield Recording(performance, camera, film(people, settings.seed, performance, camera, settings), len(people))
 
 
 def _write_zip(out: Path, files: Iterator[tuple[str, bytes]]) -> None:
@@ -91,6 +100,7 @@ def _write_folder(out: Path, files: Iterator[tuple[str, bytes]]) -> None:
     temporary.mkdir(parents=True)
     try:
         for name, text in files:
+            (temporary / name).parent.mkdir(exist_ok=True)
             (temporary / name).write_bytes(text)
         temporary.replace(out)
     finally:

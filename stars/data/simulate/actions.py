@@ -6,6 +6,7 @@ Main limbs are the right ones; left-handers perform the mirror image.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -170,7 +171,14 @@ TOGETHER = (
 ACTIONS: dict[int, Action] = dict(enumerate((*SINGLE, *TOGETHER), start=1))
 
 
-def chosen(count: int) -> tuple[int, ...]:
-    """Action numbers of a data set with `count` classes: three quarters alone, the last quarter in pairs."""
-    pairs = count // 4
-    return (*range(1, count - pairs + 1), *range(len(SINGLE) + 1, len(SINGLE) + 1 + pairs))
+def chosen(count: int, described: Collection[int] = ACTIONS, bodies: int = 2) -> tuple[int, ...]:
+    """Numbers of the motions acted for a data set with up to `count` classes: three quarters alone, the last quarter in pairs.
+
+    Motion n stands for action n of the description, so that only the numbers in `described` are acted, and nobody in pairs where
+    a clip holds one body.
+    """
+    known = [number for number in ACTIONS if number in described]
+    together = [number for number in known if ACTIONS[number].people == 2 <= bodies]
+    pairs = min(count // 4, len(together))
+    alone = [number for number in known if ACTIONS[number].people == 1]
+    return (*alone[: count - pairs], *together[:pairs])

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-JOINTS = 25
+# Joints in the sensor's order, and what Kinect v1 calls those of them that it names otherwise.
+NAMES = (
+    "spine base", "spine middle", "neck", "head", "left shoulder", "left elbow", "left wrist", "left hand",
+    "right shoulder", "right elbow", "right wrist", "right hand", "left hip", "left knee", "left ankle", "left foot",
+    "right hip", "right knee", "right ankle", "right foot", "spine shoulder", "left hand tip", "left thumb", "right hand tip", "right thumb",
+)  # fmt: skip
+OLDER_NAMES = {"hip centre": "spine base", "spine": "spine middle", "shoulder centre": "spine shoulder"}
+JOINTS = len(NAMES)
 PELVIS, SPINE, NECK, HEAD, CHEST = 0, 1, 2, 3, 20
 L_SHOULDER, L_ELBOW, L_WRIST, R_SHOULDER, R_ELBOW, R_WRIST = 4, 5, 6, 8, 9, 10
 L_HIP, L_KNEE, L_ANKLE, R_HIP, R_KNEE, R_ANKLE = 12, 13, 14, 16, 17, 18

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,6 +34,15 @@ DISTRACTIONS = (
 )
 
 
+class Performance(NamedTuple):
+    """What happens once and is filmed by all cameras; numbers from 1."""
+
+    setup: int
+    subject: int
+    replication: int
+    action: int
+
+
 @dataclass(frozen=True)
 class Performer:
     """A subject's body and manner."""
@@ -61,13 +71,13 @@ def performer(seed: int, subject: int) -> Performer:
     )
 
 
-def perform(seed: int, identity: tuple[int, int, int, int], frames: tuple[int, int], subjects: int) -> np.ndarray:
+def perform(seed: int, identity: Performance, frames: tuple[int, int], subjects: int) -> np.ndarray:
     """(people, T, 25, 3) joints in metres on the stage: y up from the floor, z towards the wall behind the actors.
 
     Args:
-        identity: setup, subject, replication, action; together with the seed it decides everything.
+        identity: together with the seed it decides everything.
         frames: shortest and longest T.
-        subjects: how many there are to choose a partner from.
+        subjects: how many there are to choose a partner from, at least 2.
     """
     _, subject, _, action = identity
     rng = np.random.default_rng((seed, 1, *identity))

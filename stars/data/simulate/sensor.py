@@ -8,6 +8,7 @@ import numpy as np
 
 from stars.config import Simulate
 from stars.data.simulate import kinematics as k
+from stars.data.simulate.performance import Performance
 
 AZIMUTH = {1: 0.0, 2: -np.pi / 4, 3: np.pi / 4}  # NTU RGB+D's three cameras: one in the middle, two 45° beside it
 FIRST_ID = 72057594037900000  # ids have 17 digits, more than a float64 keeps
@@ -28,14 +29,13 @@ class Track:
     seen: np.ndarray  # (T,) bool
 
 
-def film(people: np.ndarray, seed: int, identity: tuple[int, int, int, int, int], settings: Simulate) -> list[Track]:
-    """One camera's recording of a performance (people, T, 25, 3).
+def film(people: np.ndarray, seed: int, performance: Performance, camera: int, settings: Simulate) -> list[Track]:
+    """One camera's recording of a performance whose actors' joints are `people`, (people, T, 25, 3): their tracks, then a ghost's.
 
-    Args:
-        identity: setup, camera, subject, replication, action; with the seed it decides everything random.
+    Seed, performance and camera decide everything random.
     """
-    setup, camera, *_ = identity
-    rng = np.random.default_rng((seed, 2, *identity))
+    setup, subject, replication, action = performance
+    rng = np.random.default_rng((seed, 2, setup, camera, subject, replication, action))
     views = _view(people, seed, setup, camera)
     length = views.shape[1]
     tracks = [_track(rng, body, settings.noise) for body in views]

@@ -1,0 +1,44 @@
+"""What simulated raw files depend on: how they are simulated, and what the data set's description says of clips and layout."""
+
+from __future__ import annotations
+
+from stars.config import Settings, Simulate
+from stars.data.dataset import Dataset, ReaderName
+from stars.data.simulate.kinematics import NAMES, OLDER_NAMES
+from stars.errors import InputError
+
+
+class Described(Settings):
+    """The part of a data set's description that the simulator reads."""
+
+    reader: ReaderName
+    bodies: int
+    joints: tuple[str, ...]
+    actions: dict[int, str]
+    subjects: tuple[int, ...] | None
+    lists: tuple[str, ...]  # files that list the training videos of a split
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Described:
+        """What of a description decides the raw files."""
+        facts = dataset.model_dump(include=set(cls.model_fields))
+        return cls(**facts, lists=tuple(split.list_file for split in dataset.splits.values() if split.list_file))
+
+
+class SimulateStage(Simulate):
+    """Everything that simulated raw files depend on."""
+
+    dataset: Described
+
+    @classmethod
+    def of(cls, dataset: Dataset, settings: Simulate) -> SimulateStage:
+        """Settings of a data set, written in its own layout."""
+        return cls(dataset=Described.of(dataset), **settings.model_dump())
+
+    @property
+    def order(self) -> list[int]:
+        """Number of the performer's joint behind each joint of the description; InputError for one that no performer has."""
+        names = [OLDER_NAMES.get(name, name) for name in self.dataset.joints]
+        if unknown := [name for name in names if name not in NAMES]:
+            raise InputError(f"the simulator has no joint {unknown[0]!r}: it knows those of Kinect, {', '.join((*NAMES, *OLDER_NAMES))}")
+        return [NAMES.index(name) for name in names]
