@@ -8,7 +8,7 @@ TORCH ?= envs/torch-cpu.txt
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test lint benchmark docs constraints clean
+.PHONY: demo test fuzz lint benchmark docs constraints clean
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES)
@@ -16,6 +16,12 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES)
+
+# Damaged raw files of every format: make fuzz FILES=1000 SEED=1
+FILES ?= 50000
+SEED ?= 0
+fuzz: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py --files $(FILES) --seed $(SEED)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
