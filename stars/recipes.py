@@ -180,6 +180,7 @@ class Method:
     kind: str  # scratch, pretrain or tune
     parent: str | None
     blocks: dict[str, dict[str, Any]]
+    gpus: int  # that share each batch of its training
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -202,7 +203,11 @@ def method(config: Config, data: str, name: str) -> Method:
         for _, recipe in reversed(chain):
             value = merge(value, getattr(recipe, block, None))
         blocks[block] = validate(type(getattr(config, block)), value, f"methods.{name} on data.{data}", block).model_dump(mode="json")
-    return Method(name, config.methods[name].title or name.upper(), kind, parent, blocks)
+    gpus = next((recipe.gpus for _, recipe in chain if recipe.gpus), config.compute.gpus)
+    batch = blocks[kind]["optimiser"]["batch"] if kind in blocks else gpus
+    if batch % gpus:
+        raise InputError(f"methods.{name} on data.{data}: {gpus} GPUs cannot share {kind}.optimiser.batch ({batch}) evenly: change either")
+    return Method(name, config.methods[name].title or name.upper(), kind, parent, blocks, gpus)
 
 
 def _chain(config: Config, name: str) -> list[tuple[str, Recipe]]:

@@ -21,8 +21,9 @@ REQUEUE = 75  # EX_TEMPFAIL: progress is saved, running the command again contin
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit code 0: done; 1: failed; 2: bad input or configuration; 75: stopped, run again to continue."""
     chosen = _parser().parse_args(arguments)
+    chosen.arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        chosen.handler(chosen)
+        return chosen.handler(chosen) or 0
     except InputError as error:
         print(f"stars: {error}", file=sys.stderr)
         return 2
@@ -32,7 +33,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from stars.cli.common import CLIPS, TEST, TRAIN, add_config, read_json
+from stars.cli.launch import follow_launcher, launch
 from stars.errors import InputError
 
 
@@ -19,6 +22,7 @@ class Command:
 
     Attributes:
         options: keyword parameters of the function that may be left out: name → (type, meaning).
+        trains: it saves work in progress and goes on from it; shared: several processes may share its batches.
     """
 
     help: str
@@ -28,6 +32,7 @@ class Command:
     paths: dict[str, str]
     options: dict[str, tuple[Callable[[str], Any], str]] = field(default_factory=dict)
     trains: bool = False
+    shared: bool = False
     uses_device: bool = False
 
 
@@ -56,12 +61,12 @@ COMMANDS = {
     ),
     "pretrain": Command(
         "stage 1: masked motion prediction", "pretrain", "stars.training.pretrain:PretrainStage", "stars.training.pretrain:pretrain",
-        {"clips": CLIPS, "train": TRAIN, "out": "method folder to write"}, trains=True, uses_device=True,
+        {"clips": CLIPS, "train": TRAIN, "out": "method folder to write"}, trains=True, shared=True, uses_device=True,
     ),
     "tune": Command(
         "stage 2: nearest-neighbour contrastive tuning", "tune", "stars.training.tune:TuneStage", "stars.training.tune:tune",
         {"clips": CLIPS, "train": TRAIN, "parent": "encoder.safetensors to start from", "out": "method folder to write"},
-        trains=True, uses_device=True,
+        trains=True, shared=True, uses_device=True,
     ),
     "embed": Command(
         "features of a trained encoder", "embed", "stars.evaluation.features:EmbedStage", "stars.evaluation.features:embed",
@@ -121,24 +126,38 @@ def _add_stage(commands: Any, name: str, command: Command) -> None:
             "--device", default="auto", choices=["auto", "cpu", "cuda"], help="where the arithmetic runs [auto: a GPU if there is one]"
         )
         parser.add_argument("--threads", type=int, metavar="N", help="CPU threads [all cores]")
+    if command.shared:
+        parser.add_argument("--gpus", type=int, default=1, metavar="N", help="GPUs that share each batch; with --device cpu: processes [1]")
     if command.trains:
         parser.add_argument("--work", default="results/.work", metavar="PATH", help="folder for work in progress [results/.work]")
         parser.add_argument("--checkpoint-seconds", type=float, default=60.0, metavar="S", help="seconds between checkpoints [60]")
     parser.set_defaults(handler=_run_stage, command=command)
 
 
-def _run_stage(chosen: argparse.Namespace) -> None:
+def _run_stage(chosen: argparse.Namespace) -> int:
     command: Command = chosen.command
+    if command.shared and chosen.gpus > 1 and "LOCAL_RANK" not in os.environ:
+        return launch(chosen.arguments, chosen.gpus)
     settings = _settings(chosen)
     paths = [getattr(chosen, path) for path in command.paths]
     options = {name: getattr(chosen, name) for name in command.options if getattr(chosen, name) is not None}
     if command.uses_device:
         options["device"] = _device(chosen.device, chosen.threads)
-    if command.trains:
-        from stars.config import Checkpoint
+    with _training(chosen, options) if command.trains else nullcontext():
+        _named(command.run)(*paths, settings=settings, **options)
+    return 0
 
-        options["checkpoint"] = Checkpoint(seconds=chosen.checkpoint_seconds, folder=chosen.work)
-    _named(command.run)(*paths, settings=settings, **options)
+
+@contextmanager
+def _training(chosen: argparse.Namespace, options: dict[str, Any]) -> Iterator[None]:
+    """What a training is told besides, and the other processes that share it."""
+    from stars.config import Checkpoint
+    from stars.training import parallel
+
+    options["checkpoint"] = Checkpoint(seconds=chosen.checkpoint_seconds, folder=chosen.work)
+    follow_launcher()
+    with parallel.group(options["device"]) if chosen.command.shared else nullcontext():
+        yield
 
 
 def _settings(chosen: argparse.Namespace) -> Any:
@@ -172,8 +191,12 @@ def _choice(what: str, given: str | None, known: Any, source: str) -> str:
 def _device(name: str, threads: int | None) -> str:
     import torch
 
+    from stars.training import parallel
+
     if threads:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(max(1, threads // parallel.expected()))
+    if name != "cpu" and parallel.expected() > 1:
+        return "cuda"  # whose number `parallel.group` checks
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch sees no GPU here: use --device auto, or install the CUDA build (envs/torch-cuda.txt)")
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"

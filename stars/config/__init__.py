@@ -57,6 +57,9 @@ class Recipe(Settings):
     model: dict | None = key(None, "differences in `model`")
     pretrain: dict | None = key(None, "differences in `pretrain`; present, even if empty: the method has stage 1")
     tune: dict | None = key(None, "differences in `tune`; present, even if empty: the method has stage 2")
+    gpus: Count | None = key(
+        None, "GPUs that share each batch of its training; null: its parent's, at last `compute.gpus`. Rebuilds nothing"
+    )
 
 
 class Checkpoint(Settings):
@@ -70,7 +73,10 @@ class Compute(Settings):
     """Where the arithmetic runs. Not part of any digest; the machine is in every record."""
 
     device: Literal["auto", "cpu", "cuda"] = key("auto", "auto: a GPU where there is one")
-    threads: Count = key(2, "CPU threads of a training job, and jobs' share on a local machine")
+    threads: Count = key(2, "CPU threads of a training job, over all its processes, and jobs' share on a local machine")
+    gpus: Count = key(
+        1, "GPUs that share each batch of a training, a process each; with `device: cpu`, processes on the CPU. `batch` stays what it is"
+    )
 
 
 class Config(Settings):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import os
 import pickle
 import shutil
 import signal
@@ -88,6 +90,19 @@ class Work:
     def where(self) -> str:
         """The newest checkpoint, for messages."""
         return str(next((path for path in (self.last, self.previous) if path.exists()), "none yet"))
+
+
+class Bystander(Work):
+    """Of several processes, one that is not the first: it saves nothing, and is given what the first has loaded."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(os.devnull), seconds=math.inf)
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        pass
+
+    def load(self, model: nn.Module) -> None:
+        pass
 
 
 def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import yaml
 
-from stars.config import Settings
+from stars.config import Checkpoint, Settings
 from stars.data.store import ClipStore
 from stars.errors import InputError
 from stars.provenance.files import read_npy, write_text
+from stars.provenance.record import recording
+from stars.training import parallel
+from stars.training.checkpoint import Bystander, Work, work_in_progress
 from stars.training.plan import Plan
 
 
@@ -33,6 +39,23 @@ def training_clips(clips: Path, train: Path) -> tuple[ClipStore, np.ndarray]:
     return store, index
 
 
+@contextmanager
+def undertaken(
+    out: Path, stage: str, settings: Settings, inputs: dict[str, Path], outputs: tuple[str, ...], checkpoint: Checkpoint
+) -> Iterator[tuple[Work, dict[str, Any]]]:
+    """What every training is wrapped in: yields its work in progress and the notes of its record, which is written at the end.
+
+    Of several processes the first alone holds the folders, and is to write the outputs; the others only train.
+    """
+    if parallel.rank() > 0:
+        yield Bystander(), {}
+        return
+    told = settings.model_dump(mode="json")
+    with work_in_progress(checkpoint, stage, settings, inputs) as work, recording(out, stage, told, inputs, outputs) as notes:
+        sweep(out, outputs)
+        yield work, notes
+
+
 def write_settings(path: Path, settings: Settings) -> None:
     """settings.yaml: all that the stage was told, defaults included, keys sorted."""
     write_text(path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=True, allow_unicode=True))
@@ -40,7 +63,8 @@ def write_settings(path: Path, settings: Settings) -> None:
 
 def facts(plan: Plan, device: str) -> dict[str, str | float]:
     """What the record notes of a training: its size and, on a GPU, the most memory it held (10^6 bytes)."""
-    found = {"train_clips": plan.clips, "effective_batch": plan.batch, "steps_per_epoch": plan.steps_per_epoch, "steps": plan.steps}
+    size = {"train_clips": plan.clips, "effective_batch": plan.batch, "steps_per_epoch": plan.steps_per_epoch, "steps": plan.steps}
+    found = {**size, "processes": parallel.count()}
     if torch.device(device).type != "cuda":
         return {**found, "device": device}
     return {**found, "device": device, "peak_gpu_memory_mb": round(torch.cuda.max_memory_allocated(device) / 1e6, 1)}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stars.errors import InputError, Interrupted
+from stars.training import parallel
 from stars.training.checkpoint import Work, stop_signals
 from stars.training.curve import Curve
 from stars.training.plan import Plan
@@ -33,7 +34,8 @@ class Job:
         model: the tensors that are trained, and the buffers that go with them.
         optimiser: any of torch's; a group may hold `scale`, its factor of the learning rate.
         loss: the rows (B,) of a step and its generator → scalar loss. All that is random is drawn from that generator, none from
-            torch's own: a resumed run then draws what the undisturbed one would have drawn.
+            torch's own: a resumed run then draws what the undisturbed one would have drawn. Of several processes each draws for the
+            whole batch and computes its share of the loss (`stars.training.parallel`).
         rate: learning rate of the step numbered from 0.
         names: the training clips' names, for messages.
         facts: measured on the newest step when a row of the curve ends.
@@ -54,25 +56,26 @@ class Job:
 
 
 def train(job: Job, plan: Plan, work: Work) -> Curve:
-    """Train to the plan's end, going on from the newest checkpoint in `work`.
+    """Train to the plan's end, going on from the newest checkpoint in `work`. Of several processes all end with the same weights and curve.
 
     Raises InputError when the loss or a weight is not finite, Interrupted (after saving) when a signal asked to stop.
     """
     curve = Curve(job.columns)
     start = _resume(job, curve, work)
+    loss_of = parallel.averaging(job.model, job.loss)
     job.model.train()
     with Progress(plan.stage, plan.steps, plan.steps_per_epoch, plan.batch, start) as progress, stop_signals() as told_to_stop:
         for step in range(start, plan.steps):
             rate = job.rate(step)
             for group in job.optimiser.param_groups:
                 group["lr"] = rate * group.get("scale", 1.0)
-            loss = job.loss(plan.rows(step), plan.generator(step))
+            loss = loss_of(plan.rows(step), plan.generator(step))
             job.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             job.optimiser.step()
-            curve.add(loss)
+            curve.add(parallel.mean(loss))
 
-            done, stop = step + 1, told_to_stop()
+            done, stop = step + 1, parallel.anywhere(told_to_stop())
             closes, saves, shows = plan.closes_row(done), stop or work.due(), progress.due() or done == plan.steps
             if closes or saves or shows:  # only now is the device waited for
                 _check(job, plan, step, curve, work)
@@ -106,7 +109,7 @@ def _state(job: Job, done: int, curve: Curve) -> dict[str, Any]:
 
 def _resume(job: Job, curve: Curve, work: Work) -> int:
     """Steps done by an earlier run, its state put in place."""
-    state = work.load(job.model)
+    state = parallel.from_first(work.load(job.model))
     if state is None:
         return 0
     job.model.load_state_dict(state["model"])

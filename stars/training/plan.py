@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from stars.errors import InputError
+from stars.training import parallel
 from stars.training.progress import say
 
 CURVE_ROWS = 200
@@ -61,13 +62,16 @@ class Plan:
     def of(cls, seed: int, stage: str, clips: int, passes: Passes) -> Plan:
         """The plan of a stage; a batch larger than the training set becomes the training set, and that is said.
 
-        Raises InputError when fewer than 2 clips would make a batch (batch normalisation and the contrast need 2).
+        Raises InputError when fewer than 2 clips would make a batch (batch normalisation and the contrast need 2), or when the
+        processes cannot share it evenly.
         """
         batch = min(passes.batch, clips)
         if batch < 2:
             raise InputError(f"{stage}: a batch needs at least 2 clips, and batch is {passes.batch}, training clips {clips}")
         if batch < passes.batch:
             say(f"{stage}: the batch of {passes.batch} is larger than the training set: every step takes all {clips} clips")
+        if batch % parallel.count():
+            raise InputError(f"{stage}: {parallel.count()} GPUs cannot share a batch of {batch} clips evenly: change gpus or the batch")
         return cls(seed, stage, clips, batch, passes.epochs)
 
     @property

@@ -10,9 +10,8 @@ from torch import Tensor
 from stars.config import Checkpoint, Model, Pretrain, Settings
 from stars.data.sampling import Clips, random_crop
 from stars.model.masked_motion import MaskedMotion
-from stars.provenance.record import recording
-from stars.training.checkpoint import work_in_progress
-from stars.training.files import clip_inputs, facts, sweep, training_clips, write_settings
+from stars.training import parallel
+from stars.training.files import clip_inputs, facts, training_clips, undertaken, write_settings
 from stars.training.loop import Job
 from stars.training.loop import train as run
 from stars.training.optimiser import adamw, arithmetic
@@ -42,9 +41,7 @@ def pretrain(clips: Path, train: Path, out: Path, settings: PretrainStage, check
     Raises InputError for bad input and for a loss that is not finite, Interrupted when told to stop.
     """
     inputs = clip_inputs(clips, train)
-    told = settings.model_dump(mode="json")
-    with work_in_progress(checkpoint, STAGE, settings, inputs) as work, recording(out, STAGE, told, inputs, OUTPUTS) as notes:
-        sweep(out, OUTPUTS)
+    with undertaken(out, STAGE, settings, inputs, OUTPUTS, checkpoint) as (work, notes):
         store, index = training_clips(clips, train)
         plan = Plan.of(settings.seed, "pretrain", len(index), settings.pretrain.optimiser)
         with seeded(settings.seed, "model"):
@@ -57,6 +54,8 @@ def pretrain(clips: Path, train: Path, out: Path, settings: PretrainStage, check
             [store.names[row] for row in index],
         )
         curve = run(job, plan, work)
+        if parallel.rank() > 0:
+            return
         notes.update(facts(plan, device), earlier_runs=work.earlier)
         curve.write(out / "curve.csv")
         write_settings(out / "settings.yaml", settings)
@@ -64,7 +63,7 @@ def pretrain(clips: Path, train: Path, out: Path, settings: PretrainStage, check
 
 
 class Step:
-    """Loss of one step: crop and rotate the clips, hide tokens, predict their motion."""
+    """Loss of one step: crop and rotate the clips, hide tokens, predict their motion; this process's share of the bodies."""
 
     def __init__(self, model: MaskedMotion, clips: Clips, settings: PretrainStage) -> None:
         self.model, self.clips, self.shape, self.settings = model, clips, settings.model, settings.pretrain
@@ -73,8 +72,9 @@ class Step:
         x_rtvc = self.bodies(rows, generator)
         tokens = self.shape.frames // self.shape.segment * x_rtvc.shape[2]
         noise_rl = torch.rand(len(x_rtvc), tokens, generator=generator).to(x_rtvc.device)
+        own = parallel.share(len(x_rtvc))
         with arithmetic(x_rtvc.device, self.settings.precision):
-            return self.model(x_rtvc, noise_rl)
+            return parallel.share_of_mean(self.model(x_rtvc[own], noise_rl[own]), len(x_rtvc))
 
     def bodies(self, rows: Tensor, generator: torch.Generator) -> Tensor:
         """Crops of the clips `rows`, their bodies as rows of one batch (R, T, V, 3), clip-major; absent ones too or not, as told."""

@@ -8,14 +8,17 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from stars.training import parallel
+
 LOG_SECONDS = 10.0
 BAR_SECONDS = 0.5
 
 
 def say(line: str) -> None:
-    """One line on stderr, kept apart from a running bar."""
-    tqdm.write(line, file=sys.stderr)
-    sys.stderr.flush()
+    """One line on stderr, kept apart from a running bar; of several processes the first one's."""
+    if parallel.rank() == 0:
+        tqdm.write(line, file=sys.stderr)
+        sys.stderr.flush()
 
 
 class Progress:
@@ -25,7 +28,8 @@ class Progress:
         self.stage, self.steps, self.steps_per_epoch, self.batch = stage, steps, steps_per_epoch, batch
         self.first, self.began = done, time.monotonic()
         self.shown = self.began
-        terminal = sys.stderr.isatty()
+        self.speaks = parallel.rank() == 0
+        terminal = self.speaks and sys.stderr.isatty()
         self.seconds = BAR_SECONDS if terminal else LOG_SECONDS
         self.bar = tqdm(total=steps, initial=done, desc=stage, unit="step", disable=not terminal, file=sys.stderr)
 
@@ -39,7 +43,7 @@ class Progress:
 
     def due(self) -> bool:
         """Whether it is time to show something; looking at the loss before that would only make the device wait."""
-        return time.monotonic() - self.shown >= self.seconds
+        return self.speaks and time.monotonic() - self.shown >= self.seconds
 
     def show(self, done: int, loss: float) -> None:
         """Step, epoch, loss, clips a second since this run began, and the time left at that rate."""

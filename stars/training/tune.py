@@ -13,10 +13,9 @@ from stars.data.sampling import Clips, random_crop
 from stars.errors import InputError
 from stars.model.encoder import Encoder, clip_features
 from stars.model.heads import Predictor, Projector
-from stars.provenance.record import recording
-from stars.training.checkpoint import work_in_progress
+from stars.training import parallel
 from stars.training.collapse import effective_rank, feature_std
-from stars.training.files import clip_inputs, facts, sweep, training_clips, write_settings
+from stars.training.files import clip_inputs, facts, training_clips, undertaken, write_settings
 from stars.training.loop import Job
 from stars.training.loop import train as run
 from stars.training.losses.nnclr import Queue, nnclr_loss
@@ -47,9 +46,7 @@ def tune(clips: Path, train: Path, parent: Path, out: Path, settings: TuneStage,
     Raises InputError for bad input and for a loss that is not finite, Interrupted when told to stop.
     """
     inputs = clip_inputs(clips, train, parent=parent)
-    told = settings.model_dump(mode="json")
-    with work_in_progress(checkpoint, STAGE, settings, inputs) as work, recording(out, STAGE, told, inputs, OUTPUTS) as notes:
-        sweep(out, OUTPUTS)
+    with undertaken(out, STAGE, settings, inputs, OUTPUTS, checkpoint) as (work, notes):
         store, index = training_clips(clips, train)
         plan = Plan.of(settings.seed, "tune", len(index), settings.tune.optimiser)
         encoder = load_encoder(parent)
@@ -69,6 +66,8 @@ def tune(clips: Path, train: Path, parent: Path, out: Path, settings: TuneStage,
             columns=FACTS,
         )
         curve = run(job, plan, work)
+        if parallel.rank() > 0:
+            return
         notes.update(facts(plan, device), earlier_runs=work.earlier)
         curve.write(out / "curve.csv")
         write_settings(out / "settings.yaml", settings)
@@ -101,7 +100,7 @@ class Tuning(nn.Module):
 
 
 class Step:
-    """Loss of one step (Algorithm 1), and what its features look like."""
+    """Loss of one step (Algorithm 1), and what its features look like. Heads and loss see the whole batch in every process."""
 
     def __init__(self, model: Tuning, clips: Clips, settings: Tune) -> None:
         self.model, self.clips, self.settings = model, clips, settings
@@ -125,12 +124,13 @@ class Step:
         return torch.stack(losses).mean()
 
     def features(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Pooled encoder outputs (B, C) of each view; one pass of the encoder for all views."""
-        frames = self.model.encoder.shape.frames
+        """Pooled encoder outputs (B, C) of each view; one pass of the encoder for all views of this process's share of the clips."""
+        frames, own = self.model.encoder.shape.frames, parallel.share(len(rows))
         views = [random_crop(self.clips, rows, frames, self.settings.sampling, generator) for _ in range(self.settings.views)]
-        x_bmtvc = torch.cat(views)
+        x_bmtvc = torch.cat([view[own] for view in views])
         with arithmetic(x_bmtvc.device, self.settings.precision):
-            return clip_features(self.model.encoder, x_bmtvc, self.settings.bodies).float().chunk(self.settings.views)
+            y_views = clip_features(self.model.encoder, x_bmtvc, self.settings.bodies).float().chunk(self.settings.views)
+        return tuple(parallel.gather(y_bc) for y_bc in y_views)
 
     def facts(self) -> dict[str, float]:
         """Of the newest step: spread and rank of the features, cosine to the neighbours, share of neighbours from the same clip."""

@@ -109,6 +109,16 @@ def head_features(features):
     return for_job
 
 
+def processes(wildcards):
+    """Processes that share the batches of a method's training, one a GPU."""
+    return recipes.method(CONFIG, wildcards.data, recipes.untag(CONFIG, wildcards.method)[0]).gpus
+
+
+def gpus(wildcards):
+    """GPUs of a method's training."""
+    return GPU and processes(wildcards)
+
+
 def drawing(wildcards):
     """What the table or figure of a job is told, and the files it reads."""
     if "number" in wildcards.keys():

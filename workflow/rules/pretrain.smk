@@ -57,7 +57,8 @@ rule pretrain:
     resources:
         mem_mb=8000,
         runtime=1440,
-        gpu=GPU,
+        gpu=gpus,
+        processes=processes,
         device=COMPUTE.device,
         work=CHECKPOINT.folder,
         checkpoint_seconds=CHECKPOINT.seconds,
@@ -70,5 +71,5 @@ rule pretrain:
         "Stage 1, masked motion prediction: {wildcards.data} {wildcards.split} {wildcards.method}"
     shell:
         "stars pretrain --clips {params.clips} --train {input.train} --out {params.method}"
-        " --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds} --device {resources.device} --threads {threads}"
+        " --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds} --device {resources.device} --threads {threads} --gpus {resources.processes}"
         " --settings {params.settings:q} 2>&1 | tee {log}"

@@ -26,7 +26,8 @@ rule tune:
     resources:
         mem_mb=8000,
         runtime=720,
-        gpu=GPU,
+        gpu=gpus,
+        processes=processes,
         device=COMPUTE.device,
         work=CHECKPOINT.folder,
         checkpoint_seconds=CHECKPOINT.seconds,
@@ -39,5 +40,5 @@ rule tune:
         "Stage 2, contrastive tuning: {wildcards.data} {wildcards.split} {wildcards.method}"
     shell:
         "stars tune --clips {params.clips} --train {input.train} --parent {input.encoder} --out {params.method}"
-        " --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds} --device {resources.device} --threads {threads}"
+        " --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds} --device {resources.device} --threads {threads} --gpus {resources.processes}"
         " --settings {params.settings:q} 2>&1 | tee {log}"

@@ -1,0 +1,231 @@
+"""Two processes against one: the same losses and weights; checkpoints that go from one number of processes to another; ways to end."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_training import TUNE, Bench, write_clips
+
+from stars import recipes
+from stars.cli import main
+from stars.cli.launch import free_port
+from stars.config import Optimiser
+from stars.errors import InputError, Interrupted
+from stars.training import parallel
+from stars.training import pretrain as pretrain_module
+from stars.training import tune as tune_module
+from stars.training.plan import Plan
+
+MODULES = {"pretrain": pretrain_module, "tune": tune_module}
+TWENTY = Optimiser(epochs=20, warmup_epochs=2, batch=14, lr=1e-3, min_lr=0.0)
+CASES = {
+    "mamp": ("pretrain", {}),
+    "mamp_present": ("pretrain", {"bodies": "present"}),
+    "stars": ("tune", {}),
+    "stars_views": ("tune", {"views": 2, "exclude_self": True}),
+}
+
+
+def watched(run, losses: list, stop_at: int):
+    """A stage's training loop, its losses kept with all their digits; at a step the process that is last is told to stop.
+
+    AdamW moves what has no gradient, such as a bias before a batch normalisation, by the sign of its rounding; a large ε stops that, so that
+    what is compared is the arithmetic.
+    """
+
+    def train(job, plan, work):
+        loss, calls = job.loss, iter(range(1, 10**6))
+
+        def counted(*arguments):
+            if next(calls) == stop_at and parallel.rank() == parallel.count() - 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return loss(*arguments)
+
+        job.loss = counted
+        for group in job.optimiser.param_groups:
+            group["eps"] = 1e-3
+        curve = run(job, plan, work)
+        losses.extend(row["loss"] for row in curve.rows)
+        return curve
+
+    return train
+
+
+def one_process(bench: Bench, name: str, cases: tuple[str, ...], stop_at: int) -> None:
+    """Train the cases; their losses stand beside their outputs."""
+    for case in cases:
+        stage, options = CASES[case]
+        losses: list[float] = []
+        parent = {"parent": bench.folder / "parent"} if stage == "tune" else {}
+        with mock.patch.object(MODULES[stage], "run", watched(MODULES[stage].run, losses, stop_at)):
+            bench.stage(stage, f"{name}/{case}", optimiser=TWENTY, **options, **parent)
+        if parallel.rank() == 0:
+            (bench.folder / name / case / "losses.json").write_text(json.dumps(losses))
+
+
+def one_of_several(environment: dict[str, str], *arguments) -> None:
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    with parallel.group("cpu"):
+        try:
+            one_process(*arguments)
+        except Interrupted:
+            sys.exit(75)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory) -> Bench:
+    folder = tmp_path_factory.mktemp("ranks")
+    bench = Bench(folder, write_clips(folder))
+    (folder / "parent").symlink_to(bench.parent())
+    return bench
+
+
+def processes(bench: Bench, number: int, name: str, *cases: str, stop_at: int = 0) -> list[int | None]:
+    """Exit codes of so many processes that train the cases together, started from a server that has torch already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "stars.training.pretrain", "stars.training.tune"])
+    common, started = {"WORLD_SIZE": str(number), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}, []
+    for rank in map(str, range(number)):
+        environment = {**common, "RANK": rank, "LOCAL_RANK": rank}
+        started.append(context.Process(target=one_of_several, args=(environment, bench, name, cases, stop_at)))
+        started[-1].start()
+    for process in started:
+        process.join(120)
+    return [process.exitcode for process in started]
+
+
+def assert_near(bench: Bench, one: str, two: str, *cases: str) -> None:
+    """Losses to 1e-5, weights likewise."""
+    for case in cases:
+        losses = [json.loads((bench.folder / name / case / "losses.json").read_text()) for name in (one, two)]
+        assert len(losses[0]) == 20 and losses[1] == pytest.approx(losses[0], abs=1e-5), case
+        ours, theirs = (load_file(bench.folder / name / case / "encoder.safetensors") for name in (one, two))
+        for tensor in ours:  # the projector's batch normalisation undoes the final norm's scale and shift: in stage 2 they hold rounding
+            near = 1e-3 if CASES[case][0] == "tune" and tensor.startswith("norm.") else 1e-5
+            torch.testing.assert_close(theirs[tensor], ours[tensor], atol=near, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def alone(bench) -> str:
+    one_process(bench, "alone", tuple(CASES), 0)
+    return "alone"
+
+
+def test_two_processes_compute_what_one_does(bench, alone):
+    assert processes(bench, 2, "together", *CASES) == [0, 0]
+    assert_near(bench, alone, "together", *CASES)
+    notes = json.loads((bench.folder / "together/stars/record.json").read_text())["notes"]
+    assert (notes["processes"], notes["effective_batch"]) == (2, 14)
+
+
+@pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2)])
+def test_a_training_goes_on_with_another_number_of_processes(bench, alone, first, then):
+    """The signal reaches one process; all stop after the same step."""
+    name = f"from{first}to{then}"
+    assert processes(bench, first, name, "stars", stop_at=7) == [75] * first
+    assert processes(bench, then, name, "stars") == [0] * then
+    assert_near(bench, alone, name, "stars")
+    notes = json.loads((bench.folder / name / "stars/record.json").read_text())["notes"]
+    assert [leg["until_step"] for leg in notes["earlier_runs"]] == [7] and notes["processes"] == then
+
+
+def command(bench: Bench, out: str, epochs: float, *options: str, by: tuple[str, ...] = ("-m", "stars")) -> list[str]:
+    """Stage 2 of so many epochs, saving as often as it can."""
+    tuned = TUNE.model_copy(update={"optimiser": TUNE.optimiser.model_copy(update={"epochs": epochs})})
+    paths = {"clips": bench.clips, "train": bench.train, "parent": bench.folder / "parent", "out": bench.folder / out}
+    told = {"work": bench.folder / f"{out}.work", "settings": json.dumps({"seed": 0, "tune": tuned.model_dump(mode="json")})}
+    given = [word for name, value in {**paths, **told}.items() for word in (f"--{name}", str(value))]
+    return [sys.executable, *by, "tune", *given, "--device", "cpu", "--threads", "2", "--checkpoint-seconds", "0.01", *options]
+
+
+def start(words: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+
+
+def under_way(bench: Bench, out: str) -> None:
+    """Wait for a checkpoint."""
+    deadline = time.monotonic() + 60
+    while not list((bench.folder / f"{out}.work").glob("*/last.ckpt")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def ranks_of(launcher: int) -> list[int]:
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    return [int(child) for child in children]
+
+
+def gone(process: int) -> bool:
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{process}").exists() and Path(f"/proc/{process}/stat").read_text().split()[2] != "Z":
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_a_signal_to_the_command_saves_and_its_exit_code_asks_to_run_it_again(bench):
+    run = start(command(bench, "stopped", 1e5, "--gpus", "2"))
+    under_way(bench, "stopped")
+    run.send_signal(signal.SIGTERM)
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 75
+    assert said.count("stars: tune: stopped after step") == 1 and "Traceback" not in said
+
+
+def test_a_killed_command_leaves_no_process_behind(bench):
+    run = start(command(bench, "killed", 1e5, "--gpus", "2"))
+    under_way(bench, "killed")
+    ranks = ranks_of(run.pid)
+    run.kill()
+    run.wait()
+    assert len(ranks) == 2 and all(map(gone, ranks))
+
+
+def test_a_process_that_dies_ends_the_others_with_a_line_that_says_so(bench):
+    run = start(command(bench, "broken", 1e5, "--gpus", "2"))
+    under_way(bench, "broken")
+    os.kill(ranks_of(run.pid)[1], signal.SIGKILL)
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 1
+    assert "stars: a process of this training failed" in said.splitlines()[-1] and "process 1 with code -9" in said.splitlines()[-1]
+
+
+def test_torchrun_works_too(bench):
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "stars")
+    done = subprocess.run(command(bench, "torchrun", 2, by=torchrun), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((bench.folder / "torchrun/record.json").read_text())["notes"]["processes"] == 2
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(monkeypatch):
+    monkeypatch.setattr(parallel, "count", lambda: 3)
+    with pytest.raises(InputError, match="tune: 3 GPUs cannot share a batch of 14 clips evenly: change gpus or the batch"):
+        Plan.of(0, "tune", 100, TWENTY)
+
+
+def test_more_processes_than_gpus_are_refused(bench, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "99")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    seen = torch.cuda.device_count()
+    assert main(command(bench, "refused", 2, "--device", "auto")[3:]) == 2
+    assert capsys.readouterr().err == f"stars: 99 processes need a GPU each, but torch sees {seen}: ask for fewer, or for more GPUs\n"
+
+
+def test_a_configuration_whose_batches_cannot_be_shared_is_refused_before_any_job():
+    with pytest.raises(InputError, match=r"methods\.stars on data\.demo: 3 GPUs cannot share tune\.optimiser\.batch \(64\) evenly"):
+        recipes.load_file("config/config.yaml", ["methods.stars.gpus=3"])
+    config = recipes.load_file("config/config.yaml", ["compute.gpus=2", "methods.stars.gpus=4"])
+    assert [recipes.method(config, "demo", name).gpus for name in ("mamp", "stars", "stars_two_views")] == [2, 4, 4]
