@@ -29,6 +29,8 @@ rule all:
 include: "workflow/rules/clips.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/tune.smk"
+include: "workflow/rules/subsets.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/finetune.smk"
 include: "workflow/rules/paper.smk"

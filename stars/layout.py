@@ -31,9 +31,27 @@ def run(data: str, split: str) -> str:
     return f"results/{data}_{split}"
 
 
-def runs(config: Config) -> list[tuple[str, str]]:
-    """Every (data, split) of a configuration."""
-    return [(data, split) for data, block in config.data.items() for split in block.splits]
+def runs(config: Config, protocol: str | None = None) -> list[tuple[str, str]]:
+    """Every (data, split) of a configuration that has results of its own, of this protocol or of any."""
+    wanted = {data: bool(block.protocols) if protocol is None else protocol in block.protocols for data, block in config.data.items()}
+    return [(data, split) for data, block in config.data.items() if wanted[data] for split in block.splits]
+
+
+def evaluated(config: Config, protocol: str) -> tuple[str, ...]:
+    """Methods that are evaluated by a protocol."""
+    return tuple(name for name, recipe in config.methods.items() if recipe.protocols is None or protocol in recipe.protocols)
+
+
+def results(config: Config, protocol: str) -> list[str]:
+    """metrics.json of every result of a protocol: data sets or pairs of them, methods, seeds, variants."""
+    if protocol in ("transfer", "few_shot"):
+        across = recipes.pairs(config, protocol)
+        variants = [(run(pair.source, pair.source_split), f"/{pair.target}_{pair.target_split}") for pair in across]
+    else:
+        ends = [f"/{fraction:g}" for fraction in config.semi.fractions] if protocol == "semi" else [""]
+        variants = [(run(data, split), end) for (data, split), end in product(runs(config, protocol), ends)]
+    tags = [recipes.tag(config, name, seed) for name, seed in product(evaluated(config, protocol), config.seeds)]
+    return [f"{folder}/{method}/{protocol}{end}/metrics.json" for (folder, end), method in product(variants, tags)]
 
 
 def titles(config: Config, data: str, split: str) -> dict[str, str]:
@@ -50,8 +68,8 @@ def title(config: Config, data: str, name: str) -> str:
 def table(config: Config, number: int) -> Drawing:
     """Table 1 (linear) or 2 (KNN): every run, method and seed of the configuration."""
     told, files = [], {}
-    methods = (config.table1 if number == 1 else config.table2).methods or tuple(config.methods)
-    for (data, split), name, seed in product(runs(config), methods, config.seeds):
+    methods = (config.table1 if number == 1 else config.table2).methods or evaluated(config, TABLES[number])
+    for (data, split), name, seed in product(runs(config, TABLES[number]), methods, config.seeds):
         of_paper = config.data[data].dataset in PAPER_DATA
         counts = recipes.dataset(config, data).splits[split].counts if of_paper else None
         told.append(
@@ -59,7 +77,7 @@ def table(config: Config, number: int) -> Drawing:
             | titles(config, data, split)
         )
         files[f"{data}_{split}/{name}/{seed}"] = f"{run(data, split)}/{recipes.tag(config, name, seed)}/{TABLES[number]}/metrics.json"
-    notes = [note for data in config.data for note in departures(config, data, number)]
+    notes = [note for data in dict(runs(config, TABLES[number])) for note in departures(config, data, number)]
     return Drawing({"number": number, "runs": told, "notes": list(dict.fromkeys(notes))}, files)
 
 

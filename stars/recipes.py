@@ -5,75 +5,28 @@ Precedence, weakest first: defaults in `stars.config` · the preset · the file 
 
 from __future__ import annotations
 
-import difflib
-import functools
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
-from stars.config import Config, Recipe, Settings, Simulate
-from stars.data.dataset import Dataset
+from stars.config import Config, Shots, Simulate
+from stars.config.reading import Loader, merge, nearest, read_yaml, validate
 from stars.data.readers import Layout
 from stars.data.simulate.stage import SimulateStage
 from stars.errors import InputError
-
-BLOCKS = ("model", "pretrain", "tune", "embed", "knn", "linear")
-HOME = Path(__file__).resolve().parents[1]
-Block = TypeVar("Block", bound=Settings)
-Found = TypeVar("Found")
-Names = ParamSpec("Names")
-
-
-class _Loader(yaml.SafeLoader):
-    """Plain data only, numbers as YAML 1.2 reads them (1e-3 is a number), and no key twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [self.construct_object(child, deep=True) for child, _ in node.value]
-        for name in keys:
-            if keys.count(name) > 1:
-                raise yaml.MarkedYAMLError(problem=f"key {name!r} stands twice", problem_mark=node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789."))
-
-
-def read_yaml(path: Path | str) -> dict[str, Any]:
-    """The file's mapping, an empty file an empty one; InputError with file and line otherwise."""
-    try:
-        value = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError(f"configuration file {path} does not exist: give the path of a .yaml file") from None
-    except (yaml.MarkedYAMLError, yaml.reader.ReaderError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected `key: value` lines, found {type(value).__name__}")
-    return value
-
-
-def merge(below: Mapping[str, Any], above: Mapping[str, Any] | None) -> dict[str, Any]:
-    """`below` with the keys of `above` laid over it, block by block."""
-    merged = dict(below)
-    for name, value in (above or {}).items():
-        old = merged.get(name)
-        merged[name] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return merged
+from stars.methods import BLOCKS, dataset, find, finetune_block, method, untag
+from stars.methods import pairs as pairs
+from stars.methods import tag as tag
 
 
 def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
     """Check a mapping (a file's, or Snakemake's merged one) against every setting there is, its preset laid under it."""
     name = given.get("preset", "paper")
-    preset = read_yaml(_find("presets", str(name))) if name in ("paper", "release") else {}
+    preset = read_yaml(find("presets", str(name))) if name in ("paper", "release") else {}
     used = given.get("data") or {}
     preset["data"] = {data: block for data, block in preset.get("data", {}).items() if data in used}
     config = validate(Config, merge(_defaults(), merge(preset, given)), source)
@@ -93,148 +46,11 @@ def load_file(path: Path | str, overrides: Iterable[str] = ()) -> Config:
         names, found, text = override.partition("=")
         if not found:
             raise InputError(f"--set {override}: expected key=value, e.g. tune.optimiser.lr=1e-3")
-        value = yaml.load(text, Loader=_Loader)
+        value = yaml.load(text, Loader=Loader)
         for name in reversed(names.split(".")):
             value = {name: value}
         given = merge(given, value)
     return load(given, str(path))
-
-
-def validate(model: type[Block], value: Any, source: str, prefix: str = "") -> Block:
-    """`value` as a typed block; every fault in one line with its key, and the nearest right name of an unknown one."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        faults = [_explain(model, fault, prefix) for fault in error.errors()]
-        raise InputError(f"{source}: " + "; ".join(dict.fromkeys(faults))) from None
-
-
-def _explain(model: type[BaseModel], fault: Mapping[str, Any], prefix: str) -> str:
-    where = ".".join([*filter(None, [prefix]), *map(str, fault["loc"])])
-    if fault["type"] == "extra_forbidden":
-        names = _names_at(model, fault["loc"][:-1])
-        return f"unknown key {where}{nearest(str(fault['loc'][-1]), names)}"
-    message = fault["msg"].removeprefix("Value error, ")
-    found = "" if fault["type"] in ("missing", "value_error") else f", found {fault['input']!r}"
-    return f"{where}: {message[0].lower()}{message[1:]}{found}" if where else message
-
-
-def _names_at(model: type[BaseModel], location: Iterable[str | int]) -> list[str]:
-    """Keys that are right in the block at `location`."""
-    for name in location:
-        field = model.model_fields.get(str(name))
-        kinds = [] if field is None else _models_in(field.annotation)
-        model = kinds[0] if kinds else model
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """A hint such as ": did you mean lr?", or the list of names when none is near."""
-    names = list(names)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f": did you mean {close[0]}?" if close else f": expected one of {', '.join(names)}"
-
-
-def _find(kind: str, name: str) -> Path:
-    """A file of config/: the working directory's, else the one beside the package."""
-    here = Path("config") / kind / f"{name}.yaml"
-    return here if here.exists() else HOME / here
-
-
-def once(resolve: Callable[Concatenate[Config, Names], Found]) -> Callable[Concatenate[Config, Names], Found]:
-    """`resolve(config, …)`, worked out once a configuration: a workflow asks for the same again and again."""
-
-    @functools.wraps(resolve)
-    def resolved(config: Config, *names: Names.args, **named: Names.kwargs) -> Found:
-        known, asked = config._resolved, (resolve, *names, *sorted(named.items()))
-        if asked not in known:
-            known[asked] = resolve(config, *names, **named)
-        return known[asked]
-
-    return resolved
-
-
-@once
-def dataset(config: Config, data: str) -> Dataset:
-    """The description that `data.<name>.dataset` names: a name in config/datasets, or a path ending in .yaml."""
-    name = config.data[data].dataset
-    path = Path(name) if name.endswith(".yaml") else _find("datasets", name)
-    if not path.exists():
-        known = {file.stem for folder in (Path("config/datasets"), HOME / "config/datasets") for file in folder.glob("*.yaml")}
-        raise InputError(f"data.{data}.dataset: no description {name}{nearest(name, sorted(known))}")
-    return validate(Dataset, read_yaml(path), str(path))
-
-
-@dataclass(frozen=True)
-class Method:
-    """A recipe resolved: what kind of training it is, whose encoder it starts from, and its blocks."""
-
-    name: str
-    title: str
-    kind: str  # scratch, pretrain or tune
-    parent: str | None
-    blocks: dict[str, dict[str, Any]]
-    gpus: int  # that share each batch of its training
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Modules whose outputs can be compared."""
-        return ("encoder", "projector", "predictor") if self.kind == "tune" else ("encoder",)
-
-
-@once
-def method(config: Config, data: str, name: str) -> Method:
-    """Recipe `name` as it holds for data set `data`; InputError where its chain makes no sense."""
-    chain = _chain(config, name)
-    tuned = [link for link, recipe in chain if recipe.tune is not None]
-    parent = next((link for link, recipe in chain if recipe.tune is None), None) if tuned else None
-    if tuned:
-        _check_tuned(chain, parent)
-    kind = "tune" if tuned else "pretrain" if any(recipe.pretrain is not None for _, recipe in chain) else "scratch"
-    blocks = {}
-    for block in BLOCKS:
-        value = merge(getattr(config, block).model_dump(), config.data[data].settings.get(block))
-        for _, recipe in reversed(chain):
-            value = merge(value, getattr(recipe, block, None))
-        blocks[block] = validate(type(getattr(config, block)), value, f"methods.{name} on data.{data}", block).model_dump(mode="json")
-    gpus = next((recipe.gpus for _, recipe in chain if recipe.gpus), config.compute.gpus)
-    batch = blocks[kind]["optimiser"]["batch"] if kind in blocks else gpus
-    if batch % gpus:
-        raise InputError(f"methods.{name} on data.{data}: {gpus} GPUs cannot share {kind}.optimiser.batch ({batch}) evenly: change either")
-    return Method(name, config.methods[name].title or name.upper(), kind, parent, blocks, gpus)
-
-
-def _chain(config: Config, name: str) -> list[tuple[str, Recipe]]:
-    chain: list[tuple[str, Recipe]] = []
-    at: str | None = name
-    while at is not None:
-        if at not in config.methods:
-            raise InputError(f"methods.{chain[-1][0]}.from: no method {at}{nearest(at, config.methods)}" if chain else f"no method {at}")
-        if at in [link for link, _ in chain]:
-            raise InputError(f"methods.{name}.from: the chain comes back to {at}")
-        chain.append((at, config.methods[at]))
-        at = config.methods[at].start
-    return chain
-
-
-def _check_tuned(chain: list[tuple[str, Recipe]], parent: str | None) -> None:
-    name = chain[0][0]
-    if parent is None:
-        raise InputError(f"methods.{name} is tuned but starts from no untuned method: give `from:`, e.g. from: mamp")
-    for link, recipe in chain:
-        if link == parent:
-            return
-        for block in ("model", "pretrain"):
-            if getattr(recipe, block) is not None:
-                raise InputError(
-                    f"methods.{link}.{block}: a tuned method takes its encoder as it is; make an untuned method with this block and start `from` it"
-                )
 
 
 def _check_references(config: Config, source: str) -> None:
@@ -267,8 +83,28 @@ def _check_references(config: Config, source: str) -> None:
             if split not in known:
                 raise InputError(f"{source}: data.{data}.splits: no split {split}{nearest(split, known)}")
         for name in config.methods:
-            method(config, data, name)
+            for protocol in ("finetune", "semi", "transfer"):
+                finetune_block(config, protocol, data, name)
+    _check_pairs(config, source)
     _check_figures(config, source)
+
+
+def _check_pairs(config: Config, source: str) -> None:
+    for pair in (*config.transfer.pairs, *config.few_shot.pairs):
+        where = f"{source}: {'transfer' if pair in config.transfer.pairs else 'few_shot'}.pairs"
+        for data, split in ((pair.source, pair.source_split), (pair.target, pair.target_split)):
+            if data not in config.data:
+                raise InputError(f"{where}: no data set {data}{nearest(data, config.data)}")
+            known = dataset(config, data).splits
+            if split is not None and split not in known:
+                raise InputError(f"{where}: no split {split} of {data}{nearest(split, known)}")
+        if dataset(config, pair.source).joints != dataset(config, pair.target).joints:
+            raise InputError(f"{where}: {pair.source} and {pair.target} do not have the same joints in the same order: choose another pair")
+    for pair in config.few_shot.pairs:
+        if not dataset(config, pair.target).novel:
+            raise InputError(
+                f"{source}: few_shot.pairs: {config.data[pair.target].dataset}.yaml says of no action that it is novel: add `novel`"
+            )
 
 
 def _check_figures(config: Config, source: str) -> None:
@@ -288,19 +124,13 @@ def _check_figures(config: Config, source: str) -> None:
             raise InputError(f"{source}: {where}.split: no split {figure.split}{nearest(figure.split, splits)}")
 
 
-def tag(config: Config, name: str, seed: int) -> str:
-    """Folder of a method trained with `seed`: its name for the first seed, else name-seedN."""
-    return name if seed == config.seeds[0] else f"{name}-seed{seed}"
+def stage_settings(config: Config, stage: str, data: str, folder: str = "", split: str = "", variant: str = "") -> dict[str, Any]:
+    """What `stage` is told for this data set, split and method folder: plain data, nothing that the stage does not read.
 
-
-def untag(config: Config, folder: str) -> tuple[str, int]:
-    """Inverse of `tag`."""
-    name, found, seed = folder.partition("-seed")
-    return name, int(seed) if found else config.seeds[0]
-
-
-def stage_settings(config: Config, stage: str, data: str, folder: str = "", split: str = "") -> dict[str, Any]:
-    """What `stage` is told for this data set, split and method folder: plain data, nothing that the stage does not read."""
+    Args:
+        data: data set whose clips it reads; for transfer and few-shot that is the target.
+        variant: fraction of the semi-supervised protocol, shots of few-shot exemplars; "": the first.
+    """
     block = config.data[data]
     if stage == "simulate":
         return SimulateStage.of(dataset(config, data), block.simulate or Simulate()).model_dump(mode="json")
@@ -309,6 +139,11 @@ def stage_settings(config: Config, stage: str, data: str, folder: str = "", spli
         return {"name": data, "dataset": layout.model_dump(mode="json"), "ingest": block.ingest.model_dump(mode="json")}
     if stage == "split":
         return {"name": split, "split": dataset(config, data).splits[split].model_dump(mode="json")}
+    if stage == "subsets":
+        return {"fraction": float(variant or config.semi.fractions[0]), "subsets": config.semi.subsets}
+    if stage == "exemplars":
+        shots, novel = int(variant or config.few_shot.shots[0]), list(dataset(config, data).novel)
+        return {"shots": shots, "draws": config.few_shot.draws, "novel": novel}
     name, seed = untag(config, folder)
     recipe = method(config, data, name)
     blocks = recipe.blocks
@@ -319,7 +154,16 @@ def stage_settings(config: Config, stage: str, data: str, folder: str = "", spli
         return {"embed": blocks["embed"], "outputs": list(recipe.outputs)}
     if stage == "knn":
         return {"knn": blocks["knn"], "outputs": list(recipe.outputs)}
-    return {"seed": seed, "linear": blocks["linear"], "embed": blocks["embed"]}
+    if stage == "few_shot":
+        options = config.few_shot.model_dump(mode="json", include=set(Shots.model_fields))
+        return {"data": data, "few_shot": options, "outputs": list(recipe.outputs)}
+    if stage == "linear":
+        return {"seed": seed, "linear": blocks["linear"], "embed": blocks["embed"]}
+    told = {"seed": seed, "finetune": finetune_block(config, stage, data, name)}
+    told |= {read: blocks["embed"][read] for read in ("test_crop", "bodies")}
+    if stage == "semi":
+        return {**told, "fraction": float(variant or config.semi.fractions[0]), "subsets": config.semi.subsets}
+    return {**told, "protocol": stage}
 
 
 def as_argument(settings: Mapping[str, Any]) -> str:

@@ -24,6 +24,11 @@ STAGE_BLOCKS = {
     "embed": ("embed",),
     "knn": ("knn",),
     "linear": ("linear", "embed"),
+    "finetune": ("finetune", "embed.test_crop", "embed.bodies"),
+    "subsets": ("semi.fractions", "semi.subsets"),
+    "semi": ("semi", "finetune", "embed.test_crop", "embed.bodies"),
+    "exemplars": ("few_shot.shots", "few_shot.draws"),
+    "few-shot": ("few_shot.shots", "few_shot.draws", "few_shot.outputs"),
 }
 
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import toy
 from tiny import project, snakemake
 
 
@@ -26,3 +27,9 @@ def finished(tmp_path_factory) -> Path:
 def own(finished, tmp_path) -> Path:
     """A copy of that folder, of this test's own; times of change are kept."""
     return Path(shutil.copytree(finished, tmp_path / "own", symlinks=True))
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory) -> Path:
+    """The toy store, for tests that only read it."""
+    return toy.make(tmp_path_factory.mktemp("toy"))

@@ -198,6 +198,6 @@ def test_help_is_quick_because_nothing_heavy_is_imported():
 def test_the_module_is_the_command(tmp_path):
     command = [sys.executable, "-m", "stars", "config", "check", "--config", CONFIG]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, f"{CONFIG}: good (1 data sets, 3 methods)\n")
+    assert (done.returncode, done.stdout) == (0, f"{CONFIG}: good (2 data sets, 3 methods)\n")
     done = subprocess.run([*command, "--set", "seed=[0]"], capture_output=True, text=True, check=False, env={**os.environ, "LANG": "C"})
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"stars: {CONFIG}: unknown key seed: did you mean seeds?\n")

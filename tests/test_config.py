@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stars import recipes, reference
+from stars import layout, recipes, reference
 from stars.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -119,6 +119,65 @@ def test_a_stage_is_told_only_what_it_reads():
     assert set(recipes.stage_settings(config, "tune", "demo", "stars")) == {"seed", "tune"}
     assert "splits" not in recipes.stage_settings(config, "ingest", "demo")["dataset"]
     assert json.loads(recipes.as_argument(recipes.stage_settings(config, "knn", "demo", "mamp")))["outputs"] == ["encoder"]
+
+
+def two(**blocks) -> dict:
+    """A configuration with a second data set, as a target."""
+    return DEMO | {"data": {**DEMO["data"], "ntu120": {"dataset": "ntu120", "raw": "a"}}} | blocks
+
+
+def test_fine_tuning_decays_by_layer_unless_the_encoder_is_untrained_or_a_number_is_given():
+    config = load(semi={"finetune": {"hidden": 64}}, transfer={"finetune": {"layer_decay": 0.5}})
+    told = {
+        (stage, name): recipes.stage_settings(config, stage, "demo", name)["finetune"]
+        for stage in ("finetune", "semi", "transfer")
+        for name in ("scratch", "mamp", "stars")
+    }
+    assert [told["finetune", name]["layer_decay"] for name in ("scratch", "mamp", "stars")] == [1, 0.8, 0.8]
+    assert [told["transfer", name]["layer_decay"] for name in ("scratch", "mamp")] == [0.5, 0.5]
+    assert (told["semi", "mamp"]["hidden"], told["semi", "mamp"]["score_epochs"], told["finetune", "mamp"]["hidden"]) == (64, 10, 2048)
+
+
+def test_release_probes_pku_ii_with_its_own_batch_and_rate():
+    config = recipes.load(
+        {"preset": "release", "data": {"pku2": {"dataset": "pku2", "raw": "a"}, "ntu60": {"dataset": "ntu60", "raw": "b"}}}
+    )
+    probes = [recipes.stage_settings(config, "linear", data, "mamp")["linear"] for data in ("pku2", "ntu60")]
+    assert [(probe["batch"], probe["lr"]) for probe in probes] == [(32, 0.01), (256, 0.1)]
+
+
+def test_a_pair_takes_the_first_splits_unless_told():
+    config = recipes.load(two(few_shot={"pairs": [{"source": "demo", "target": "ntu120", "target_split": "xset"}]}))
+    assert recipes.pairs(config, "few_shot") == [("demo", "xsub", "ntu120", "xset")]
+    assert layout.results(config, "few_shot")[1] == "results/demo_xsub/stars/few_shot/ntu120_xset/metrics.json"
+    assert not layout.results(config, "transfer")
+
+
+@pytest.mark.parametrize(
+    ("blocks", "expected"),
+    [
+        ({"transfer": {"pairs": [{"source": "demo", "target": "ntu60"}]}}, "transfer.pairs: no data set ntu60: did you mean ntu120?"),
+        (
+            {"few_shot": {"pairs": [{"source": "demo", "source_split": "xsup", "target": "ntu120"}]}},
+            "no split xsup of demo: did you mean xsub?",
+        ),
+        ({"few_shot": {"pairs": [{"source": "ntu120", "target": "demo"}]}}, "few_shot.pairs: demo.yaml says of no action that it is novel"),
+        ({"semi": {"finetune": {"hiden": 3}}}, "unknown key semi.finetune.hiden: did you mean hidden?"),
+        ({"methods": {"mamp": {"pretrain": {}, "protocols": ["nkk"]}}}, "methods.mamp.protocols.0"),
+    ],
+)
+def test_pairs_and_protocols_that_do_not_fit_are_refused(blocks, expected):
+    with pytest.raises(InputError) as error:
+        recipes.load(two(**blocks))
+    assert expected in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_pair_of_other_joints_is_refused():
+    other = {"dataset": "utd_mhad", "raw": "a"}
+    with pytest.raises(
+        InputError, match=r"transfer\.pairs: demo and utd do not have the same joints in the same order: choose another pair"
+    ):
+        recipes.load(DEMO | {"data": {**DEMO["data"], "utd": other}, "transfer": {"pairs": [{"source": "demo", "target": "utd"}]}})
 
 
 def test_generated_pages_are_up_to_date():

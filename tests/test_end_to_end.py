@@ -17,6 +17,9 @@ STORE = ("--clips", "results/demo/clips")
 ROWS = ("--train", "results/demo/splits/xsub_train.npy")
 TEST = ("--test", "results/demo/splits/xsub_test.npy")
 METHODS, PROTOCOLS = ("scratch", "mamp", "stars"), ("knn", "linear")
+RESULTS = [(method, protocol) for method in METHODS for protocol in PROTOCOLS]
+RESULTS += [("scratch", "finetune"), ("stars", "finetune"), ("stars", "semi/0.25"), ("stars", "transfer/other_xsub")]
+FEW_SHOT = [("mamp", "few_shot/other_xsub"), ("stars", "few_shot/other_xsub")]
 TRAINED = ("encoder.safetensors", "settings.yaml", "curve.csv", "record.json")
 EVALUATED = ("metrics.json", "predictions.npz", "record.json")
 
@@ -28,15 +31,23 @@ def there(finished, monkeypatch):
 
 def promised() -> set[str]:
     """Every file that docs and design name, for the tiny configuration."""
-    files = {"demo/raw.zip", "demo/raw.zip.record.json", "demo_xsub/stars/heads.safetensors"}
-    files |= {f"demo/clips/{name}" for name in ("frames.npy", "offsets.npy", "clips.csv", "quality.json", "record.json")}
-    files |= {f"demo/splits/xsub{end}" for end in ("_train.npy", "_test.npy", ".record.json")}
+    files = {"demo_xsub/stars/heads.safetensors"}
+    for data in ("demo", "other"):
+        files |= {f"{data}/raw.zip", f"{data}/raw.zip.record.json"}
+        files |= {f"{data}/clips/{name}" for name in ("frames.npy", "offsets.npy", "clips.csv", "quality.json", "record.json")}
+        files |= {f"{data}/splits/xsub{end}" for end in ("_train.npy", "_test.npy", ".record.json")}
+    files |= {f"demo/splits/semi/xsub/0.25{end}" for end in ("_0.npy", "_1.npy", ".record.json")}
+    files |= {f"other/splits/few_shot/xsub/{shots}{end}" for shots in (1, 2) for end in ("_0.npy", "_1.npy", ".record.json")}
     for method in METHODS:
         folder = f"demo_xsub/{method}"
-        files |= {f"{folder}/{name}" for name in TRAINED} | {f"{folder}/{protocol}/{name}" for protocol in PROTOCOLS for name in EVALUATED}
-        files |= {f"{folder}/linear/curve.csv", f"{folder}/features/demo.record.json"}
+        files |= {f"{folder}/{name}" for name in TRAINED}
         outputs = ("", "_projector", "_predictor") if method == "stars" else ("",)
-        files |= {f"{folder}/features/demo_{part}{output}.npy" for part in ("train", "test") for output in outputs}
+        for target in ("demo",) if method == "scratch" else ("demo", "other_xsub"):
+            files |= {f"{folder}/features/{target}_{part}{output}.npy" for part in ("train", "test") for output in outputs}
+            files |= {f"{folder}/features/{target}.record.json"}
+    for method, protocol in RESULTS + FEW_SHOT:
+        names = (*EVALUATED, "curve.csv") if protocol != "knn" and "few_shot" not in protocol else EVALUATED
+        files |= {f"demo_xsub/{method}/{protocol}/{name}" for name in names}
     files |= {f"tables/table{number}.{end}" for number in (1, 2) for end in ("csv", "md", "tex", "html", "record.json")}
     drawn = ("figures/fig4", "figures/fig6", "demo_xsub/curves")
     return files | {f"{stem}.{end}" for stem in drawn for end in ("svg", "png", "csv", "record.json")} | {"figures/fig6_pairs.csv"}
@@ -46,7 +57,8 @@ def test_what_is_promised_is_there_and_nothing_else():
     found = {path.relative_to("results").as_posix() for path in Path("results").rglob("*") if path.is_file()}
     assert {file for file in found if not file.startswith(("logs/", "benchmarks/"))} == promised()
     assert all((Path("results") / file).stat().st_size for file in promised())
-    for rule in ("ingest", "pretrain", "tune", "embed", "knn", "linear", "table", "figure"):
+    protocols = ("knn", "linear", "finetune", "semi", "transfer", "few_shot")
+    for rule in ("ingest", "subsets", "exemplars", "pretrain", "tune", "embed", *protocols, "table", "figure"):
         assert list(Path("results/logs", rule).rglob("*.log")) and list(Path("results/benchmarks", rule).rglob("*.tsv"))
 
 
@@ -65,23 +77,36 @@ def test_clips_splits_and_features_belong_together():
         )
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "protocol"), RESULTS + FEW_SHOT)
 def test_metrics_are_those_of_the_predictions(method, protocol):
-    store, test = ClipStore.open("results/demo/clips"), np.load(TEST[1])
+    data, kind = "other" if "other" in protocol else "demo", protocol.split("/")[0]
+    store, test = ClipStore.open(f"results/{data}/clips"), np.load(f"results/{data}/splits/xsub_test.npy")
+    if kind == "few_shot":  # novel actions alone
+        test = test[np.isin(store.table["action"].to_numpy()[test], (3, 16))]
     metrics = json.loads((RUN / method / protocol / "metrics.json").read_text())
     with np.load(RUN / method / protocol / "predictions.npz") as predictions:
         assert predictions["name"].tolist() == [store.names[row] for row in test]  # every test clip once
         assert np.array_equal(predictions["label"], store.labels[test])
-        right = predictions["predicted"] == predictions["label"]
-        if protocol == "knn":
+        runs = {"semi": ["predicted_subset0", "predicted_subset1"], "few_shot": ["predicted_shots1_draw0", "predicted_shots1_draw1"]}
+        arrays = runs.get(kind, ["predicted"])
+        right = np.mean([predictions[array] == predictions["label"] for array in arrays], axis=0)
+        if kind == "knn":
             assert {"predicted_k1", "predicted_k5", "predicted_k10"} <= set(predictions.files)
     assert metrics["top1"] == pytest.approx(100 * right.mean(), abs=1e-4) and metrics["top1"] <= metrics["top5"] <= 100
     assert metrics["interval95"][0] <= metrics["top1"] <= metrics["interval95"][1]
-    counts = {key: metrics[key] for key in ("protocol", "data", "train_clips", "test_clips", "classes")}
-    assert counts == {"protocol": protocol, "data": "demo", "train_clips": len(store) - len(test), "test_clips": len(test), "classes": 4}
-    assert set(metrics["per_class"]) == set(store.class_names.values())
-    heads = {"encoder", "projector", "predictor"} if (method, protocol) == ("stars", "knn") else {"encoder"}
+    counts = {key: metrics[key] for key in ("protocol", "data", "train_clips", "test_clips", "classes", "runs")}
+    learns = {"semi": 8, "few_shot": 2}.get(kind, len(np.load(f"results/{data}/splits/xsub_train.npy")))
+    classes = 2 if kind == "few_shot" else 4
+    assert counts == {
+        "protocol": kind,
+        "data": data,
+        "train_clips": learns,
+        "test_clips": len(test),
+        "classes": classes,
+        "runs": len(arrays),
+    }
+    assert len(metrics["per_class"]) == classes and set(metrics["per_class"]) <= set(store.class_names.values())
+    heads = {"encoder", "projector", "predictor"} if method == "stars" and kind in ("knn", "few_shot") else {"encoder"}
     assert {result.get("output", "encoder") for result in metrics["results"]} == heads
 
 
@@ -122,3 +147,21 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
     stages(tmp_path / "other", 1)
     for path in ("mamp/encoder.safetensors", "stars/encoder.safetensors", "stars/features/demo_test.npy", "stars/curve.csv"):
         assert (tmp_path / "other" / path).read_bytes() != (RUN / path).read_bytes(), path
+
+
+def test_a_protocol_by_the_command_line_gives_the_workflow_s_bytes(tmp_path):
+    told, device = ("--config", CONFIG, "--recipe", "stars"), ("--device", "cpu", "--threads", "1", "--work", f"{tmp_path}/work")
+    encoder, clips = ("--encoder", f"{RUN}/stars/encoder.safetensors"), ("--clips", "results/other/clips")
+    drawn, other = ("--config", CONFIG), [f"--{part}=results/other/splits/xsub_{part}.npy" for part in ("train", "test")]
+    assert main(["finetune", *encoder, *STORE, *ROWS, *TEST, "--target", "demo", "--out", f"{tmp_path}/finetune", *told, *device]) == 0
+    assert main(["subsets", *ROWS, "--out", f"{tmp_path}/drawn", *drawn]) == 0
+    subsets = ("--subsets", f"{tmp_path}/drawn")
+    assert main(["semi", *encoder, *STORE, *TEST, *subsets, "--target", "demo", "--out", f"{tmp_path}/semi", *told, *device]) == 0
+    for shots in (1, 2):
+        chosen = ("--data", "other", "--set", f"few_shot.shots=[{shots}]")
+        assert main(["exemplars", *clips, other[0], "--out", f"{tmp_path}/drawn", *drawn, *chosen]) == 0
+    features = ("--features", f"{RUN}/stars/features", "--target", "other_xsub", "--exemplars", f"{tmp_path}/drawn")
+    assert main(["few-shot", *features, *clips, *other, "--out", f"{tmp_path}/few_shot", "--data", "other", *told]) == 0
+    for folder, made in (("finetune", "finetune"), ("semi", "semi/0.25"), ("few_shot", "few_shot/other_xsub")):
+        for name in ("metrics.json", "predictions.npz"):
+            assert (tmp_path / folder / name).read_bytes() == (RUN / "stars" / made / name).read_bytes(), (folder, name)

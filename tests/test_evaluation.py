@@ -13,50 +13,16 @@ import numpy as np
 import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from toy import CLASSES, OUTPUTS, SHAPE, embed
 
-from stars.config import Checkpoint, Embed, Knn, Linear, Model, Sampling
+from stars.config import Checkpoint, Embed, Knn, Linear, Sampling
 from stars.data.sampling import Clips, random_crop
 from stars.data.store import ClipStore
 from stars.errors import InputError, Interrupted
 from stars.evaluation import features, knn, linear, metrics
-from stars.model.encoder import Encoder, clip_features
-from stars.model.heads import Predictor, Projector
+from stars.model.encoder import clip_features
 from stars.training.plan import generator
-from stars.training.weights import load_encoder, save_encoder, save_heads
-
-SHAPE = Model(frames=16, segment=4, width=16, depth=2, heads=2, hidden=32, decoder_width=16, decoder_depth=1, decoder_hidden=32)
-OUTPUTS = ("encoder", "projector", "predictor")
-CLASSES, CLIPS, JOINTS = 6, 60, 5
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    """A store whose classes move differently, a split, an untrained encoder with heads, and their features."""
-    root, rng = tmp_path_factory.mktemp("evaluation"), np.random.default_rng(0)
-
-    def clip(number: int):
-        label = number % CLASSES
-        time = np.linspace(0, 1, rng.integers(20, 40))[:, None, None, None]
-        x_tmvc = np.sin((label + 1) * 3 * time) * rng.normal(1, 0.1, (1, 2, JOINTS, 3)) + rng.normal(0, 0.02, (len(time), 2, JOINTS, 3))
-        x_tmvc[:, 1] *= number % 2
-        numbers = dict.fromkeys(("subject", "camera", "setup", "replication"), 1)
-        row = {"name": f"clip{number:03}", "action": label + 1, **numbers, "bodies": 2, "label": label}
-        return {**row, "action_name": f"action {label}", "source": "", "sha256": ""}, x_tmvc.astype(np.float32)
-
-    ClipStore.write(root / "clips", (clip(number) for number in range(CLIPS)), 2, JOINTS)
-    np.save(root / "train.npy", np.arange(CLIPS)[np.arange(CLIPS) % 10 < 6])
-    np.save(root / "test.npy", np.arange(CLIPS)[np.arange(CLIPS) % 10 >= 6])
-    torch.manual_seed(0)
-    (root / "method").mkdir()
-    save_encoder(root / "method" / "encoder.safetensors", Encoder(SHAPE, JOINTS))
-    save_heads(root / "method" / "heads.safetensors", Projector(16), Predictor(16, 24))
-    embed(root, root / "features")
-    return root
-
-
-def embed(root: Path, out: Path, **changes) -> None:
-    settings = features.EmbedStage(embed=Embed(**changes), outputs=OUTPUTS)
-    features.embed(root / "clips", root / "train.npy", root / "test.npy", root / "method", out, "toy", settings)
+from stars.training.weights import load_encoder
 
 
 def run_knn(root: Path, out: Path, folder: Path | None = None, **changes) -> dict:

@@ -86,7 +86,7 @@ def edited(folder: Path, module: str) -> Path:
 
 def test_a_change_of_a_protocol_s_source_repeats_the_protocol(finished, tmp_path):
     package = edited(tmp_path / "package", "evaluation/knn.py")
-    assert planned(finished, package=package) == jobs("knn (scratch, mamp, stars), table (2), draw_fig6")
+    assert planned(finished, package=package) == jobs("knn (scratch, mamp, stars), few_shot (mamp, stars), table (2), draw_fig6")
 
 
 def test_a_change_in_the_reading_of_raw_files_keeps_all_that_was_trained(finished, tmp_path):
@@ -111,8 +111,9 @@ def test_a_change_of_a_training_s_source_only_warns_unless_told_to_rebuild(finis
     [
         ("tune: {optimizer: {lr: 0.1}}", "unknown key tune.optimizer: did you mean optimiser?"),
         ("targets: [tabel2]", "targets: no target tabel2: did you mean table2?"),
+        ("{targets: [transfer], transfer: {pairs: []}}", "targets: transfer: the configuration has nothing for it: give transfer.pairs"),
         (
-            "data: {demo: {dataset: utd_mhad, simulate: null, raw: nowhere, splits: [xsub]}}",
+            "{transfer: {pairs: []}, few_shot: {pairs: []}, data: {demo: {dataset: utd_mhad, simulate: null, raw: nowhere, splits: [xsub]}}}",
             "UTD-MHAD: no raw files at nowhere. They are had from https://personal.utdallas.edu/~kehtar/UTD-MHAD.html; "
             "then set data.demo.raw to their folder or zip",
         ),
@@ -178,4 +179,10 @@ def test_the_paper_s_configuration_plans_every_stage_of_every_data_set(tmp_path)
         "knn": 18,
         "linear": 18,
     }
+    assert {rule: int(counts[rule]) for rule in expected} == expected
+    (tmp_path / "all.yaml").write_text("targets: [finetune, semi, transfer, few_shot]")
+    done = snakemake(folder, "--dry-run", config=("config/paper.yaml", tmp_path / "all.yaml"))
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE))
+    # NTU's four splits; NTU-60's two and two fractions; from two data sets to PKU-II; from NTU-60 to NTU-120; scratch is fine-tuned alone
+    expected = {"finetune": 12, "semi": 8, "subsets": 4, "transfer": 4, "few_shot": 2, "exemplars": 3}
     assert {rule: int(counts[rule]) for rule in expected} == expected

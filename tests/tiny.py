@@ -19,6 +19,13 @@ RULES = {
     "Embed": "embed",
     "KNN": "knn",
     "Linear probe": "linear",
+    "Draw subsets": "subsets",
+    "Draw exemplars": "exemplars",
+    "Embed another data set": "embed_elsewhere",
+    "Fine-tune": "finetune",
+    "Semi-supervised": "semi",
+    "Transfer": "transfer",
+    "Few-shot": "few_shot",
     "Table 1": "table (1)",
     "Table 2": "table (2)",
     "Figure 4": "draw_fig4",
@@ -35,6 +42,7 @@ def project(folder: Path) -> Path:
     for name in ("Snakefile", "profiles"):
         shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     shutil.copyfile(ROOT / "tests" / CONFIG, folder / CONFIG)
+    shutil.copytree(ROOT / "tests/config", folder / "tests/config")
     return folder
 
 

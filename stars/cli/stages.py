@@ -85,6 +85,32 @@ COMMANDS = {
          "target": "name of the data set", "out": "folder for metrics.json and predictions.npz"},
         trains=True, uses_device=True,
     ),
+    "finetune": Command(
+        "fine-tuning protocol; with clips of another data set than the encoder's, transfer", "finetune",
+        "stars.evaluation.finetune:FinetuneStage", "stars.evaluation.finetune:finetune",
+        {"encoder": "encoder.safetensors to start from", "clips": CLIPS, "train": TRAIN, "test": TEST, "target": "name of the data set",
+         "out": "folder for metrics.json and predictions.npz"},
+        trains=True, uses_device=True,
+    ),
+    "subsets": Command(
+        "random subsets of the training clips, for semi", "subsets", "stars.data.subsets:SubsetStage", "stars.data.subsets:subsets",
+        {"train": TRAIN, "out": "folder for the subsets' files"},
+    ),
+    "semi": Command(
+        "semi-supervised protocol: fine-tuning on each subset", "semi", "stars.evaluation.semi:SemiStage", "stars.evaluation.semi:semi",
+        {"encoder": "encoder.safetensors to start from", "clips": CLIPS, "subsets": "folder of the subsets' files", "test": TEST,
+         "target": "name of the data set", "out": "folder for metrics.json and predictions.npz"},
+        trains=True, uses_device=True,
+    ),
+    "exemplars": Command(
+        "a few training clips of each novel class, for few-shot", "exemplars", "stars.data.subsets:ExemplarStage", "stars.data.subsets:exemplars",
+        {"clips": CLIPS, "train": TRAIN, "out": "folder for the exemplars' files"},
+    ),
+    "few-shot": Command(
+        "few-shot protocol", "few_shot", "stars.evaluation.few_shot:FewShotStage", "stars.evaluation.few_shot:few_shot",
+        {"features": "folder of the features", "target": "name of the data set", "clips": CLIPS, "train": TRAIN, "test": TEST,
+         "exemplars": "folder of the exemplars' files", "out": "folder for metrics.json and predictions.npz"},
+    ),
 }  # fmt: skip
 
 
@@ -119,7 +145,7 @@ def _add_stage(commands: Any, name: str, command: Command) -> None:
     add_config(settings)
     settings.add_argument("--data", metavar="NAME", help="data set of the configuration [its first]")
     settings.add_argument("--split", metavar="NAME", help="split of the data set [its first]") if name == "split" else None
-    if name not in ("simulate", "ingest", "join", "split"):
+    if name not in ("simulate", "ingest", "join", "split", "subsets", "exemplars"):
         settings.add_argument("--recipe", metavar="NAME", default="stars", help="method of the configuration [stars]")
     if command.uses_device:
         parser.add_argument(

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 
 from stars.config.base import Count, Positive, Settings, key
 from stars.config.data import Data, Denoise, Ingest, Simulate
-from stars.config.evaluation import Embed, Knn, Linear
+from stars.config.evaluation import Embed, FewShot, Finetune, Knn, Linear, Pair, Semi, Shots, Transfer
 from stars.config.paper import Fig4, Fig6, Table
 from stars.config.training import Model, Motion, Optimiser, Pretrain, Sampling, Schedule, Tune
 
@@ -24,21 +24,27 @@ __all__ = [
     "Data",
     "Denoise",
     "Embed",
+    "FewShot",
     "Fig4",
     "Fig6",
+    "Finetune",
     "Ingest",
     "Knn",
     "Linear",
     "Model",
     "Motion",
     "Optimiser",
+    "Pair",
     "Pretrain",
     "Recipe",
     "Sampling",
     "Schedule",
+    "Semi",
     "Settings",
+    "Shots",
     "Simulate",
     "Table",
+    "Transfer",
     "Tune",
     "key",
 ]
@@ -59,6 +65,9 @@ class Recipe(Settings):
     tune: dict | None = key(None, "differences in `tune`; present, even if empty: the method has stage 2")
     gpus: Count | None = key(
         None, "GPUs that share each batch of its training; null: its parent's, at last `compute.gpus`. Rebuilds nothing"
+    )
+    protocols: tuple[Literal["linear", "knn", "finetune", "semi", "transfer", "few_shot"], ...] | None = key(
+        None, "protocols it is evaluated by; null: all"
     )
 
 
@@ -93,11 +102,14 @@ class Config(Settings):
         "when a stage's own source changed: rebuild its results, or only warn; null: warn for training and all that comes before it, rebuild the rest",
     )
     targets: tuple[str, ...] = key(
-        ("quickstart",), "what a plain `snakemake` makes: quickstart, table1, table2, fig4, fig6, curves", min_length=1
+        ("quickstart",),
+        "what a plain `snakemake` makes: quickstart, table1, table2, fig4, fig6, curves; or every result of a protocol: linear, knn, "
+        "finetune, semi, transfer, few_shot",
+        min_length=1,
     )
     data: dict[str, Data] = key({}, "data sets by name; the name is the folder under results/")
     methods: dict[str, Recipe] = key(
-        {"scratch": {}, "mamp": {"pretrain": {}}, "stars": {"from": "mamp", "tune": {}}},
+        {"scratch": {"protocols": ["linear", "knn", "finetune"]}, "mamp": {"pretrain": {}}, "stars": {"from": "mamp", "tune": {}}},
         "recipes by name; each may start `from` another and say only what differs",
         validate_default=True,
     )
@@ -107,6 +119,10 @@ class Config(Settings):
     embed: Embed = key(Embed(), "features")
     knn: Knn = key(Knn(), "KNN protocol")
     linear: Linear = key(Linear(), "linear protocol")
+    finetune: Finetune = key(Finetune(), "fine-tuning protocol")
+    semi: Semi = key(Semi(), "semi-supervised protocol")
+    transfer: Transfer = key(Transfer(), "transfer protocol")
+    few_shot: FewShot = key(FewShot(), "few-shot protocol")
     table1: Table = key(Table(), "linear protocol (Table 1)")
     table2: Table = key(Table(), "KNN protocol (Table 2)")
     fig4: Fig4 = key(Fig4(), "t-SNE")

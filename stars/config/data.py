@@ -78,7 +78,13 @@ class Data(Settings):
         "one", "jobs that read the raw files: one, or one for each setup of the data set's description"
     )
     splits: tuple[str, ...] = key(("xsub",), "evaluation splits used, by the names in the data set's description", min_length=1)
-    settings: dict = key({}, "differences of `model`, `pretrain`, `tune`, `embed`, `knn`, `linear` that hold for this data set alone")
+    protocols: tuple[Literal["linear", "knn", "finetune", "semi"], ...] = key(
+        ("linear", "knn", "finetune", "semi"),
+        "protocols whose results, tables included, this data set has of its own; where it is a source or a target is said in `transfer` and `few_shot`",
+    )
+    settings: dict = key(
+        {}, "differences of `model`, `pretrain`, `tune`, `embed`, `knn`, `linear`, `finetune` that hold for this data set alone"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Data:

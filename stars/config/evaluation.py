@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from stars.config.base import Count, Fraction, Positive, Settings, key
-from stars.config.training import Sampling, Schedule
+from stars.config.training import Optimiser, Sampling, Schedule
 
 
 class Embed(Settings):
@@ -42,3 +44,67 @@ class Linear(Settings):
     def schedule(self) -> Schedule:
         """The learning rate as a schedule: no warm-up, down to 0."""
         return Schedule(epochs=self.epochs, warmup_epochs=0, batch=self.batch, lr=self.lr, min_lr=0)
+
+
+class Finetune(Settings):
+    """Fine-tuning protocol: the whole encoder and an MLP head, trained on labels."""
+
+    hidden: Count = key(2048, "hidden dimension of the head: Linear, BatchNorm, ReLU, Linear")
+    token_dropout: float = key(0.3, "share of the encoder's output values set to zero before they are pooled", ge=0, lt=1)
+    drop_path: float = key(
+        0.3, "probability that a clip's body goes past a branch of the last block; it grows evenly from 0 at the first", ge=0, lt=1
+    )
+    label_smoothing: float = key(0.1, "share of a label's weight that is spread over all classes", ge=0, lt=1)
+    layer_decay: Fraction | None = key(
+        None,
+        "factor of the learning rate from each layer to the one below it, embeddings last; null: .8, and 1 where the encoder is not pre-trained",
+    )
+    sampling: Sampling = key(Sampling(), "training crops")
+    optimiser: Optimiser = key(
+        Optimiser(epochs=100, warmup_epochs=5, batch=48, lr=3e-4, min_lr=1e-5, betas=(0.9, 0.999), weight_decay=0.05),
+        "AdamW and its schedule",
+    )
+    precision: Literal["fp32", "bf16"] = key("fp32", "arithmetic of the matrix products")
+    score_epochs: Count = key(1, "epochs from one scoring of the test clips to the next; the last epoch, the headline, is scored anyway")
+
+
+class Semi(Settings):
+    """Semi-supervised protocol: fine-tuning on a share of the training clips (Table 9)."""
+
+    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = key((0.01, 0.1), "shares of the training clips", min_length=1)
+    subsets: Count = key(5, "random subsets of each size; the result is their mean ± standard deviation")
+    finetune: dict = key({"score_epochs": 10}, "differences from `finetune`")
+
+
+class Pair(Settings):
+    """An encoder's data set and the one it is evaluated on."""
+
+    source: str = key(..., "data set that the encoder was trained on, by its name under `data`")
+    source_split: str | None = key(None, "its split; null: the first")
+    target: str = key(..., "data set that it is evaluated on")
+    target_split: str | None = key(None, "its split; null: the first")
+
+
+class Transfer(Settings):
+    """Transfer protocol: fine-tuning on another data set than the encoder's (Table 4)."""
+
+    pairs: tuple[Pair, ...] = key((), "from which data set to which: a list of `source`, `target` and, where not the first, their splits")
+    finetune: dict = key({}, "differences from `finetune`")
+
+
+class Shots(Settings):
+    """Few-shot protocol: the nearest of a few labelled clips of each novel class vote (Table 5)."""
+
+    shots: tuple[Count, ...] = key(
+        (1, 2, 5), "labelled clips of each class, which is also how many neighbours vote; the first is the headline", min_length=1
+    )
+    draws: Count = key(5, "random choices of these clips; the result is their mean ± standard deviation")
+    outputs: tuple[Literal["encoder", "projector", "predictor"], ...] = key(
+        ("encoder", "projector", "predictor"), "as in `knn`", min_length=1
+    )
+
+
+class FewShot(Shots):
+    """Where the few-shot protocol is run."""
+
+    pairs: tuple[Pair, ...] = key((), "as in `transfer`; the target's description says which of its actions are `novel`")

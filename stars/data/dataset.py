@@ -50,6 +50,7 @@ class Dataset(Settings):
     single_body: Literal["zeros", "copy"] = key("zeros", "default of ingest.single_body")
     actions: dict[int, str] = key(..., "action number in file names → name; labels are their order by number, from 0", min_length=1)
     two_person: tuple[int, ...] = key((), "action numbers in which two people act together")
+    novel: tuple[int, ...] = key((), "action numbers that the few-shot protocol tells apart, which its encoder's data set does not have")
     subjects: tuple[int, ...] | None = key(None, "subject numbers there are; null: any")
     setups: tuple[int, ...] | None = key(None, "setup numbers there are; null: any")
     splits: dict[str, Split] = key(..., "evaluation splits by name", min_length=1)
@@ -71,4 +72,6 @@ class Dataset(Settings):
             raise ValueError(f"joint {max(named)} is named, but there are {joints} joints, 0 to {joints - 1}")
         if not set(self.two_person) <= set(self.actions):
             raise ValueError("two_person names an action that actions does not have")
+        if not set(self.novel) <= set(self.actions):
+            raise ValueError("novel names an action that actions does not have")
         return self

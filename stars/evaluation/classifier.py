@@ -89,7 +89,11 @@ class Fitted:
             {"number": row["epoch"], "top1": row["test_top1"], "top5": row["test_top5"]} for row in self.curve.rows if "test_top1" in row
         ]
         best = max(scored or [last], key=lambda row: row["top1"])
-        return [{"epoch": which, **row, "number": round(row["number"], 4)} for which, row in (("last", last), ("best", best))]
+        return [{"epoch": which, **row, "number": _number(row["number"])} for which, row in (("last", last), ("best", best))]
+
+
+def _number(epoch: float) -> float:
+    return int(epoch) if epoch == int(epoch) else round(epoch, 4)
 
 
 def fit(training: Training, task: Task, plan: Plan, work: Work) -> Fitted:

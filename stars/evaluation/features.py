@@ -72,11 +72,16 @@ def embed(clips: Path, train: Path, test: Path, method: Path, out: Path, target:
 def open_encoder(path: Path, store: ClipStore, device: str) -> Encoder:
     """A frozen encoder in eval mode; InputError if its joints are not the store's."""
     encoder = load_encoder(path, device).eval().requires_grad_(False)
+    check_joints(encoder, store, path)
+    return encoder
+
+
+def check_joints(encoder: Encoder, store: ClipStore, path: Path) -> None:
+    """InputError if the encoder is for another number of joints than the clips have."""
     if encoder.joints != store.joints:
         raise InputError(
             f"{path} was trained on {encoder.joints} joints, but the clips have {store.joints}: choose another data set or method"
         )
-    return encoder
 
 
 def encode(encoder: Encoder, clips: Clips, settings: Embed) -> np.ndarray:

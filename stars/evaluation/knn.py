@@ -6,6 +6,7 @@ float32's error bound cannot separate from the rest is compared with every refer
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,8 +53,10 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
         InputError: a feature file is missing, does not fit the split or is not finite; k exceeds the training clips.
     """
     task = Task.of(ClipStore.open(clips), train, test, target)
-    _check(settings, task, train)
-    outputs = [output for output in settings.knn.outputs if output in settings.outputs]
+    outputs = compared("knn", settings.knn.outputs, settings.outputs)
+    most, available = max(settings.knn.k), len(task.train_rows)
+    if most > available:
+        raise InputError(f"knn.k asks for {most} neighbours, but {train} has only {available} training clips: lower knn.k")
     inputs = {"clips": Path(clips) / "clips.csv", "train": train, "test": test}
     inputs |= {f"{part}_{output}": feature_file(features, target, part, output) for part in PARTS for output in outputs}
     with recording(out, "stars.evaluation.knn", settings.model_dump(mode="json"), present(inputs), RESULT_FILES):
@@ -63,12 +66,12 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
         write_result(out, "knn", task, task.test_rows, [rankings[outputs[0], settings.knn.k[0]]], results, predicted)
 
 
-def _check(settings: KnnStage, task: Task, train: Path) -> None:
-    if not set(settings.knn.outputs) & set(settings.outputs):
-        raise InputError(f"knn.outputs names none of the outputs this method has: add one of {', '.join(settings.outputs)}")
-    most, available = max(settings.knn.k), len(task.train_rows)
-    if most > available:
-        raise InputError(f"knn.k asks for {most} neighbours, but {train} has only {available} training clips: lower knn.k")
+def compared(block: str, asked: Sequence[Output], had: Sequence[Output]) -> list[Output]:
+    """Outputs asked for in the configuration's `block` that a method has; InputError where there is none."""
+    found = [output for output in asked if output in had]
+    if not found:
+        raise InputError(f"{block}.outputs names none of the outputs this method has: add one of {', '.join(had)}")
+    return found
 
 
 def _rankings(features: Path, output: Output, task: Task, ks: tuple[int, ...]) -> dict[int, np.ndarray]:

@@ -97,13 +97,11 @@ def score(ranking: np.ndarray, task: Task) -> dict[str, float]:
     return {"top1": top1(ranking, task.test_labels), "top5": top5(ranking, task.test_labels)}
 
 
-def score_runs(rankings: Sequence[np.ndarray], task: Task) -> dict[str, Any]:
-    """Mean top-1 and top-5 over runs, the sample standard deviation of top-1 (None for one run), and each run's top-1 as `values`."""
-    scores = [score(ranking, task) for ranking in rankings]
+def over_runs(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Mean top-1 and top-5 of several `score`s, the sample standard deviation of top-1 (None for one), and each one's top-1 as `values`."""
     values = [one["top1"] for one in scores]
-    mean, std = mean_std(values)
-    top5_mean, _ = mean_std([one["top5"] for one in scores])
-    return {"top1": round(mean, 4), "top5": round(top5_mean, 4), "std": None if std is None else round(std, 4), "values": values}
+    (mean, std), (mean5, _) = mean_std(values), mean_std([one["top5"] for one in scores])
+    return {"top1": round(mean, 4), "top5": round(mean5, 4), "std": None if std is None else round(std, 4), "values": values}
 
 
 def write_result(
@@ -127,7 +125,7 @@ def write_result(
     assert all(len(ranking) == len(rows) for ranking in rankings)
     labels, predicted = task.test_labels, rankings[0][:, 0]
     right = np.stack([ranking[:, 0] == labels for ranking in rankings], axis=1)
-    headline = score_runs(rankings, task)
+    headline = over_runs([score(ranking, task) for ranking in rankings])
     metrics = {
         "protocol": protocol,
         "data": task.data,

@@ -64,19 +64,19 @@ def clip_features(
     x_bmtvc: Tensor,
     bodies: Literal["all", "present"] = "all",
     pool: Callable[[Tensor, int], Tensor] = mean_tokens,
+    distinct: bool = True,
 ) -> Tensor:
     """Features of whole clips, (B, M, T, V, 3) → (B, C): pooled tokens of each body, averaged over bodies.
 
     Args:
         bodies: "all" averages absent (all-zero) bodies in; "present" leaves them out, a clip with none counting its first body.
         pool: (tokens (R, L, C), joints) → (R, features) of each body.
-
-    Each distinct body is encoded once: equal to encoding every row, gradients included. On a GPU the number of
-    distinct bodies is asked for, which waits for the device once a call.
+        distinct: encode each distinct body once: equal to encoding every row, gradients included, unless something is drawn for each
+            row. On a GPU the number of distinct bodies is asked for, which waits for the device once a call.
     """
     absent_bm = (x_bmtvc == 0).flatten(2).all(2)
     counted_bm = torch.ones_like(absent_bm) if bodies == "all" else _present(absent_bm)
-    rows_rtvc, source_bm = _distinct(x_bmtvc, absent_bm, counted_bm)
+    rows_rtvc, source_bm = _distinct(x_bmtvc, absent_bm, counted_bm) if distinct else _every(x_bmtvc, counted_bm)
     pooled_rc = pool(encoder(rows_rtvc), encoder.joints)
     share_bm = counted_bm / counted_bm.sum(1, keepdim=True)
     return (F.embedding(source_bm, pooled_rc) * share_bm[..., None]).sum(1)
@@ -86,6 +86,12 @@ def _present(absent_bm: Tensor) -> Tensor:
     """Bodies that count when absent ones do not: (B, M) bool, the first body where all are absent."""
     none_b1, first_m = absent_bm.all(1, keepdim=True), torch.arange(absent_bm.shape[1], device=absent_bm.device) == 0
     return ~absent_bm | (none_b1 & first_m)
+
+
+def _every(x_bmtvc: Tensor, counted_bm: Tensor) -> tuple[Tensor, Tensor]:
+    """As `_distinct`, but every counted body is a row of its own."""
+    source_bm = (counted_bm.flatten().cumsum(0) - 1).view_as(counted_bm)
+    return x_bmtvc[counted_bm], source_bm.masked_fill(~counted_bm, 0)
 
 
 def _distinct(x_bmtvc: Tensor, absent_bm: Tensor, counted_bm: Tensor) -> tuple[Tensor, Tensor]:

@@ -69,7 +69,12 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block: x + Attention(LN x), then x + FeedForward(LN x). (R, L, C) → (R, L, C)."""
+    """Pre-norm transformer block: x + Attention(LN x), then x + FeedForward(LN x). (R, L, C) → (R, L, C).
+
+    `drop_path` is the probability with which a row goes past a branch in training (stochastic depth, Huang et al. 2016, Eq. 2).
+    """
+
+    drop_path = 0.0
 
     def __init__(self, width: int, heads: int, hidden: int):
         super().__init__()
@@ -79,5 +84,12 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(width, hidden)
 
     def forward(self, x_rlc: Tensor) -> Tensor:
-        x_rlc = x_rlc + self.attention(self.attention_norm(x_rlc))
-        return x_rlc + self.feed_forward(self.forward_norm(x_rlc))
+        x_rlc = x_rlc + self._kept(self.attention(self.attention_norm(x_rlc)))
+        return x_rlc + self._kept(self.feed_forward(self.forward_norm(x_rlc)))
+
+    def _kept(self, branch_rlc: Tensor) -> Tensor:
+        """The branch of some rows zero in training, that of the others enlarged, so that its mean stays."""
+        if not (self.training and self.drop_path):
+            return branch_rlc
+        kept_r11 = branch_rlc.new_empty(len(branch_rlc), 1, 1).bernoulli_(1 - self.drop_path)
+        return branch_rlc * (kept_r11 / (1 - self.drop_path))

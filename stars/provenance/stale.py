@@ -1,4 +1,4 @@
-"""Results made by an older version of the code where this only warns: training, and what training is made from.
+"""Results made by an older version of the code where this only warns: whatever trains, protocols included, and what it is made from.
 
 A reworded comment must not cost days on a GPU, whether it stands in a training stage or in one before it.
 """
@@ -11,8 +11,14 @@ from pathlib import Path
 
 from stars.provenance import code
 
-KEPT = ("stars.data.simulate", "stars.ingest", "stars.data.splits", "stars.training.pretrain", "stars.training.tune")
-RECORDS = ("*/raw.zip.record.json", "*/clips/record.json", "*/splits/*.record.json", "*_*/*/record.json")
+KEPT = (
+    *("stars.data.simulate", "stars.ingest", "stars.data.splits", "stars.data.subsets", "stars.training.pretrain", "stars.training.tune"),
+    *("stars.evaluation.linear", "stars.evaluation.finetune", "stars.evaluation.semi"),
+)
+RECORDS = (
+    *("*/raw.zip.record.json", "*/clips/record.json", "*/splits/*.record.json", "*/splits/*/*/*.record.json"),
+    *("*_*/*/record.json", "*_*/*/*/record.json", "*_*/*/*/*/record.json"),
+)
 
 
 def warnings(results: Path) -> Iterator[str]:

@@ -43,10 +43,17 @@ class Work:
         self._began = time.monotonic()
         self.last, self.previous = folder / "last.ckpt", folder / "previous.ckpt"
         self._saved = time.monotonic()
+        self.keeps_end = False  # saved after the last step too
 
-    def due(self) -> bool:
-        """Whether the longest time between two checkpoints has passed."""
-        return time.monotonic() - self._saved >= self.seconds
+    def part(self, name: str) -> Work:
+        """A folder within for one of several trainings of a process. Its end is saved too: the others go on after it."""
+        own = Work(self.folder / name, self.seconds, self.code)
+        own.keeps_end = True
+        return own
+
+    def due(self, ended: bool = False) -> bool:
+        """Whether the longest time between two checkpoints has passed, or a training has ended whose end is saved."""
+        return time.monotonic() - self._saved >= self.seconds or (ended and self.keeps_end)
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write tensors and plain values; the checkpoint before becomes previous.ckpt."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,18 @@ class Curve:
 
     def write(self, path: Path) -> None:
         """curve.csv: one line a row, six significant digits."""
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(self.columns)
-        table.writerows([_cell(column, row) for column in self.columns] for row in self.rows)
-        write_text(path, text.getvalue())
+        write_lines(path, [self.columns, *self.lines()])
+
+    def lines(self) -> list[list[str]]:
+        """The cells of each row."""
+        return [[_cell(column, row) for column in self.columns] for row in self.rows]
+
+
+def write_lines(path: Path, lines: Iterable[Sequence[str]]) -> None:
+    """Cells as a csv file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    write_text(path, text.getvalue())
 
 
 def _cell(column: str, row: Mapping[str, float]) -> str:

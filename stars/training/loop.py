@@ -76,7 +76,8 @@ def train(job: Job, plan: Plan, work: Work) -> Curve:
             curve.add(parallel.mean(loss))
 
             done, stop = step + 1, parallel.anywhere(told_to_stop())
-            closes, saves, shows = plan.closes_row(done), stop or work.due(), progress.due() or done == plan.steps
+            closes, shows = plan.closes_row(done), progress.due() or done == plan.steps
+            saves = stop or work.due(ended=done == plan.steps)
             if closes or saves or shows:  # only now is the device waited for
                 _check(job, plan, step, curve, work)
             if closes:

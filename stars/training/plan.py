@@ -33,6 +33,14 @@ def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def seeded_by(source: torch.Generator, device: torch.device) -> Iterator[None]:
+    """Inside, torch's own numbers on `device` (dropout) follow from a seed that is drawn from `source`; outside, nothing changes."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(torch.randint(2**63 - 1, (), generator=source)))
+        yield
+
+
 class Passes(Protocol):
     """Settings that say how often and in what batches the training clips are seen."""
 

@@ -29,6 +29,14 @@ def schedule(steps_per_epoch: int, optimiser: Schedule) -> Callable[[int], float
     return partial(learning_rate, steps_per_epoch=steps_per_epoch, optimiser=optimiser)
 
 
+def finetune_rates(depth: int, decay: float) -> list[float]:
+    """Factor of the learning rate by layer when the whole encoder is trained: decay^(depth + 1 − id).
+
+    Ids as in the released code: 0 the embedding and the positions, 1 … depth the blocks, depth + 1 the final norm and the head.
+    """
+    return [decay ** (depth + 1 - layer) for layer in range(depth + 2)]
+
+
 def layer_rates(depth: int, decay: float, tuned: int | None) -> list[float]:
     """Factor of the learning rate for each encoder block, first to last: α^(N−i) for the last `tuned` blocks, 0 (frozen) below.
 

@@ -42,8 +42,10 @@ def settings(stage):
     """Params function: the settings of `stage` for a job, one line of JSON, nothing that the stage does not read."""
 
     def for_job(wildcards):
+        data = wildcards.get("target") or wildcards.data
         split, folder = wildcards.get("split", ""), wildcards.get("method", "")
-        return recipes.as_argument(recipes.stage_settings(CONFIG, stage, wildcards.data, folder, split))
+        variant = wildcards.get("fraction") or wildcards.get("shots", "")
+        return recipes.as_argument(recipes.stage_settings(CONFIG, stage, data, folder, split, variant))
 
     return for_job
 
@@ -147,6 +149,10 @@ wildcard_constraints:
     method=one_of([folder for kind in ("scratch", "pretrain", "tune") for folder in methods_of(kind)]),
     part="train|test",
     setup="[0-9]+",
+    target=one_of(CONFIG.data),
+    target_split="[a-z0-9]+",
+    fraction=one_of(f"{fraction:g}" for fraction in CONFIG.semi.fractions),
+    shots=one_of(map(str, CONFIG.few_shot.shots)),
 
 
 for data, block in CONFIG.data.items():

@@ -77,3 +77,45 @@ rule linear:
         "stars linear --method {params.method} --clips {params.clips} --train {input.train} --test {input.test} --features {params.features}"
         " --target {wildcards.data} --out {params.out} --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds}"
         " --device {resources.device} --threads {threads} --settings {params.settings:q} 2>&1 | tee {log}"
+
+
+rule few_shot:
+    input:
+        train_features="results/{data}_{split}/{method}/features/{target}_{target_split}_train.npy",
+        test_features="results/{data}_{split}/{method}/features/{target}_{target_split}_test.npy",
+        heads=head_features(FEATURES_ELSEWHERE),
+        table="results/{target}/clips/clips.csv",
+        train="results/{target}/splits/{target_split}_train.npy",
+        test="results/{target}/splits/{target_split}_test.npy",
+        exemplars=expand(
+            "results/{{target}}/splits/few_shot/{{target_split}}/{shots}_{draw}.npy",
+            shots=CONFIG.few_shot.shots,
+            draw=range(CONFIG.few_shot.draws),
+        ),
+    output:
+        metrics="results/{data}_{split}/{method}/few_shot/{target}_{target_split}/metrics.json",
+        predictions="results/{data}_{split}/{method}/few_shot/{target}_{target_split}/predictions.npz",
+        record="results/{data}_{split}/{method}/few_shot/{target}_{target_split}/record.json",
+    log:
+        "results/logs/few_shot/{data}_{split}/{method}_{target}_{target_split}.log",
+    benchmark:
+        "results/benchmarks/few_shot/{data}_{split}/{method}_{target}_{target_split}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings("few_shot"),
+        code=code_digest("stars.evaluation.few_shot"),
+        clips=subpath(input.table, parent=True),
+        features=subpath(input.train_features, parent=True),
+        exemplars=lambda wildcards, input: Path(input.exemplars[0]).parent,
+        out=subpath(output.metrics, parent=True),
+    message:
+        "Few-shot: {wildcards.data} {wildcards.split} {wildcards.method} on {wildcards.target} {wildcards.target_split}"
+    shell:
+        "stars few-shot --features {params.features} --target {wildcards.target}_{wildcards.target_split} --clips {params.clips}"
+        " --train {input.train} --test {input.test} --exemplars {params.exemplars} --out {params.out}"
+        " --settings {params.settings:q} > {log} 2>&1"

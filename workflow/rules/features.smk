@@ -40,11 +40,12 @@ rule embed:
         clips=subpath(input.table, parent=True),
         method=subpath(input.encoder, parent=True),
         features=subpath(output.train, parent=True),
+        target="{data}",
     message:
         "Embed: {wildcards.data} {wildcards.split} {wildcards.method}"
     shell:
         "stars embed --clips {params.clips} --train {input.train} --test {input.test} --method {params.method}"
-        " --out {params.features} --target {wildcards.data} --device {resources.device} --threads {threads}"
+        " --out {params.features} --target {params.target} --device {resources.device} --threads {threads}"
         " --settings {params.settings:q} > {log} 2>&1"
 
 
@@ -55,5 +56,49 @@ use rule embed as embed_tuned with:
     output:
         **FEATURES,
         **of_heads(FEATURES),
+    wildcard_constraints:
+        method=one_of(methods_of("tune")),
+
+
+# The same of another data set's clips, by an encoder that has not seen them.
+ELSEWHERE = "results/{data}_{split}/{method}/features/{target}_{target_split}"
+EMBEDDED_ELSEWHERE = {
+    "encoder": "results/{data}_{split}/{method}/encoder.safetensors",
+    "table": "results/{target}/clips/clips.csv",
+    "frames": "results/{target}/clips/frames.npy",
+    "offsets": "results/{target}/clips/offsets.npy",
+    "train": "results/{target}/splits/{target_split}_train.npy",
+    "test": "results/{target}/splits/{target_split}_test.npy",
+}
+FEATURES_ELSEWHERE = {"train": f"{ELSEWHERE}_train.npy", "test": f"{ELSEWHERE}_test.npy", "record": f"{ELSEWHERE}.record.json"}
+
+
+use rule embed as embed_elsewhere with:
+    input:
+        **EMBEDDED_ELSEWHERE,
+    output:
+        **FEATURES_ELSEWHERE,
+    log:
+        "results/logs/embed/{data}_{split}/{method}_{target}_{target_split}.log",
+    benchmark:
+        "results/benchmarks/embed/{data}_{split}/{method}_{target}_{target_split}.tsv"
+    params:
+        settings=settings("embed"),
+        code=code_digest("stars.evaluation.features"),
+        clips=subpath(input.table, parent=True),
+        method=subpath(input.encoder, parent=True),
+        features=subpath(output.train, parent=True),
+        target="{target}_{target_split}",
+    message:
+        "Embed another data set: {wildcards.data} {wildcards.split} {wildcards.method} on {wildcards.target} {wildcards.target_split}"
+
+
+use rule embed_elsewhere as embed_elsewhere_tuned with:
+    input:
+        **EMBEDDED_ELSEWHERE,
+        heads="results/{data}_{split}/{method}/heads.safetensors",
+    output:
+        **FEATURES_ELSEWHERE,
+        **of_heads(FEATURES_ELSEWHERE),
     wildcard_constraints:
         method=one_of(methods_of("tune")),

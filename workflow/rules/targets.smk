@@ -12,9 +12,16 @@ TARGETS = {
 }
 TARGETS["quickstart"] = [file for files in TARGETS.values() for file in files]
 
+# Every result of a protocol. Their jobs have these names already, so they are asked for by `targets:` alone.
+TARGETS |= {protocol: layout.results(CONFIG, protocol) for protocol in ["linear", "knn", "finetune", "semi", "transfer", "few_shot"]}
+
 for name in CONFIG.targets:
     if name not in TARGETS:
         raise WorkflowError(f"targets: no target {name}{recipes.nearest(name, TARGETS)}")
+    if not TARGETS[name]:
+        raise WorkflowError(
+            f"targets: {name}: the configuration has nothing for it: give {name}.pairs, or data and methods with this protocol"
+        )
 
 
 localrules:

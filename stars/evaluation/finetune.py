@@ -1,0 +1,151 @@
+"""Fine-tuning and transfer: the whole encoder with an MLP head, trained on labels (paper §4.3, Tables 3 and 4).
+
+Head, dropout and layer-wise rates are the released MAMP's, which the paper follows. For transfer the clips are of another data set
+than those the encoder was trained on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import model_validator
+from torch import Generator, Tensor, nn
+
+from stars.config import Checkpoint, Finetune, Settings
+from stars.config.base import Fraction
+from stars.data.sampling import Clips, centre_crop, random_crop
+from stars.data.store import ClipStore
+from stars.evaluation.classifier import Training, fit
+from stars.evaluation.features import BATCH, check_joints
+from stars.evaluation.metrics import RESULT_FILES, Task, present, write_result
+from stars.model.encoder import Encoder, clip_features, mean_time
+from stars.provenance.record import recording
+from stars.training.checkpoint import work_in_progress
+from stars.training.files import clip_inputs, facts
+from stars.training.optimiser import adamw, arithmetic
+from stars.training.plan import Plan, seeded, seeded_by
+from stars.training.schedule import finetune_rates, schedule
+from stars.training.weights import load_encoder
+
+STAGE = "stars.evaluation.finetune"
+
+
+class Finetuning(Settings):
+    """How a classifier is fine-tuned; `test_crop` and `bodies` are those of `embed`."""
+
+    seed: int
+    finetune: Finetune
+    test_crop: Fraction
+    bodies: Literal["all", "present"]
+
+    @model_validator(mode="after")
+    def _decided(self) -> Finetuning:
+        if self.finetune.layer_decay is None:
+            raise ValueError("finetune.layer_decay: give a number, 1 for an encoder that is not pre-trained")
+        return self
+
+
+class FinetuneStage(Finetuning):
+    """Everything the protocol is told."""
+
+    protocol: Literal["finetune", "transfer"] = "finetune"
+
+
+def finetune(
+    encoder: Path,
+    clips: Path,
+    train: Path,
+    test: Path,
+    target: str,
+    out: Path,
+    settings: FinetuneStage,
+    checkpoint: Checkpoint,
+    device: str = "cpu",
+) -> None:
+    """Run the protocol; write metrics.json, predictions.npz, curve.csv and record.json into `out`.
+
+    Args:
+        encoder: encoder.safetensors to start from; clips: clip store; train, test: split files; target: name of the data set.
+
+    Raises:
+        InputError: a file is missing or does not fit the others; fewer than two clips a step; the loss is not finite.
+        Interrupted: told to stop; progress is saved.
+    """
+    inputs = present({**clip_inputs(Path(clips), Path(train)), "test": test, "encoder": encoder})
+    told, files = settings.model_dump(mode="json"), (*RESULT_FILES, "curve.csv")
+    with work_in_progress(checkpoint, STAGE, settings, inputs) as work, recording(out, STAGE, told, inputs, files) as notes:
+        store = ClipStore.open(clips)
+        task = Task.of(store, train, test, target)
+        plan = Plan.of(settings.seed, settings.protocol, len(task.train_rows), settings.finetune.optimiser)
+        trained, tested = (Clips.of(store, rows, device) for rows in (task.train_rows, task.test_rows))
+        training = finetuning(starting_encoder(encoder, store), trained, tested, task.classes, plan, settings)
+        fitted = fit(training, task, plan, work)
+        notes.update(facts(plan, device), earlier_runs=work.earlier)
+        fitted.curve.write(Path(out) / "curve.csv")
+        write_result(out, settings.protocol, task, task.test_rows, [fitted.ranking], fitted.results(task))
+
+
+def starting_encoder(path: Path, store: ClipStore) -> Encoder:
+    """The encoder of a file; InputError if its joints are not the store's."""
+    encoder = load_encoder(path)
+    check_joints(encoder, store, path)
+    return encoder
+
+
+class Classifier(nn.Module):
+    """Encoder, tokens averaged over time with joints side by side, averaged over bodies, and the head."""
+
+    def __init__(self, encoder: Encoder, classes: int, options: Finetune, bodies: Literal["all", "present"]) -> None:
+        super().__init__()
+        self.encoder, self.bodies = encoder.requires_grad_(True), bodies
+        for block, rate in zip(encoder.blocks, torch.linspace(0, options.drop_path, encoder.shape.depth).tolist(), strict=True):
+            block.drop_path = rate
+        self.dropout = nn.Dropout(options.token_dropout)
+        self.head = nn.Sequential(
+            nn.Linear(encoder.joints * encoder.shape.width, options.hidden),
+            nn.BatchNorm1d(options.hidden),
+            nn.ReLU(),
+            nn.Linear(options.hidden, classes),
+        )
+        for part in self.head:
+            if isinstance(part, nn.Linear):
+                nn.init.xavier_uniform_(part.weight)
+                nn.init.zeros_(part.bias)
+
+    def forward(self, x_bmtvc: Tensor) -> Tensor:
+        """Clips (B, M, T, V, 3) → scores (B, classes). In training, what is dropped is drawn for each body by itself."""
+        return self.head(clip_features(self.encoder, x_bmtvc, self.bodies, self.pool, distinct=not self.training))
+
+    def pool(self, tokens_rlc: Tensor, joints: int) -> Tensor:
+        """(R, L, C) → (R, V·C)."""
+        return mean_time(self.dropout(tokens_rlc), joints)
+
+    def parts(self, decay: float) -> list[tuple[nn.Module, float]]:
+        """All that is trained, with factors of the learning rate."""
+        bottom, *blocks, top = finetune_rates(self.encoder.shape.depth, decay)
+        tables = [(self.encoder.embed, bottom), (self.encoder.positions, bottom)]
+        return [*tables, *zip(self.encoder.blocks, blocks, strict=True), (self.encoder.norm, top), (self.head, top)]
+
+
+def finetuning(encoder: Encoder, train: Clips, test: Clips, classes: int, plan: Plan, settings: Finetuning) -> Training:
+    """The classifier and how it is trained on the clips `train`; it is scored on centre crops of `test`."""
+    options, device, frames = settings.finetune, train.frames.device, encoder.shape.frames
+    with seeded(plan.seed, plan.stage, "head"):
+        model = Classifier(encoder, classes, options, settings.bodies).to(device)
+
+    def forward(rows: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        x_bmtvc = random_crop(train, rows, frames, options.sampling, generator)
+        with arithmetic(device, options.precision), seeded_by(generator, device):
+            return model(x_bmtvc), train.labels[rows.to(device)]
+
+    def test_scores() -> Tensor:
+        with arithmetic(device, options.precision):
+            views = (centre_crop(test, rows, frames, settings.test_crop) for rows in torch.arange(len(test)).split(BATCH))
+            return torch.cat([model(x_bmtvc).float() for x_bmtvc in views])
+
+    assert options.layer_decay is not None  # the stage's settings are refused without it
+    optimiser = adamw(model.parts(options.layer_decay), options.optimiser)
+    rate = schedule(plan.steps_per_epoch, options.optimiser)
+    return Training(model, optimiser, forward, test_scores, rate, options.label_smoothing, options.score_epochs)

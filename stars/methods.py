@@ -1,0 +1,157 @@
+"""What a recipe comes to for one data set: its kind, the method it starts from, and its blocks, the chain of `from:` worked through."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+
+from stars.config import Config, Finetune, Recipe
+from stars.config.reading import merge, nearest, read_yaml, validate
+from stars.data.dataset import Dataset
+from stars.errors import InputError
+
+BLOCKS = ("model", "pretrain", "tune", "embed", "knn", "linear", "finetune")
+LAYER_DECAY = 0.8  # of fine-tuning a pre-trained encoder, as in the released code
+HOME = Path(__file__).resolve().parents[1]
+Found = TypeVar("Found")
+Names = ParamSpec("Names")
+
+
+def find(kind: str, name: str) -> Path:
+    """A file of config/: the working directory's, else the one beside the package."""
+    here = Path("config") / kind / f"{name}.yaml"
+    return here if here.exists() else HOME / here
+
+
+def once(resolve: Callable[Concatenate[Config, Names], Found]) -> Callable[Concatenate[Config, Names], Found]:
+    """`resolve(config, …)`, worked out once a configuration: a workflow asks for the same again and again."""
+
+    @functools.wraps(resolve)
+    def resolved(config: Config, *names: Names.args, **named: Names.kwargs) -> Found:
+        known, asked = config._resolved, (resolve, *names, *sorted(named.items()))
+        if asked not in known:
+            known[asked] = resolve(config, *names, **named)
+        return known[asked]
+
+    return resolved
+
+
+@once
+def dataset(config: Config, data: str) -> Dataset:
+    """The description that `data.<name>.dataset` names: a name in config/datasets, or a path ending in .yaml."""
+    name = config.data[data].dataset
+    path = Path(name) if name.endswith(".yaml") else find("datasets", name)
+    if not path.exists():
+        known = {file.stem for folder in (Path("config/datasets"), HOME / "config/datasets") for file in folder.glob("*.yaml")}
+        raise InputError(f"data.{data}.dataset: no description {name}{nearest(name, sorted(known))}")
+    return validate(Dataset, read_yaml(path), str(path))
+
+
+@dataclass(frozen=True)
+class Method:
+    """A recipe resolved: what kind of training it is, whose encoder it starts from, and its blocks."""
+
+    name: str
+    title: str
+    kind: str  # scratch, pretrain or tune
+    parent: str | None
+    blocks: dict[str, dict[str, Any]]
+    gpus: int  # that share each batch of its training
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Modules whose outputs can be compared."""
+        return ("encoder", "projector", "predictor") if self.kind == "tune" else ("encoder",)
+
+
+@once
+def method(config: Config, data: str, name: str) -> Method:
+    """Recipe `name` as it holds for data set `data`; InputError where its chain makes no sense."""
+    chain = _chain(config, name)
+    tuned = [link for link, recipe in chain if recipe.tune is not None]
+    parent = next((link for link, recipe in chain if recipe.tune is None), None) if tuned else None
+    if tuned:
+        _check_tuned(chain, parent)
+    kind = "tune" if tuned else "pretrain" if any(recipe.pretrain is not None for _, recipe in chain) else "scratch"
+    blocks = {}
+    for block in BLOCKS:
+        value = merge(getattr(config, block).model_dump(), config.data[data].settings.get(block))
+        for _, recipe in reversed(chain):
+            value = merge(value, getattr(recipe, block, None))
+        blocks[block] = validate(type(getattr(config, block)), value, f"methods.{name} on data.{data}", block).model_dump(mode="json")
+    gpus = next((recipe.gpus for _, recipe in chain if recipe.gpus), config.compute.gpus)
+    batch = blocks[kind]["optimiser"]["batch"] if kind in blocks else gpus
+    if batch % gpus:
+        raise InputError(f"methods.{name} on data.{data}: {gpus} GPUs cannot share {kind}.optimiser.batch ({batch}) evenly: change either")
+    return Method(name, config.methods[name].title or name.upper(), kind, parent, blocks, gpus)
+
+
+def _chain(config: Config, name: str) -> list[tuple[str, Recipe]]:
+    chain: list[tuple[str, Recipe]] = []
+    at: str | None = name
+    while at is not None:
+        if at not in config.methods:
+            raise InputError(f"methods.{chain[-1][0]}.from: no method {at}{nearest(at, config.methods)}" if chain else f"no method {at}")
+        if at in [link for link, _ in chain]:
+            raise InputError(f"methods.{name}.from: the chain comes back to {at}")
+        chain.append((at, config.methods[at]))
+        at = config.methods[at].start
+    return chain
+
+
+def _check_tuned(chain: list[tuple[str, Recipe]], parent: str | None) -> None:
+    name = chain[0][0]
+    if parent is None:
+        raise InputError(f"methods.{name} is tuned but starts from no untuned method: give `from:`, e.g. from: mamp")
+    for link, recipe in chain:
+        if link == parent:
+            return
+        for block in ("model", "pretrain"):
+            if getattr(recipe, block) is not None:
+                raise InputError(
+                    f"methods.{link}.{block}: a tuned method takes its encoder as it is; make an untuned method with this block and start `from` it"
+                )
+
+
+class Across(NamedTuple):
+    """An encoder's data set and split, and those it is evaluated on."""
+
+    source: str
+    source_split: str
+    target: str
+    target_split: str
+
+
+def pairs(config: Config, protocol: str) -> list[Across]:
+    """The pairs of `transfer` or `few_shot`."""
+    block = config.transfer if protocol == "transfer" else config.few_shot
+    first = {data: block.splits[0] for data, block in config.data.items()}
+    return [
+        Across(pair.source, pair.source_split or first[pair.source], pair.target, pair.target_split or first[pair.target])
+        for pair in block.pairs
+    ]
+
+
+def finetune_block(config: Config, protocol: str, data: str, name: str) -> dict[str, Any]:
+    """The block `finetune` as it holds for a protocol that fine-tunes on clips of `data`, its layer decay decided."""
+    recipe = method(config, data, name)
+    differences = {"semi": config.semi.finetune, "transfer": config.transfer.finetune}.get(protocol)
+    where = f"methods.{name} on data.{data}", "finetune" if differences is None else f"{protocol}.finetune"
+    block = validate(Finetune, merge(recipe.blocks["finetune"], differences), *where).model_dump(mode="json")
+    if block["layer_decay"] is None:
+        block["layer_decay"] = 1.0 if recipe.kind == "scratch" else LAYER_DECAY
+    return block
+
+
+def tag(config: Config, name: str, seed: int) -> str:
+    """Folder of a method trained with `seed`: its name for the first seed, else name-seedN."""
+    return name if seed == config.seeds[0] else f"{name}-seed{seed}"
+
+
+def untag(config: Config, folder: str) -> tuple[str, int]:
+    """Inverse of `tag`."""
+    name, found, seed = folder.partition("-seed")
+    return name, int(seed) if found else config.seeds[0]
