@@ -27,7 +27,10 @@ import yaml
 
 from stars.config import Ingest, Simulate
 from stars.data.dataset import FOLDER, Dataset
-from stars.data.simulate import clips, name_of, plan
+from stars.data.simulate import files, plan
+from stars.data.simulate.layouts.ntu import name_of
+from stars.data.simulate.performance import Performance
+from stars.data.simulate.stage import SimulateStage
 from stars.ingest import IngestStage, ingest
 
 DISTINCT = 200
@@ -37,13 +40,13 @@ KINDS = {
 }
 
 
-def archive(path: Path, settings: Simulate, number: int) -> None:
+def archive(path: Path, settings: SimulateStage, number: int) -> None:
     """A zip of `number` files named as NTU-120's."""
-    texts = cycle([text for _, text in clips(settings, plan(settings))])
+    texts = cycle([text for _, text in files(settings, plan(settings))])
     takes = islice(product(range(1, 33), range(1, 11), range(1, 3), range(1, 61), range(1, 4)), number)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as opened:
         for *performance, camera in takes:
-            opened.writestr(name_of(tuple(performance), camera), next(texts))
+            opened.writestr(name_of(Performance(*performance), camera), next(texts))
     with path.open("rb") as file:
         os.fsync(file.fileno())  # what follows shall not wait for these bytes to reach the disk
 
@@ -97,18 +100,17 @@ def main() -> None:
     parser.add_argument("--small", type=int, default=11_448, help="short files")
     parser.add_argument("--workers", type=int, default=2, help="processes that read")
     chosen = parser.parse_args()
-    stage = IngestStage.of("ntu120", Dataset(**yaml.safe_load((FOLDER / "ntu120.yaml").read_text(encoding="utf-8"))), Ingest())
+    dataset = Dataset(**yaml.safe_load((FOLDER / "ntu120.yaml").read_text(encoding="utf-8")))
+    stage = IngestStage.of("ntu120", dataset, Ingest())
     print("length        files  raw MB     s  files/s  processor ms a file  peak MB", flush=True)
     for (kind, settings), number in zip(KINDS.items(), (chosen.files, chosen.small), strict=True):
-        for files in (number // 10, number):
+        for some in (number // 10, number):
             with tempfile.TemporaryDirectory() as folder:
                 raw = Path(folder, "raw.zip")
-                archive(raw, settings, files)
+                archive(raw, SimulateStage.of(dataset, settings), some)
                 seconds, busy, peak = measured(ingest, raw, Path(folder, "clips"), stage, chosen.workers)
                 size = raw.stat().st_size / 1e6
-            print(
-                f"{kind:11} {files:7} {size:7.0f} {seconds:5.0f} {files / seconds:8.0f} {1000 * busy / files:20.2f} {peak:8.0f}", flush=True
-            )
+            print(f"{kind:11} {some:7} {size:7.0f} {seconds:5.0f} {some / seconds:8.0f} {1000 * busy / some:20.2f} {peak:8.0f}", flush=True)
 
 
 if __name__ == "__main__":
