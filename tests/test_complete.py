@@ -89,7 +89,7 @@ def test_setups_read_by_jobs_of_their_own_give_the_same_bytes(tmp_path, capsys):
     parts = [tmp_path / str(setup) for setup in (1, 2, 3)]
     for setup in (2, 3, 1):
         ingest(raw, parts[setup - 1], settings, workers=2 if setup == 1 else 1, setup=setup)
-    join(parts, tmp_path / "joined", settings)
+    join(parts, raw, tmp_path / "joined", settings)
     for file in ("frames.npy", "offsets.npy", "clips.csv", "quality.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "joined" / file).read_bytes()
     assert capsys.readouterr().err.splitlines()[-1].replace("joined", "one") == one
@@ -97,7 +97,7 @@ def test_setups_read_by_jobs_of_their_own_give_the_same_bytes(tmp_path, capsys):
     assert records[0]["notes"]["raw"]["sha256_of_names_and_sha256s"] == records[1]["notes"]["raw"]["sha256_of_names_and_sha256s"]
     (parts[0] / "clips.csv").write_text("\n".join((parts[0] / "clips.csv").read_text().splitlines()[:-1]) + "\n")
     with pytest.raises(InputError, match="does not fit its table"):
-        join(parts, tmp_path / "joined", settings)
+        join(parts, raw, tmp_path / "joined", settings)
 
 
 def test_a_split_of_all_clips_must_have_the_published_sizes(tmp_path):

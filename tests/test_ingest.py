@@ -127,9 +127,9 @@ def test_two_files_of_one_clip(raw, tmp_path):
         ingest(raw, tmp_path / "out", stage())
 
 
-@pytest.mark.parametrize("kind", ["up", "absolute", "link", "encrypted", "not a zip"])
+@pytest.mark.parametrize("kind", ["up", "absolute", "drive", "link", "encrypted", "not a zip"])
 def test_unsafe_archives_are_refused(tmp_path, kind):
-    member = zipfile.ZipInfo({"up": "a/../../x.skeleton", "absolute": "/x.skeleton"}.get(kind, "x.skeleton"))
+    member = zipfile.ZipInfo({"up": "a/../../x.skeleton", "absolute": "/x.skeleton", "drive": "C:\\x.skeleton"}.get(kind, "x.skeleton"))
     member.external_attr = (stat.S_IFLNK | 0o777) << 16 if kind == "link" else 0
     path = tmp_path / "raw.zip"
     with zipfile.ZipFile(path, "w") as archive:

@@ -9,6 +9,8 @@ import pytest
 import yaml
 from tiny import CONFIG, ROOT, planned, project, snakemake
 
+from stars.audit import audit
+from stars.provenance.lineage import Lineage
 from stars.recipes import merge, read_yaml
 
 DOCS = ROOT / "docs/rebuild.md"
@@ -150,6 +152,9 @@ def test_jobs_of_single_setups_make_the_same_store(finished, tmp_path):
     for file in ("frames.npy", "offsets.npy", "clips.csv", "quality.json"):
         assert (folder / "results/demo/clips" / file).read_bytes() == (finished / "results/demo/clips" / file).read_bytes()
     assert not list((folder / "results/demo/clips/setups").glob("*/frames.npy"))  # the copies are gone
+    assert not list(audit(folder / "results"))
+    chain = [path.name for _, path, _, _ in Lineage.read(folder / "results").chain(Path("results/demo/clips/frames.npy"))]
+    assert "raw.zip" in chain and chain.count("part.json") == 3
 
 
 def test_the_paper_s_configuration_plans_every_stage_of_every_data_set(tmp_path):

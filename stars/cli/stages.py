@@ -48,7 +48,7 @@ COMMANDS = {
     ),
     "join": Command(
         "clip stores of single setups to one", "join", "stars.ingest:IngestStage", "stars.ingest:join",
-        {"parts": "folders that `stars ingest --setup` wrote, in order", "out": "folder of the clip store to write"},
+        {"parts": "folders that `stars ingest --setup` wrote, in order", "raw": "folder or zip with the raw files", "out": "folder of the clip store to write"},
     ),
     "split": Command(
         "training and test rows of an evaluation split", "split", "stars.data.splits:SplitStage", "stars.data.splits:split",

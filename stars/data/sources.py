@@ -7,9 +7,9 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 from stars.errors import InputError
@@ -37,8 +37,12 @@ class Source:
         """List a folder or a zip. InputError for what no honest data set holds: encrypted members, names or links out of the tree."""
         root = Path(root)
         found = dict(_in_zip(root, "") if root.is_file() else _in_folder(root))
-        wanted = sorted(name for name in found if name.endswith(suffixes) and not PurePosixPath(name).name.startswith("."))
+        wanted = sorted(name for name in found if name.endswith(suffixes) and not name.rpartition("/")[2].startswith("."))
         return cls(root, {name: found[name] for name in wanted})
+
+    def only(self, names: Iterable[str]) -> Source:
+        """These files alone: a list of all of them is large, and every process has its own."""
+        return Source(self.root, {name: self.files[name] for name in names})
 
     def read(self, name: str) -> bytes:
         """Bytes of a file; InputError naming it where it is too large, damaged or not to be read."""
@@ -91,16 +95,17 @@ def _in_zip(archive: Path, prefix: str) -> Iterator[tuple[str, tuple[Path, str]]
             f"{archive} is not a readable zip archive ({error}): fetch it again, or name the folder it was extracted to"
         ) from None
     for member in members:
-        path = PurePosixPath(member.filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in path.parts[:1]:
+        name = member.filename.replace("\\", "/")
+        folders = name.split("/")
+        if name.startswith("/") or ".." in folders or ":" in folders[0]:
             raise InputError(f"{archive}: member {member.filename!r} points out of the archive; it is not read")
-        if member.is_dir() or "__MACOSX" in path.parts:
+        if member.is_dir() or "__MACOSX" in folders:
             continue
         if member.flag_bits & 0x1:
             raise InputError(f"{archive}: member {member.filename!r} is encrypted; extract the archive and name that folder")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise InputError(f"{archive}: member {member.filename!r} is a symbolic link; it is not read")
-        yield prefix + path.as_posix(), (archive, member.filename)
+        yield prefix + name, (archive, member.filename)
 
 
 def _check_overlap(archive: Path, members: list[zipfile.ZipInfo]) -> None:

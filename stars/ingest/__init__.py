@@ -27,7 +27,7 @@ from stars.errors import InputError
 from stars.ingest.identify import identify
 from stars.ingest.log import Log
 from stars.ingest.read import ReadFile, progress, read_all
-from stars.provenance.files import digest, read_json, write_json
+from stars.provenance.files import digest, read_json, sha256, write_json
 from stars.provenance.record import recording
 
 QUALITY, PART = "quality.json", "part.json"
@@ -82,8 +82,9 @@ def ingest(raw: Path, out: Path, settings: IngestStage, workers: int = 1, setup:
         InputError: no raw files; or unreadable ones, all of them listed, unless `ingest.on_bad_file` is skip.
     """
     raw, out, keys = Path(raw), Path(out), settings.ingest
-    inputs = {role: Path(path) for role, path in (("raw", raw), ("missing_list", keys.missing_list)) if path and Path(path).is_file()}
-    outputs = [FRAMES, OFFSETS, TABLE, QUALITY if setup is None else PART]
+    # An archive's own digest is worked out once for all setups, by `join`.
+    inputs = given_files(raw=None if setup else raw, missing_list=keys.missing_list)
+    outputs = [FRAMES, OFFSETS, TABLE, QUALITY] if setup is None else [OFFSETS, TABLE, PART]  # a part's frames go once they are joined
     with recording(out, "stars.ingest", settings.model_dump(mode="json"), inputs, outputs) as notes:
         source = _open(raw, settings)
         table, part = _read_into(source, out, settings, workers, setup)
@@ -91,20 +92,32 @@ def ingest(raw: Path, out: Path, settings: IngestStage, workers: int = 1, setup:
         if setup is None:
             _finish(table, part, out, settings)
         else:
-            write_json(out / PART, part.told())
+            write_json(out / PART, {**part.told(), "sha256_of_frames": sha256(out / FRAMES)})
 
 
-def join(parts: Sequence[Path], out: Path, settings: IngestStage) -> None:
+def given_files(**paths: Path | str | None) -> dict[str, Path]:
+    """Role → path of those inputs that are given and are files."""
+    return {role: Path(path) for role, path in paths.items() if path and Path(path).is_file()}
+
+
+def join(parts: Sequence[Path], raw: Path, out: Path, settings: IngestStage) -> None:
     """Put the stores of all setups, in the order of their numbers, into one in folder `out`; no clip is held in memory.
+
+    Args:
+        raw: the raw files, for the record.
 
     Raises:
         InputError: no part holds a clip; or a part is missing or damaged.
     """
-    inputs = {f"{part.name}/{file}": part / file for part in map(Path, parts) for file in (FRAMES, OFFSETS, TABLE, PART)}
+    read = {f"{part.name}/{file}": part / file for part in map(Path, parts) for file in (OFFSETS, TABLE, PART)}
+    inputs = read | given_files(raw=raw, missing_list=settings.ingest.missing_list)
     with recording(out, "stars.ingest", settings.model_dump(mode="json"), inputs, [FRAMES, OFFSETS, TABLE, QUALITY]) as notes:
         whole = _Part(Log(settings.name))
         for part in parts:
-            whole.add(read_json(Path(part) / PART))
+            told = read_json(Path(part) / PART)
+            if sha256(Path(part) / FRAMES) != told["sha256_of_frames"]:
+                raise InputError(f"{Path(part) / FRAMES} is not what {PART} beside it says: delete {part} and ingest again")
+            whole.add(told)
         _check_whole(sum(len(read_table(Path(part) / TABLE)) for part in parts), whole, settings)
         table = ClipStore.join(out, parts, bodies_of(settings.dataset, settings.ingest), len(settings.dataset.joints))
         notes["raw"] = whole.read()

@@ -44,9 +44,13 @@ def identify(source: Source, layout: Layout, missing_list: str | None, log: Log,
         for clip in clips:
             if listed and clip.name in listed:
                 log.drop(clip.name, file, LISTED)
-        files[file] = sorted(clip for clip in clips if not (listed and clip.name in listed))
-    in_order = sorted(((file, clips) for file, clips in files.items() if clips), key=lambda item: item[1][0])
+        files[file] = sorted((clip for clip in clips if not (listed and clip.name in listed)), key=_name)
+    in_order = sorted(((file, clips) for file, clips in files.items() if clips), key=lambda item: item[1][0].name)
     return Identified(dict(in_order), everything, None if listed is None else len(listed))
+
+
+def _name(clip: Clip) -> str:
+    return clip.name
 
 
 def _of_data_set(source: Source, layout: Layout, log: Log, setup: int | None) -> Files:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -22,6 +23,7 @@ from stars.errors import InputError
 from stars.ingest.identify import Files
 
 CHUNK = 32  # files handed to a process at a time
+CHUNKS_WAITING = 4  # for each process
 SECONDS_BETWEEN_LINES = 15.0  # of progress in a log
 
 
@@ -56,13 +58,24 @@ def read_all(source: Source, files: Files, layout: Layout, keys: Ingest, workers
         source.close()
         return
     # Processes are started fresh: a fork would copy whatever threads the caller's libraries run.
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(source, layout, keys)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(source.only(files), layout, keys)) as pool:
         try:
-            yield from pool.map(_read_here, files, files.values(), chunksize=CHUNK)
+            yield from _in_turn(pool, list(files.items()), waiting=CHUNKS_WAITING * workers)
         except BrokenProcessPool:
             raise InputError(
                 "a process that read raw files was killed, most likely for want of memory: give ingest fewer workers"
             ) from None
+
+
+def _in_turn(pool: Executor, files: list[tuple[str, list[Clip]]], waiting: int) -> Iterator[ReadFile]:
+    """Results in order. No more than `waiting` chunks are ahead of what was taken, so that a slow disk does not fill the memory."""
+    ahead: deque[Future[list[ReadFile]]] = deque()
+    for start in range(0, len(files), CHUNK):
+        ahead.append(pool.submit(_read_here, files[start : start + CHUNK]))
+        if len(ahead) > waiting:
+            yield from ahead.popleft().result()
+    while ahead:
+        yield from ahead.popleft().result()
 
 
 _here: tuple[Source, Layout, Ingest] | None = None  # of a worker process
@@ -73,9 +86,9 @@ def _start(source: Source, layout: Layout, keys: Ingest) -> None:
     _here = source, layout, keys
 
 
-def _read_here(file: str, clips: list[Clip]) -> ReadFile:
+def _read_here(files: list[tuple[str, list[Clip]]]) -> list[ReadFile]:
     assert _here is not None
-    return _read(*_here, file, clips)
+    return [_read(*_here, *item) for item in files]
 
 
 def _read(source: Source, layout: Layout, keys: Ingest, file: str, clips: list[Clip]) -> ReadFile:

@@ -95,6 +95,7 @@ rule join:
         offsets=of_setups("offsets.npy"),
         tables=of_setups("clips.csv"),
         parts=of_setups("part.json"),
+        raw=raw,
     output:
         frames="results/{data}/clips/frames.npy",
         offsets="results/{data}/clips/offsets.npy",
@@ -121,7 +122,7 @@ rule join:
     message:
         "Join setups: {wildcards.data}"
     shell:
-        "stars join --parts {params.setups} --out {params.clips} --settings {params.settings:q} > {log} 2>&1"
+        "stars join --parts {params.setups} --raw {input.raw:q} --out {params.clips} --settings {params.settings:q} > {log} 2>&1"
 
 
 rule split:
