@@ -2,7 +2,8 @@
 #
 #   snakemake --cores 2                                         the demo, on simulated raw files
 #   snakemake --cores 2 --configfile config/utd_mhad.yaml       real data
-#   snakemake --cores 2 table2                                  one table, or: table1 fig4 fig6 curves
+#   snakemake --cores 2 table5                                  one table or figure: table1 … table11 fig1 fig3a fig3b fig4 fig6 curves
+#   snakemake --cores 2 all                                     everything
 #
 # WHAT is made stands in config/, WHERE it runs in workflow/profiles/.
 
@@ -20,7 +21,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/targets.smk"
 
 
-rule all:
+rule targets:
     default_target: True
     input:
         [file for name in CONFIG.targets for file in TARGETS[name]],

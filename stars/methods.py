@@ -89,6 +89,16 @@ def method(config: Config, data: str, name: str) -> Method:
     return Method(name, config.methods[name].title or name.upper(), kind, parent, blocks, gpus)
 
 
+def trainings(config: Config, data: str, name: str) -> list[str]:
+    """The trained methods behind an encoder, its own included, in the order in which they are trained; none for random weights."""
+    found: list[str] = []
+    at: str | None = name
+    while at is not None:
+        found.insert(0, at)
+        at = method(config, data, at).parent
+    return [one for one in found if method(config, data, one).kind != "scratch"]
+
+
 def _chain(config: Config, name: str) -> list[tuple[str, Recipe]]:
     chain: list[tuple[str, Recipe]] = []
     at: str | None = name

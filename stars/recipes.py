@@ -13,14 +13,18 @@ from typing import Any
 
 import yaml
 
-from stars.config import Config, Shots, Simulate
+from stars.config import Comparison, Config, Hyperparameters, Shots, Simulate
+from stars.config.paper import Figure
 from stars.config.reading import Loader, merge, nearest, read_yaml, validate
 from stars.data.readers import Layout
 from stars.data.simulate.stage import SimulateStage
 from stars.errors import InputError
 from stars.methods import BLOCKS, dataset, find, finetune_block, method, untag
+from stars.methods import Across as Across
+from stars.methods import once as once
 from stars.methods import pairs as pairs
 from stars.methods import tag as tag
+from stars.methods import trainings as trainings
 
 
 def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
@@ -108,20 +112,26 @@ def _check_pairs(config: Config, source: str) -> None:
 
 
 def _check_figures(config: Config, source: str) -> None:
-    if config.fig6.k not in config.knn.k:
-        raise InputError(f"{source}: fig6.k is {config.fig6.k}, but knn.k is {list(config.knn.k)}: add it there")
-    named = [("fig6.method", config.fig6.method)] if config.fig6.method else []
-    for where, block in (("table1", config.table1), ("table2", config.table2), ("fig4", config.fig4)):
-        named += [(f"{where}.methods", name) for name in block.methods or ()]
-    for where, name in named:
-        if name not in config.methods:
-            raise InputError(f"{source}: {where}: no method {name}{nearest(name, config.methods)}")
-    for where, figure in (("fig4", config.fig4), ("fig6", config.fig6)):
-        if figure.data is not None and figure.data not in config.data:
-            raise InputError(f"{source}: {where}.data: no data set {figure.data}{nearest(figure.data, config.data)}")
-        splits = config.data[figure.data or next(iter(config.data))].splits if config.data else ()
-        if figure.split is not None and figure.split not in splits:
-            raise InputError(f"{source}: {where}.split: no split {figure.split}{nearest(figure.split, splits)}")
+    for where, k in (("fig3.k", config.fig3.k), ("fig6.k", config.fig6.k)):
+        if k not in config.knn.k:
+            raise InputError(f"{source}: {where} is {k}, but knn.k is {list(config.knn.k)}: add it there")
+    _known(f"{source}: fig6", "method", [config.fig6.method], config.methods)
+    runs = [f"{data}_{split}" for data, block in config.data.items() for split in block.splits]
+    for name, block in config:
+        if isinstance(block, Comparison | Figure | Hyperparameters):
+            where, asked = f"{source}: {name}", block.model_dump()
+            data = asked.get("data") or next(iter(config.data))
+            _known(where, "method", asked.get("methods") or (), config.methods)
+            _known(where, "run", asked.get("runs") or (), runs)
+            _known(where, "data set", [data], config.data)
+            _known(where, "split", [asked.get("split")], config.data[data].splits)
+
+
+def _known(where: str, what: str, names: Iterable[str | None], known: Iterable[str]) -> None:
+    """InputError for the first of `names` that is not known; None is nothing named."""
+    for name in names:
+        if name is not None and name not in known:
+            raise InputError(f"{where}: no {what} {name}{nearest(name, known)}")
 
 
 def stage_settings(config: Config, stage: str, data: str, folder: str = "", split: str = "", variant: str = "") -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Published numbers, tables and figures.
 
-tests/data/published_numbers.json is a transcription of the numbers in the paper's Tables 1-7, 9 and 11: for each table its rows,
-for each row the number in the list of references (or null) and the values in reading order (null where the paper prints a dash).
+tests/data/published_numbers.json is a transcription of the numbers in the paper's tables: for each table its rows, for each row the
+number in the list of references (or null) and the values in reading order (null where the paper prints a dash); for Tables 8 and 10,
+which hold settings, name and value.
 `STARS_PAPER_TEXT=stars.txt python tests/test_paper.py` wrote it, from the paper as text, with `transcribe` below.
 """
 
 import csv
 import io
+import itertools
 import json
 import os
 import re
@@ -19,17 +21,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stars.errors import InputError
-from stars.evaluation.statistics import mean_std
-from stars.paper import grid, published, tables
+from stars.evaluation.statistics import mean_std, paired_p
+from stars.paper import grid, hyperparameters, published, tables
 from stars.paper.confusion import confusion
-from stars.paper.figures import CurvesStage, Fig4Stage, Fig6Stage, Panel, curves, fig4, fig6
-from stars.paper.tables import Run, TableStage
-from stars.paper.tsne import embed, perplexity, spread
+from stars.paper.figures import CurvesStage, Fig1Stage, Fig4Stage, Fig6Stage, SweepStage, curves, fig1, fig4, fig6, sweep
+from stars.paper.inputs import Panel
+from stars.paper.results import NOT_RUN, Run
+from stars.paper.sweep import Point
+from stars.paper.tables import TableStage
+from stars.paper.times import Trained, apart, training_seconds
+from stars.paper.tsne import Features, embed, perplexity, spread
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT / "config" / "published"
 NUMBERS = ROOT / "tests" / "data" / "published_numbers.json"
 TABLES = (1, 2, 3, 4, 5, 6, 7, 9, 11)
+SETTINGS = (8, 10)
 SCRIPT = "<script>alert(1)</script> & $x_1$ | 50 %"
 
 
@@ -45,6 +52,9 @@ def transcribe(text: str) -> dict[str, list]:
             for reference, row in zip(references, cells, strict=True)
             if any(cell != "-" for cell in row)
         ]
+    for number in SETTINGS:
+        body = re.split(r"\n\s*\n", text[re.search(rf"^Table {number}\. ", text, re.MULTILINE).start() :])[1]
+        found[str(number)] = [line.split("\t") for line in body.splitlines()[1:]]
     return found
 
 
@@ -52,6 +62,14 @@ def transcribe(text: str) -> dict[str, list]:
 def test_published_numbers_are_the_papers_and_no_others(number):
     table = published.load(PUBLISHED, number)
     ours = [[row.reference, [row.values.get(column) for column in table.layout.columns]] for row in table.rows]
+    assert ours == json.loads(NUMBERS.read_text())[str(number)]
+    if path := os.environ.get("STARS_PAPER_TEXT"):
+        assert ours == transcribe(Path(path).read_text())[str(number)]
+
+
+@pytest.mark.parametrize("number", SETTINGS)
+def test_published_settings_are_the_papers_and_no_others(number):
+    ours = [[row.name, row.value] for row in hyperparameters.load(PUBLISHED / f"table{number}.csv")]
     assert ours == json.loads(NUMBERS.read_text())[str(number)]
     if path := os.environ.get("STARS_PAPER_TEXT"):
         assert ours == transcribe(Path(path).read_text())[str(number)]
@@ -138,9 +156,68 @@ def test_only_the_papers_complete_data_is_ranked_and_compared(tmp_path):
 
 def test_a_missing_result_is_a_dash_with_its_reason(tmp_path):
     lines = build(tmp_path, 2, [(run(),), (run("stars", select={"k": 7}), 50, (90, 30)), (run("scratch"), 40.5, (90, 30))])
-    assert lines["this run", "mamp", "demo_xsub"]["reason"] == tables.NOT_RUN
+    assert lines["this run", "mamp", "demo_xsub"]["reason"] == NOT_RUN
     assert lines["this run", "stars", "demo_xsub"]["reason"] == "Not evaluated at output = encoder, k = 7."
     assert lines["this run", "scratch", "demo_xsub"]["value"] == "40.5" and ("difference", "scratch", "demo_xsub") not in lines
+
+
+def right(folder, of, share, rng):
+    """predictions.npz of 200 clips of which this share is right, two repetitions."""
+    path = folder / of.name / "predictions.npz"
+    predicted = {f"run{i}": (rng.random(200) >= share).astype(int) for i in range(2)}
+    np.savez(path, name=np.array([f"c{i}" for i in range(200)]), label=np.zeros(200, int), **predicted)
+    return path
+
+
+def test_p_values_are_those_of_the_paired_bootstrap_over_all_seeds_and_repetitions(tmp_path):
+    rng, arrays = np.random.default_rng(0), ("run0", "run1")
+    runs = {(name, seed): run(name, seed=seed, arrays=arrays) for name in ("mamp", "stars", "dino") for seed in (0, 1)}
+    files = {of.name: metrics(tmp_path / "in", of, 50, (90, 200)) for of in runs.values()}
+    for (name, _), of in runs.items():
+        if name != "dino":
+            files[f"predictions of {of.name}"] = right(tmp_path / "in", of, {"mamp": 0.5, "stars": 0.54}[name], rng)
+    stage = TableStage(number=2, runs=tuple(runs.values()), pairs=(("stars", "mamp"), ("dino", "mamp"), ("stars", "gone")))
+    tables.build(stage, files, PUBLISHED, tmp_path / "out")
+    lines = [line for line in csv.DictReader((tmp_path / "out/table2.csv").open()) if line["origin"] == "p-value"]
+    assert {line["method"] for line in lines} == {"STARS against MAMP"}
+    found = {
+        name: [np.load(files[f"predictions of {runs[name, seed].name}"])[array] for seed in (0, 1) for array in arrays]
+        for name in ("stars", "mamp")
+    }
+    expected = paired_p(*(np.stack(found[name], axis=1) == 0 for name in ("stars", "mamp")))
+    assert [float(line["value"]) for line in lines if line["value"]] == [expected] and 0 < expected < 0.05
+    assert f"{expected:.3f}" in (tmp_path / "out/table2.md").read_text()
+
+
+def test_a_repeated_protocol_shows_its_own_spread_with_one_seed_and_the_seeds_with_several(tmp_path):
+    for seeds, shown in (((0,), "50.0 ± 2.5"), ((0, 1), "50.5 ± 0.7")):
+        files = {}
+        for seed in seeds:
+            of = run(seed=seed)
+            files[of.name] = tmp_path / f"{seed}.json"
+            entry = {"output": "encoder", "k": 1, "top1": 50 + seed, "std": 2.5, "values": [47.5, 52.5]}
+            files[of.name].write_text(json.dumps({"train_clips": 9, "test_clips": 9, "top1": 1, "results": [entry]}))
+        tables.build(TableStage(number=2, runs=tuple(run(seed=seed) for seed in seeds)), files, PUBLISHED, tmp_path)
+        text = (tmp_path / "table2.md").read_text()
+        assert shown in text and (tables.REPEATED in text) == (len(seeds) == 1)
+
+
+def test_tables_of_settings_show_both_values_and_name_what_differs(tmp_path):
+    (tmp_path / "tables.yaml").write_text((PUBLISHED / "tables.yaml").read_text())
+    (tmp_path / "table8.csv").write_text(
+        'hyperparameter,value,keys\nRate,0.001,a.lr\nQueue,"32,768",a.queue\nHow,Mirror & Turn,a.flip a.turn\n'
+    )
+    stage = hyperparameters.HyperparametersStage(
+        number=8, method="MoCo", data_title="Demo", settings={"a.lr": 1e-3, "a.queue": 512, "a.flip": 0.5, "a.turn": True}
+    )
+    hyperparameters.build(stage, tmp_path, tmp_path / "out")
+    text = (tmp_path / "out/table8.md").read_text()
+    assert "| Rate | 0.001 | 0.001 | a.lr |" in text and "| Queue | 32,768 | 512 | a.queue |" in text
+    assert "| How | Mirror &amp; Turn | flip 0.5, turn yes |" in text and "Other than the paper's: Queue." in text
+    hyperparameters.build(stage.model_copy(update={"settings": None}), tmp_path, tmp_path / "out")
+    assert hyperparameters.NOT_CONFIGURED in (tmp_path / "out/table8.html").read_text()
+    with pytest.raises(InputError, match=r"no setting a\.queue"):
+        hyperparameters.build(stage.model_copy(update={"settings": {"a.lr": 1}}), tmp_path, tmp_path / "out")
 
 
 def test_a_seed_without_result_leaves_no_mean_over_the_others(tmp_path):
@@ -183,8 +260,8 @@ def test_a_damaged_metrics_file_is_named(tmp_path, text):
 
 
 def test_wrong_requests_are_refused(tmp_path):
-    with pytest.raises(InputError, match="no Table 8"):
-        published.load(PUBLISHED, 8)
+    with pytest.raises(InputError, match="no Table 12"):
+        published.load(PUBLISHED, 12)
     with pytest.raises(InputError, match="named twice"):
         tables.build(TableStage(number=2, runs=(run(), run())), {}, PUBLISHED, tmp_path)
     with pytest.raises(InputError, match="missing"):
@@ -201,7 +278,7 @@ def test_mean_std_equals_numpy(values):
 
 def test_letters_and_shown_values():
     assert [grid.letter(i) for i in (0, 25, 26, 27, 701, 702)] == ["a", "z", "aa", "ab", "zz", "aaa"]
-    assert [grid.Cell(v).text(signed=True) for v in (-0.04, 0.3, -1.25, None)] == ["0.0", "+0.3", "−1.2", "–"]
+    assert [grid.Cell(v).text("difference") for v in (-0.04, 0.3, -1.25, None)] == ["0.0", "+0.3", "−1.2", "–"]
 
 
 @pytest.fixture
@@ -222,8 +299,33 @@ def inputs(tmp_path):
     return tmp_path
 
 
-FIG4 = Fig4Stage(seed=3, panels=(Panel(method="a", title="A"), Panel(method="b", title=SCRIPT)), classes=4, data_title="D", split_title="S")
+FIG4 = Fig4Stage(
+    seed=3,
+    panels=(Features(method="a", title="A"), Features(method="b", title=SCRIPT, output="predictor")),
+    classes=4,
+    data_title="D",
+    split_title="S",
+)
+FIG1 = Fig1Stage(
+    methods=(Trained(method="a", title="A"), Trained(method="b", title=SCRIPT, trainings=("b",))),
+    seeds=(0, 1),
+    column="ntu60_xsub",
+    counts=(40091, 16487),
+    data_title="D",
+    split_title="S",
+)
+SWEEP = SweepStage(
+    name="fig3a",
+    setting="decay",
+    points=(Point(method="a", title="A", value=0.2, base=True), Point(method="b", title=SCRIPT, value=0.5)),
+    seeds=(0, 1),
+    data_title="D",
+    split_title="S",
+)
 FIG6 = Fig6Stage(title=SCRIPT, data_title="D", split_title="S", pairs=3)
+
+
+ROLES = [*(f"{name}/{seed}" for name in "ab" for seed in (0, 1)), "record/b/0", "record/b/1"]
 
 
 def draw_all(folder, out):
@@ -233,7 +335,15 @@ def draw_all(folder, out):
     table = pd.DataFrame({"step": steps, "epoch": steps / 4, "loss": 1 / steps, "lr": 1e-3 / steps, "norm": steps})
     table.to_csv(folder / "curve.csv", index=False)
     table.iloc[:0].to_csv(folder / "none.csv", index=False)
-    stage = CurvesStage(panels=FIG4.panels, data_title="D", split_title="S")
+    record = {"wall_seconds": 100.5, "hardware": {"cpu": "C", "cores": 4, "threads": 2}, "notes": {"earlier_runs": [{"seconds": 19.5}]}}
+    (folder / "record.json").write_text(json.dumps(record))
+    entry = {"output": "encoder", "k": 10, "top1": 62.5}
+    (folder / "metrics.json").write_text(json.dumps({"train_clips": 40091, "test_clips": 16487, "top1": 81.25, "results": [entry]}))
+    both = {f"{name}/{seed}": folder / "metrics.json" for name in "ab" for seed in (0, 1)}
+    fig1(FIG1, {**both, "record/b/0": folder / "record.json", "record/b/1": folder / "record.json"}, PUBLISHED, out)
+    sweep(SWEEP, both, out)
+    sweep(SWEEP.model_copy(update={"name": "fig3b", "points": ()}), {}, out)
+    stage = CurvesStage(panels=(Panel(method="a", title="A"), Panel(method="b", title=SCRIPT)), data_title="D", split_title="S")
     curves(stage, {"a": folder / "curve.csv", "b": folder / "none.csv"}, out)
     return table
 
@@ -242,7 +352,11 @@ def test_figures_hold_their_data_and_repeat_byte_for_byte(inputs):
     steps = draw_all(inputs, inputs / "one")
     draw_all(inputs, inputs / "two")
     files = sorted(path.name for path in (inputs / "one").iterdir())
-    kinds = [f"{figure}.{ending}" for figure in ("curves", "fig4", "fig6") for ending in ("csv", "png", "record.json", "svg")]
+    kinds = [
+        f"{figure}.{ending}"
+        for figure in ("curves", "fig1", "fig3a", "fig3b", "fig4", "fig6")
+        for ending in ("csv", "png", "record.json", "svg")
+    ]
     assert files == sorted([*kinds, "fig6_pairs.csv"])
     for name in files:
         if "record" not in name:
@@ -250,6 +364,44 @@ def test_figures_hold_their_data_and_repeat_byte_for_byte(inputs):
     assert all("<script" not in (inputs / "one" / name).read_text() for name in files if name.endswith(".svg"))
     curve = pd.read_csv(inputs / "one" / "curves.csv")
     assert list(curve) == ["method", *steps] and (curve["method"] == "a").all() and np.allclose(curve[steps.columns], steps)
+
+
+def test_fig1_holds_times_of_all_runs_and_cites_the_paper_on_its_own_complete_data_alone(inputs):
+    draw_all(inputs, inputs / "out")
+    table = pd.read_csv(inputs / "out/fig1.csv")
+    ours, cited = table[table["origin"] == "this run"], table[table["origin"] == "published"]
+    assert (
+        ours["seconds"].tolist() == [0, 120] and ours["top1"].tolist() == [81.25, 81.25] and ours["hardware"].tolist()[1] == "C, 2 threads"
+    )
+    assert (
+        dict(zip(cited["method"], cited["top1"], strict=True))["MAMP [28]"] == 84.9 and cited["seconds"].isna().all() and len(cited) == 17
+    )
+    other = FIG1.model_copy(update={"counts": (40091, 1)})
+    fig1(other, {role: inputs / f"{'record' if 'record' in role else 'metrics'}.json" for role in ROLES}, PUBLISHED, inputs / "other")
+    assert set(pd.read_csv(inputs / "other/fig1.csv")["origin"]) == {"this run"}
+    (inputs / "record.json").write_text('{"wall_seconds": 1}')
+    with pytest.raises(InputError, match="not the record of a training"):
+        training_seconds(inputs / "record.json")
+
+
+def test_fig3_holds_a_point_a_method(inputs):
+    draw_all(inputs, inputs / "out")
+    table = pd.read_csv(inputs / "out/fig3a.csv")
+    assert table["value"].tolist() == [0.2, 0.5] and table["top1"].tolist() == [62.5, 62.5] and table["base"].tolist() == [True, False]
+    assert pd.read_csv(inputs / "out/fig3b.csv").empty
+    with pytest.raises(InputError, match="at k = 3: add it"):
+        sweep(SWEEP.model_copy(update={"k": 3}), {f"{name}/{seed}": inputs / "metrics.json" for name in "ab" for seed in (0, 1)}, inputs)
+
+
+@given(st.lists(st.floats(0, 100), max_size=20), st.floats(0.01, 30))
+@settings(max_examples=60)
+def test_labels_stand_apart_and_no_further_than_they_must(places, gap):
+    places = sorted(places)
+    moved = apart(places, gap)
+    assert all(second - first >= gap - 1e-6 for first, second in itertools.pairwise(moved))
+    if all(second - first >= gap for first, second in itertools.pairwise(places)):
+        assert moved == pytest.approx(places)
+    assert sum(moved) == pytest.approx(sum(places), abs=1e-6)
 
 
 def test_fig4_draws_the_spread_classes_and_every_clip_of_them(inputs):
@@ -312,5 +464,7 @@ def test_bad_figure_input_is_one_line(inputs, damage, message):
 if __name__ == "__main__":
     NUMBERS.parent.mkdir(parents=True, exist_ok=True)
     rows = transcribe(Path(os.environ["STARS_PAPER_TEXT"]).read_text())
-    body = ",\n".join(f'"{number}": [\n' + ",\n".join(json.dumps(row) for row in table) + "\n]" for number, table in rows.items())
+    body = ",\n".join(
+        f'"{number}": [\n' + ",\n".join(json.dumps(row, ensure_ascii=False) for row in table) + "\n]" for number, table in rows.items()
+    )
     NUMBERS.write_text("{\n" + body + "\n}\n")

@@ -14,20 +14,24 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from stars.config.base import Count, Positive, Settings, key
 from stars.config.data import Data, Denoise, Ingest, Simulate
 from stars.config.evaluation import Embed, FewShot, Finetune, Knn, Linear, Pair, Semi, Shots, Transfer
-from stars.config.paper import Fig4, Fig6, Table
+from stars.config.paper import Comparison, Fig1, Fig3, Fig4, Fig6, Hyperparameters, TableNumber
 from stars.config.training import Model, Motion, Optimiser, Pretrain, Sampling, Schedule, Tune
 
 __all__ = [
     "Checkpoint",
+    "Comparison",
     "Compute",
     "Config",
     "Data",
     "Denoise",
     "Embed",
     "FewShot",
+    "Fig1",
+    "Fig3",
     "Fig4",
     "Fig6",
     "Finetune",
+    "Hyperparameters",
     "Ingest",
     "Knn",
     "Linear",
@@ -43,7 +47,6 @@ __all__ = [
     "Settings",
     "Shots",
     "Simulate",
-    "Table",
     "Transfer",
     "Tune",
     "key",
@@ -69,6 +72,7 @@ class Recipe(Settings):
     protocols: tuple[Literal["linear", "knn", "finetune", "semi", "transfer", "few_shot"], ...] | None = key(
         None, "protocols it is evaluated by; null: all"
     )
+    tables: tuple[TableNumber, ...] | None = key(None, "tables with a row of it; null: all of them, and figures that compare methods")
 
 
 class Checkpoint(Settings):
@@ -103,8 +107,8 @@ class Config(Settings):
     )
     targets: tuple[str, ...] = key(
         ("quickstart",),
-        "what a plain `snakemake` makes: quickstart, table1, table2, fig4, fig6, curves; or every result of a protocol: linear, knn, "
-        "finetune, semi, transfer, few_shot",
+        "what a plain `snakemake` makes: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, curves; or every result of a "
+        "protocol: linear, knn, finetune, semi, transfer, few_shot",
         min_length=1,
     )
     data: dict[str, Data] = key({}, "data sets by name; the name is the folder under results/")
@@ -123,10 +127,22 @@ class Config(Settings):
     semi: Semi = key(Semi(), "semi-supervised protocol")
     transfer: Transfer = key(Transfer(), "transfer protocol")
     few_shot: FewShot = key(FewShot(), "few-shot protocol")
-    table1: Table = key(Table(), "linear protocol (Table 1)")
-    table2: Table = key(Table(), "KNN protocol (Table 2)")
+    table1: Comparison = key(Comparison(), "linear protocol")
+    table2: Comparison = key(Comparison(), "KNN protocol, k = 1")
+    table3: Comparison = key(Comparison(), "fine-tuning")
+    table4: Comparison = key(Comparison(), "transfer learning; `runs` are those pre-trained on")
+    table5: Comparison = key(Comparison(), "few-shot protocol; `runs` are those pre-trained on")
+    table6: Comparison = key(Comparison(), "tuning strategies, KNN protocol, k = 10")
+    table7: Comparison = key(Comparison(), "augmentations of stage 2, KNN protocol, k = 10")
+    table8: Hyperparameters = key(Hyperparameters(method="moco_aug"), "settings of MoCo tuning")
+    table9: Comparison = key(Comparison(), "semi-supervised protocol")
+    table10: Hyperparameters = key(Hyperparameters(method="dino_aug"), "settings of DINO tuning")
+    table11: Comparison = key(Comparison(), "local views in DINO tuning, KNN protocol, k = 10, 20, 40")
+    fig1: Fig1 = key(Fig1(), "accuracy against training time")
+    fig3: Fig3 = key(Fig3(), "layer-wise decay (3a) and queue size (3b)")
     fig4: Fig4 = key(Fig4(), "t-SNE")
     fig6: Fig6 = key(Fig6(), "confusion matrix")
+    curves: Comparison = key(Comparison(), "training curves; `methods` null: as in Table 1")
     checkpoint: Checkpoint = key(Checkpoint(), "work in progress")
     compute: Compute = key(Compute(), "where the arithmetic runs")
     _resolved: dict[Any, Any] = PrivateAttr(default_factory=dict)  # what stars.recipes worked out of it, once

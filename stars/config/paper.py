@@ -2,30 +2,66 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from stars.config.base import Count, Positive, Settings, key
 
-
-class Table(Settings):
-    """A table of results beside the published ones."""
-
-    methods: tuple[str, ...] | None = key(None, "methods whose rows are added; null: all of `methods`")
+RESULT_TABLES = (1, 2, 3, 4, 5, 6, 7, 9, 11)  # Tables 8 and 10 hold settings
+TableNumber = Literal[1, 2, 3, 4, 5, 6, 7, 9, 11]
 
 
-class Fig4(Settings):
-    """Figure 4: t-SNE of test features, one panel a method."""
+class Comparison(Settings):
+    """Which results a table or figure shows."""
+
+    methods: tuple[str, ...] | None = key(
+        None, "methods shown, in this order; null: all but those whose `tables` says that they stand elsewhere"
+    )
+    runs: tuple[str, ...] | None = key(
+        None, "what the methods were trained on, each as {data}_{split}; null: every split of every data set"
+    )
+
+
+class Hyperparameters(Settings):
+    """A table of settings beside the published ones."""
+
+    method: str = key(..., "method whose settings are shown; a dash where it is not configured")
+    data: str | None = key(None, "data set for which they hold; null: the first")
+
+
+class Figure(Settings):
+    """What a figure is drawn of."""
 
     data: str | None = key(None, "data set drawn; null: the first")
     split: str | None = key(None, "split drawn; null: the data set's first")
-    methods: tuple[str, ...] | None = key(None, "methods drawn side by side; null: all of `methods`")
+
+
+class Fig1(Figure):
+    """Figure 1: accuracy of the linear protocol against training time."""
+
+    methods: tuple[str, ...] | None = key(None, "methods drawn; null: as in Table 1")
+
+
+class Fig3(Figure):
+    """Figures 3a and 3b: layer-wise decay and queue size against accuracy of the KNN protocol."""
+
+    method: str = key("stars", "method that is varied; drawn are all that differ from it in this one setting alone")
+    k: Count = key(10, "neighbours; must be one of knn.k")
+
+
+class Fig4(Figure):
+    """Figure 4: t-SNE of test features, one panel a method."""
+
+    methods: tuple[str, ...] | None = key(None, "methods drawn side by side; null: as in Table 1")
+    output: Literal["encoder", "projector", "predictor"] = key(
+        "encoder", "whose output is drawn; a method without heads shows its encoder's, and says so"
+    )
     classes: Count = key(15, "action classes drawn, spread evenly over the data set's")
     perplexity: Positive = key(30.0, "t-SNE's perplexity; lowered when there are too few clips")
 
 
-class Fig6(Settings):
+class Fig6(Figure):
     """Figure 6: confusion matrix of the KNN protocol."""
 
-    data: str | None = key(None, "data set drawn; null: the first")
-    split: str | None = key(None, "split drawn; null: the data set's first")
-    method: str | None = key(None, "method whose predictions are counted; null: the last of `methods`")
+    method: str | None = key(None, "method whose predictions are counted; null: the last of Table 1")
     k: Count = key(10, "neighbours; must be one of knn.k")
     pairs: Count = key(20, "most confused pairs listed")

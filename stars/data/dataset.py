@@ -25,6 +25,7 @@ class Split(Settings):
         None, "instead of train: a text file among the raw files, its name without .txt; the second line lists the training videos"
     )
     counts: tuple[int, int] | None = key(None, "training and test clips of the complete data set")
+    novel_counts: tuple[int, int] | None = key(None, "the same of the classes that are `novel`")
 
     @model_validator(mode="after")
     def _one_rule(self) -> Split:
@@ -38,6 +39,9 @@ class Dataset(Settings):
 
     title: str = key(..., "name in tables, e.g. NTU-60")
     home: str = key(..., "where its owners give it out")
+    published: bool = key(
+        False, "the paper reports on it: results on its complete data (`counts` of the split) stand in the paper's own columns"
+    )
     reader: ReaderName = key(..., "layout of its raw files: the module in stars/data/readers")
     fps: Annotated[float, Field(gt=0)] = key(30.0, "frames a second")
     up: Literal["y", "z"] = key("y", "axis that points up")

@@ -79,8 +79,7 @@ def _draw(settings: CurvesStage, tables: Mapping[str, pd.DataFrame], out: Path) 
 def _panel(axis: Axes, title: str, table: pd.DataFrame) -> None:
     axis.set_title(title)
     if table.empty:
-        axis.text(0.5, 0.5, "not trained", ha="center", va="center", transform=axis.transAxes, color="#5c5c5c")
-        axis.set(xticks=[], yticks=[])
+        style.say(axis, "not trained")
         return
     _loss(axis, table["epoch"].to_numpy(), table["loss"].to_numpy())
     axis.set_xlabel("epoch")

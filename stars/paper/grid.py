@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-Origin = Literal["published", "this run", "difference"]
+Origin = Literal["published", "this run", "difference", "p-value"]
+COMPETE: tuple[Origin, ...] = ("published", "this run")
 DASH = "–"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One value, or none and the reason. `values` are those of the seeds, `value` their mean."""
+    """One value, or none and the reason. `values` are those of the seeds, `value` their mean. `words` stand in place of a number."""
 
     value: float | None = None
     std: float | None = None
@@ -22,13 +23,16 @@ class Cell:
     reproduced: bool = False
     reason: str = ""
     rank: int = 0
+    words: str = ""
 
-    def text(self, signed: bool = False) -> str:
-        """One decimal, ± the standard deviation where there is one; a dash for no value."""
+    def text(self, origin: Origin = "published") -> str:
+        """Words as they are; else one decimal (three of a p-value), ± the standard deviation where there is one; a dash for no value."""
         if self.value is None:
-            return DASH
+            return self.words or DASH
+        if origin == "p-value":
+            return "< 0.001" if self.value < 0.001 else f"{self.value:.3f}"
         shown = round(self.value, 1) + 0.0
-        text = (f"{shown:+.1f}" if signed and shown else f"{shown:.1f}").replace("-", "−")
+        text = (f"{shown:+.1f}" if origin == "difference" and shown else f"{shown:.1f}").replace("-", "−")
         return text + (f" ± {self.std:.1f}" if self.std is not None else "") + ("*" if self.reproduced else "")
 
 
@@ -44,6 +48,11 @@ class Row:
     reference: int | None = None
     recipe: str = ""
     stub: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> bool:
+        """Whether any cell has a value."""
+        return any(cell.value is not None for cell in self.cells.values())
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,23 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    first: str = "Method"
+    cites: bool = True
+
+    @property
+    def lead(self) -> list[str]:
+        """Headings of the columns before the numbers."""
+        return [self.first, *(name.capitalize() for name in self.stubs), *(["Source"] if self.cites else [])]
+
+    def facts(self, row: Row) -> list[str]:
+        """What stands in those columns: the method with its number in the paper's list of references, as the paper prints it."""
+        name = row.method if row.reference is None else f"{row.method} [{row.reference}]"
+        return [name, *(row.stub.get(stub, "") for stub in self.stubs), *([row.citation] if self.cites else [])]
+
+    @property
+    def ranks(self) -> bool:
+        """Whether any cell is marked as best or second."""
+        return any(cell.rank for row in self.rows for cell in row.cells.values())
 
     def reasons(self) -> dict[str, str]:
         """Reason of a dash → its footnote letter, in the order they are met."""
@@ -73,14 +99,14 @@ class Table:
         return {reason: letter(index) for index, reason in enumerate(reason for reason in met if reason)}
 
     def headings(self) -> list[tuple[str, int]]:
-        """First line of the headings: text and the number of columns it spans."""
+        """First line of the headings: text and the number of columns it spans; nothing where there is no text."""
         spans: list[tuple[str, int]] = []
         for column in self.columns:
             if spans and spans[-1][0] == column.group:
                 spans[-1] = (column.group, spans[-1][1] + 1)
             else:
                 spans.append((column.group, 1))
-        return spans
+        return spans if any(text for text, _ in spans) else []
 
     def groups(self) -> list[tuple[str, list[Row]]]:
         """Consecutive rows of one group, with the group's title."""
@@ -101,7 +127,7 @@ def letter(index: int) -> str:
 
 
 def ranked(table: Table) -> Table:
-    """The table with ranks 1 and 2 in every column: by the shown decimal, ties share, differences do not compete, one value alone has no rank."""
+    """The table with ranks 1 and 2 in every column: by the shown decimal, ties share, one value alone has no rank."""
     ranks = {column.key: _ranks(table.rows, column.key) for column in table.columns}
     rows = tuple(
         replace(row, cells={key: replace(cell, rank=_rank(row, cell, ranks[key])) for key, cell in row.cells.items()}) for row in table.rows
@@ -110,12 +136,12 @@ def ranked(table: Table) -> Table:
 
 
 def _ranks(rows: Sequence[Row], key: str) -> dict[float, int]:
-    shown = [round(cell.value, 1) for row in rows if row.origin != "difference" and (cell := row.cells[key]).value is not None]
+    shown = [round(cell.value, 1) for row in rows if row.origin in COMPETE and (cell := row.cells[key]).value is not None]
     best = sorted(set(shown), reverse=True)[:2] if len(shown) > 1 else []
     return {value: place for place, value in enumerate(best, start=1)}
 
 
 def _rank(row: Row, cell: Cell, ranks: dict[float, int]) -> int:
-    if row.origin == "difference" or cell.value is None:
+    if row.origin not in COMPETE or cell.value is None:
         return 0
     return ranks.get(round(cell.value, 1), 0)

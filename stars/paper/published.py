@@ -21,7 +21,7 @@ class Layout(Settings):
     """What the paper prints around a table's numbers."""
 
     title: str = key(..., "what the table compares")
-    columns: dict[str, tuple[str, str]] = key(..., "column of the csv file → the two lines of its heading, in the paper's order")
+    columns: dict[str, tuple[str, str]] = key({}, "column of the csv file → the two lines of its heading, in the paper's order")
     select: dict[str, int | str] = key({}, "entry of metrics.json's `results` that is shown, by its keys; empty: the headline")
     notes: tuple[str, ...] = key((), "notes under the table")
 
@@ -38,6 +38,11 @@ class PublishedRow:
     stub: dict[str, str]
     values: dict[str, float]
     reproduced: frozenset[str]
+
+    @property
+    def cited(self) -> str:
+        """The method with its number in the paper's list of references, as the paper prints it."""
+        return self.method if self.reference is None else f"{self.method} [{self.reference}]"
 
 
 @dataclass(frozen=True)
@@ -61,20 +66,22 @@ def sources(folder: Path, number: int) -> dict[str, Path]:
 
 def load(folder: Path, number: int) -> Published:
     """Read Table `number` from `folder` (config/published). InputError names file and line of what is wrong."""
-    layout = _layout(folder / "tables.yaml", number)
+    described = layout(folder, number)
     path = folder / f"table{number}.csv"
     rows: list[PublishedRow] = []
     stubs: tuple[str, ...] = ()
-    for line, fields in _lines(path):
+    for line, fields in lines(path):
         stubs = tuple(name for name in STUBS if name in fields)
-        expected = [*FACTS, *stubs, *layout.columns, "reproduced"]
+        expected = [*FACTS, *stubs, *described.columns, "reproduced"]
         if list(fields) != expected or None in fields.values():
             raise InputError(f"{path}, line {line}: the columns must be {', '.join(expected)}")
-        rows.append(_row(fields, stubs, layout, f"{path}, line {line}"))
-    return Published(number, layout, stubs, tuple(rows))
+        rows.append(_row(fields, stubs, described, f"{path}, line {line}"))
+    return Published(number, described, stubs, tuple(rows))
 
 
-def _layout(path: Path, number: int) -> Layout:
+def layout(folder: Path, number: int) -> Layout:
+    """What stands around Table `number`; InputError where tables.yaml is missing or damaged, or does not have it."""
+    path = folder / "tables.yaml"
     try:
         layouts = TypeAdapter(dict[int, Layout]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -89,7 +96,8 @@ def _layout(path: Path, number: int) -> Layout:
     return layouts[number]
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and fields of a csv file's rows; InputError where it is missing."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -37,7 +37,7 @@ def _line(number: int, row: Row, column: str) -> dict[str, object]:
         "recipe": row.recipe,
         **row.stub,
         "column": column,
-        "value": "" if cell.value is None else cell.value,
+        "value": cell.words if cell.value is None else cell.value,
         "std": "" if cell.std is None else cell.std,
         "rank": cell.rank or "",
         "reproduced": "*" if cell.reproduced else "",
@@ -48,38 +48,32 @@ def _line(number: int, row: Row, column: str) -> dict[str, object]:
     }
 
 
-def cited(row: Row) -> str:
-    """The method with its number in the paper's list of references, as the paper prints it."""
-    return row.method if row.reference is None else f"{row.method} [{row.reference}]"
-
-
 def as_markdown(table: Table) -> str:
     """GitHub's table syntax; the two lines of a heading become one."""
     reasons = table.reasons()
-    lead = ["Method", *(name.capitalize() for name in table.stubs), "Source"]
-    heads = [*lead, *(f"{column.group} {column.title}" for column in table.columns)]
+    heads = [*table.lead, *(f"{column.group} {column.title}".strip() for column in table.columns)]
     lines = [
         f"**{_md(table.caption)}**",
         "",
         _md_row([_md(head) for head in heads]),
-        _md_row(["---"] * len(lead) + ["---:"] * len(table.columns)),
+        _md_row(["---"] * len(table.lead) + ["---:"] * len(table.columns)),
     ]
     for group, rows in table.groups():
-        lines.append(_md_row([f"*{_md(group)}*"] + [""] * (len(heads) - 1)))
+        if group:
+            lines.append(_md_row([f"*{_md(group)}*"] + [""] * (len(heads) - 1)))
         for row in rows:
-            facts = [cited(row), *(row.stub.get(name, "") for name in table.stubs), row.citation]
             cells = [_md_cell(row.cells[column.key], row, reasons) for column in table.columns]
-            lines.append(_md_row([*map(_md, facts), *cells]))
+            lines.append(_md_row([*map(_md, table.facts(row)), *cells]))
     notes = [*(f"<sup>{mark}</sup> {_md(reason)}" for reason, mark in reasons.items()), *map(_md, table.notes)]
-    return "\n".join([*lines, "", *(f"- {note}" for note in [*_ranks_note("**best**", "<u>second</u>"), *notes])]) + "\n"
+    return "\n".join([*lines, "", *(f"- {note}" for note in [*_ranks_note(table, "**best**", "<u>second</u>"), *notes])]) + "\n"
 
 
-def _ranks_note(best: str, second: str) -> list[str]:
-    return [f"Best in a column {best}, second {second}."]
+def _ranks_note(table: Table, best: str, second: str) -> list[str]:
+    return [f"Best in a column {best}, second {second}."] if table.ranks else []
 
 
 def _md_cell(cell: Cell, row: Row, reasons: dict[str, str]) -> str:
-    text = _md(cell.text(signed=row.origin == "difference"))
+    text = _md(cell.text(row.origin))
     mark = f"<sup>{reasons[cell.reason]}</sup>" if cell.reason else ""
     return {1: f"**{text}**", 2: f"<u>{text}</u>"}.get(cell.rank, text) + mark
 
@@ -108,7 +102,7 @@ def _tex(text: str) -> str:
 def as_latex(table: Table) -> str:
     """A table environment for the booktabs package; notes are paragraphs under it."""
     reasons = table.reasons()
-    lead = 2 + len(table.stubs)
+    lead = len(table.lead)
     width = lead + len(table.columns)
     lines = [
         f"% Table {table.number}; needs \\usepackage{{booktabs}}",
@@ -121,11 +115,11 @@ def as_latex(table: Table) -> str:
         *_tex_heading(table, lead),
     ]
     for group, rows in table.groups():
-        lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\textit{{{_tex(group)}}}}} \\"]
+        lines += [r"\midrule", *([rf"\multicolumn{{{width}}}{{l}}{{\textit{{{_tex(group)}}}}} \\"] if group else [])]
         lines += [_tex_row(table, row, reasons) for row in rows]
     lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip\raggedright\footnotesize"]
     notes = [rf"\textsuperscript{{{mark}}}\,{_tex(reason)}" for reason, mark in reasons.items()] + [_tex(note) for note in table.notes]
-    lines += [rf"{note}\par" for note in [*_ranks_note(r"\textbf{bold}", r"\underline{underlined}"), *notes]]
+    lines += [rf"{note}\par" for note in [*_ranks_note(table, r"\textbf{bold}", r"\underline{underlined}"), *notes]]
     return "\n".join([*lines, r"\end{table*}"]) + "\n"
 
 
@@ -135,15 +129,14 @@ def _tex_heading(table: Table, lead: int) -> list[str]:
         top.append(rf"\multicolumn{{{span}}}{{c}}{{{_tex(text)}}}")
         rules += rf"\cmidrule(lr){{{start}-{start + span - 1}}}"
         start += span
-    heads = ["Method", *(name.capitalize() for name in table.stubs), "Source", *(_tex(column.title) for column in table.columns)]
-    return [" & ".join(top) + r" \\", rules, " & ".join(heads) + r" \\"]
+    heads = [*map(_tex, table.lead), *(_tex(column.title) for column in table.columns)]
+    return [*([" & ".join(top) + r" \\", rules] if rules else []), " & ".join(heads) + r" \\"]
 
 
 def _tex_row(table: Table, row: Row, reasons: dict[str, str]) -> str:
     def cell(cell: Cell) -> str:
-        text = _tex(cell.text(signed=row.origin == "difference"))
+        text = _tex(cell.text(row.origin))
         mark = rf"\textsuperscript{{{reasons[cell.reason]}}}" if cell.reason else ""
         return {1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}.get(cell.rank, text) + mark
 
-    facts = [cited(row), *(row.stub.get(name, "") for name in table.stubs), row.citation]
-    return " & ".join([*map(_tex, facts), *(cell(row.cells[column.key]) for column in table.columns)]) + r" \\"
+    return " & ".join([*map(_tex, table.facts(row)), *(cell(row.cells[column.key]) for column in table.columns)]) + r" \\"

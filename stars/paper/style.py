@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -64,6 +65,12 @@ def save(drawn: Figure, stem: Path) -> None:
     for ending, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         with atomic(stem.with_name(f"{stem.name}.{ending}")) as path:
             drawn.savefig(path, format=ending, metadata=metadata)
+
+
+def say(axis: Axes, text: str) -> None:
+    """Why nothing is drawn here, in place of it."""
+    axis.text(0.5, 0.5, text, ha="center", va="center", transform=axis.transAxes, color="#5c5c5c")
+    axis.set(xticks=[], yticks=[])
 
 
 def colour(index: int) -> str:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stars.config import Settings, key
 from stars.errors import InputError
@@ -14,43 +11,18 @@ from stars.evaluation.statistics import mean_std
 from stars.paper import published as paper
 from stars.paper import render, web
 from stars.paper.grid import Cell, Column, Row, Table, ranked
-from stars.provenance.files import read_json, write_text
+from stars.paper.results import NOT_RUN, Result, Run, read
+from stars.paper.significance import P_NOTE, behind, p_rows
+from stars.provenance.files import write_text
 from stars.provenance.record import recording
 
+REPEATED = "±: sample standard deviation over the protocol's own repetitions, with one seed of training."
 STUB = {"input": "Single-stream", "backbone": "Transformer"}
 BLANK = "The paper gives no value."
 NOT_PUBLISHED = "The paper reports nothing on this data."
-NOT_RUN = "No result of this method on this data in this configuration."
 NOT_COMPARABLE = "No difference: the published value and this run's are not both there, on the same complete data."
+NOTHING_COMPARABLE = "No difference to a published value is shown: this run has no result on the paper's own complete data."
 WRITERS = {"csv": render.as_csv, "md": render.as_markdown, "tex": render.as_latex, "html": web.as_html}
-
-
-class Run(Settings):
-    """One result that a table may show."""
-
-    method: str = key(..., "method's key; the published row with this `recipe` is its counterpart")
-    title: str = key(..., "method's name in the table")
-    data: str = key(..., "data set's key")
-    data_title: str = key(..., "data set's name in the table")
-    split: str = key(..., "split's key")
-    split_title: str = key(..., "split's name in the table")
-    variant: str | None = key(None, "what else a column fixes, e.g. 1shot, 10pct or from_ntu60")
-    variant_title: str | None = key(None, "the variant's name in the table")
-    seed: int = key(..., "seed of training")
-    counts: tuple[int, int] | None = key(
-        None, "training and test clips that a result on the paper's real, complete data has; null: the data is not the paper's"
-    )
-    select: dict[str, int | str] = key({}, "entry of metrics.json's `results` that is shown, added to what the table selects")
-
-    @property
-    def column(self) -> str:
-        """{data}_{split}, with _{variant} where there is one."""
-        return "_".join(part for part in (self.data, self.split, self.variant) if part)
-
-    @property
-    def name(self) -> str:
-        """Key of this run's metrics file among the inputs of `build`."""
-        return f"{self.column}/{self.method}/{self.seed}"
 
 
 class TableStage(Settings):
@@ -58,76 +30,64 @@ class TableStage(Settings):
 
     number: int = key(..., "number of the table in the paper")
     runs: tuple[Run, ...] = key((), "this pipeline's results, in the order of their rows and columns")
+    pairs: tuple[tuple[str, str], ...] = key((), "methods whose difference gets a p-value, each with the one it is compared with")
     notes: tuple[str, ...] = key((), "further notes under the table")
 
 
-@dataclass(frozen=True)
-class Result:
-    """A run and what its metrics.json says: percent (None: `reason`), clips, and whether the data is the paper's, complete."""
-
-    run: Run
-    value: float | None
-    source: str
-    clips: tuple[int, int] | None
-    complete: bool
-    reason: str = ""
-
-
-def build(settings: TableStage, metrics: Mapping[str, Path], published: Path, out: Path) -> None:
+def build(settings: TableStage, files: Mapping[str, Path], published: Path, out: Path) -> None:
     """Write out/table{N}.csv, .md, .tex, .html and .record.json.
 
     Args:
-        metrics: `Run.name` → metrics.json. A run without a file is a dash with its reason.
+        files: `Run.name` → metrics.json; "predictions of {Run.name}" → predictions.npz, for p-values. A run without a file is a dash with
+            its reason.
         published: folder with tables.yaml and table{N}.csv.
 
     Raises:
-        InputError: a table that is not described, a run named twice, a metrics file that is missing or does not hold what is shown.
+        InputError: a table that is not described, a run named twice, a file that is missing or does not hold what is shown.
     """
-    stem = f"table{settings.number}"
-    used = {run.name: metrics[run.name] for run in settings.runs if run.name in metrics}
+    used = {role: files[role] for run in settings.runs for role in (run.name, behind(run.name)) if role in files}
     inputs = {**paper.sources(published, settings.number), **used}
     for path in inputs.values():
         if not path.is_file():
             raise InputError(f"{path} is missing: run the stage that makes it")
+    write(out, settings, inputs, assemble(settings, paper.load(published, settings.number), used, inputs["published"]))
+
+
+def write(out: Path, settings: Settings, inputs: Mapping[str, Path], table: Table) -> None:
+    """The table in every format, and its record."""
+    stem = f"table{table.number}"
     files = [f"{stem}.{ending}" for ending in WRITERS]
     with recording(out, __name__, settings.model_dump(mode="json"), inputs, files, name=f"{stem}.record.json"):
-        table = assemble(settings, paper.load(published, settings.number), used, inputs["published"])
-        for ending, write in WRITERS.items():
-            write_text(out / f"{stem}.{ending}", write(table))
+        for ending, text in WRITERS.items():
+            write_text(out / f"{stem}.{ending}", text(table))
 
 
-def assemble(settings: TableStage, printed: paper.Published, metrics: Mapping[str, Path], source: Path) -> Table:
-    """The ranked table: published rows, this run's rows, their differences."""
+def assemble(settings: TableStage, printed: paper.Published, files: Mapping[str, Path], source: Path) -> Table:
+    """The ranked table: published rows, this run's rows, their differences, p-values."""
     names = [run.name for run in settings.runs]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"table {printed.number}: run {min(twice)} is named twice")
-    results = [read(run, metrics.get(run.name), printed.layout.select) for run in settings.runs]
+    results = [read(run, files.get(run.name), printed.layout.select) for run in settings.runs]
     columns = _columns(printed, results)
     ours = _our_rows(printed, columns, results)
-    rows = [*_published_rows(printed, columns, source), *ours, *_differences(printed, columns, ours, source)]
-    notes = (*printed.layout.notes, *_seed_notes(results), *_star_note(printed), *settings.notes)
-    return ranked(Table(printed.number, _caption(printed, results), printed.stubs, columns, tuple(rows), notes))
+    tested = p_rows(settings.pairs, _by_cell(printed, results), [column.key for column in columns], files)
+    rows = (*_published_rows(printed, columns, source), *ours, *_differences(printed, columns, ours, source), *tested)
+    notes = (
+        *printed.layout.notes,
+        *_spread_notes(results),
+        *_star_note(printed),
+        *([P_NOTE] if tested else []),
+        *settings.notes,
+    )
+    return ranked(Table(printed.number, _caption(printed, results), printed.stubs, columns, rows, (*notes, *settings.notes)))
 
 
-def read(run: Run, path: Path | None, select: Mapping[str, Any]) -> Result:
-    """The value that a table shows of one metrics.json; without a file, a result that is a dash."""
-    if path is None:
-        return Result(run, None, "", None, run.counts is not None, NOT_RUN)
-    found = read_json(path)
-    try:
-        clips = (int(found["train_clips"]), int(found["test_clips"]))
-        wanted = {**select, **run.select}
-        matches = [entry for entry in found["results"] if wanted.items() <= entry.items()] if wanted else [found]
-        values = [float(entry["top1"]) for entry in matches]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} is not a metrics file ({error!r}): delete it and run again") from None
-    complete = run.counts is not None and clips == tuple(run.counts)
-    shown = ", ".join(f"{name} = {value}" for name, value in wanted.items())
-    if not values:
-        return Result(run, None, str(path), clips, complete, f"Not evaluated at {shown}.")
-    if len(values) > 1 or not 0 <= values[0] <= 100:
-        raise InputError(f"{path}: expected one accuracy in percent for {shown or 'top1'}, found {values}")
-    return Result(run, values[0], str(path), clips, complete)
+def _by_cell(printed: paper.Published, results: Sequence[Result]) -> dict[tuple[str, str], list[Result]]:
+    """(method, column) → its results, one a seed."""
+    found: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        found.setdefault((result.run.method, _place(printed, result).key), []).append(result)
+    return found
 
 
 def _place(printed: paper.Published, result: Result) -> Column:
@@ -174,23 +134,31 @@ def _published_rows(printed: paper.Published, columns: Sequence[Column], source:
 
 def _our_rows(printed: paper.Published, columns: Sequence[Column], results: Sequence[Result]) -> list[Row]:
     titles = {result.run.method: result.run.title for result in reversed(results)}
-    rows = []
-    for method in dict.fromkeys(result.run.method for result in results):
-        mine = [(_place(printed, result).key, result) for result in results if result.run.method == method]
-        cells = {column.key: _mean_cell([result for name, result in mine if name == column.key]) for column in columns}
-        stub = {name: STUB[name] for name in printed.stubs}
-        rows.append(Row("this run", "This run", titles[method], cells, recipe=method, stub=stub))
-    return rows
+    cells = _by_cell(printed, results)
+    stub = {name: STUB[name] for name in printed.stubs}
+    return [
+        Row(
+            origin="this run",
+            group="This run",
+            method=titles[method],
+            cells={column.key: _mean_cell(cells.get((method, column.key), [])) for column in columns},
+            recipe=method,
+            stub=stub,
+        )
+        for method in dict.fromkeys(result.run.method for result in results)
+    ]
 
 
 def _mean_cell(results: Sequence[Result]) -> Cell:
     """The mean over seeds; a seed without a result makes the whole cell a dash, never a mean over fewer seeds than were asked for."""
-    lacking = [result.reason for result in results if result.value is None]
-    values = tuple(result.value for result in results if result.value is not None)
-    if lacking or not values:
+    lacking = [result.reason for result in results if result.found is None]
+    found = [result.found for result in results if result.found is not None]
+    if lacking or not found:
         return Cell(reason=lacking[0] if lacking else NOT_RUN)
+    values = tuple(one.top1 for one in found)
     mean, std = mean_std(values)
-    return Cell(mean, std, tuple(result.run.seed for result in results), values, tuple(result.source for result in results))
+    seeds = tuple(result.run.seed for result in results)
+    return Cell(mean, std if len(found) > 1 else found[0].std, seeds, values, tuple(result.source for result in results))
 
 
 def _differences(printed: paper.Published, columns: Sequence[Column], ours: Sequence[Row], source: Path) -> list[Row]:
@@ -204,7 +172,7 @@ def _differences(printed: paper.Published, columns: Sequence[Column], ours: Sequ
         if counterpart := printed.of_recipe(row.recipe):
             cells = {column.key: cell(row.cells[column.key], counterpart.values.get(column.key)) for column in columns}
             rows.append(Row("difference", "Difference: this run − published", row.method, cells, recipe=row.recipe))
-    return rows
+    return [row for row in rows if row.measured]
 
 
 def _caption(printed: paper.Published, results: Sequence[Result]) -> str:
@@ -224,13 +192,15 @@ def _measured_on(results: Sequence[Result]) -> str:
     return "; ".join(f"{data} {split} ({train:,} training, {test:,} test clips)" for data, split, train, test in seen)
 
 
-def _seed_notes(results: Sequence[Result]) -> list[str]:
-    def cell(result: Result) -> tuple[str, str]:
-        return result.run.column, result.run.method
-
-    groups = [[r.run.seed for r in group] for _, group in itertools.groupby(sorted(results, key=cell), key=cell)]
-    several = dict.fromkeys(tuple(seeds) for seeds in groups if len(seeds) > 1)
-    return [f"±: sample standard deviation over {len(seeds)} seeds ({', '.join(map(str, seeds))})." for seeds in several]
+def _spread_notes(results: Sequence[Result]) -> list[str]:
+    """What ± stands for: several seeds, or with one seed the repetitions of the protocol itself."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for result in results:
+        seeds.setdefault((result.run.column, result.run.method), []).append(result.run.seed)
+    several = dict.fromkeys(tuple(found) for found in seeds.values() if len(found) > 1)
+    notes = [f"±: sample standard deviation over {len(found)} seeds ({', '.join(map(str, found))})." for found in several]
+    repeated = any(result.found is not None and result.found.std is not None for result in results)
+    return notes or ([REPEATED] if repeated else [])
 
 
 def _star_note(printed: paper.Published) -> list[str]:

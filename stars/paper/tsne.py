@@ -23,11 +23,17 @@ from stars.provenance.record import recording
 LEAST_CLIPS = 8
 
 
+class Features(Panel):
+    """One method, and which of its outputs is drawn."""
+
+    output: str = key("encoder", "module whose output is drawn")
+
+
 class Fig4Stage(Settings):
     """What Figure 4 shows."""
 
     seed: int = key(..., "seed of t-SNE", ge=0)
-    panels: tuple[Panel, ...] = key(..., "methods, side by side", min_length=1)
+    panels: tuple[Features, ...] = key(..., "methods, side by side", min_length=1)
     classes: int = key(15, "action classes drawn, spread evenly over the data set's", ge=1)
     perplexity: float = key(30.0, "t-SNE's perplexity; lowered to a third of the clips where there are too few", gt=0)
     data_title: str = key(..., "data set's name in the title")
@@ -114,13 +120,14 @@ def _points(settings: Fig4Stage, method: str, matrix: np.ndarray, clips: pd.Data
 
 def _draw(settings: Fig4Stage, points: list[pd.DataFrame], names: dict[int, str], out: Path) -> None:
     columns = min(3, len(points))
+    named = any(panel.output != "encoder" for panel in settings.panels)
     lines, legend = math.ceil(len(points) / columns), 3 if max(map(len, names.values())) < 26 else 2
     side = min(style.WIDTH / columns, 4.6)
     height = (0.3 if columns > 1 else 0.45) + lines * (side + 0.2) + 0.22 * math.ceil(len(names) / legend)
     with style.figure(height) as drawn:
         axes = drawn.subplots(lines, columns, squeeze=False).ravel()
         for axis, panel, table in zip(axes, settings.panels, points, strict=False):
-            _scatter(axis, panel.title, table, names)
+            _scatter(axis, f"{panel.title}, {panel.output}" if named else panel.title, table, names)
         for axis in axes[len(points) :]:
             axis.axis("off")
         drawn.suptitle(

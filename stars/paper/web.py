@@ -5,7 +5,6 @@ from __future__ import annotations
 from jinja2 import Environment, StrictUndefined
 
 from stars.paper.grid import Table
-from stars.paper.render import cited
 
 PAGE = """\
 <!DOCTYPE html>
@@ -42,18 +41,21 @@ PAGE = """\
 <div class="wide">
 <table>
 <thead>
-<tr><td colspan="{{ 2 + table.stubs|length }}"></td>
+{%- if table.headings() %}
+<tr><td colspan="{{ table.lead|length }}"></td>
 {%- for text, span in table.headings() %}<th class="span" colspan="{{ span }}" scope="colgroup">{{ text }}</th>{% endfor %}</tr>
-<tr><th scope="col">Method</th>
-{%- for name in table.stubs %}<th scope="col">{{ name|capitalize }}</th>{% endfor %}<th scope="col">Source</th>
+{%- endif %}
+<tr>{% for name in table.lead %}<th scope="col">{{ name }}</th>{% endfor %}
 {%- for column in table.columns %}<th class="number" scope="col">{{ column.title }}</th>{% endfor %}</tr>
 </thead>
 {%- for group, rows in table.groups() %}
 <tbody>
-<tr class="group"><th colspan="{{ 2 + table.stubs|length + table.columns|length }}" scope="rowgroup">{{ group }}</th></tr>
+{%- if group %}
+<tr class="group"><th colspan="{{ table.lead|length + table.columns|length }}" scope="rowgroup">{{ group }}</th></tr>
+{%- endif %}
 {%- for row in rows %}
-<tr{% if row.origin == "this run" %} class="own"{% endif %}><th scope="row">{{ cited(row) }}</th>
-{%- for name in table.stubs %}<td>{{ row.stub.get(name, "") }}</td>{% endfor %}<td class="quiet">{{ row.citation }}</td>
+<tr{% if row.origin == "this run" %} class="own"{% endif %}>
+{%- for fact in table.facts(row) %}{% if loop.first %}<th scope="row">{{ fact }}</th>{% else %}<td class="quiet">{{ fact }}</td>{% endif %}{% endfor %}
 {%- for column in table.columns %}{% set cell = row.cells[column.key] %}<td class="number">{{ shown(cell, row) }}
 {%- if cell.reason %}<sup title="{{ cell.reason }}">{{ reasons[cell.reason] }}</sup>{% endif %}</td>{% endfor %}</tr>
 {%- endfor %}
@@ -62,7 +64,9 @@ PAGE = """\
 </table>
 </div>
 <ul class="notes">
+{%- if table.ranks %}
 <li>Best in a column <b>bold</b>, second <u>underlined</u>.</li>
+{%- endif %}
 {%- for reason, mark in reasons.items() %}
 <li><sup>{{ mark }}</sup> {{ reason }}</li>
 {%- endfor %}
@@ -74,11 +78,11 @@ PAGE = """\
 </html>
 """
 SHOWN = """\
-{% macro shown(cell, row) %}{% set text = cell.text(row.origin == "difference") -%}
+{% macro shown(cell, row) %}{% set text = cell.text(row.origin) -%}
 {% if cell.rank == 1 %}<b>{{ text }}</b>{% elif cell.rank == 2 %}<u>{{ text }}</u>{% else %}{{ text }}{% endif %}{% endmacro %}"""
 
 
 def as_html(table: Table) -> str:
     """The page; jinja2 escapes whatever comes from data."""
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    return environment.from_string(SHOWN + PAGE).render(table=table, reasons=table.reasons(), cited=cited) + "\n"
+    return environment.from_string(SHOWN + PAGE).render(table=table, reasons=table.reasons()) + "\n"

@@ -5,7 +5,7 @@ import sys
 from itertools import product
 from pathlib import Path
 
-from stars import layout, recipes
+from stars import drawings, layout, recipes
 from stars.errors import InputError
 from stars.provenance import code, stale
 
@@ -19,8 +19,7 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 ENVIRONMENT = "../../envs/stars.yaml"
-FIG4, FIG6 = layout.fig4(CONFIG), layout.fig6(CONFIG)
-FIG4_RUN, FIG6_RUN = layout.chosen(CONFIG, CONFIG.fig4), layout.chosen(CONFIG, CONFIG.fig6)
+FIG4_RUN, FIG6_RUN = drawings.place(CONFIG, CONFIG.fig4), drawings.place(CONFIG, CONFIG.fig6)
 # Where jobs run and how often they save: given as resources, since they change no result.
 COMPUTE, CHECKPOINT = CONFIG.compute, CONFIG.checkpoint
 GPU = int(COMPUTE.device != "cpu")
@@ -124,22 +123,24 @@ def gpus(wildcards):
 def drawing(wildcards):
     """What the table or figure of a job is told, and the files it reads."""
     if "number" in wildcards.keys():
-        return layout.table(CONFIG, int(wildcards.number))
-    return layout.curves(CONFIG, wildcards.data, wildcards.split)
+        return drawings.table(CONFIG, int(wildcards.number))
+    if "sweep" in wildcards.keys():
+        return drawings.figure(CONFIG, wildcards.sweep)
+    return drawings.curves(CONFIG, wildcards.data, wildcards.split)
 
 
 def drawn_from(wildcards):
-    """Files that a table or the training curves read."""
+    """Files that a table or figure reads."""
     return list(drawing(wildcards).files.values())
 
 
 def told(wildcards):
-    """Params function: settings of a table or of training curves."""
+    """Params function: settings of a table or figure."""
     return recipes.as_argument(drawing(wildcards).settings)
 
 
 def files(wildcards):
-    """Params function: role and path of what a table or training curves read."""
+    """Params function: role and path of what a table or figure reads."""
     return recipes.as_argument(drawing(wildcards).files)
 
 

@@ -1,5 +1,7 @@
 # The paper's tables and figures, with this run's numbers.
 
+FIG1, FIG4, FIG6 = (drawings.figure(CONFIG, name) for name in ("fig1", "fig4", "fig6"))
+
 
 rule table:
     input:
@@ -17,7 +19,7 @@ rule table:
     benchmark:
         "results/benchmarks/table/table{number}.tsv"
     wildcard_constraints:
-        number="[12]",
+        number=one_of(map(str, drawings.TABLES)),
     conda:
         ENVIRONMENT
     threads: 1
@@ -27,7 +29,7 @@ rule table:
     params:
         settings=told,
         files=files,
-        code=code_digest("stars.paper.tables"),
+        code=code_digest("stars.paper.hyperparameters"),
         published=subpath(input.published, parent=True),
         out=subpath(output.csv, parent=True),
     message:
@@ -36,11 +38,74 @@ rule table:
         "stars table --settings {params.settings:q} --files {params.files:q} --published {params.published} --out {params.out} > {log} 2>&1"
 
 
+rule draw_fig1:
+    input:
+        results=list(FIG1.files.values()),
+        published="config/published/table1.csv",
+        headings="config/published/tables.yaml",
+    output:
+        svg="results/figures/fig1.svg",
+        png="results/figures/fig1.png",
+        csv="results/figures/fig1.csv",
+        record="results/figures/fig1.record.json",
+    log:
+        "results/logs/figure/fig1.log",
+    benchmark:
+        "results/benchmarks/figure/fig1.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=recipes.as_argument(FIG1.settings),
+        files=recipes.as_argument(FIG1.files),
+        code=code_digest("stars.paper.times"),
+        published=subpath(input.published, parent=True),
+        out=subpath(output.svg, parent=True),
+    message:
+        "Figure 1: accuracy against training time"
+    shell:
+        "stars figure fig1 --settings {params.settings:q} --files {params.files:q} --published {params.published} --out {params.out} > {log} 2>&1"
+
+
+rule draw_sweep:
+    input:
+        metrics=drawn_from,
+    output:
+        svg="results/figures/{sweep}.svg",
+        png="results/figures/{sweep}.png",
+        csv="results/figures/{sweep}.csv",
+        record="results/figures/{sweep}.record.json",
+    log:
+        "results/logs/figure/{sweep}.log",
+    benchmark:
+        "results/benchmarks/figure/{sweep}.tsv"
+    wildcard_constraints:
+        sweep=one_of(drawings.SWEEPS),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=told,
+        files=files,
+        code=code_digest("stars.paper.sweep"),
+        out=subpath(output.svg, parent=True),
+    message:
+        "Figure 3: {wildcards.sweep}"
+    shell:
+        "stars figure {wildcards.sweep} --settings {params.settings:q} --files {params.files:q} --out {params.out} > {log} 2>&1"
+
+
 rule draw_fig4:
     input:
         features=list(FIG4.files.values()),
         table=f"{layout.clips(FIG4_RUN[0])}/clips.csv",
-        test=f"results/{FIG4_RUN[0]}/splits/{FIG4_RUN[1]}_test.npy",
+        test=layout.test_rows(*FIG4_RUN),
     output:
         svg="results/figures/fig4.svg",
         png="results/figures/fig4.png",

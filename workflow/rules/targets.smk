@@ -1,16 +1,18 @@
-# Names that can be asked for: `snakemake table2`, `snakemake quickstart`; a plain `snakemake` makes those under `targets:`.
+# Names that can be asked for: `snakemake table2`, `snakemake quickstart`; `snakemake all` is everything. A plain
+# `snakemake` makes those under `targets:`.
 
 TARGETS = {
-    "table1": expand("results/tables/table1.{kind}", kind=["csv", "md", "tex", "html"]),
-    "table2": expand("results/tables/table2.{kind}", kind=["csv", "md", "tex", "html"]),
-    "fig4": expand("results/figures/fig4.{kind}", kind=["svg", "png", "csv"]),
-    "fig6": [
-        *expand("results/figures/fig6.{kind}", kind=["svg", "png", "csv"]),
-        "results/figures/fig6_pairs.csv",
-    ],
-    "curves": [f"{layout.run(data, split)}/curves.{kind}" for (data, split), kind in product(layout.runs(CONFIG), ["svg", "png", "csv"])],
+    f"table{number}": expand("results/tables/table{number}.{kind}", number=number, kind=["csv", "md", "tex", "html"])
+    for number in drawings.TABLES
 }
-TARGETS["quickstart"] = [file for files in TARGETS.values() for file in files]
+TARGETS |= {name: expand("results/figures/{name}.{kind}", name=name, kind=["svg", "png", "csv"]) for name in drawings.FIGURES}
+TARGETS["fig6"].append("results/figures/fig6_pairs.csv")
+TARGETS["curves"] = [
+    f"{layout.run(data, split)}/curves.{kind}" for (data, split), kind in product(drawings.curve_runs(CONFIG), ["svg", "png", "csv"])
+]
+TARGETS["all"] = [file for files in TARGETS.values() for file in files]
+TARGETS["quickstart"] = [file for name in ("table1", "table2", "fig4", "fig6", "curves") for file in TARGETS[name]]
+NAMED = list(TARGETS)
 
 # Every result of a protocol. Their jobs have these names already, so they are asked for by `targets:` alone.
 TARGETS |= {protocol: layout.results(CONFIG, protocol) for protocol in ["linear", "knn", "finetune", "semi", "transfer", "few_shot"]}
@@ -24,41 +26,11 @@ for name in CONFIG.targets:
         )
 
 
-localrules:
-    all,
-    table1,
-    table2,
-    fig4,
-    fig6,
-    curves,
-    quickstart,
+for name in NAMED:
 
-
-rule table1:
-    input:
-        TARGETS["table1"],
-
-
-rule table2:
-    input:
-        TARGETS["table2"],
-
-
-rule fig4:
-    input:
-        TARGETS["fig4"],
-
-
-rule fig6:
-    input:
-        TARGETS["fig6"],
-
-
-rule curves:
-    input:
-        TARGETS["curves"],
-
-
-rule quickstart:
-    input:
-        TARGETS["quickstart"],
+    rule:
+        name:
+            name
+        input:
+            TARGETS[name],
+        localrule: True

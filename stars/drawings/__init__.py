@@ -1,0 +1,29 @@
+"""Which results the paper's tables and figures are drawn from, and how they are called there."""
+
+from __future__ import annotations
+
+from stars.config import Config
+from stars.drawings import figures, tables
+from stars.drawings.common import Drawing, place
+from stars.drawings.figures import SWEEPS, curve_runs, curves
+from stars.drawings.hyperparameters import hyperparameters
+
+__all__ = ["FIGURES", "HYPERPARAMETERS", "SWEEPS", "TABLES", "Drawing", "curve_runs", "curves", "figure", "place", "table"]
+
+HYPERPARAMETERS = (8, 10)
+TABLES = range(1, 12)
+FIGURES = ("fig1", "fig3a", "fig3b", "fig4", "fig6")
+
+
+def table(config: Config, number: int) -> Drawing:
+    """What Table `number` is told and reads."""
+    return hyperparameters(config, number) if number in HYPERPARAMETERS else tables.table(config, number)
+
+
+def figure(config: Config, name: str) -> Drawing:
+    """What a figure is told and reads; the training curves are the first run's."""
+    if name in SWEEPS:
+        return figures.sweep(config, name)
+    if name == "curves":
+        return curves(config, *curve_runs(config)[0])
+    return {"fig1": figures.fig1, "fig4": figures.fig4, "fig6": figures.fig6}[name](config)

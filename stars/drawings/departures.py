@@ -1,0 +1,84 @@
+"""What a reader must know before comparing a table with the paper's: every setting that differs from the paper's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stars import recipes
+from stars.config import Config
+
+NO_SETTING = ("seed", "gpus")  # what jobs are told beside their settings
+
+
+def departures(config: Config, protocol: str, names: Iterable[str], runs: Iterable[tuple[str, str, str]]) -> list[str]:
+    """A note for each group of methods that differ from the paper in the same settings; the paper's values stand in brackets.
+
+    Compared is what the jobs behind the results are told. A method that the paper does not have is compared with the paper's STARS, or
+    with its MAMP where it is not tuned.
+
+    Args:
+        runs: (data, split, data tested on) of each column.
+    """
+    notes = (note for data, split, target in runs for note in _notes(config, protocol, list(names), data, split, target))
+    return list(dict.fromkeys(notes))
+
+
+def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Key with its blocks' names, dotted → our value and the paper's, where the two differ."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name, value in ours.items():
+        other = papers.get(name)
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            found |= differences(value, other, f"{prefix}{name}.")
+        elif value != other and name not in NO_SETTING:
+            found[prefix + name] = value, other
+    return found
+
+
+def _notes(config: Config, protocol: str, names: list[str], data: str, split: str, target: str) -> list[str]:
+    told = {name: _told(config, name, protocol, data, split, target) for name in names}
+    readers: dict[str, list[str]] = {}  # block → methods whose jobs are told it
+    holders: dict[str, list[str]] = {}  # setting → methods that have it
+    for name in names:
+        for block in told[name]:
+            readers.setdefault(block, []).append(name)
+        for key, values in differences(told[name], _papers(config, name, protocol, data, split, target)).items():
+            holders.setdefault(f"{key} {_text(values[0])} ({_text(values[1])})", []).append(name)
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for setting, have in holders.items():
+        everyone = have == readers[setting.split(" ")[0].partition(".")[0]]
+        groups.setdefault(() if everyone else tuple(have), []).append(setting)
+    return [_note(config, data, have, groups[have]) for have in sorted(groups, key=len)]
+
+
+def _note(config: Config, data: str, have: tuple[str, ...], settings: list[str]) -> str:
+    who = ", ".join([recipes.dataset(config, data).title, *(recipes.method(config, data, name).title for name in have)])
+    return f"Settings other than the paper's, which stand in brackets; {who}: {', '.join(settings)}."
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _told(config: Config, name: str, protocol: str, data: str, split: str, target: str) -> dict[str, Any]:
+    """What all jobs are told that a result comes from: of each training behind it, of its features, of the protocol."""
+    found: dict[str, Any] = {}
+    for training in recipes.trainings(config, data, name) or [name]:
+        found |= recipes.stage_settings(config, recipes.method(config, data, training).kind, data, training, split)
+    found |= recipes.stage_settings(config, "embed", data, name, split)
+    return found | recipes.stage_settings(config, protocol, target, name, split)
+
+
+def _papers(config: Config, name: str, protocol: str, data: str, split: str, target: str) -> dict[str, Any]:
+    paper, kind = _paper(config), recipes.method(config, data, name).kind
+    known = name if name in paper.methods else {"scratch": "scratch", "pretrain": "mamp", "tune": "stars"}[kind]
+    return _told(paper, known, protocol, data, split, target)
+
+
+@recipes.once
+def _paper(config: Config) -> Config:
+    """The paper's own configuration, on the same data sets."""
+    data = {name: {"dataset": block.dataset, "raw": "-", "splits": block.splits} for name, block in config.data.items()}
+    return recipes.load({"data": data}, "preset paper")

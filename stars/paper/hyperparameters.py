@@ -1,0 +1,97 @@
+"""Tables 8 and 10: settings of a method as the paper states them, beside those of the configuration that ran."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stars.config import Settings, key
+from stars.errors import InputError
+from stars.paper import published as paper
+from stars.paper.grid import Cell, Column, Row, Table
+from stars.paper.tables import write
+
+FIELDS = ["hyperparameter", "value", "keys"]
+NOT_CONFIGURED = "The configuration has no such method."
+COLUMNS = (Column("published", "", "Published", True), Column("this_run", "", "This run", False), Column("key", "", "Key", False))
+
+
+class HyperparametersStage(Settings):
+    """What one table of settings shows."""
+
+    number: int = key(..., "number of the table in the paper")
+    method: str = key(..., "method's name in the title")
+    data_title: str = key(..., "data set for which the settings hold")
+    settings: dict[str, Any] | None = key(None, "key, dotted → value, of every setting of the method; null: it is not configured")
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """One printed row, and the keys of ours that stand for it."""
+
+    name: str
+    value: str
+    keys: tuple[str, ...]
+
+
+def build(settings: HyperparametersStage, published: Path, out: Path) -> None:
+    """Write out/table{N}.csv, .md, .tex, .html and .record.json.
+
+    Raises:
+        InputError: the published table is missing or damaged, or names a key that the method's settings do not have.
+    """
+    inputs = paper.sources(published, settings.number)
+    write(out, settings, inputs, assemble(settings, load(inputs["published"]), paper.layout(published, settings.number).title))
+
+
+def load(path: Path) -> list[Hyperparameter]:
+    """The printed rows; InputError naming the line that is wrong."""
+    rows = []
+    for line, fields in paper.lines(path):
+        if list(fields) != FIELDS or None in fields.values():
+            raise InputError(f"{path}, line {line}: the columns must be {', '.join(FIELDS)}")
+        rows.append(Hyperparameter(fields["hyperparameter"], fields["value"], tuple(fields["keys"].split())))
+    return rows
+
+
+def assemble(settings: HyperparametersStage, rows: list[Hyperparameter], title: str) -> Table:
+    """The table; what differs from the paper is named under it."""
+    caption = f"Table {settings.number} of the STARS paper: {title}. Published values are cited from the paper."
+    if settings.settings is not None:
+        caption += f" This run's are those of {settings.method} on {settings.data_title}."
+    differing = [row.name for row in rows if settings.settings is not None and not agrees(row, settings.settings)]
+    notes = (f"Other than the paper's: {', '.join(differing)}.",) if differing else ()
+    return Table(settings.number, caption, (), COLUMNS, tuple(_row(row, settings.settings) for row in rows), notes, "Hyperparameter", False)
+
+
+def agrees(row: Hyperparameter, settings: Mapping[str, Any]) -> bool:
+    """Whether our value is the published number; a value in words is left to the reader."""
+    try:
+        return len(row.keys) != 1 or float(row.value.replace(",", "")) == float(settings.get(row.keys[0], row.value))
+    except (ValueError, TypeError):
+        return True
+
+
+def _row(row: Hyperparameter, settings: Mapping[str, Any] | None) -> Row:
+    ours = Cell(reason=NOT_CONFIGURED) if settings is None else Cell(words=_ours(row, settings))
+    cells = {"published": Cell(words=row.value), "this_run": ours, "key": Cell(words=", ".join(row.keys))}
+    return Row("published", "", row.name, cells)
+
+
+def _ours(row: Hyperparameter, settings: Mapping[str, Any]) -> str:
+    if lacking := [name for name in row.keys if name not in settings]:
+        raise InputError(f"{row.name}: the method has no setting {lacking[0]}: correct the column keys of the published table")
+    shown = [_text(settings[name]) for name in row.keys]
+    if len(shown) == 1:
+        return shown[0]
+    return ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in zip(row.keys, shown, strict=True))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,}"
+    return str(value)

@@ -1,0 +1,114 @@
+"""Which results tables and figures are drawn from: the configuration's, and only those."""
+
+import pytest
+
+from stars import drawings, recipes
+from stars.drawings.departures import differences
+from stars.errors import InputError
+
+METHODS = {
+    "scratch": {"title": "Random"},
+    "mamp": {"pretrain": {}},
+    "stars": {"from": "mamp", "tune": {}},
+    "dino": {"from": "mamp", "tune": {"views": 2}, "tables": [6]},
+    "decay": {"from": "stars", "tune": {"layer_decay": 0.4}, "tables": []},
+    "queue": {"from": "stars", "tune": {"queue": 512}, "tables": []},
+    "both": {"from": "stars", "tune": {"queue": 512, "layer_decay": 0.4}, "tables": []},
+}
+DATA = {"ntu60": {"dataset": "ntu60", "raw": "x", "splits": ["xsub", "xview"]}, "demo": {"dataset": "demo", "simulate": {}}}
+
+
+def config(**more):
+    return recipes.load({"data": DATA, "methods": METHODS, "knn": {"k": [1, 10, 20, 40]}, **more})
+
+
+def cells(drawing):
+    return {(run["data"], run["split"], run["variant"], run["method"]) for run in drawing.settings["runs"]}
+
+
+def test_a_table_has_a_cell_for_each_run_method_and_seed_and_a_file_for_each_cell():
+    drawn = drawings.table(config(seeds=[0, 7]), 1)
+    assert cells(drawn) == {
+        (*run, None, name)
+        for run in [("ntu60", "xsub"), ("ntu60", "xview"), ("demo", "xsub")]
+        for name in METHODS
+        if "tables" not in METHODS[name]
+    }
+    assert len(drawn.settings["runs"]) == 3 * 3 * 2
+    assert drawn.files["ntu60_xview/stars/7"] == "results/ntu60_xview/stars-seed7/linear/metrics.json"
+    assert drawn.files["predictions of ntu60_xview/stars/0"] == "results/ntu60_xview/stars/linear/predictions.npz"
+    assert drawn.settings["pairs"] == [["stars", "mamp"]] and not any("predictions" in role and "scratch" in role for role in drawn.files)
+    assert {run["data"]: run["counts"] for run in drawn.settings["runs"] if run["split"] == "xsub"} == {
+        "ntu60": (40091, 16487),
+        "demo": None,
+    }
+
+
+def test_a_method_stands_in_the_tables_that_it_names_and_a_table_shows_what_it_names():
+    assert {cell[3] for cell in cells(drawings.table(config(), 6))} == {"scratch", "mamp", "stars", "dino"}
+    shown = drawings.table(config(table11={"methods": ["queue"], "runs": ["ntu60_xview"]}), 11)
+    assert cells(shown) == {("ntu60", "xview", f"{k}nn", "queue") for k in (10, 20, 40)}
+    assert [run["select"]["k"] for run in shown.settings["runs"]] == [10, 20, 40] and set(shown.files.values()) == {
+        "results/ntu60_xview/queue/knn/metrics.json"
+    }
+
+
+def test_a_sweep_takes_the_methods_that_differ_in_one_setting_alone():
+    for name, expected in (("fig3a", [("stars", 0.2), ("decay", 0.4)]), ("fig3b", [("queue", 512), ("stars", 8192)])):
+        drawn = drawings.figure(config(), name)
+        assert [(point["method"], point["value"]) for point in drawn.settings["points"]] == expected
+        assert len(drawn.files) == 2
+    assert drawings.figure(config(fig3={"method": "gone"}), "fig3a").files == {}
+
+
+def test_training_time_is_that_of_all_trainings_behind_an_encoder():
+    drawn = drawings.figure(config(), "fig1")
+    assert {one["method"]: one["trainings"] for one in drawn.settings["methods"]} == {"mamp": ["mamp"], "stars": ["mamp", "stars"]}
+    assert drawn.files["record/mamp/0"] == "results/ntu60_xsub/mamp/record.json"
+
+
+def test_fig4_draws_the_output_asked_for_where_the_method_has_it():
+    drawn = drawings.figure(config(fig4={"output": "predictor"}), "fig4")
+    assert {name: path.rpartition("/")[2] for name, path in drawn.files.items()} == {
+        "scratch": "ntu60_test.npy", "mamp": "ntu60_test.npy", "stars": "ntu60_test_predictor.npy"
+    }  # fmt: skip
+
+
+def test_settings_tables_show_what_the_jobs_are_told_or_nothing():
+    given = config(table8={"method": "queue"}, tune={"temperature": 0.5})
+    told = drawings.table(given, 8).settings["settings"]
+    own = recipes.stage_settings(given, "tune", "ntu60", "queue")["tune"]
+    assert (
+        told["tune.queue"] == own["queue"] == 512
+        and told["tune.temperature"] == 0.5
+        and told["tune.optimiser.lr"] == own["optimiser"]["lr"]
+    )
+    assert drawings.table(given, 10).settings["settings"] is None
+
+
+def test_a_note_names_every_setting_that_is_not_the_paper_s_and_whose():
+    methods = {**METHODS, "mine": {"from": "mamp", "tune": {"temperature": 0.1}, "title": "Mine"}}
+    given = config(model={"depth": 4}, linear={"epochs": 3}, methods=methods)
+    plain, own = drawings.table(given, 1).settings["notes"][:2]
+    assert plain.endswith("NTU-60: model.depth 4 (8), linear.epochs 3 (100).")
+    assert own.endswith("NTU-60, Mine: tune.temperature 0.1 (0.07).")
+    assert not any("linear" in note for note in drawings.table(given, 2).settings["notes"])
+    assert drawings.table(config(), 1).settings["notes"] == []
+    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == {"a.c": (2, 3)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"table6": {"methods": ["dinno"]}}, "table6: no method dinno: did you mean dino?"),
+        ({"curves": {"runs": ["ntu60_xsup"]}}, "curves: no run ntu60_xsup: did you mean ntu60_xsub?"),
+        ({"fig1": {"data": "ntu6"}}, "fig1: no data set ntu6: did you mean ntu60?"),
+        ({"fig3": {"split": "xset"}}, "fig3: no split xset: did you mean xsub?"),
+        ({"fig6": {"method": "starz"}}, "fig6: no method starz: did you mean stars?"),
+        ({"fig3": {"k": 5}}, r"fig3.k is 5, but knn.k is \[1, 10, 20, 40\]: add it there"),
+        ({"methods": {**METHODS, "mamp": {"pretrain": {}, "tables": [8]}}}, "methods.mamp.tables.0: input should be 1, 2, 3"),
+    ],
+)  # fmt: skip
+def test_what_is_not_there_cannot_be_drawn(changed, message):
+    with pytest.raises(InputError, match=message):
+        config(**changed)
