@@ -18,6 +18,11 @@ def run(data: str, split: str) -> str:
     return f"results/{data}_{split}"
 
 
+def every_run(config: Config) -> list[tuple[str, str]]:
+    """Every (data, split) of a configuration."""
+    return [(data, split) for data, block in config.data.items() for split in block.splits]
+
+
 def runs(config: Config, protocol: str | None = None) -> list[tuple[str, str]]:
     """Every (data, split) of a configuration that has results of its own, of this protocol or of any."""
     wanted = {data: bool(block.protocols) if protocol is None else protocol in block.protocols for data, block in config.data.items()}
@@ -46,6 +51,6 @@ def method(config: Config, data: str, split: str, name: str, seed: int) -> str:
     return f"{run(data, split)}/{recipes.tag(config, name, seed)}"
 
 
-def test_rows(data: str, split: str) -> str:
-    """The split's test file."""
-    return f"results/{data}/splits/{split}_test.npy"
+def split_rows(data: str, split: str, side: str) -> str:
+    """The split's file of one side, train or test."""
+    return f"results/{data}/splits/{split}_{side}.npy"

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from stars.cli import audit, paper, stages, tools
+from stars.cli import audit, paper, plan, stages, tools
 from stars.errors import InputError, Interrupted
 
 REQUEUE = 75  # EX_TEMPFAIL: progress is saved, running the command again continues
@@ -38,6 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="stars", description="Self-supervised tuning for 3D action recognition in skeleton sequences.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for group in (stages, paper, tools, audit):
+    for group in (stages, paper, plan, tools, audit):
         group.add(commands)
     return parser

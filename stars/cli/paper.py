@@ -70,7 +70,7 @@ def _figure(chosen: argparse.Namespace) -> None:
         config = recipes.load_file(chosen.config, chosen.set)
         data, split = drawings.place(config, config.fig6 if chosen.name == "fig6" else config.fig4)
         chosen.clips = chosen.clips or Path(layout.clips(data))
-        chosen.test = chosen.test or Path(layout.test_rows(data, split))
+        chosen.test = chosen.test or Path(layout.split_rows(data, split, "test"))
     settings, files = _drawing(chosen, lambda config: drawings.figure(config, chosen.name))
     if chosen.name == "fig1":
         figures.fig1(recipes.validate(figures.Fig1Stage, settings, "settings"), files, chosen.published, chosen.out)

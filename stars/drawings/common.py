@@ -29,7 +29,7 @@ def methods(config: Config, chosen: tuple[str, ...] | None, table: int = 1, prot
 
 def runs(config: Config, chosen: tuple[str, ...] | None, protocol: str) -> list[tuple[str, str]]:
     """The (data, split) that `chosen` names as {data}_{split}, or all that this protocol evaluates."""
-    every = {f"{data}_{split}": (data, split) for data, block in config.data.items() for split in block.splits}
+    every = {f"{data}_{split}": (data, split) for data, split in layout.every_run(config)}
     return layout.runs(config, protocol) if chosen is None else [every[name] for name in chosen]
 
 

@@ -105,7 +105,7 @@ rule draw_fig4:
     input:
         features=list(FIG4.files.values()),
         table=f"{layout.clips(FIG4_RUN[0])}/clips.csv",
-        test=layout.test_rows(*FIG4_RUN),
+        test=layout.split_rows(*FIG4_RUN, "test"),
     output:
         svg="results/figures/fig4.svg",
         png="results/figures/fig4.png",

@@ -1,0 +1,102 @@
+"""Rates of this machine for `stars plan`, as lines of config/rates.csv: `python benchmarks/rates.py --name "8-core Xeon" >> config/rates.csv`.
+
+Stage 1 and the encoder at the paper's size (T = 120, 25 joints, two bodies of which the second is empty in three of four clips), the
+median of a few steps; reading of simulated NTU files by one process; what a job costs before it does any work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import torch
+from train_step import JOINTS, random_clips, stage_1
+
+from stars import recipes
+from stars.config import Embed, Model, Pretrain, Simulate
+from stars.data.simulate import simulate
+from stars.evaluation.features import encode
+from stars.ingest import IngestStage, ingest
+from stars.model.encoder import Encoder
+from stars.plan.rates import FIELDS, UNITS
+from stars.plan.work import Size, amount, encoder_flops
+
+BODIES = 1.25  # of the random clips
+
+
+def seconds(work: Callable[[], None], device: str, repeats: int) -> float:
+    """Median time of `work`, the device's included, after one that is not counted."""
+    measured = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        measured.append(time.perf_counter() - began)
+    return statistics.median(measured[1:])
+
+
+def training(device: str, batch: int, precision: str, repeats: int) -> float:
+    """Operations a second of a step of stage 1."""
+    step = stage_1(Model(), random_clips(max(256, batch), device), precision=precision)
+    one_step = {"pretrain": Pretrain().model_dump(mode="json") | {"optimiser": {"epochs": 1}}}
+    return amount("pretrain", one_step, Model(), Size(batch, 0, BODIES)).amount / seconds(lambda: step(batch, 0), device, repeats)
+
+
+def encoding(device: str, batch: int, precision: str, repeats: int) -> float:
+    """Operations a second of the encoder on whole clips."""
+    clips, encoder = random_clips(4 * batch, device), Encoder(Model(), JOINTS).to(device).eval()
+    settings = Embed(precision=precision)
+    return 4 * batch * BODIES * encoder_flops(Model(), JOINTS) / seconds(lambda: encode(encoder, clips, settings), device, repeats)
+
+
+def reading(folder: Path) -> float:
+    """Raw files a second of one process."""
+    simulate(folder / "raw.zip", Simulate(clips=300))
+    config = recipes.load({"data": {"demo": {"dataset": "demo", "simulate": {}}}})
+    settings = IngestStage.model_validate(recipes.stage_settings(config, "ingest", "demo"))
+    return 300 / seconds(lambda: ingest(folder / "raw.zip", folder / "clips", settings), "cpu", 3)
+
+
+def start() -> float:
+    """Seconds until a job has imported what it needs."""
+    return seconds(lambda: subprocess.run([sys.executable, "-c", "import stars.evaluation.linear"], check=True), "cpu", 3)  # type: ignore[arg-type,return-value]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--name", required=True, help="what the machine is called")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--batch", type=int, help="clips a step [8, on a GPU 128]")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    batch = options.batch or (128 if options.device == "cuda" else 8)
+    with tempfile.TemporaryDirectory() as folder:
+        found = {
+            "train": training(options.device, batch, options.precision, options.repeats) / 1e9,
+            "encode": encoding(options.device, batch, options.precision, options.repeats) / 1e9,
+            "read": reading(Path(folder)),
+            "start": start(),
+        }
+    source = (
+        f"benchmarks/rates.py, {options.precision}, batch {batch}, {options.threads} threads, torch {torch.__version__}, {date.today()}"
+    )
+    writer = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
+    for work, rate in found.items():
+        gpu = "yes" if options.device == "cuda" else "no"
+        writer.writerow({"machine": options.name, "gpu": gpu, "work": work, "rate": f"{rate:.4g}", "unit": UNITS[work], "source": source})
+
+
+if __name__ == "__main__":
+    main()

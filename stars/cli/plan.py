@@ -1,0 +1,63 @@
+"""Command that says what a run would cost."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from stars.errors import InputError
+
+
+def add(commands: Any) -> None:
+    """plan."""
+    text = "jobs, hours and disk of a run, before it is started"
+    plan = commands.add_parser("plan", help=text, description=f"Print {text}: what Snakemake would do, at measured rates.")
+    plan.add_argument(
+        "targets", nargs="*", metavar="TARGET", help="names or files to make, e.g. table5 fig4 [the configuration's `targets`]"
+    )
+    plan.add_argument("--config", type=Path, default=Path("config/config.yaml"), metavar="FILE", help="configuration [config/config.yaml]")
+    plan.add_argument("--rates", type=Path, default=Path("config/rates.csv"), metavar="FILE", help="rates of machines [config/rates.csv]")
+    plan.add_argument(
+        "--machine", metavar="NAME", help="machine of that file [its first that has a GPU, or none, as `compute.device` says]"
+    )
+    plan.add_argument("--tflops", type=float, metavar="N", help="assume this rate of all arithmetic, 10^12 operations a second")
+    plan.add_argument("--everything", action="store_true", help="count what is made already, too")
+    plan.set_defaults(handler=_plan)
+
+
+def _plan(chosen: argparse.Namespace) -> None:
+    from stars import recipes
+    from stars.plan import jobs, rates, summary
+
+    config = recipes.load_file(chosen.config)
+    machine = _machine(rates.load(chosen.rates), chosen.machine, _has_gpu(config.compute.device), chosen.rates)
+    if chosen.tflops:
+        machine = machine.assuming(1e12 * chosen.tflops)
+    found = jobs.planned(config, chosen.config, chosen.targets, chosen.everything)
+    own = {} if chosen.tflops else rates.own(config, Path("results"), machine.gpu)
+    titles = [recipes.dataset(config, data).title for data in jobs.missing(config)]
+    print(summary.report(summary.stages(found, config, machine, own), machine, own, titles), end="")
+
+
+def _machine(known: dict[str, Any], name: str | None, gpu: bool, source: Path) -> Any:
+    from stars.plan.rates import Machine
+    from stars.recipes import nearest
+
+    if name is not None and name not in known:
+        raise InputError(f"--machine {name}: not in {source}{nearest(name, known)}")
+    if name is not None:
+        return known[name]
+    alike = [machine for machine in known.values() if machine.gpu == gpu]
+    if alike or not known:
+        return alike[0] if alike else Machine("this machine", gpu, {}, ())
+    other = next(iter(known.values()))
+    return Machine(f"a GPU (none was measured; the rest as on {other.name})", gpu, other.beside(), other.sources)
+
+
+def _has_gpu(device: str) -> bool:
+    if device != "auto":
+        return device != "cpu"
+    import torch
+
+    return torch.cuda.is_available()

@@ -1,0 +1,103 @@
+"""The jobs that Snakemake would run, as the commands that it would give."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stars import layout
+from stars.config import Config
+from stars.errors import InputError
+
+COMMAND = "Shell command: stars "
+
+
+@dataclass(frozen=True)
+class Job:
+    """One `stars` command: its stage, its options (a flag's values) and the stage's settings."""
+
+    stage: str
+    options: dict[str, tuple[str, ...]]
+    settings: dict[str, Any]
+
+    def option(self, name: str) -> str:
+        """The option's only value, or nothing where it is not given."""
+        return next(iter(self.options.get(name, ())), "")
+
+    def place(self, name: str, form: str) -> dict[str, str]:
+        """Named parts of an option's path by a pattern; nothing where it does not fit."""
+        found = re.search(form, self.option(name))
+        return found.groupdict() if found else {}
+
+
+def planned(config: Config, path: Path, targets: Sequence[str], everything: bool = False) -> list[Job]:
+    """Jobs that `snakemake TARGET… --configfile PATH` would run now; `everything`: as if nothing was made yet.
+
+    Raw files that are not there yet are taken to be there, where nothing was read of them.
+
+    Raises:
+        InputError: Snakemake is not installed, or refuses; its message is passed on.
+    """
+    with tempfile.NamedTemporaryFile(suffix=".zip") as placeholder:
+        absent = {data: _stand_in(config, data, placeholder.name) for data in missing(config)}
+        command = [sys.executable, "-m", "snakemake", *targets, "--dry-run", "--printshellcmds", "--nocolor", "--cores", "1", "--nolock"]
+        command += ["--forceall"] if everything else []
+        command += ["--configfile", str(path), *(["--config", f"data={json.dumps(absent)}"] if absent else [])]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(_complaint(done.stdout + done.stderr))
+    return list(parse(done.stdout))
+
+
+def missing(config: Config) -> list[str]:
+    """Data sets whose raw files are not where the configuration says, and were not read yet."""
+    return [data for data, block in config.data.items() if block.raw and not Path(block.raw).exists() and not _read(data)]
+
+
+def parse(text: str) -> Iterator[Job]:
+    """The `stars` commands in what Snakemake printed."""
+    for line in text.splitlines():
+        if line.startswith(COMMAND):
+            yield _job(shlex.split(line.removeprefix(COMMAND)))
+
+
+def _job(words: Sequence[str]) -> Job:
+    options: dict[str, list[str]] = {}
+    name = ""
+    for word in words[1:]:
+        if word in (">", "2>&1", "|"):
+            break
+        if word.startswith("--"):
+            name = word[2:]
+            options[name] = []
+        elif name:
+            options[name].append(word)
+    settings = json.loads(" ".join(options.pop("settings", ["{}"])))
+    return Job(words[0], {name: tuple(values) for name, values in options.items()}, settings)
+
+
+def _stand_in(config: Config, data: str, placeholder: str) -> dict[str, Any]:
+    """Keys that let a data set be planned without its files."""
+    ingest = config.data[data].ingest
+    return {"raw": placeholder, **({"ingest": {"missing_list": placeholder}} if ingest.missing_list else {})}
+
+
+def _read(data: str) -> bool:
+    return Path(f"{layout.clips(data)}/offsets.npy").exists()
+
+
+def _complaint(said: str) -> str:
+    """Snakemake's own error in one line: it names the error, says what is wrong, and then where in its files."""
+    if "No module named snakemake" in said:
+        return "plan asks Snakemake, which is not installed: pip install '.[workflow]'"
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    first = next((index for index, line in enumerate(lines) if re.match(r"\w*(Error|Exception)\b", line)), len(lines) - 2)
+    return " ".join(line for line in lines[first : first + 3] if not line.startswith("File ")) or "Snakemake failed without a word"

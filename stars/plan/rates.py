@@ -1,0 +1,81 @@
+"""How fast work is done: measured on machines that are named, and by this user's own runs, which count more."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stars.config import Config
+from stars.errors import InputError
+from stars.plan import work
+from stars.plan.jobs import Job
+from stars.provenance.files import read_json
+
+FIELDS = ["machine", "gpu", "work", "rate", "unit", "source"]
+UNITS = {"train": "GFLOP/s", "encode": "GFLOP/s", "read": "files/s", "start": "s"}
+STAGES = {f"stars.training.{name}": name for name in ("pretrain", "tune")} | {
+    f"stars.evaluation.{name}": name for name in ("linear", "finetune", "semi")
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Rates of one machine: train and encode in operations a second, read in files a second, start in seconds a job."""
+
+    name: str
+    gpu: bool
+    rates: dict[str, float]
+    sources: tuple[str, ...]
+
+    def beside(self) -> dict[str, float]:
+        """Its rates of all but arithmetic."""
+        return {work: rate for work, rate in self.rates.items() if work not in ("train", "encode")}
+
+    def assuming(self, operations: float) -> Machine:
+        """The same machine, its arithmetic at so many operations a second."""
+        assumed = f"{operations / 1e12:g} TFLOP/s are assumed, not measured"
+        return Machine(self.name, self.gpu, {**self.rates, "train": operations, "encode": operations}, (*self.sources, assumed))
+
+
+def load(path: Path) -> dict[str, Machine]:
+    """The machines of a rates file; InputError naming the line that is wrong."""
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: it comes with the repository") from None
+    found: dict[str, Machine] = {}
+    for line, row in enumerate(rows, start=2):
+        if list(row) != FIELDS or row["work"] not in UNITS or row["unit"] != UNITS[row["work"]]:
+            raise InputError(f"{path}, line {line}: the columns must be {', '.join(FIELDS)}, the units {UNITS}")
+        try:
+            rate = float(row["rate"]) * (1e9 if row["unit"] == "GFLOP/s" else 1)
+        except ValueError:
+            raise InputError(f"{path}, line {line}: rate must be a number, found {row['rate']!r}") from None
+        one = found.get(row["machine"], Machine(row["machine"], row["gpu"] == "yes", {}, ()))
+        sources = tuple(dict.fromkeys((*one.sources, row["source"])))
+        found[row["machine"]] = Machine(one.name, one.gpu, {**one.rates, row["work"]: rate}, sources)
+    return found
+
+
+def own(config: Config, results: Path, gpu: bool) -> dict[str, float]:
+    """Stage → operations a second in this user's own finished runs of the configured methods, on a GPU or not: the median."""
+    measured: dict[str, list[float]] = {}
+    for path in sorted(results.glob("*_*/*/**/record.json")):
+        record = read_json(path)
+        stage = STAGES.get(record.get("stage", ""))
+        if stage and bool(record["hardware"].get("gpu")) == gpu and (rate := _rate(record, stage, path, config)):
+            measured.setdefault(stage, []).append(rate)
+    return {stage: statistics.median(rates) for stage, rates in measured.items()}
+
+
+def _rate(record: Mapping[str, Any], stage: str, path: Path, config: Config) -> float | None:
+    """Operations a second of one finished job; None where its method is not configured any more."""
+    read = {role: (record["inputs"][role]["path"],) for role in ("train", "test") if role in record["inputs"]}
+    job = Job(stage, {"out": (str(path.parent),), **read}, record["settings"])
+    done = work.of(job, config)
+    seconds = record["wall_seconds"] + sum(leg["seconds"] for leg in record["notes"].get("earlier_runs", ()))
+    return done.amount / seconds if done.known and done.amount and seconds else None

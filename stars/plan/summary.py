@@ -1,0 +1,129 @@
+"""A plan as text: jobs, hours and disk of each stage, and the rates that they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stars.config import Config
+from stars.plan import work
+from stars.plan.jobs import Job
+from stars.plan.rates import UNITS, Machine
+
+ON_GPU = ("pretrain", "tune", "embed", "linear", "finetune", "semi")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """All jobs of one stage: operations of the transformer; hours, None where no rate is known; bytes; jobs of unknown size."""
+
+    name: str
+    jobs: int
+    operations: float
+    gpu_hours: float | None
+    cpu_hours: float | None
+    disk: float
+    unknown: int
+
+
+def stages(jobs: Sequence[Job], config: Config, machine: Machine, own: Mapping[str, float]) -> list[Stage]:
+    """The jobs by stage, in the order of the workflow."""
+    names = dict.fromkeys(job.stage for job in jobs)
+    return [_stage(name, [work.of(job, config) for job in jobs if job.stage == name], machine, own) for name in sorted(names, key=_order)]
+
+
+def _order(name: str) -> int:
+    known = ("simulate", "ingest", "join", "split", "subsets", "exemplars", "scratch", "pretrain", "tune", "embed")
+    late = ("table", "figure")
+    return known.index(name) if name in known else len(known) + (1 + late.index(name) if name in late else 0)
+
+
+def _stage(name: str, done: Sequence[work.Work], machine: Machine, own: Mapping[str, float]) -> Stage:
+    seconds: float | None = machine.rates.get("start", 0.0) * len(done)
+    for one in done:
+        rate = own.get(name) or machine.rates.get(one.kind)
+        if one.amount:
+            seconds = None if rate is None or seconds is None else seconds + one.amount / rate
+    hours = None if seconds is None else seconds / 3600
+    gpu = machine.gpu and name in ON_GPU
+    return Stage(
+        name=name,
+        jobs=len(done),
+        operations=sum(one.amount for one in done if one.kind in ("train", "encode")),
+        gpu_hours=hours if gpu else 0.0,
+        cpu_hours=0.0 if gpu else hours,
+        disk=sum(one.disk for one in done),
+        unknown=sum(not one.known for one in done),
+    )
+
+
+def report(found: Sequence[Stage], machine: Machine, own: Mapping[str, float], missing: Sequence[str]) -> str:
+    """The plan, ready to print."""
+    heads = ["stage", "jobs", "PFLOP", "GPU-hours", "CPU-hours", "disk"]
+    total = Stage(
+        "total",
+        sum(one.jobs for one in found),
+        sum(one.operations for one in found),
+        _sum([one.gpu_hours for one in found]),
+        _sum([one.cpu_hours for one in found]),
+        sum(one.disk for one in found),
+        sum(one.unknown for one in found),
+    )
+    lines = _aligned([heads, *(_line(one) for one in (*found, total))])
+    return "\n".join([*lines, "", *_sources(machine, own), *_warnings(total, missing)]) + "\n"
+
+
+def _sum(hours: Sequence[float | None]) -> float | None:
+    known = [one for one in hours if one is not None]
+    return None if len(known) < len(hours) else sum(known)
+
+
+def _line(stage: Stage) -> list[str]:
+    return [
+        stage.name,
+        str(stage.jobs),
+        _amount(stage.operations / 1e15),
+        _hours(stage.gpu_hours),
+        _hours(stage.cpu_hours),
+        _bytes(stage.disk),
+    ]
+
+
+def _hours(hours: float | None) -> str:
+    return "?" if hours is None else _amount(hours)
+
+
+def _amount(value: float) -> str:
+    return "" if not value else f"{value:,.1f}" if value >= 0.1 else f"{value:.2f}" if value >= 0.01 else "< 0.01"
+
+
+def _bytes(size: float) -> str:
+    return "" if size < 5e5 else f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+
+
+def _sources(machine: Machine, own: Mapping[str, float]) -> list[str]:
+    shown = [f"{work} {_rate(work, rate)}" for work, rate in machine.rates.items()]
+    lines = [f"Rates of {machine.name}: {', '.join(shown) or 'none'}.", *(f"  {source}" for source in machine.sources)]
+    if own:
+        lines.append(
+            "Rates of your own runs, which go first: " + ", ".join(f"{stage} {_rate('train', rate)}" for stage, rate in own.items()) + "."
+        )
+    return [*lines, "Hours are those of one job after another; times vary with the machine and with what else runs on it."]
+
+
+def _rate(work: str, rate: float) -> str:
+    return f"{rate / (1e9 if UNITS[work] == 'GFLOP/s' else 1):,.3g} {UNITS[work]}"
+
+
+def _warnings(total: Stage, missing: Sequence[str]) -> list[str]:
+    lines = []
+    if total.gpu_hours is None or total.cpu_hours is None:
+        lines.append("?: no rate is known: benchmarks/rates.py measures one, --tflops assumes one.")
+    if total.unknown:
+        lines.append(f"{total.unknown} jobs are counted without time and disk: nobody says how many clips their data set has.")
+    return lines + [f"Raw files of {data} are not there yet; the plan takes them to be complete." for data in missing]

@@ -1,0 +1,121 @@
+"""What a run would cost: the operations of the real model, Snakemake's own jobs, rates that are named."""
+
+import json
+import re
+import shlex
+
+import pytest
+import torch
+from tiny import CONFIG, ROOT, project
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from stars import recipes
+from stars.cli import main
+from stars.config import Model, Motion
+from stars.errors import InputError
+from stars.model.encoder import Encoder
+from stars.model.masked_motion import MaskedMotion
+from stars.plan import jobs, rates, summary, work
+from stars.plan.work import Size
+
+SHAPE = Model(frames=16, segment=4, width=32, depth=2, heads=2, hidden=48, decoder_width=16, decoder_depth=3, decoder_hidden=24)
+PAPER = recipes.load_file(ROOT / "config/paper.yaml")
+
+
+def attention(query, key, value, *others, out_shape=None, **more) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def counted(run) -> int:
+    """Operations that torch counts, without the embeddings and heads that the estimate leaves out."""
+    fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # which torch's own table leaves out
+    with FlopCounterMode(display=False, custom_mapping={fused: attention}) as counter:
+        run()
+    return sum(flops for name, found in counter.get_flop_counts().items() if re.search(r"blocks\.\d+$", name) for flops in found.values())
+
+
+def test_the_estimate_counts_what_torch_counts_in_the_transformer_blocks():
+    encoder = Encoder(SHAPE, 25)
+    assert counted(lambda: encoder(torch.randn(1, 16, 25, 3))) == work.encoder_flops(SHAPE, 25)
+    model = MaskedMotion(SHAPE, Motion(), 25)
+    expected = work.encoder_flops(SHAPE, 25, 1 - 0.9) + 3 * work.block_flops(100, 16, 24)
+    assert counted(lambda: model(torch.randn(1, 16, 25, 3), torch.rand(1, 100))) == expected
+    assert work.encoder_parameters(SHAPE, 25) == sum(value.numel() for value in encoder.parameters())
+    assert work.encoder_parameters(Model(), 25) == 6_336_000
+    assert work.encoder_flops(Model(), 25) / 1e9 == pytest.approx(14.05, abs=0.01)
+
+
+def test_work_of_each_stage():
+    size, full = Size(train=1000, test=100, bodies=1.5), work.encoder_flops(Model(), 25)
+    blocks = recipes.method(PAPER, "ntu60", "stars").blocks
+
+    def of(stage, **settings):
+        return work.amount(stage, settings, Model(), size).amount
+
+    assert of("tune", tune=blocks["tune"]) == pytest.approx((1 + 2 * 4 / 8) * 1.5 * full * 1000 * 20)
+    assert of("embed", outputs=["encoder"]) == 1.5 * full * 1100
+    assert of("linear", linear=blocks["linear"]) == 1.5 * full * 1000 * 100
+    assert of("linear", linear={**blocks["linear"], "cached_views": 4}) == 1.5 * full * 1000 * 4
+    assert of("pretrain", pretrain=blocks["pretrain"]) == pytest.approx(3 * 2 * (0.976e9 + 8.78e9) * 1000 * 400, rel=0.01)
+    assert [work.views({"strategy": name, "dino": {"local_views": 2}}) for name in ("dino", "moco")] == [(4, 2), (1, 1)]
+    assert work.size_of(PAPER, "ntu60", "xsub") == Size(40091, 16487, pytest.approx(1 + 11 / 60))
+    assert work.size_of(PAPER, "pku1", "xsub") is None
+
+
+def test_a_printed_command_is_read_as_the_shell_would():
+    settings = shlex.quote(json.dumps({"x": "it's"}))
+    command = f"stars knn --features a --train r/t.npy --parts a b --raw  --settings {settings} > log 2>&1"
+    text = f"Job 3: x\nShell command: {command}\nShell command: None\n"
+    (job,) = jobs.parse(text)
+    assert job == jobs.Job("knn", {"features": ("a",), "train": ("r/t.npy",), "parts": ("a", "b"), "raw": ()}, {"x": "it's"})
+
+
+def test_a_plan_has_snakemake_s_jobs_and_says_what_is_assumed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(project(tmp_path / "project"))
+    assert main(["plan", "table2", "--config", "config/paper.yaml", "--tflops", "20"]) == 0
+    said = capsys.readouterr().out
+    lines = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line and line[0] != " "}
+    assert lines["ingest"][0] == "51" and lines["pretrain"][0] == "6" and "linear" not in lines and lines["knn"][0] == "18"
+    assert float(lines["pretrain"][2]) == pytest.approx(float(lines["pretrain"][1].replace(",", "")) * 1e15 / 20e12 / 3600, rel=0.01)
+    assert (
+        "20 TFLOP/s are assumed, not measured" in said
+        and "Raw files of NTU-120 are not there yet" in said
+        and "nobody says how many" in said
+    )
+    assert not any((tmp_path / "project").rglob("results/*/*"))
+
+
+def test_own_runs_go_before_the_file_s_machines(finished, monkeypatch):
+    monkeypatch.chdir(finished)
+    config = recipes.load_file(CONFIG)
+    own = rates.own(config, finished / "results", gpu=False)
+    record = json.loads((finished / "results/demo_xsub/mamp/record.json").read_text())
+    per_clip = 2 * 3 * (work.encoder_flops(config.model, 25, 1 - 0.9) + work.block_flops(100, 16, 32))
+    clips = record["notes"]["train_clips"]
+    assert own["pretrain"] == pytest.approx(per_clip * clips * 2 / record["wall_seconds"])
+    assert rates.own(config, finished / "results", gpu=True) == {}
+    machine = rates.Machine("m", False, {"train": 1e9, "start": 3600.0}, ())
+    job = jobs.Job("pretrain", {"out": ("results/demo_xsub/mamp",), "train": ("results/demo/splits/xsub_train.npy",)}, record["settings"])
+    (alone,), (with_own,) = (summary.stages([job], config, machine, known) for known in ({}, {"pretrain": per_clip * clips * 2}))
+    assert alone.cpu_hours == pytest.approx(1 + per_clip * clips * 2 / 1e9 / 3600) and with_own.cpu_hours == pytest.approx(1 + 1 / 3600)
+
+
+def test_the_rates_that_come_with_the_repository_are_whole():
+    machines = rates.load(ROOT / "config/rates.csv")
+    assert machines and all(set(machine.rates) == set(rates.UNITS) and machine.sources for machine in machines.values())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"), [("m,no,train,x,GFLOP/s,s", "line 2: rate must be"), ("m,no,fly,1,s,s", "line 2: the columns")]
+)
+def test_a_damaged_rates_file_is_named_with_its_line(tmp_path, line, message):
+    path = tmp_path / "rates.csv"
+    path.write_text(f"{','.join(rates.FIELDS)}\n{line}\n")
+    with pytest.raises(InputError, match=message):
+        rates.load(path)
+
+
+def test_snakemake_s_refusal_is_passed_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(project(tmp_path / "project"))
+    assert main(["plan", "tabel2", "--config", CONFIG]) == 2
+    assert "tabel2" in capsys.readouterr().err
