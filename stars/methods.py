@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from stars.config import Config, Finetune, Recipe
+from stars.config import Config, Finetune, Recipe, Tune
 from stars.config.reading import merge, nearest, read_yaml, validate
 from stars.data.dataset import Dataset
 from stars.errors import InputError
@@ -58,21 +58,24 @@ class Method:
     title: str
     kind: str  # scratch, pretrain or tune
     parent: str | None
+    heads: str | None  # tuned method whose heads it starts from
     blocks: dict[str, dict[str, Any]]
     gpus: int  # that share each batch of its training
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Modules whose outputs can be compared."""
-        return ("encoder", "projector", "predictor") if self.kind == "tune" else ("encoder",)
+        """Modules whose outputs can be compared: only nearest-neighbour tuning has a projector and a predictor."""
+        compared = self.kind == "tune" and self.blocks["tune"]["strategy"] == "nnclr"
+        return ("encoder", "projector", "predictor") if compared else ("encoder",)
 
 
 @once
 def method(config: Config, data: str, name: str) -> Method:
     """Recipe `name` as it holds for data set `data`; InputError where its chain makes no sense."""
     chain = _chain(config, name)
+    links = [link for link, _ in chain]
     tuned = [link for link, recipe in chain if recipe.tune is not None]
-    parent = next((link for link, recipe in chain if recipe.tune is None), None) if tuned else None
+    parent = next(iter(links[links.index(tuned[-1]) + 1 :]), None) if tuned else None
     if tuned:
         _check_tuned(chain, parent)
     kind = "tune" if tuned else "pretrain" if any(recipe.pretrain is not None for _, recipe in chain) else "scratch"
@@ -81,12 +84,17 @@ def method(config: Config, data: str, name: str) -> Method:
         value = merge(getattr(config, block).model_dump(), config.data[data].settings.get(block))
         for _, recipe in reversed(chain):
             value = merge(value, getattr(recipe, block, None))
-        blocks[block] = validate(type(getattr(config, block)), value, f"methods.{name} on data.{data}", block).model_dump(mode="json")
+        typed = validate(type(getattr(config, block)), value, f"methods.{name} on data.{data}", block)
+        blocks[block] = typed.read() if isinstance(typed, Tune) else typed.model_dump(mode="json")
     gpus = next((recipe.gpus for _, recipe in chain if recipe.gpus), config.compute.gpus)
     batch = blocks[kind]["optimiser"]["batch"] if kind in blocks else gpus
     if batch % gpus:
         raise InputError(f"methods.{name} on data.{data}: {gpus} GPUs cannot share {kind}.optimiser.batch ({batch}) evenly: change either")
-    return Method(name, config.methods[name].title or name.upper(), kind, parent, blocks, gpus)
+    heads = next((recipe.heads for _, recipe in chain if recipe.heads), None)
+    found = Method(name, config.methods[name].title or name.upper(), kind, parent, heads, blocks, gpus)
+    if tuned:
+        _check_strategy(config, data, found)
+    return found
 
 
 def trainings(config: Config, data: str, name: str) -> list[str]:
@@ -124,6 +132,25 @@ def _check_tuned(chain: list[tuple[str, Recipe]], parent: str | None) -> None:
                 raise InputError(
                     f"methods.{link}.{block}: a tuned method takes its encoder as it is; make an untuned method with this block and start `from` it"
                 )
+
+
+def _check_strategy(config: Config, data: str, found: Method) -> None:
+    """What a tuned method needs of others: its loss's own settings, the data set's mirror pairs, heads of the same loss."""
+    where, tune = f"methods.{found.name}", Tune.model_validate(found.blocks["tune"])
+    if tune.block == "options":
+        from stars.training import losses  # torch is loaded only for a loss that this package does not know
+
+        validate(losses.find(tune.strategy).Options, tune.options, f"{where} on data.{data}", "tune.options")
+    if tune.augment.flip > 0 and not dataset(config, data).mirror:
+        raise InputError(f"{where}: tune.augment.flip needs `mirror`, which {config.data[data].dataset}.yaml does not give: add its pairs")
+    if found.heads is None:
+        return
+    start = config.methods.get(found.heads)
+    if start is None:
+        raise InputError(f"{where}.heads: no method {found.heads}{nearest(found.heads, config.methods)}")
+    giver = method(config, data, found.heads) if start.heads is None else None
+    if giver is None or giver.heads or giver.kind != "tune" or giver.blocks["tune"]["strategy"] != tune.strategy:
+        raise InputError(f"{where}.heads: {found.heads} must be a tuned method with strategy {tune.strategy} that starts from new heads")
 
 
 class Across(NamedTuple):

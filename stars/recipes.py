@@ -16,6 +16,7 @@ import yaml
 from stars.config import Comparison, Config, Hyperparameters, Shots, Simulate
 from stars.config.paper import Figure
 from stars.config.reading import Loader, merge, nearest, read_yaml, validate
+from stars.data.dataset import Dataset
 from stars.data.readers import Layout
 from stars.data.simulate.stage import SimulateStage
 from stars.errors import InputError
@@ -159,7 +160,7 @@ def stage_settings(config: Config, stage: str, data: str, folder: str = "", spli
     blocks = recipe.blocks
     if stage in ("scratch", "pretrain", "tune"):
         needs = {"scratch": ("model",), "pretrain": ("model", "pretrain"), "tune": ("tune",)}[stage]
-        return {"seed": seed, **{need: blocks[need] for need in needs}}
+        return {"seed": seed, **{need: blocks[need] for need in needs}, **_of_the_body(stage, blocks, dataset(config, data))}
     if stage == "embed":
         return {"embed": blocks["embed"], "outputs": list(recipe.outputs)}
     if stage == "knn":
@@ -174,6 +175,13 @@ def stage_settings(config: Config, stage: str, data: str, folder: str = "", spli
     if stage == "semi":
         return {**told, "fraction": float(variant or config.semi.fractions[0]), "subsets": config.semi.subsets}
     return {**told, "protocol": stage}
+
+
+def _of_the_body(stage: str, blocks: Mapping[str, Any], described: Dataset) -> dict[str, Any]:
+    """What a training must know of the skeleton: mirror pairs to flip it, parents to see its bones."""
+    if stage == "tune":
+        return {"mirror": [list(pair) for pair in described.mirror]} if blocks["tune"]["augment"]["flip"] > 0 else {}
+    return {"parents": list(described.parents)} if blocks["model"].get("stream") == "bone" else {}
 
 
 def as_argument(settings: Mapping[str, Any]) -> str:

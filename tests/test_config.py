@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from stars import layout, recipes, reference
 from stars.errors import InputError
@@ -102,15 +103,60 @@ def test_recipes_inherit_and_start_from_the_right_encoder():
             "mamp": {"pretrain": {}},
             "stars": {"from": "mamp", "tune": {}},
             "decay_0.4": {"from": "stars", "tune": {"layer_decay": 0.4}},
-            "decay_0.4_wide": {"from": "decay_0.4", "tune": {"queue": 64}},
+            "decay_0.4_wide": {"from": "decay_0.4", "tune": {"nnclr": {"queue": 64}}},
         },
     )
     last = recipes.method(config, "demo", "decay_0.4_wide")
-    assert (last.kind, last.parent, last.blocks["tune"]["layer_decay"], last.blocks["tune"]["queue"]) == ("tune", "mamp", 0.4, 64)
+    assert (last.kind, last.parent, last.blocks["tune"]["layer_decay"], last.blocks["tune"]["nnclr"]["queue"]) == ("tune", "mamp", 0.4, 64)
     assert [recipes.tag(config, "stars", seed) for seed in config.seeds] == ["stars", "stars-seed5"]
     assert recipes.untag(config, "decay_0.4-seed5") == ("decay_0.4", 5)
     with pytest.raises(InputError, match="a tuned method takes its encoder as it is"):
         load(methods={"mamp": {"pretrain": {}}, "x": {"from": "mamp", "tune": {}, "pretrain": {}}})
+
+
+TUNED = {
+    "mamp": {"pretrain": {}},
+    "stars": {"from": "mamp", "tune": {}},
+    "heads": {"from": "stars", "tune": {"tuned_blocks": 0}},
+    "stars_3stage": {"from": "stars", "heads": "heads"},
+    "dino_aug": {"from": "mamp", "tune": {"strategy": "dino", "augment": {"flip": 0.5}}},
+}
+
+
+def test_a_tuning_is_told_of_its_own_strategy_alone():
+    config = load(methods=TUNED)
+    plain, dino = (recipes.stage_settings(config, "tune", "demo", name) for name in ("stars_3stage", "dino_aug"))
+    blocks = {"nnclr", "dino", "moco", "options"}
+    assert (blocks & set(plain["tune"]), blocks & set(dino["tune"])) == ({"nnclr"}, {"dino"})
+    assert "mirror" not in plain and [4, 8] in dino["mirror"]
+    assert recipes.method(config, "demo", "stars_3stage").heads == "heads" and plain["tune"]["tuned_blocks"] is None
+    assert [recipes.method(config, "demo", name).outputs[-1] for name in ("stars", "dino_aug")] == ["predictor", "encoder"]
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ({"tune": {"strategy": "dyno"}}, "tune.strategy: no loss dyno: expected one of dino, moco, nnclr"),
+        ({"tune": {"strategy": "moco", "options": {"queue": 3}}}, "those of moco stand under tune.moco"),
+        ({"tune": {"dino": {"protypes": 3}}}, "unknown key tune.dino.protypes: did you mean prototypes?"),
+        ({"tune": {"dino": {"local_crop": [0.8, 0.4]}}}, "local_crop runs from the smaller to the larger"),
+        ({"tune": {}, "heads": "head"}, "no method head: did you mean heads?"),
+        ({"tune": {}, "heads": "mamp"}, "mamp must be a tuned method with strategy nnclr"),
+        ({"tune": {}, "heads": "stars_3stage"}, "must be a tuned method with strategy nnclr that starts from new heads"),
+        ({"tune": {"strategy": "moco"}, "heads": "heads"}, "heads must be a tuned method with strategy moco"),
+    ],
+)
+def test_a_strategy_that_cannot_be_is_refused(method, expected):
+    with pytest.raises(InputError) as error:
+        load(methods=TUNED | {"x": {"from": "mamp", **method}})
+    assert expected in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_flip_needs_mirror_pairs(tmp_path):
+    described = yaml.safe_load((ROOT / "config/datasets/demo.yaml").read_text())
+    (tmp_path / "plain.yaml").write_text(yaml.safe_dump({name: value for name, value in described.items() if name != "mirror"}))
+    with pytest.raises(InputError, match=r"methods\.dino_aug: tune\.augment\.flip needs `mirror`"):
+        load(methods=TUNED, data={"demo": {"dataset": str(tmp_path / "plain.yaml"), "simulate": {}}})
 
 
 def test_a_stage_is_told_only_what_it_reads():

@@ -9,7 +9,8 @@ import torch
 from torch.nn.functional import normalize
 
 from stars.training.collapse import effective_rank, feature_std
-from stars.training.losses.nnclr import EMPTY, NO_CLIP, Queue, nnclr_loss
+from stars.training.losses.nnclr import nnclr_loss
+from stars.training.losses.queue import EMPTY, NO_CLIP, Queue
 
 
 class SlowQueue:

@@ -15,12 +15,13 @@ from unittest import mock
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_training import TUNE, Bench, write_clips
+from test_strategies import STRATEGIES
+from test_training import NNCLR, TUNE, Bench, write_clips
 
 from stars import recipes
 from stars.cli import main
 from stars.cli.launch import free_port
-from stars.config import Optimiser
+from stars.config import Augment, Optimiser
 from stars.errors import InputError, Interrupted
 from stars.training import parallel
 from stars.training import pretrain as pretrain_module
@@ -33,7 +34,9 @@ CASES = {
     "mamp": ("pretrain", {}),
     "mamp_present": ("pretrain", {"bodies": "present"}),
     "stars": ("tune", {}),
-    "stars_views": ("tune", {"views": 2, "exclude_self": True}),
+    "stars_views": ("tune", {"nnclr": NNCLR.model_copy(update={"views": 2, "exclude_self": True})}),
+    "moco": ("tune", STRATEGIES["moco"]),
+    "dino_flip": ("tune", STRATEGIES["dino"] | {"augment": Augment(flip=0.5)}),
 }
 
 

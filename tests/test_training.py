@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy, normalize
 
-from stars.config import Checkpoint, Model, Optimiser, Pretrain, Sampling, Tune
+from stars.config import Checkpoint, Model, Nnclr, Optimiser, Pretrain, Sampling, Tune
 from stars.data.sampling import Clips, random_crop
 from stars.data.store import COLUMNS, ClipStore
 from stars.errors import InputError, Interrupted
@@ -26,6 +26,7 @@ from stars.training import checkpoint as checkpoint_module
 from stars.training import pretrain as pretrain_module
 from stars.training import tune as tune_module
 from stars.training.checkpoint import Work
+from stars.training.losses import nnclr
 from stars.training.optimiser import adamw
 from stars.training.plan import Plan
 from stars.training.pretrain import PretrainStage, pretrain
@@ -36,9 +37,8 @@ from stars.training.weights import load_encoder, save_encoder
 MODEL = Model(frames=16, segment=4, width=16, heads=2, depth=4, hidden=32, decoder_width=16, decoder_depth=1, decoder_hidden=32)
 SAMPLING = Sampling(min_frames=8)
 PRETRAIN = Pretrain(sampling=SAMPLING, optimiser=Optimiser(epochs=2.5, warmup_epochs=0.5, batch=4, lr=1e-2, min_lr=1e-3))
-TUNE = Tune(
-    queue=16, predictor_hidden=32, sampling=SAMPLING, optimiser=Optimiser(epochs=2.5, warmup_epochs=0, batch=4, lr=1e-3, min_lr=0.0)
-)
+NNCLR = Nnclr(queue=16, predictor_hidden=32)
+TUNE = Tune(nnclr=NNCLR, sampling=SAMPLING, optimiser=Optimiser(epochs=2.5, warmup_epochs=0, batch=4, lr=1e-3, min_lr=0.0))
 CLIPS = 14
 
 
@@ -73,9 +73,9 @@ class Bench:
         pretrain(self.clips, self.train, self.folder / out, settings, self.checkpoint)
         return self.folder / out
 
-    def tune(self, out: str, seed: int = 0, parent: Path | None = None, **changes: object) -> Path:
+    def tune(self, out: str, seed: int = 0, parent: Path | None = None, heads: Path | None = None, **changes: object) -> Path:
         settings = TuneStage(seed=seed, tune=TUNE.model_copy(update=changes))
-        tune(self.clips, self.train, parent or self.parent(), self.folder / out, settings, self.checkpoint)
+        tune(self.clips, self.train, parent or self.parent(), self.folder / out, settings, self.checkpoint, heads=heads)
         return self.folder / out
 
     def parent(self) -> Path:
@@ -271,7 +271,7 @@ def test_tuning_trains_the_upper_half_and_leaves_the_rest_bit_equal(bench):
     before, after = load_file(bench.parent()), load_file(bench.tune("tuned") / "encoder.safetensors")
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {name for name in before if name.startswith(("blocks.2.", "blocks.3.", "norm."))}
-    assert list(curve(bench.folder / "tuned")[0]) == ["step", "epoch", "loss", "lr", *tune_module.FACTS]
+    assert list(curve(bench.folder / "tuned")[0]) == ["step", "epoch", "loss", "lr", *tune_module.FACTS, *nnclr.Loss.columns]
 
 
 def test_optimiser_groups_hold_equation_7_and_decay_matrices_only(bench):
@@ -288,29 +288,30 @@ def test_optimiser_groups_hold_equation_7_and_decay_matrices_only(bench):
 
 def as_algorithm_1(model: Tuning, x_views: list, exclude_self: bool, clips: torch.Tensor) -> torch.Tensor:
     """Lines 7–12 of Algorithm 1 for each view, every body encoded; returns the mean loss."""
-    z_views, p_views = [], []
+    loss, z_views, p_views = model.strategy, [], []
     for x_bmtvc in x_views:
         y = torch.stack([model.encoder(x_bmtvc[:, body]).mean(1) for body in range(2)]).mean(0)
-        z = (y - y.mean(0)) / (y.var(0, correction=0) + 1e-5).sqrt() * model.projector.weight + model.projector.bias
-        p_views.append(normalize(model.predictor(z), dim=1))
+        z = (y - y.mean(0)) / (y.var(0, correction=0) + 1e-5).sqrt() * loss.projector.weight + loss.projector.bias
+        p_views.append(normalize(loss.predictor(z), dim=1))
         z_views.append(normalize(z, dim=1))
     losses = []
     for z, p in zip(z_views, p_views[::-1], strict=True):
-        similarities = z @ model.queue.entries.T
+        similarities = z @ loss.queue.entries.T
         if exclude_self:
-            similarities[clips[:, None] == model.queue.owners] = -9
-        nn = model.queue.entries[similarities.max(dim=1).indices]
-        losses.append(cross_entropy(nn @ p.T / TUNE.temperature, torch.arange(len(p))))
+            similarities[clips[:, None] == loss.queue.owners] = -9
+        nn = loss.queue.entries[similarities.max(dim=1).indices]
+        losses.append(cross_entropy(nn @ p.T / NNCLR.temperature, torch.arange(len(p))))
     return sum(losses) / len(losses)
 
 
 @pytest.mark.parametrize("views", [1, 2])
 @pytest.mark.parametrize("exclude_self", [False, True])
 def test_a_tuning_step_equals_algorithm_1(bench, data, views, exclude_self):
-    options = TUNE.model_copy(update={"views": views, "exclude_self": exclude_self})
-    model = Tuning(load_encoder(bench.parent()), TuneStage(seed=0, tune=options)).train()
+    options = NNCLR.model_copy(update={"views": views, "exclude_self": exclude_self})
+    told = TuneStage(seed=0, tune=TUNE.model_copy(update={"nnclr": options}))
+    model = Tuning(load_encoder(bench.parent()), told).train()
     clips, rows = Clips.of(ClipStore.open(data / "clips"), np.arange(CLIPS)), torch.tensor([3, 8, 1, 6])
-    step = tune_module.Step(model, clips, options)
+    step = tune_module.Step(model, clips, told)
     step(rows, torch.Generator().manual_seed(8))  # fills the queue with the same clips
     generator = torch.Generator().manual_seed(9)
     x_views = [random_crop(clips, rows, MODEL.frames, SAMPLING, generator) for _ in range(views)]

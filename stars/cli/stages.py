@@ -64,9 +64,9 @@ COMMANDS = {
         {"clips": CLIPS, "train": TRAIN, "out": "method folder to write"}, trains=True, shared=True, uses_device=True,
     ),
     "tune": Command(
-        "stage 2: nearest-neighbour contrastive tuning", "tune", "stars.training.tune:TuneStage", "stars.training.tune:tune",
+        "stage 2: contrastive tuning", "tune", "stars.training.tune:TuneStage", "stars.training.tune:tune",
         {"clips": CLIPS, "train": TRAIN, "parent": "encoder.safetensors to start from", "out": "method folder to write"},
-        trains=True, shared=True, uses_device=True,
+        {"heads": (Path, "heads.safetensors to start from [new heads]")}, trains=True, shared=True, uses_device=True,
     ),
     "embed": Command(
         "features of a trained encoder", "embed", "stars.evaluation.features:EmbedStage", "stars.evaluation.features:embed",

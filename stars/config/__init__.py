@@ -15,15 +15,18 @@ from stars.config.base import Count, Positive, Settings, key
 from stars.config.data import Data, Denoise, Ingest, Simulate
 from stars.config.evaluation import Embed, FewShot, Finetune, Knn, Linear, Pair, Semi, Shots, Transfer
 from stars.config.paper import Comparison, Fig1, Fig3, Fig4, Fig6, Hyperparameters, TableNumber
-from stars.config.training import Model, Motion, Optimiser, Pretrain, Sampling, Schedule, Tune
+from stars.config.training import Model, Motion, Optimiser, Pretrain, Sampling, Schedule
+from stars.config.tuning import Augment, Dino, Moco, Nnclr, Tune, TuneBase
 
 __all__ = [
+    "Augment",
     "Checkpoint",
     "Comparison",
     "Compute",
     "Config",
     "Data",
     "Denoise",
+    "Dino",
     "Embed",
     "FewShot",
     "Fig1",
@@ -35,8 +38,10 @@ __all__ = [
     "Ingest",
     "Knn",
     "Linear",
+    "Moco",
     "Model",
     "Motion",
+    "Nnclr",
     "Optimiser",
     "Pair",
     "Pretrain",
@@ -49,6 +54,7 @@ __all__ = [
     "Simulate",
     "Transfer",
     "Tune",
+    "TuneBase",
     "key",
 ]
 
@@ -63,6 +69,9 @@ class Recipe(Settings):
         description="parent method. If it is untuned and this one has `tune`, its encoder is the start; if it is tuned, its settings are inherited",
     )
     title: str | None = key(None, "name in tables and figures; null: the method's key")
+    heads: str | None = key(
+        None, "tuned method whose heads are the start of this one's (STARS-3stage); null: its parent's choice, at last new ones"
+    )
     model: dict | None = key(None, "differences in `model`")
     pretrain: dict | None = key(None, "differences in `pretrain`; present, even if empty: the method has stage 1")
     tune: dict | None = key(None, "differences in `tune`; present, even if empty: the method has stage 2")

@@ -98,24 +98,3 @@ class Pretrain(Settings):
     optimiser: Optimiser = key(Optimiser(), "AdamW and its schedule")
     bodies: Literal["all", "present"] = key("all", "all: an absent (all-zero) body is a row like any other; present: it is skipped")
     precision: Literal["fp32", "bf16"] = key("fp32", "arithmetic of the matrix products")
-
-
-class Tune(Settings):
-    """Stage 2: nearest-neighbour contrastive tuning (NNCLR, paper §3.3)."""
-
-    temperature: Positive = key(0.07, "τ2 of Eq. 6")
-    queue: Count = key(8192, "embeddings kept from earlier steps, Q of Eq. 5")
-    queue_start: Literal["random", "empty"] = key("random", "queue before the first step: random unit vectors, or no entries")
-    exclude_self: bool = key(False, "never take an earlier embedding of the same clip as its nearest neighbour")
-    views: Literal[1, 2] = key(
-        1, "crops of a clip a step: 1, as in the paper; 2: each crop's neighbour is predicted from the other, symmetrically"
-    )
-    predictor_hidden: Count = key(4096, "hidden dimension of the predictor")
-    layer_decay: Fraction = key(0.2, "α of Eq. 7: the rate of block i is lr · α^(N−i)")
-    tuned_blocks: Count | None = key(None, "encoder blocks tuned, counted from the last; the rest is frozen; null: the second half")
-    sampling: Sampling = key(Sampling(rotation=0.0), "training crops; the paper tunes without augmentation, random crop only")
-    optimiser: Optimiser = key(Optimiser(epochs=20, warmup_epochs=0, lr=1e-3, min_lr=0.0, weight_decay=0.01), "AdamW and its schedule")
-    bodies: Literal["all", "present"] = key(
-        "all", "bodies averaged into a clip's feature: all, an absent one included, or the present ones"
-    )
-    precision: Literal["fp32", "bf16"] = key("fp32", "arithmetic of the matrix products")

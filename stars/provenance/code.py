@@ -13,12 +13,20 @@ NOT_PART_OF_A_STAGE = ("stars.config", "stars.recipes", "stars.errors", "stars.c
 
 
 @cache
-def digest_of(module: str) -> str:
-    """Hex digest of the sources behind `module` ("stars.training.tune"). Comments and docstrings count: text, not meaning, is compared."""
+def digest_of(modules: str) -> str:
+    """Hex digest of the sources behind a module ("stars.training.tune") or several, joined by "+", where one chooses another as it is told.
+
+    Comments and docstrings count: text, not meaning, is compared.
+    """
     total = hashlib.sha256()
-    for name in sorted(reachable(module)):
+    for name in sorted(set().union(*map(reachable, modules.split("+")))):
         total.update(name.encode() + b"\0" + _file(name).read_bytes() + b"\0")
     return total.hexdigest()
+
+
+def of_tuning(strategy: str) -> str:
+    """The modules that make a tuned encoder: stage 2, and the loss that its settings name."""
+    return f"stars.training.tune+stars.training.losses.{strategy}"
 
 
 def reachable(module: str) -> set[str]:

@@ -38,6 +38,7 @@ class Job:
             whole batch and computes its share of the loss (`stars.training.parallel`).
         rate: learning rate of the step numbered from 0.
         names: the training clips' names, for messages.
+        after: called with the number of steps done when the weights are new.
         facts: measured on the newest step when a row of the curve ends.
         at_epoch: called with the number of epochs done whenever one ends, the model in evaluation mode; what it measures stands in that row.
         columns: the curve's extra columns, names that `facts` and `at_epoch` give; a row without one is empty there.
@@ -49,6 +50,7 @@ class Job:
     loss: Callable[[Tensor, torch.Generator], Tensor]
     rate: Callable[[int], float]
     names: Sequence[str]
+    after: Callable[[int], None] = lambda done: None
     facts: Callable[[], Mapping[str, float]] = dict
     at_epoch: Callable[[int], Mapping[str, float]] = lambda epochs: {}
     columns: tuple[str, ...] = ()
@@ -73,6 +75,7 @@ def train(job: Job, plan: Plan, work: Work) -> Curve:
             job.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             job.optimiser.step()
+            job.after(step + 1)
             curve.add(parallel.mean(loss))
 
             done, stop = step + 1, parallel.anywhere(told_to_stop())

@@ -1,32 +1,36 @@
-"""Stage 2: nearest-neighbour contrastive tuning (paper §3.3, Eq. 5–7, Algorithm 1) as a step of the training loop."""
+"""Stage 2: the encoder's upper blocks tuned with a contrastive loss (paper §3.3, Eq. 7) as a step of the training loop.
+
+What is particular to a loss stands in `stars.training.losses`; here is what all have in common.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import field_serializer, field_validator
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from stars.config import Checkpoint, Settings, Tune
+from stars.data.augment import augment
 from stars.data.sampling import Clips, random_crop
 from stars.errors import InputError
-from stars.model.encoder import Encoder, clip_features
-from stars.model.heads import Predictor, Projector
-from stars.training import parallel
+from stars.model.encoder import Encoder
+from stars.provenance import code
+from stars.training import losses, parallel
 from stars.training.collapse import effective_rank, feature_std
 from stars.training.files import clip_inputs, facts, training_clips, undertaken, write_settings
 from stars.training.loop import Job
 from stars.training.loop import train as run
-from stars.training.losses.nnclr import Queue, nnclr_loss
-from stars.training.optimiser import adamw, arithmetic
+from stars.training.losses.strategy import Batch
+from stars.training.optimiser import adamw
 from stars.training.plan import Plan, generator, seeded
 from stars.training.schedule import layer_rates, schedule
-from stars.training.weights import load_encoder, save_encoder, save_heads
+from stars.training.weights import fill_heads, load_encoder, save_encoder, save_heads
 
-STAGE = "stars.training.tune"
 OUTPUTS = ("encoder.safetensors", "heads.safetensors", "settings.yaml", "curve.csv")
-FACTS = ("feature_std", "effective_rank", "neighbour_cosine", "self_matches")
+FACTS = ("feature_std", "effective_rank")
 
 
 class TuneStage(Settings):
@@ -34,19 +38,40 @@ class TuneStage(Settings):
 
     seed: int
     tune: Tune
+    mirror: tuple[tuple[int, int], ...] = ()
+
+    @field_validator("tune")
+    @classmethod
+    def _complete(cls, tune: Tune) -> Tune:
+        losses.options(tune)
+        return tune
+
+    @field_serializer("tune")
+    def _read(self, tune: Tune) -> dict[str, Any]:
+        return tune.read()
 
 
-def tune(clips: Path, train: Path, parent: Path, out: Path, settings: TuneStage, checkpoint: Checkpoint, device: str = "cpu") -> None:
-    """Tune the upper blocks of a trained encoder together with new heads.
+def tune(
+    clips: Path,
+    train: Path,
+    parent: Path,
+    out: Path,
+    settings: TuneStage,
+    checkpoint: Checkpoint,
+    device: str = "cpu",
+    heads: Path | None = None,
+) -> None:
+    """Tune the upper blocks of a trained encoder together with heads.
 
     Args:
         clips: folder of the clip store; train: rows of it that train (.npy); parent: the encoder.safetensors to start from.
         out: folder for encoder.safetensors, heads.safetensors, settings.yaml, curve.csv, record.json.
+        heads: the heads.safetensors to start from; None: new ones.
 
     Raises InputError for bad input and for a loss that is not finite, Interrupted when told to stop.
     """
-    inputs = clip_inputs(clips, train, parent=parent)
-    with undertaken(out, STAGE, settings, inputs, OUTPUTS, checkpoint) as (work, notes):
+    inputs = clip_inputs(clips, train, parent=parent, **({"heads": heads} if heads else {}))
+    with undertaken(out, code.of_tuning(settings.tune.strategy), settings, inputs, OUTPUTS, checkpoint) as (work, notes):
         store, index = training_clips(clips, train)
         plan = Plan.of(settings.seed, "tune", len(index), settings.tune.optimiser)
         encoder = load_encoder(parent)
@@ -54,16 +79,19 @@ def tune(clips: Path, train: Path, parent: Path, out: Path, settings: TuneStage,
             raise InputError(
                 f"{parent} is for {encoder.joints} joints, but the clips in {clips} have {store.joints}: choose an encoder trained on them"
             )
-        model = Tuning(encoder, settings).to(device)
-        step = Step(model, Clips.of(store, index, device), settings.tune)
+        model = Tuning(encoder, settings)
+        if heads:
+            fill_heads(heads, model.strategy.heads())
+        step = Step(model.to(device), Clips.of(store, index, device), settings)
         job = Job(
             model,
             adamw(model.parts(), settings.tune.optimiser),
             step,
             schedule(plan.steps_per_epoch, settings.tune.optimiser),
             [store.names[row] for row in index],
+            after=lambda done: model.strategy.after(encoder, done, plan.steps),
             facts=step.facts,
-            columns=FACTS,
+            columns=(*FACTS, *model.strategy.columns),
         )
         curve = run(job, plan, work)
         if parallel.rank() > 0:
@@ -71,69 +99,56 @@ def tune(clips: Path, train: Path, parent: Path, out: Path, settings: TuneStage,
         notes.update(facts(plan, device), earlier_runs=work.earlier)
         curve.write(out / "curve.csv")
         write_settings(out / "settings.yaml", settings)
-        save_heads(out / "heads.safetensors", model.projector, model.predictor)
-        save_encoder(out / "encoder.safetensors", model.encoder)
+        save_heads(out / "heads.safetensors", model.strategy.heads())
+        save_encoder(out / "encoder.safetensors", model.strategy.result(encoder))
 
 
 class Tuning(nn.Module):
-    """Encoder, heads and queue. Embeddings, positions and lower blocks are frozen; the heads and the queue are a seed's own."""
+    """Encoder and strategy. Embeddings, positions and lower blocks are frozen; what the strategy adds to the encoder is a seed's own."""
 
     def __init__(self, encoder: Encoder, settings: TuneStage) -> None:
         super().__init__()
-        width, options = encoder.shape.width, settings.tune
+        options = settings.tune
         self.factors = layer_rates(encoder.shape.depth, options.layer_decay, options.tuned_blocks)
         self.encoder = encoder.requires_grad_(False)
         for module, _ in self.encoder_parts():
             module.requires_grad_(True)
         with seeded(settings.seed, "heads"):
-            self.projector, self.predictor = Projector(width), Predictor(width, options.predictor_hidden)
-        self.queue = Queue(options.queue, width, options.queue_start, generator(settings.seed, "queue"))
+            self.strategy = losses.find(options.strategy)(encoder, losses.options(options), generator(settings.seed, "queue"))
 
     def encoder_parts(self) -> list[tuple[nn.Module, float]]:
         """What of the encoder is trained, with its factor of the learning rate (Eq. 7); the final norm goes with the last block."""
         blocks = [(block, factor) for block, factor in zip(self.encoder.blocks, self.factors, strict=True) if factor > 0]
-        return [*blocks, (self.encoder.norm, 1.0)]
+        return [*blocks, (self.encoder.norm, 1.0)] if blocks else []
 
     def parts(self) -> list[tuple[nn.Module, float]]:
         """All that is trained, with factors of the learning rate."""
-        return [*self.encoder_parts(), (self.projector, 1.0), (self.predictor, 1.0)]
+        return [*self.encoder_parts(), *((head, 1.0) for head in self.strategy.heads().values())]
 
 
 class Step:
-    """Loss of one step (Algorithm 1), and what its features look like. Heads and loss see the whole batch in every process."""
+    """Loss of one step, and what its features look like. Heads and loss see the whole batch in every process."""
 
-    def __init__(self, model: Tuning, clips: Clips, settings: Tune) -> None:
-        self.model, self.clips, self.settings = model, clips, settings
+    def __init__(self, model: Tuning, clips: Clips, settings: TuneStage) -> None:
+        self.model, self.clips, self.settings, self.mirror = model, clips, settings.tune, settings.mirror
 
     def __call__(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        y_views = self.features(rows, generator)
-        device = y_views[0].device
-        clips = rows.to(device)
-        with arithmetic(device, self.settings.precision):
-            g_views = [self.model.projector(y_bc) for y_bc in y_views]
-            p_views = [self.model.predictor(g_bc) for g_bc in g_views]
-        z_views = [normalize(g_bc.detach().float(), dim=1) for g_bc in g_views]
-        found = [self.model.queue.nearest(z_bc, clips, self.settings.exclude_self) for z_bc in z_views]
-        # With one view a neighbour is predicted from its own view, with two from the other.
-        losses = [
-            nnclr_loss(neighbours_bc, normalize(p_bc.float(), dim=1), self.settings.temperature)
-            for (neighbours_bc, _), p_bc in zip(found, reversed(p_views), strict=True)
-        ]
-        self.model.queue.update(z_views[0], clips)
-        self._newest = y_views[0].detach(), z_views[0], *found[0], clips
-        return torch.stack(losses).mean()
+        clips = rows.to(self.clips.frames.device)
+        batch = Batch(self.model.encoder, self.views(rows, generator), clips, self.settings)
+        loss, facts = self.model.strategy(batch)
+        self._newest = batch.seen, facts
+        return loss
 
-    def features(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Pooled encoder outputs (B, C) of each view; one pass of the encoder for all views of this process's share of the clips."""
+    def views(self, rows: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """This process's share of the crops (b, M, T, V, 3) that the strategy asks for, augmented as told; drawn for the whole batch."""
         frames, own = self.model.encoder.shape.frames, parallel.share(len(rows))
-        views = [random_crop(self.clips, rows, frames, self.settings.sampling, generator) for _ in range(self.settings.views)]
-        x_bmtvc = torch.cat([view[own] for view in views])
-        with arithmetic(x_bmtvc.device, self.settings.precision):
-            y_views = clip_features(self.model.encoder, x_bmtvc, self.settings.bodies).float().chunk(self.settings.views)
-        return tuple(parallel.gather(y_bc) for y_bc in y_views)
+        crops = self.model.strategy.crops(self.settings.sampling)
+        whole = [random_crop(self.clips, rows, frames, crop, generator) for crop in crops]
+        return [augment(x_bmtvc, self.settings.augment, self.mirror, generator)[own] for x_bmtvc in whole]
 
     def facts(self) -> dict[str, float]:
-        """Of the newest step: spread and rank of the features, cosine to the neighbours, share of neighbours from the same clip."""
-        y_bc, z_bc, neighbours_bc, owners_b, clips_b = self._newest
-        cosine = (z_bc * neighbours_bc).sum(dim=1).mean().item()
-        return dict(zip(FACTS, (feature_std(y_bc), effective_rank(y_bc), cosine, (owners_b == clips_b).float().mean().item()), strict=True))
+        """Of the newest step: spread and rank of the features, and what the strategy measured."""
+        y_bc, own = self._newest
+        return {"feature_std": feature_std(y_bc), "effective_rank": effective_rank(y_bc)} | {
+            name: fact.item() for name, fact in own.items()
+        }

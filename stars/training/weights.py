@@ -40,22 +40,26 @@ def load_encoder(path: Path | str, device: str | torch.device = "cpu") -> Encode
     return _fill(encoder, tensors, path).to(device).eval()
 
 
-def save_heads(path: Path | str, projector: Projector, predictor: Predictor) -> None:
-    """Write projector and predictor, running statistics included; equal weights make equal bytes."""
-    width, hidden = predictor.widen.in_features, predictor.widen.out_features
-    _write(path, _pair(projector, predictor), {"format": HEADS, "width": str(width), "hidden": str(hidden)})
+def save_heads(path: Path | str, heads: nn.ModuleDict) -> None:
+    """Write a strategy's heads by name, running statistics included; equal weights make equal bytes."""
+    _write(path, heads, {"format": HEADS})
+
+
+def fill_heads(path: Path | str, heads: nn.ModuleDict) -> None:
+    """Give `heads` the weights of a file that `save_heads` wrote; InputError where they are not the same."""
+    _fill(heads, _read(path, HEADS)[0], path)
 
 
 def load_heads(path: Path | str, device: str | torch.device = "cpu") -> tuple[Projector, Predictor]:
-    """The heads of a file that `save_heads` wrote, in evaluation mode; InputError for any other file."""
-    tensors, facts = _read(path, HEADS)
+    """The heads of a file that nearest-neighbour tuning wrote, in evaluation mode; InputError for any other file."""
+    tensors, _ = _read(path, HEADS)
     try:
-        width, hidden = int(facts["width"]), int(facts["hidden"])
+        hidden, width = tensors["predictor.widen.weight"].shape
     except (KeyError, ValueError):
-        raise InputError(f"{path}: its header does not describe heads: make it again") from None
-    projector, predictor = Projector(width), Predictor(width, hidden)
-    _fill(_pair(projector, predictor), tensors, path)
-    return projector.to(device).eval(), predictor.to(device).eval()
+        raise InputError(f"{path} has no predictor: name heads of a method whose strategy is nnclr") from None
+    heads = nn.ModuleDict({"projector": Projector(width), "predictor": Predictor(width, hidden)})
+    projector, predictor = _fill(heads, tensors, path).to(device).eval().values()
+    return projector, predictor
 
 
 def import_mamp(path: Path | str, heads: int = 8) -> Encoder:
@@ -120,10 +124,6 @@ def _read_mamp(path: Path | str) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not state or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise InputError(f"{path} has no `model` dict of tensors: name a released MAMP checkpoint")
     return state
-
-
-def _pair(projector: Projector, predictor: Predictor) -> nn.ModuleDict:
-    return nn.ModuleDict({"projector": projector, "predictor": predictor})
 
 
 def _write(path: Path | str, module: nn.Module, facts: dict[str, str]) -> None:

@@ -30,11 +30,21 @@ def one_of(names):
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
-def methods_of(kind):
-    """Folders of all methods of a kind (scratch, pretrain, tune), one a seed."""
+def methods_where(holds):
+    """Folders of all methods of which `holds` is true, one a seed."""
     data = next(iter(CONFIG.data))
-    names = [name for name in CONFIG.methods if recipes.method(CONFIG, data, name).kind == kind]
+    names = [name for name in CONFIG.methods if holds(recipes.method(CONFIG, data, name))]
     return [recipes.tag(CONFIG, name, seed) for name, seed in product(names, CONFIG.seeds)]
+
+
+def methods_of(kind):
+    """Folders of all methods of a kind (scratch, pretrain, tune)."""
+    return methods_where(lambda method: method.kind == kind)
+
+
+def methods_with_heads():
+    """Folders of all methods whose projector and predictor are embedded beside the encoder."""
+    return methods_where(lambda method: "predictor" in method.outputs)
 
 
 def settings(stage):
@@ -49,10 +59,16 @@ def settings(stage):
     return for_job
 
 
-def code_digest(module):
+def code_digest(modules):
     """Digest of a stage's own source, or a constant where the configuration says that code changes only warn."""
-    policy = CONFIG.code_changes or ("warn" if module in stale.KEPT else "rebuild")
-    return code.digest_of(module) if policy == "rebuild" else "not compared"
+    policy = CONFIG.code_changes or ("warn" if modules.split("+")[0] in stale.KEPT else "rebuild")
+    return code.digest_of(modules) if policy == "rebuild" else "not compared"
+
+
+def tuning_code(wildcards):
+    """Params function: digest of stage 2's source, with that of the method's loss."""
+    name, _ = recipes.untag(CONFIG, wildcards.method)
+    return code_digest(code.of_tuning(recipes.method(CONFIG, wildcards.data, name).blocks["tune"]["strategy"]))
 
 
 def parent(wildcards):
@@ -60,6 +76,13 @@ def parent(wildcards):
     name, seed = recipes.untag(CONFIG, wildcards.method)
     start = recipes.method(CONFIG, wildcards.data, name).parent
     return f"results/{wildcards.data}_{wildcards.split}/{recipes.tag(CONFIG, start, seed)}"
+
+
+def first_heads(wildcards):
+    """Heads that a tuned method starts from, of the method it names, trained with the same seed; none where it names none."""
+    name, seed = recipes.untag(CONFIG, wildcards.method)
+    start = recipes.method(CONFIG, wildcards.data, name).heads
+    return f"{layout.run(wildcards.data, wildcards.split)}/{recipes.tag(CONFIG, start, seed)}/heads.safetensors" if start else []
 
 
 def raw(wildcards):
@@ -101,10 +124,10 @@ def of_heads(features):
 
 
 def head_features(features):
-    """Input function: those files where the method is tuned; other methods have no heads."""
+    """Input function: those files where the method has such heads."""
 
     def for_job(wildcards):
-        files = of_heads(features).values() if wildcards.method in methods_of("tune") else []
+        files = of_heads(features).values() if wildcards.method in methods_with_heads() else []
         return [file.format(**wildcards) for file in files]
 
     return for_job

@@ -25,7 +25,7 @@ rule embed:
     benchmark:
         "results/benchmarks/embed/{data}_{split}/{method}.tsv"
     wildcard_constraints:
-        method=one_of(methods_of("scratch") + methods_of("pretrain")),
+        method=one_of(methods_where(lambda method: "predictor" not in method.outputs)),
     conda:
         ENVIRONMENT
     threads: COMPUTE.threads
@@ -57,7 +57,7 @@ use rule embed as embed_tuned with:
         **FEATURES,
         **of_heads(FEATURES),
     wildcard_constraints:
-        method=one_of(methods_of("tune")),
+        method=one_of(methods_with_heads()),
 
 
 # The same of another data set's clips, by an encoder that has not seen them.
@@ -101,4 +101,4 @@ use rule embed_elsewhere as embed_elsewhere_tuned with:
         **FEATURES_ELSEWHERE,
         **of_heads(FEATURES_ELSEWHERE),
     wildcard_constraints:
-        method=one_of(methods_of("tune")),
+        method=one_of(methods_with_heads()),

@@ -8,6 +8,7 @@ rule tune:
         offsets="results/{data}/clips/offsets.npy",
         train="results/{data}/splits/{split}_train.npy",
         encoder=lambda wildcards: f"{parent(wildcards)}/encoder.safetensors",
+        heads=first_heads,
     output:
         encoder="results/{data}_{split}/{method}/encoder.safetensors",
         heads="results/{data}_{split}/{method}/heads.safetensors",
@@ -33,12 +34,12 @@ rule tune:
         checkpoint_seconds=CHECKPOINT.seconds,
     params:
         settings=settings("tune"),
-        code=code_digest("stars.training.tune"),
+        code=tuning_code,
         clips=subpath(input.table, parent=True),
         method=subpath(output.encoder, parent=True),
     message:
         "Stage 2, contrastive tuning: {wildcards.data} {wildcards.split} {wildcards.method}"
     shell:
-        "stars tune --clips {params.clips} --train {input.train} --parent {input.encoder} --out {params.method}"
+        "stars tune --clips {params.clips} --train {input.train} --parent {input.encoder} --heads {input.heads} --out {params.method}"
         " --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds} --device {resources.device} --threads {threads} --gpus {resources.processes}"
         " --settings {params.settings:q} 2>&1 | tee {log}"

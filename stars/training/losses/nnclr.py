@@ -1,4 +1,4 @@
-"""Nearest-neighbour contrastive loss and its queue (paper §3.3, Eq. 5–6, Algorithm 1; after Dwibedi et al., ICCV 2021)."""
+"""Nearest-neighbour contrastive loss (paper §3.3, Eq. 5–6, Algorithm 1; after Dwibedi et al., ICCV 2021)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-EMPTY = -2
-NO_CLIP = -1
+from stars.config import Nnclr, Sampling
+from stars.model.encoder import Encoder
+from stars.model.heads import Predictor, Projector
+from stars.training.losses.queue import Queue
+from stars.training.losses.strategy import Batch, Strategy
 
 
 def nnclr_loss(neighbours_bc: Tensor, predictions_bc: Tensor, temperature: float) -> Tensor:
@@ -21,49 +24,36 @@ def nnclr_loss(neighbours_bc: Tensor, predictions_bc: Tensor, temperature: float
     return cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
-class Queue(nn.Module):
-    """Q of Eq. 5: the newest embeddings, first in, first out. Buffers only, so it is saved with the model.
+class Loss(Strategy):
+    """Projector, predictor and queue; a step in the order of Algorithm 1. Facts: mean cosine to the neighbours, share from the same clip."""
 
-    Args:
-        size, width: entries and their dimension.
-        start: `random` unit vectors drawn from `generator`, or `empty`.
+    Options = Nnclr
+    columns = ("neighbour_cosine", "self_matches")
 
-    entries (size, width) unit vectors; owners (size,) the clip each came from, NO_CLIP for a random one, EMPTY for none.
-    """
+    def __init__(self, encoder: Encoder, options: Nnclr, generator: torch.Generator) -> None:
+        super().__init__(encoder, options, generator)
+        width = encoder.shape.width
+        self.options = options
+        self.projector, self.predictor = Projector(width), Predictor(width, options.predictor_hidden)
+        self.queue = Queue(options.queue, width, options.queue_start, generator)
 
-    entries: Tensor
-    owners: Tensor
-    pointer: Tensor
+    def crops(self, sampling: Sampling) -> list[Sampling]:
+        return [sampling] * self.options.views
 
-    def __init__(self, size: int, width: int, start: str, generator: torch.Generator) -> None:
-        super().__init__()
-        filled = start == "random"
-        entries = normalize(torch.randn(size, width, generator=generator), dim=1) if filled else torch.zeros(size, width)
-        self.register_buffer("entries", entries)
-        self.register_buffer("owners", torch.full((size,), NO_CLIP if filled else EMPTY))
-        self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
+    def heads(self) -> nn.ModuleDict:
+        return nn.ModuleDict({"projector": self.projector, "predictor": self.predictor})
 
-    @torch.no_grad()
-    def nearest(self, z_bc: Tensor, clips_b: Tensor, exclude_self: bool) -> tuple[Tensor, Tensor]:
-        """Eq. 5 for unit vectors, where the smallest distance is the largest cosine.
-
-        Returns the neighbours (B, C), detached, and the clip each came from (B,). With `exclude_self` no entry of the same clip
-        is taken. Where no entry may be taken, z is its own neighbour and the clip is EMPTY.
-        """
-        barred = (self.owners == EMPTY)[None]
-        if exclude_self:
-            barred = barred | (self.owners[None] == clips_b[:, None])
-        cosine, index = (z_bc @ self.entries.T).masked_fill(barred, -torch.inf).max(dim=1)
-        found = cosine > -torch.inf
-        neighbours = torch.where(found[:, None], self.entries[index], z_bc)
-        return neighbours, torch.where(found, self.owners[index], EMPTY)
-
-    @torch.no_grad()
-    def update(self, z_bc: Tensor, clips_b: Tensor) -> None:
-        """Put embeddings in place of the oldest; of more than the queue holds, the last."""
-        size = len(self.entries)
-        z_bc, clips_b = z_bc[-size:].float(), clips_b[-size:]
-        places = (self.pointer + torch.arange(len(z_bc), device=z_bc.device)) % size
-        self.entries[places] = z_bc
-        self.owners[places] = clips_b
-        self.pointer.copy_((self.pointer + len(z_bc)) % size)
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        g_views = [self.projector(y_bc) for y_bc in batch.features()]
+        p_views = [normalize(self.predictor(g_bc), dim=1) for g_bc in g_views]
+        z_views = [normalize(g_bc.detach(), dim=1) for g_bc in g_views]
+        found = [self.queue.nearest(z_bc, batch.clips, self.options.exclude_self) for z_bc in z_views]
+        # With one view a neighbour is predicted from its own view, with two from the other.
+        losses = [
+            nnclr_loss(neighbours_bc, p_bc, self.options.temperature)
+            for (neighbours_bc, _), p_bc in zip(found, reversed(p_views), strict=True)
+        ]
+        self.queue.update(z_views[0], batch.clips)
+        neighbours_bc, owners_b = found[0]
+        cosine, own = (z_views[0] * neighbours_bc).sum(dim=1).mean(), (owners_b == batch.clips).float().mean()
+        return torch.stack(losses).mean(), {"neighbour_cosine": cosine, "self_matches": own}

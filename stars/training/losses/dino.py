@@ -1,0 +1,107 @@
+"""Self-distillation without labels (paper §4.4, Tables 10 and 11; Caron et al., DINO, ICCV 2021).
+
+As in DINOv2 (Oquab et al., 2023) the teacher's outputs are centred by Sinkhorn–Knopp (Caron et al., SwAV, NeurIPS 2020) and the student's
+features spread by KoLeo (Sablayrolles et al., ICLR 2019).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, log_softmax, normalize
+
+from stars.config import Dino, Sampling
+from stars.model.encoder import Encoder
+from stars.training.losses.strategy import Batch, Strategy
+from stars.training.losses.teacher import Teacher, momentum_at
+
+GLOBAL = 2
+SMALLEST = 1e-8  # of a distance whose logarithm is taken
+
+
+def dino_loss(student_views: list[Tensor], targets: list[Tensor], temperature: float) -> Tensor:
+    """Mean over clips and over pairs of a target and another view of −Σ_k target_k · log softmax(student/τ)_k (DINO's Eq. 3).
+
+    Args:
+        student_views: outputs (B, K), global views first.
+        targets: the teacher's assignments (B, K) of the global views, rows summing to 1.
+    """
+    logs = [log_softmax(view / temperature, dim=1) for view in student_views]
+    terms = [-(target * log).sum(dim=1).mean() for i, target in enumerate(targets) for j, log in enumerate(logs) if i != j]
+    return torch.stack(terms).mean()
+
+
+def sinkhorn_knopp(outputs_nk: Tensor, temperature: float, iterations: int) -> Tensor:
+    """Assignments (N, K) that sum to 1 over prototypes and, nearly, to N/K over rows: exp(output/τ) scaled in turns, columns first."""
+    # The largest output is taken off: this changes no share, and exp stays finite.
+    shares = ((outputs_nk - outputs_nk.max()) / temperature).exp()
+    rows, prototypes = shares.shape
+    for _ in range(iterations):
+        shares = shares / shares.sum(dim=0) * (rows / prototypes)
+        shares = shares / shares.sum(dim=1, keepdim=True)
+    return shares
+
+
+def koleo(features_bc: Tensor) -> Tensor:
+    """−mean of the log distance of each L2-normalised row (B, C) to its nearest other row: less when features spread evenly."""
+    unit_bc = normalize(features_bc, dim=1)
+    with torch.no_grad():
+        nearest_b = (unit_bc @ unit_bc.T).fill_diagonal_(-torch.inf).argmax(dim=1)
+    distances_b = (unit_bc - unit_bc[nearest_b]).norm(dim=1)
+    return -(distances_b + SMALLEST).log().mean()
+
+
+class Head(nn.Module):
+    """Three layers with GELU between, a unit vector, its cosines to the prototypes: y (B, C) → (B, K), in [−1, 1]."""
+
+    def __init__(self, width: int, options: Dino) -> None:
+        super().__init__()
+        hidden = options.hidden
+        self.layers = nn.Sequential(
+            *(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, options.bottleneck))
+        )
+        self.prototypes = nn.Parameter(torch.empty(options.prototypes, options.bottleneck))
+        nn.init.normal_(self.prototypes)
+        for layer in self.layers[::2]:
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, y_bc: Tensor) -> Tensor:
+        return linear(normalize(self.layers(y_bc), dim=1), normalize(self.prototypes, dim=1))
+
+
+class Loss(Strategy):
+    """Head and teacher. Fact: mean entropy of the teacher's assignments in nats, which falls to 0 when all are one prototype."""
+
+    Options = Dino
+    columns = ("teacher_entropy",)
+
+    def __init__(self, encoder: Encoder, options: Dino, generator: torch.Generator) -> None:
+        super().__init__(encoder, options, generator)
+        self.options = options
+        self.projector = Head(encoder.shape.width, options)
+        self.teacher = Teacher(encoder, self.projector)
+
+    def crops(self, sampling: Sampling) -> list[Sampling]:
+        local = sampling.model_copy(update={"crop": self.options.local_crop, "min_frames": 1})
+        return [sampling] * GLOBAL + [local] * self.options.local_views
+
+    def heads(self) -> nn.ModuleDict:
+        return nn.ModuleDict({"projector": self.projector})
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        options, y_views = self.options, batch.features()
+        taught = self.teacher(batch, slice(GLOBAL))
+        with torch.no_grad():
+            targets = sinkhorn_knopp(torch.cat(taught), options.teacher_temperature, options.sinkhorn_iterations)
+        loss = dino_loss([self.projector(y_bc) for y_bc in y_views], list(targets.chunk(GLOBAL)), options.student_temperature)
+        if options.koleo_weight > 0:
+            loss = loss + options.koleo_weight * torch.stack([koleo(y_bc) for y_bc in y_views[:GLOBAL]]).sum()
+        return loss, {"teacher_entropy": torch.special.entr(targets).sum(dim=1).mean()}
+
+    def after(self, encoder: Encoder, done: int, steps: int) -> None:
+        momentum = momentum_at(done, steps, self.options.momentum, self.options.momentum_end)
+        self.teacher.follow(encoder, self.projector, momentum)
+
+    def result(self, encoder: Encoder) -> Encoder:
+        return self.teacher.encoder if self.options.output == "teacher" else encoder
