@@ -133,6 +133,13 @@ def test_a_tuning_is_told_of_its_own_strategy_alone():
     assert [recipes.method(config, "demo", name).outputs[-1] for name in ("stars", "dino_aug")] == ["predictor", "encoder"]
 
 
+def test_bones_are_told_the_tree_of_joints():
+    config = load(methods=TUNED | {"bones": {"model": {"stream": "bone"}, "pretrain": {}}, "tuned_bones": {"from": "bones", "tune": {}}})
+    told = {name: recipes.stage_settings(config, "pretrain", "demo", name) for name in ("mamp", "bones")}
+    assert "parents" not in told["mamp"] and told["bones"]["parents"] == list(recipes.dataset(config, "demo").parents)
+    assert set(recipes.stage_settings(config, "tune", "demo", "tuned_bones")) == {"seed", "tune"}
+
+
 @pytest.mark.parametrize(
     ("method", "expected"),
     [

@@ -25,6 +25,10 @@ def seeded():
     torch.manual_seed(0)
 
 
+def heads(projector: Projector, predictor: Predictor) -> torch.nn.ModuleDict:
+    return torch.nn.ModuleDict({"projector": projector, "predictor": predictor})
+
+
 def size(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
@@ -127,6 +131,30 @@ def test_frozen_lower_blocks_get_no_gradient_and_change_no_other():
     torch.testing.assert_close(upper, [parameter.grad for parameter in encoder.blocks[2].parameters()])
 
 
+@pytest.mark.parametrize("kind", ["joint", "bone", "motion"])
+def test_a_stream_is_what_the_joints_say_and_all_that_the_model_sees(kind, tmp_path):
+    """Frame by frame and joint by joint; an encoder of a stream is the plain one on converted poses, stage 1 and its file included."""
+    parents, shape = (0, 0, 1, 1, 3), SMALL.model_copy(update={"stream": kind})
+    x = torch.randn(4, 16, JOINTS, 3)
+    x[3] = 0
+    expected = torch.zeros_like(x)
+    for t in range(16):
+        for v, parent in enumerate(parents):
+            later = x[:, t + 1, v] if t < 15 else x[:, t, v]
+            expected[:, t, v] = {"joint": x[:, t, v], "bone": x[:, t, v] - x[:, t, parent], "motion": later - x[:, t, v]}[kind]
+    model, plain = MaskedMotion(shape, Motion(), JOINTS, parents if kind == "bone" else ()), MaskedMotion(SMALL, Motion(), JOINTS)
+    plain.load_state_dict(model.state_dict())
+    assert torch.equal(model.encoder.stream(x), expected) and (expected[3] == 0).all()
+    assert torch.equal(model.encoder(x), plain.encoder(expected))
+    noise = torch.rand(4, 4 * JOINTS)
+    assert torch.equal(model(x, noise), plain(expected, noise))
+    save_encoder(tmp_path / "a.safetensors", model.encoder)
+    assert torch.equal(load_encoder(tmp_path / "a.safetensors")(x), model.encoder(x))
+    if kind == "bone":
+        with pytest.raises(InputError, match="model.stream: bone needs a parent among 5 joints"):
+            Encoder(shape, JOINTS, (0, 0, 1, 1, 5))
+
+
 def test_bf16_loss_is_float32_and_near():
     model, x, noise = MaskedMotion(SMALL, Motion(ratio=0.5), JOINTS), torch.randn(4, 16, JOINTS, 3), torch.rand(4, 20)
     exact = model(x, noise)
@@ -142,7 +170,7 @@ def test_weights_survive_a_file(tmp_path):
     encoder, projector, predictor = Encoder(SMALL, JOINTS), Projector(16), Predictor(16, 12)
     predictor(projector(torch.randn(8, 16)))
     save_encoder(tmp_path / "e.safetensors", encoder)
-    save_heads(tmp_path / "h.safetensors", projector, predictor)
+    save_heads(tmp_path / "h.safetensors", heads(projector, predictor))
     found = load_encoder(tmp_path / "e.safetensors")
     assert (found.shape, found.joints) == (SMALL, JOINTS)
     found_projector, found_predictor = load_heads(tmp_path / "h.safetensors")
@@ -162,14 +190,15 @@ def test_equal_weights_are_equal_bytes(tmp_path):
 
 @pytest.mark.parametrize("load", [load_encoder, load_heads, import_mamp])
 def test_files_of_another_kind_are_refused_in_a_line(tmp_path, load):
-    save_heads(tmp_path / "heads", Projector(4), Predictor(4, 4))
+    save_heads(tmp_path / "heads", heads(Projector(4), Predictor(4, 4)))
+    save_heads(tmp_path / "moco", torch.nn.ModuleDict({"projector": torch.nn.Linear(4, 4)}))
     save_encoder(tmp_path / "encoder", Encoder(SMALL, JOINTS))
     (tmp_path / "garbled").write_bytes(b"\x80\x02garbled")
     (tmp_path / "cut").write_bytes((tmp_path / "encoder").read_bytes()[:500])
     torch.save({"model": {"weight": torch.zeros(2)}}, tmp_path / "other.pth")
     torch.save([1, 2], tmp_path / "list.pth")
     own = {load_encoder: "encoder", load_heads: "heads"}.get(load)
-    for name in {"heads", "encoder", "garbled", "cut", "other.pth", "list.pth", "missing"} - {own}:
+    for name in {"heads", "moco", "encoder", "garbled", "cut", "other.pth", "list.pth", "missing"} - {own}:
         with pytest.raises(InputError, match=name) as caught:
             load(tmp_path / name)
         assert "\n" not in str(caught.value)

@@ -12,6 +12,9 @@ from stars.config.base import Count, Epochs, Fraction, Positive, Settings, key
 class Model(Settings):
     """Transformer encoder and stage-1 decoder (paper §4.2)."""
 
+    stream: Literal["joint", "bone", "motion"] = key(
+        "joint", "what the encoder sees: joints, bones (a joint minus its parent) or motion (the next frame minus this one)"
+    )
     frames: Count = key(120, "frames a clip is resized to, T_s")
     segment: Count = key(4, "frames of one joint that form a token, l; must divide frames")
     width: Count = key(256, "embedding dimension, C_e")

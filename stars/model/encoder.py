@@ -11,15 +11,17 @@ from torch import Tensor, nn
 
 from stars.config import Model
 from stars.model.initialise import init_
+from stars.model.streams import Stream
 from stars.model.transformer import Block, PatchEmbedding, Positions, split_segments, take_tokens
 
 
 class Encoder(nn.Module):
     """Transformer over the L = T/l · V tokens of one body; bodies are rows of the batch and never attend to each other."""
 
-    def __init__(self, shape: Model, joints: int):
+    def __init__(self, shape: Model, joints: int, parents: tuple[int, ...] = ()):
         super().__init__()
-        self.shape, self.joints = shape, joints
+        self.shape, self.joints, self.parents = shape, joints, parents
+        self.stream = Stream(shape.stream, joints, parents)
         self.embed = PatchEmbedding(shape.segment, shape.width)
         self.positions = Positions(shape.frames // shape.segment, joints, shape.width)
         self.blocks = nn.ModuleList(Block(shape.width, shape.heads, shape.hidden) for _ in range(shape.depth))
@@ -35,7 +37,7 @@ class Encoder(nn.Module):
 
         Returns (R, K or L, C).
         """
-        patches, positions = split_segments(x_rtvc, self.shape.segment), self.positions()
+        patches, positions = split_segments(self.stream(x_rtvc), self.shape.segment), self.positions()
         if keep is not None:
             # F.embedding and not positions[keep]: the gradient of the latter adds in no fixed order on several CPU threads.
             patches, positions = take_tokens(patches, keep), F.embedding(keep, positions)

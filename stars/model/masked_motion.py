@@ -19,13 +19,13 @@ VARIANCE_FLOOR = 1e-6  # m²: joints that move less than about a millimetre have
 
 
 class MaskedMotion(nn.Module):
-    """Encoder and decoder with the loss of stage 1."""
+    """Encoder and decoder with the loss of stage 1; what moves, and is predicted, is the stream that the encoder sees."""
 
-    def __init__(self, shape: Model, motion: Motion, joints: int):
+    def __init__(self, shape: Model, motion: Motion, joints: int, parents: tuple[int, ...] = ()):
         super().__init__()
         check_motion(shape, motion, joints)
         self.shape, self.motion = shape, motion
-        self.encoder = Encoder(shape, joints)
+        self.encoder = Encoder(shape, joints, parents)
         self.decoder = Decoder(shape, joints)
 
     def forward(self, x_rtvc: Tensor, noise_rl: Tensor) -> Tensor:
@@ -35,10 +35,11 @@ class MaskedMotion(nn.Module):
             x_rtvc: bodies (R, T, V, 3) in metres; an all-zero body is masked uniformly and predicted like any other.
             noise_rl: ε of Eq. 3, uniform in [0, 1), (R, L).
         """
-        score = mask_score(x_rtvc, self.motion, self.shape.segment)
+        seen_rtvc = self.encoder.stream(x_rtvc)
+        score = mask_score(seen_rtvc, self.motion, self.shape.segment)
         keep, restore, hidden = choose_mask(score, noise_rl, self.motion.ratio)
         prediction = self.decoder(self.encoder(x_rtvc, keep), restore)
-        loss_rl = token_loss(prediction, motion_target(x_rtvc, self.motion, self.shape.segment))
+        loss_rl = token_loss(prediction, motion_target(seen_rtvc, self.motion, self.shape.segment))
         return (loss_rl * hidden).sum() / hidden.sum()
 
 

@@ -29,6 +29,7 @@ class PretrainStage(Settings):
     seed: int
     model: Model
     pretrain: Pretrain
+    parents: tuple[int, ...] = ()  # of the joints, for bones
 
 
 def pretrain(clips: Path, train: Path, out: Path, settings: PretrainStage, checkpoint: Checkpoint, device: str = "cpu") -> None:
@@ -45,7 +46,7 @@ def pretrain(clips: Path, train: Path, out: Path, settings: PretrainStage, check
         store, index = training_clips(clips, train)
         plan = Plan.of(settings.seed, "pretrain", len(index), settings.pretrain.optimiser)
         with seeded(settings.seed, "model"):
-            model = MaskedMotion(settings.model, settings.pretrain.motion, store.joints).to(device)
+            model = MaskedMotion(settings.model, settings.pretrain.motion, store.joints, settings.parents).to(device)
         job = Job(
             model,
             adamw([(model, 1.0)], settings.pretrain.optimiser),

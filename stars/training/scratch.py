@@ -22,6 +22,7 @@ class ScratchStage(Settings):
 
     seed: int
     model: Model
+    parents: tuple[int, ...] = ()  # of the joints, for bones
 
 
 def scratch(clips: Path, out: Path, settings: ScratchStage) -> None:
@@ -36,7 +37,7 @@ def scratch(clips: Path, out: Path, settings: ScratchStage) -> None:
     with recording(out, STAGE, settings.model_dump(mode="json"), inputs, OUTPUTS):
         sweep(out, OUTPUTS)
         with seeded(settings.seed, "model"):  # as pretrain does; its encoder is the first thing drawn
-            encoder = Encoder(settings.model, joints)
+            encoder = Encoder(settings.model, joints, settings.parents)
         Curve().write(out / "curve.csv")
         write_settings(out / "settings.yaml", settings)
         save_encoder(out / "encoder.safetensors", encoder)

@@ -26,15 +26,17 @@ ENCODER, HEADS = "stars-encoder-1", "stars-heads-1"
 
 
 def save_encoder(path: Path | str, encoder: Encoder) -> None:
-    """Write an encoder with its shape; equal weights make equal bytes."""
-    _write(path, encoder, {"format": ENCODER, "model": canonical(encoder.shape.model_dump(mode="json")), "joints": str(encoder.joints)})
+    """Write an encoder with its shape, and its joints' parents if it sees bones; equal weights make equal bytes."""
+    facts = {"format": ENCODER, "model": canonical(encoder.shape.model_dump(mode="json")), "joints": str(encoder.joints)}
+    _write(path, encoder, facts | ({"parents": canonical(encoder.parents)} if encoder.parents else {}))
 
 
 def load_encoder(path: Path | str, device: str | torch.device = "cpu") -> Encoder:
     """The encoder of a file that `save_encoder` wrote, in evaluation mode; InputError for any other file."""
     tensors, facts = _read(path, ENCODER)
     try:
-        encoder = Encoder(Model.model_validate_json(facts["model"]), int(facts["joints"]))
+        parents = tuple(map(int, json.loads(facts.get("parents", "[]"))))
+        encoder = Encoder(Model.model_validate_json(facts["model"]), int(facts["joints"]), parents)
     except (KeyError, ValueError):
         raise InputError(f"{path}: its header does not describe an encoder: make it again") from None
     return _fill(encoder, tensors, path).to(device).eval()

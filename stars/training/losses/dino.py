@@ -62,9 +62,10 @@ class Head(nn.Module):
         )
         self.prototypes = nn.Parameter(torch.empty(options.prototypes, options.bottleneck))
         nn.init.normal_(self.prototypes)
-        for layer in self.layers[::2]:
-            nn.init.trunc_normal_(layer.weight, std=0.02)
-            nn.init.zeros_(layer.bias)
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, y_bc: Tensor) -> Tensor:
         return linear(normalize(self.layers(y_bc), dim=1), normalize(self.prototypes, dim=1))

@@ -17,7 +17,8 @@ class Teacher(nn.Module):
 
     def __init__(self, encoder: Encoder, head: nn.Module) -> None:
         super().__init__()
-        self.encoder, self.head = (copy.deepcopy(module).requires_grad_(False) for module in (encoder, head))
+        self.encoder = copy.deepcopy(encoder).requires_grad_(False)
+        self.head = copy.deepcopy(head).requires_grad_(False)
 
     @torch.no_grad()
     def forward(self, batch: Batch, views: slice) -> tuple[Tensor, ...]:
@@ -25,7 +26,7 @@ class Teacher(nn.Module):
         return tuple(self.head(y_bc) for y_bc in batch.features(self.encoder, views))
 
     @torch.no_grad()
-    def follow(self, encoder: Encoder, head: nn.Module, momentum: float | Tensor) -> None:
+    def follow(self, encoder: Encoder, head: nn.Module, momentum: float) -> None:
         """Every weight becomes momentum · its own + (1 − momentum) · the other's."""
         for own, other in ((self.encoder, encoder), (self.head, head)):
             torch._foreach_lerp_(list(own.parameters()), list(other.parameters()), 1 - momentum)
