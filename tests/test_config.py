@@ -129,7 +129,8 @@ def test_a_tuning_is_told_of_its_own_strategy_alone():
     blocks = {"nnclr", "dino", "moco", "options"}
     assert (blocks & set(plain["tune"]), blocks & set(dino["tune"])) == ({"nnclr"}, {"dino"})
     assert "mirror" not in plain and [4, 8] in dino["mirror"]
-    assert recipes.method(config, "demo", "stars_3stage").heads == "heads" and plain["tune"]["tuned_blocks"] is None
+    third = recipes.method(config, "demo", "stars_3stage")
+    assert (third.kind, third.parent, third.heads) == ("tune", "mamp", "heads") and plain["tune"]["tuned_blocks"] is None
     assert [recipes.method(config, "demo", name).outputs[-1] for name in ("stars", "dino_aug")] == ["predictor", "encoder"]
 
 

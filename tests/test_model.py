@@ -25,10 +25,6 @@ def seeded():
     torch.manual_seed(0)
 
 
-def heads(projector: Projector, predictor: Predictor) -> torch.nn.ModuleDict:
-    return torch.nn.ModuleDict({"projector": projector, "predictor": predictor})
-
-
 def size(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
@@ -151,7 +147,7 @@ def test_a_stream_is_what_the_joints_say_and_all_that_the_model_sees(kind, tmp_p
     save_encoder(tmp_path / "a.safetensors", model.encoder)
     assert torch.equal(load_encoder(tmp_path / "a.safetensors")(x), model.encoder(x))
     if kind == "bone":
-        with pytest.raises(InputError, match="model.stream: bone needs a parent among 5 joints"):
+        with pytest.raises(InputError, match=r"model\.stream: bone needs a parent among 5 joints"):
             Encoder(shape, JOINTS, (0, 0, 1, 1, 5))
 
 
@@ -170,7 +166,7 @@ def test_weights_survive_a_file(tmp_path):
     encoder, projector, predictor = Encoder(SMALL, JOINTS), Projector(16), Predictor(16, 12)
     predictor(projector(torch.randn(8, 16)))
     save_encoder(tmp_path / "e.safetensors", encoder)
-    save_heads(tmp_path / "h.safetensors", heads(projector, predictor))
+    save_heads(tmp_path / "h.safetensors", projector, predictor)
     found = load_encoder(tmp_path / "e.safetensors")
     assert (found.shape, found.joints) == (SMALL, JOINTS)
     found_projector, found_predictor = load_heads(tmp_path / "h.safetensors")
@@ -190,8 +186,8 @@ def test_equal_weights_are_equal_bytes(tmp_path):
 
 @pytest.mark.parametrize("load", [load_encoder, load_heads, import_mamp])
 def test_files_of_another_kind_are_refused_in_a_line(tmp_path, load):
-    save_heads(tmp_path / "heads", heads(Projector(4), Predictor(4, 4)))
-    save_heads(tmp_path / "moco", torch.nn.ModuleDict({"projector": torch.nn.Linear(4, 4)}))
+    save_heads(tmp_path / "heads", Projector(4), Predictor(4, 4))
+    save_heads(tmp_path / "moco", torch.nn.Linear(4, 4))
     save_encoder(tmp_path / "encoder", Encoder(SMALL, JOINTS))
     (tmp_path / "garbled").write_bytes(b"\x80\x02garbled")
     (tmp_path / "cut").write_bytes((tmp_path / "encoder").read_bytes()[:500])

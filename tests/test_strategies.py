@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_training import CLIPS, MODEL, TUNE, Bench, at_call, curve, result, write_clips
+from test_training import CLIPS, MIRROR, MODEL, TUNE, Bench, at_call, curve, result, write_clips
 from torch.nn.functional import normalize
 
 from stars.config import Augment, Dino, Moco, Sampling
@@ -29,7 +29,6 @@ from stars.training.weights import load_encoder
 DINO = {"strategy": "dino", "dino": Dino(prototypes=24, hidden=16, bottleneck=8, local_views=1)}
 MOCO = {"strategy": "moco", "moco": Moco(queue=10, width=8)}
 STRATEGIES = {"dino": DINO, "moco": MOCO}
-MIRROR = ((1, 2), (3, 4))
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +244,14 @@ def test_augmentations_reach_the_step_and_follow_the_mirror_pairs(bench, data):
         for settings in (told, told.model_copy(update={"tune": TUNE}))
     )
     torch.testing.assert_close(flipped, plain[..., [0, 2, 1, 4, 3], :] * torch.tensor([-1.0, 1.0, 1.0]))
+
+
+def test_a_flip_without_its_pairs_is_refused(bench):
+    with pytest.raises(ValueError, match=r"tune\.augment\.flip needs the data set's mirror pairs"):
+        TuneStage(seed=0, tune=TUNE.model_copy(update={"augment": Augment(flip=0.5)}))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match=r"mirror names joints that the clips in \S+ do not have"):
+        patch.setattr("test_training.MIRROR", ((1, 5),))
+        bench.tune("out")
 
 
 def test_three_stages_heads_first_then_encoder_and_heads(bench):

@@ -40,6 +40,7 @@ PRETRAIN = Pretrain(sampling=SAMPLING, optimiser=Optimiser(epochs=2.5, warmup_ep
 NNCLR = Nnclr(queue=16, predictor_hidden=32)
 TUNE = Tune(nnclr=NNCLR, sampling=SAMPLING, optimiser=Optimiser(epochs=2.5, warmup_epochs=0, batch=4, lr=1e-3, min_lr=0.0))
 CLIPS = 14
+MIRROR = ((1, 2), (3, 4))
 
 
 def write_clips(folder: Path, spoil: int | None = None) -> Path:
@@ -74,7 +75,7 @@ class Bench:
         return self.folder / out
 
     def tune(self, out: str, seed: int = 0, parent: Path | None = None, heads: Path | None = None, **changes: object) -> Path:
-        settings = TuneStage(seed=seed, tune=TUNE.model_copy(update=changes))
+        settings = TuneStage(seed=seed, tune=TUNE.model_copy(update=changes), mirror=MIRROR)
         tune(self.clips, self.train, parent or self.parent(), self.folder / out, settings, self.checkpoint, heads=heads)
         return self.folder / out
 

@@ -98,10 +98,10 @@ def test_a_change_in_the_reading_of_raw_files_keeps_all_that_was_trained(finishe
 
 
 def test_a_change_of_a_training_s_source_only_warns_unless_told_to_rebuild(finished, tmp_path):
-    package = edited(tmp_path / "package", "training/tune.py")
+    package = edited(tmp_path / "package", "training/losses/nnclr.py")
     done = snakemake(finished, "--dry-run", package=package)
     output = done.stdout + done.stderr
-    assert "results/demo_xsub/stars: made by an earlier version of stars.training.tune; kept" in output
+    assert "results/demo_xsub/stars: made by an earlier version of stars.training.tune+stars.training.losses.nnclr; kept" in output
     assert "Nothing to be done" in output and "demo_xsub/mamp:" not in output
     rebuild = tmp_path / "rebuild.yaml"
     rebuild.write_text("code_changes: rebuild")
@@ -170,17 +170,16 @@ def test_the_paper_s_configuration_plans_every_stage_of_every_data_set(tmp_path)
     done = snakemake(folder, "--dry-run", config=("config/paper.yaml",))
     assert done.returncode == 0, done.stderr
     counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE))
-    # 17 and 32 setups; NTU's two sets have two splits each, PKU-MMD's one; scratch, mamp and stars on each of the six
+    # 17 and 32 setups; NTU's two sets have two splits each, PKU-MMD's one; mamp, stars and stars_3stage, which is tuned twice, on each of the six
     expected = {
         "ingest_setup": 49,
         "join": 2,
         "ingest": 2,
         "split": 6,
-        "scratch": 6,
         "pretrain": 6,
-        "tune": 6,
-        "embed": 12,
-        "embed_tuned": 6,
+        "tune": 18,
+        "embed": 6,
+        "embed_tuned": 12,
         "knn": 18,
         "linear": 18,
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import field_serializer, field_validator
+from pydantic import field_serializer, model_validator
 from torch import Tensor, nn
 
 from stars.config import Checkpoint, Settings, Tune
@@ -38,13 +38,14 @@ class TuneStage(Settings):
 
     seed: int
     tune: Tune
-    mirror: tuple[tuple[int, int], ...] = ()
+    mirror: tuple[tuple[int, int], ...] = ()  # left and right joint of each pair, for flips
 
-    @field_validator("tune")
-    @classmethod
-    def _complete(cls, tune: Tune) -> Tune:
-        losses.options(tune)
-        return tune
+    @model_validator(mode="after")
+    def _complete(self) -> TuneStage:
+        losses.options(self.tune)
+        if self.tune.augment.flip > 0 and not self.mirror:
+            raise ValueError("tune.augment.flip needs the data set's mirror pairs: give mirror")
+        return self
 
     @field_serializer("tune")
     def _read(self, tune: Tune) -> dict[str, Any]:
@@ -79,6 +80,8 @@ def tune(
             raise InputError(
                 f"{parent} is for {encoder.joints} joints, but the clips in {clips} have {store.joints}: choose an encoder trained on them"
             )
+        if not {joint for pair in settings.mirror for joint in pair} <= set(range(store.joints)):
+            raise InputError(f"mirror names joints that the clips in {clips} do not have: they have {store.joints}, from 0")
         model = Tuning(encoder, settings)
         if heads:
             fill_heads(heads, model.strategy.heads())
@@ -99,7 +102,7 @@ def tune(
         notes.update(facts(plan, device), earlier_runs=work.earlier)
         curve.write(out / "curve.csv")
         write_settings(out / "settings.yaml", settings)
-        save_heads(out / "heads.safetensors", model.strategy.heads())
+        save_heads(out / "heads.safetensors", **model.strategy.heads())
         save_encoder(out / "encoder.safetensors", model.strategy.result(encoder))
 
 

@@ -42,9 +42,10 @@ def load_encoder(path: Path | str, device: str | torch.device = "cpu") -> Encode
     return _fill(encoder, tensors, path).to(device).eval()
 
 
-def save_heads(path: Path | str, heads: nn.ModuleDict) -> None:
-    """Write a strategy's heads by name, running statistics included; equal weights make equal bytes."""
-    _write(path, heads, {"format": HEADS})
+def save_heads(path: Path | str, projector: nn.Module, predictor: nn.Module | None = None) -> None:
+    """Write a strategy's heads, running statistics included; equal weights make equal bytes."""
+    heads = {"projector": projector} | ({} if predictor is None else {"predictor": predictor})
+    _write(path, nn.ModuleDict(heads), {"format": HEADS})
 
 
 def fill_heads(path: Path | str, heads: nn.ModuleDict) -> None:

@@ -72,7 +72,7 @@ class Strategy(nn.Module):
         raise NotImplementedError
 
     def heads(self) -> nn.ModuleDict:
-        """What is trained beside the encoder: written to heads.safetensors."""
+        """What is trained beside the encoder, and written to heads.safetensors: `projector` and perhaps `predictor`."""
         raise NotImplementedError
 
     def after(self, encoder: Encoder, done: int, steps: int) -> None:
