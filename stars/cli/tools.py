@@ -10,7 +10,7 @@ from stars.cli.common import add_config
 
 
 def add(commands: Any) -> None:
-    """results, import-weights and config."""
+    """results, import-weights, export and config."""
     results = commands.add_parser(
         "results",
         help="this run's rows of each table, and where tables and figures lie",
@@ -27,6 +27,22 @@ def add(commands: Any) -> None:
     weights.add_argument("--out", type=Path, required=True, metavar="FILE", help="encoder.safetensors to write")
     weights.add_argument("--heads", type=int, default=8, metavar="N", help="attention heads, which the file does not tell [8]")
     weights.set_defaults(handler=_import_weights)
+    export = commands.add_parser(
+        "export",
+        help="an encoder as a torch file in MAMP's names, or as an ONNX graph",
+        description="Write a trained encoder for use elsewhere.",
+    )
+    export.add_argument("encoder", type=Path, help="encoder.safetensors")
+    export.add_argument(
+        "--format",
+        choices=["torch", "onnx"],
+        required=True,
+        help="torch: a `model` dict in the released MAMP's names, as import-weights reads;"
+        " onnx: clips (B, M, T, V, 3) in metres, T the model's frames, to features (B, C), compared with torch (extra `onnx`)",
+    )
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
+    export.add_argument("--bodies", choices=["all", "present"], default="all", help="onnx: bodies averaged, as in embed.bodies [all]")
+    export.set_defaults(handler=_export)
     config = commands.add_parser(
         "config",
         help="check or explain a configuration",
@@ -54,6 +70,12 @@ def _import_weights(chosen: argparse.Namespace) -> None:
     told, name = {"heads": chosen.heads}, chosen.out.name
     with recording(chosen.out.parent, "stars.training.weights", told, {"checkpoint": chosen.checkpoint}, [name], f"{name}.record.json"):
         save_encoder(chosen.out, import_mamp(chosen.checkpoint, chosen.heads))
+
+
+def _export(chosen: argparse.Namespace) -> None:
+    from stars.evaluation.export import export
+
+    export(chosen.encoder, chosen.out, chosen.format, chosen.bodies)
 
 
 def _config(chosen: argparse.Namespace) -> None:

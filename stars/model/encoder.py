@@ -77,15 +77,17 @@ def clip_features(
             row. On a GPU the number of distinct bodies is asked for, which waits for the device once a call.
     """
     absent_bm = (x_bmtvc == 0).flatten(2).all(2)
-    counted_bm = torch.ones_like(absent_bm) if bodies == "all" else _present(absent_bm)
+    counted_bm = counted_bodies(absent_bm, bodies)
     rows_rtvc, source_bm = _distinct(x_bmtvc, absent_bm, counted_bm) if distinct else _every(x_bmtvc, counted_bm)
     pooled_rc = pool(encoder(rows_rtvc), encoder.joints)
     share_bm = counted_bm / counted_bm.sum(1, keepdim=True)
     return (F.embedding(source_bm, pooled_rc) * share_bm[..., None]).sum(1)
 
 
-def _present(absent_bm: Tensor) -> Tensor:
-    """Bodies that count when absent ones do not: (B, M) bool, the first body where all are absent."""
+def counted_bodies(absent_bm: Tensor, bodies: Literal["all", "present"]) -> Tensor:
+    """Bodies averaged into a clip's feature, (B, M) bool: all, or those that are not absent, the first body where all are."""
+    if bodies == "all":
+        return torch.ones_like(absent_bm)
     none_b1, first_m = absent_bm.all(1, keepdim=True), torch.arange(absent_bm.shape[1], device=absent_bm.device) == 0
     return ~absent_bm | (none_b1 & first_m)
 

@@ -1,0 +1,107 @@
+"""A trained encoder for use elsewhere: under the released MAMP's names, or as an ONNX graph from clips to features."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stars.errors import InputError
+from stars.model import mamp_names
+from stars.model.encoder import Encoder, counted_bodies, mean_tokens
+from stars.provenance.files import atomic
+from stars.provenance.record import recording
+from stars.training.weights import load_encoder
+
+STAGE = "stars.evaluation.export"
+CLOSE = 1e-4  # largest difference allowed between torch and ONNX, of features whose tokens have variance 1
+BODIES = 2  # of the example that the graph is traced with; the graph takes any number
+
+
+class ClipEncoder(nn.Module):
+    """Features of whole clips without branches on their content, so that they can be traced: every body is a row, absent ones too."""
+
+    def __init__(self, encoder: Encoder, bodies: Literal["all", "present"]) -> None:
+        super().__init__()
+        self.encoder, self.bodies = encoder, bodies
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(B, M, T, V, 3) in metres, resized to the model's frames → (B, C); equal to `clip_features`."""
+        pooled_bmc = mean_tokens(self.encoder(clips.flatten(0, 1)), self.encoder.joints).unflatten(0, clips.shape[:2])
+        counted_bm = counted_bodies((clips == 0).flatten(2).all(2), self.bodies).float()
+        return (pooled_bmc * counted_bm[..., None]).sum(1) / counted_bm.sum(1, keepdim=True)
+
+
+def export(encoder: Path, out: Path, form: Literal["torch", "onnx"], bodies: Literal["all", "present"] = "all") -> None:
+    """Write the encoder of encoder.safetensors to the file `out`, and {out}.record.json.
+
+    Args:
+        form: torch, a file with a `model` dict in the released MAMP's names and layouts, which `import-weights` reads; onnx, a graph
+            from clips (B, M, T, V, 3) to features (B, C), compared with torch before it is written.
+        bodies: averaged into a clip's feature, as in `embed.bodies` (onnx only).
+
+    Raises InputError for a file that is no encoder, for a form that cannot hold it, and where onnx is not installed.
+    """
+    with recording(out.parent, STAGE, {"form": form, "bodies": bodies}, {"encoder": encoder}, [out.name], f"{out.name}.record.json"):
+        loaded = load_encoder(encoder)
+        content = released(loaded, encoder) if form == "torch" else onnx(ClipEncoder(loaded, bodies).eval())
+        with atomic(out) as temporary:
+            temporary.write_bytes(content)
+
+
+def released(encoder: Encoder, source: Path) -> bytes:
+    """A torch file {"model": tensors} in the released names and layouts."""
+    if encoder.shape.stream != "joint":
+        raise InputError(f"{source} sees the stream {encoder.shape.stream}, which a released checkpoint cannot say: export it as onnx")
+    own = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    content = io.BytesIO()
+    torch.save({"model": {name: tensor.contiguous() for name, tensor in mamp_names.to_released(own).items()}}, content)
+    return content.getvalue()
+
+
+@torch.no_grad()
+def onnx(model: ClipEncoder) -> bytes:
+    """The model as an ONNX file, its numbers of clips and bodies free; InputError if it does not give what torch gives."""
+    try:
+        from onnx.reference import ReferenceEvaluator
+    except ModuleNotFoundError:
+        raise InputError("export to onnx needs the packages onnx and onnxscript: pip install 'stars[onnx]'") from None
+    graph = _traced(model)
+    clips = _example(model.encoder, clips=3)
+    clips[0, 1] = 0
+    clips[2] = 0
+    expected = model(clips).numpy()
+    (found,) = ReferenceEvaluator(graph).run(None, {"clips": clips.numpy()})
+    apart = float(np.abs(found - expected).max())
+    if not apart <= CLOSE:
+        raise InputError(f"the exported graph differs from torch by {apart:.2g}, more than {CLOSE:g}: use another version of onnxscript")
+    return graph.SerializeToString()
+
+
+def _traced(model: ClipEncoder):  # type: ignore[no-untyped-def]  # onnx.ModelProto, whose package may be missing
+    free = {0: torch.export.Dim("batch"), 1: torch.export.Dim("bodies")}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            model,
+            (_example(model.encoder, clips=2),),
+            dynamo=True,
+            verbose=False,
+            dynamic_shapes=(free,),
+            input_names=["clips"],
+            output_names=["features"],
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def _example(encoder: Encoder, clips: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return 0.3 * torch.randn(clips, BODIES, encoder.shape.frames, encoder.joints, 3, generator=generator)

@@ -1,0 +1,75 @@
+"""An encoder leaves as the released MAMP's file and comes back the same; as ONNX it gives what torch gives."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+import torch
+
+from stars import cli
+from stars.config import Model
+from stars.evaluation.export import ClipEncoder
+from stars.model.encoder import Encoder, clip_features
+from stars.training.weights import load_encoder, save_encoder
+
+SMALL = Model(frames=16, segment=4, width=16, depth=2, heads=2, hidden=24, decoder_width=16, decoder_depth=2, decoder_hidden=24)
+JOINTS = 5
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    torch.manual_seed(0)
+    save_encoder(tmp_path / "encoder.safetensors", Encoder(SMALL, JOINTS))
+    return tmp_path / "encoder.safetensors"
+
+
+def clips(count: int, bodies: int) -> torch.Tensor:
+    """Random clips; the last body of the first is absent, and all bodies of the last."""
+    x = torch.randn(count, bodies, SMALL.frames, JOINTS, 3)
+    x[0, -1] = x[-1] = 0
+    return x
+
+
+@pytest.mark.parametrize("bodies", ["all", "present"])
+@torch.no_grad()
+def test_what_is_traced_is_what_clips_are_embedded_with(encoder, bodies):
+    loaded, x = load_encoder(encoder), clips(4, 3)
+    torch.testing.assert_close(ClipEncoder(loaded, bodies)(x), clip_features(loaded, x, bodies))
+
+
+def test_a_released_file_and_back(encoder, tmp_path):
+    there, back = tmp_path / "mamp.pth", tmp_path / "back.safetensors"
+    assert cli.main(["export", str(encoder), "--format", "torch", "--out", str(there)]) == 0
+    state = torch.load(there, weights_only=True)["model"]
+    assert {"joints_embed.proj.weight", "temp_embed", "pos_embed", "blocks.1.attn.qkv.weight", "norm.bias"} <= state.keys()
+    assert cli.main(["import-weights", str(there), "--out", str(back), "--heads", "2"]) == 0
+    assert back.read_bytes() == encoder.read_bytes()
+    assert json.loads((tmp_path / "mamp.pth.record.json").read_text())["settings"]["form"] == "torch"
+
+
+def test_what_cannot_be_exported_is_said_in_a_line(encoder, tmp_path, monkeypatch, capsys):
+    save_encoder(tmp_path / "motion.safetensors", Encoder(SMALL.model_copy(update={"stream": "motion"}), JOINTS))
+    monkeypatch.setitem(sys.modules, "onnx.reference", None)
+    for source, form, expected in (
+        (tmp_path / "motion.safetensors", "torch", "sees the stream motion, which a released checkpoint cannot say"),
+        (encoder, "onnx", "needs the packages onnx and onnxscript"),
+        (tmp_path / "none", "torch", "none is missing"),
+    ):
+        assert cli.main(["export", str(source), "--format", form, "--out", str(tmp_path / "out")]) == 2
+        shown = capsys.readouterr().err
+        assert expected in shown and shown.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+@torch.no_grad()
+def test_onnx_gives_what_torch_gives_for_any_number_of_clips_and_bodies(tmp_path):
+    pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed: pip install 'stars[onnx]'")
+    evaluator = pytest.importorskip("onnx.reference", reason="the extra `onnx` is not installed").ReferenceEvaluator
+    path = tmp_path / "encoder.safetensors"
+    save_encoder(path, Encoder(SMALL.model_copy(update={"stream": "bone"}), JOINTS, (0, 0, 1, 1, 3)))
+    assert cli.main(["export", str(path), "--format", "onnx", "--bodies", "present", "--out", str(tmp_path / "encoder.onnx")]) == 0
+    graph = evaluator(str(tmp_path / "encoder.onnx"))
+    for x in (clips(5, 2), clips(2, 1)):
+        (found,) = graph.run(None, {"clips": x.numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), clip_features(load_encoder(path), x, "present"), atol=1e-4, rtol=1e-4)
