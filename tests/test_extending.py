@@ -35,7 +35,8 @@ def stars(package: Path, *words: object) -> subprocess.CompletedProcess:
 def test_a_loss_of_ones_own_is_a_file_and_a_block(tmp_path):
     package, bench = tmp_path / "package", Bench(tmp_path, write_clips(tmp_path))
     shutil.copytree(ROOT / "stars", package / "stars")
-    shutil.copytree(ROOT / "config", package / "config")
+    for folder in ("config", "tests/config"):
+        shutil.copytree(ROOT / folder, package / folder)
     source = blocks("python", "barlow.py")
     (package / source.splitlines()[0].removeprefix("# ")).write_text(source)
     config = yaml.safe_load((ROOT / "tests/config/tiny.yaml").read_text())
