@@ -35,6 +35,7 @@ benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/knn.py
+	$(BIN)/python benchmarks/startup.py
 
 docs: $(INSTALLED)
 	$(BIN)/stars config reference > docs/configuration.md

@@ -176,8 +176,9 @@ def test_a_stage_is_told_only_what_it_reads():
 
 
 def two(**blocks) -> dict:
-    """A configuration with a second data set, as a target."""
-    return DEMO | {"data": {**DEMO["data"], "ntu120": {"dataset": "ntu120", "raw": "a"}}} | blocks
+    """A configuration with other data sets, as sources or targets."""
+    others = {"ntu120": {"dataset": "ntu120", "raw": "a"}, "base": {"dataset": "demo_base", "simulate": {}}}
+    return DEMO | {"data": DEMO["data"] | others} | blocks
 
 
 def test_fine_tuning_decays_by_layer_unless_the_encoder_is_untrained_or_a_number_is_given():
@@ -215,7 +216,7 @@ def test_a_pair_takes_the_first_splits_unless_told():
             {"few_shot": {"pairs": [{"source": "demo", "source_split": "xsup", "target": "ntu120"}]}},
             "no split xsup of demo: did you mean xsub?",
         ),
-        ({"few_shot": {"pairs": [{"source": "ntu120", "target": "demo"}]}}, "few_shot.pairs: demo.yaml says of no action that it is novel"),
+        ({"few_shot": {"pairs": [{"source": "demo", "target": "base"}]}}, "few_shot.pairs: demo_base.yaml says of no action that it is novel"),
         ({"semi": {"finetune": {"hiden": 3}}}, "unknown key semi.finetune.hiden: did you mean hidden?"),
         ({"methods": {"mamp": {"pretrain": {}, "protocols": ["nkk"]}}}, "methods.mamp.protocols.0"),
     ],

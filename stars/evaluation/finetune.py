@@ -21,9 +21,7 @@ from stars.evaluation.classifier import Training, fit
 from stars.evaluation.features import BATCH, check_joints
 from stars.evaluation.metrics import RESULT_FILES, Task, present, write_result
 from stars.model.encoder import Encoder, clip_features, mean_time
-from stars.provenance.record import recording
-from stars.training.checkpoint import work_in_progress
-from stars.training.files import clip_inputs, facts
+from stars.training.files import clip_inputs, facts, undertaken
 from stars.training.optimiser import adamw, arithmetic
 from stars.training.plan import Plan, seeded, seeded_by
 from stars.training.schedule import finetune_rates, schedule
@@ -74,8 +72,7 @@ def finetune(
         Interrupted: told to stop; progress is saved.
     """
     inputs = present({**clip_inputs(Path(clips), Path(train)), "test": test, "encoder": encoder})
-    told, files = settings.model_dump(mode="json"), (*RESULT_FILES, "curve.csv")
-    with work_in_progress(checkpoint, STAGE, settings, inputs) as work, recording(out, STAGE, told, inputs, files) as notes:
+    with undertaken(out, STAGE, settings, inputs, (*RESULT_FILES, "curve.csv"), checkpoint) as (work, notes):
         store = ClipStore.open(clips)
         task = Task.of(store, train, test, target)
         plan = Plan.of(settings.seed, settings.protocol, len(task.train_rows), settings.finetune.optimiser)

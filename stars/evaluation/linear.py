@@ -16,9 +16,7 @@ from stars.evaluation.classifier import Training, fit
 from stars.evaluation.features import BATCH, feature_file, frozen_features, open_encoder, read_features
 from stars.evaluation.metrics import RESULT_FILES, Task, present, write_result
 from stars.model.encoder import Encoder
-from stars.provenance.record import recording
-from stars.training.checkpoint import work_in_progress
-from stars.training.files import clip_inputs, facts
+from stars.training.files import clip_inputs, facts, undertaken
 from stars.training.plan import Plan, generator
 from stars.training.schedule import schedule
 
@@ -68,8 +66,7 @@ def evaluate(
     """
     weights, tested = Path(method) / "encoder.safetensors", feature_file(features, target, "test", "encoder")
     inputs = present({**clip_inputs(Path(clips), Path(train)), "test": test, "encoder": weights, "test_features": tested})
-    told, files = settings.model_dump(mode="json"), (*RESULT_FILES, "curve.csv")
-    with work_in_progress(checkpoint, STAGE, settings, inputs) as work, recording(out, STAGE, told, inputs, files) as notes:
+    with undertaken(out, STAGE, settings, inputs, (*RESULT_FILES, "curve.csv"), checkpoint) as (work, notes):
         store = ClipStore.open(clips)
         task = Task.of(store, train, test, target)
         encoder = open_encoder(weights, store, device)

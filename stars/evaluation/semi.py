@@ -11,10 +11,8 @@ from stars.data.store import ClipStore
 from stars.evaluation.classifier import Fitted, fit
 from stars.evaluation.finetune import Finetuning, finetuning, starting_encoder
 from stars.evaluation.metrics import RESULT_FILES, Task, over_runs, present, write_result
-from stars.provenance.record import recording
-from stars.training.checkpoint import work_in_progress
 from stars.training.curve import write_lines
-from stars.training.files import clip_inputs, facts
+from stars.training.files import clip_inputs, facts, undertaken
 from stars.training.plan import Plan
 
 STAGE = "stars.evaluation.semi"
@@ -53,8 +51,7 @@ def semi(
     trained = [Path(subsets) / f"{settings.fraction:g}_{number}.npy" for number in range(settings.subsets)]
     inputs = present({**clip_inputs(Path(clips), trained[0]), "test": test, "encoder": encoder})
     inputs |= present({f"train_{number}": path for number, path in enumerate(trained)})
-    told, files = settings.model_dump(mode="json"), (*RESULT_FILES, "curve.csv")
-    with work_in_progress(checkpoint, STAGE, settings, inputs) as work, recording(out, STAGE, told, inputs, files) as notes:
+    with undertaken(out, STAGE, settings, inputs, (*RESULT_FILES, "curve.csv"), checkpoint) as (work, notes):
         store = ClipStore.open(clips)
         tasks = [Task.of(store, path, test, target) for path in trained]
         tested = Clips.of(store, tasks[0].test_rows, device)
