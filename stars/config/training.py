@@ -101,3 +101,6 @@ class Pretrain(Settings):
     optimiser: Optimiser = key(Optimiser(), "AdamW and its schedule")
     bodies: Literal["all", "present"] = key("all", "all: an absent (all-zero) body is a row like any other; present: it is skipped")
     precision: Literal["fp32", "bf16"] = key("fp32", "arithmetic of the matrix products")
+    knn_epochs: int = key(
+        0, "epochs between looks at training clips' nearest neighbours, `knn_top1` in the curve; 0: none. It chooses nothing", ge=0
+    )

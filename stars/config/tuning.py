@@ -80,6 +80,9 @@ class TuneBase(Settings):
         "all", "bodies averaged into a clip's feature: all, an absent one included, or the present ones"
     )
     precision: Literal["fp32", "bf16"] = key("fp32", "arithmetic of the encoder's matrix products; heads and loss are fp32")
+    knn_epochs: int = key(
+        0, "epochs between looks at training clips' nearest neighbours, `knn_top1` in the curve; 0: none. It chooses nothing", ge=0
+    )
 
 
 class Tune(TuneBase):

@@ -76,12 +76,17 @@ def clip_features(
         distinct: encode each distinct body once: equal to encoding every row, gradients included, unless something is drawn for each
             row. On a GPU the number of distinct bodies is asked for, which waits for the device once a call.
     """
-    absent_bm = (x_bmtvc == 0).flatten(2).all(2)
+    absent_bm = absent(x_bmtvc)
     counted_bm = counted_bodies(absent_bm, bodies)
-    rows_rtvc, source_bm = _distinct(x_bmtvc, absent_bm, counted_bm) if distinct else _every(x_bmtvc, counted_bm)
+    rows_rtvc, source_bm = distinct_bodies(x_bmtvc, absent_bm, counted_bm) if distinct else _every(x_bmtvc, counted_bm)
     pooled_rc = pool(encoder(rows_rtvc), encoder.joints)
     share_bm = counted_bm / counted_bm.sum(1, keepdim=True)
     return (F.embedding(source_bm, pooled_rc) * share_bm[..., None]).sum(1)
+
+
+def absent(x_bmtvc: Tensor) -> Tensor:
+    """Bodies that are all zeros, (B, M) bool."""
+    return (x_bmtvc == 0).flatten(2).all(2)
 
 
 def counted_bodies(absent_bm: Tensor, bodies: Literal["all", "present"]) -> Tensor:
@@ -93,12 +98,12 @@ def counted_bodies(absent_bm: Tensor, bodies: Literal["all", "present"]) -> Tens
 
 
 def _every(x_bmtvc: Tensor, counted_bm: Tensor) -> tuple[Tensor, Tensor]:
-    """As `_distinct`, but every counted body is a row of its own."""
+    """As `distinct_bodies`, but every counted body is a row of its own."""
     source_bm = (counted_bm.flatten().cumsum(0) - 1).view_as(counted_bm)
     return x_bmtvc[counted_bm], source_bm.masked_fill(~counted_bm, 0)
 
 
-def _distinct(x_bmtvc: Tensor, absent_bm: Tensor, counted_bm: Tensor) -> tuple[Tensor, Tensor]:
+def distinct_bodies(x_bmtvc: Tensor, absent_bm: Tensor, counted_bm: Tensor) -> tuple[Tensor, Tensor]:
     """Rows worth encoding and where each body's result is found.
 
     Returns rows (R, T, V, 3): one all-zero row if a counted body is absent, then every present body that is no copy of its clip's first;

@@ -36,11 +36,14 @@ class MaskedMotion(nn.Module):
             noise_rl: ε of Eq. 3, uniform in [0, 1), (R, L).
         """
         seen_rtvc = self.encoder.stream(x_rtvc)
-        score = mask_score(seen_rtvc, self.motion, self.shape.segment)
-        keep, restore, hidden = choose_mask(score, noise_rl, self.motion.ratio)
+        keep, restore, hidden = self.mask(seen_rtvc, noise_rl)
         prediction = self.decoder(self.encoder(x_rtvc, keep), restore)
         loss_rl = token_loss(prediction, motion_target(seen_rtvc, self.motion, self.shape.segment))
         return (loss_rl * hidden).sum() / hidden.sum()
+
+    def mask(self, seen_rtvc: Tensor, noise_rl: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`choose_mask` for bodies as the encoder sees them."""
+        return choose_mask(mask_score(seen_rtvc, self.motion, self.shape.segment), noise_rl, self.motion.ratio)
 
 
 class Decoder(nn.Module):

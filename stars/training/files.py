@@ -12,11 +12,12 @@ import torch
 import yaml
 
 from stars.config import Checkpoint, Settings
+from stars.data.sampling import Clips
 from stars.data.store import ClipStore
 from stars.errors import InputError
 from stars.provenance.files import read_npy, write_text
 from stars.provenance.record import recording
-from stars.training import parallel
+from stars.training import memory, parallel
 from stars.training.checkpoint import Bystander, Work, work_in_progress
 from stars.training.plan import Plan
 
@@ -37,6 +38,12 @@ def training_clips(clips: Path, train: Path) -> tuple[ClipStore, np.ndarray]:
     if index.ndim != 1 or index.dtype.kind != "i" or not len(index) or index.min() < 0 or index.max() >= len(store):
         raise InputError(f"{train} does not list rows of the {len(store)} clips in {clips}: delete it and make the split again")
     return store, index
+
+
+def held_clips(stage: str, store: ClipStore, index: np.ndarray, device: str) -> Clips:
+    """The training clips in the device's memory; InputError where main memory, through which they go, has no room for them."""
+    memory.check_clips(stage, int(np.asarray(store.lengths)[index].sum()), store.frames[:1].nbytes)
+    return Clips.of(store, index, device)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stars.errors import InputError, Interrupted
-from stars.training import parallel
+from stars.training import memory, parallel
 from stars.training.checkpoint import Work, stop_signals
 from stars.training.curve import Curve
 from stars.training.plan import Plan
@@ -66,7 +66,8 @@ def train(job: Job, plan: Plan, work: Work) -> Curve:
     start = _resume(job, curve, work)
     loss_of = parallel.averaging(job.model, job.loss)
     job.model.train()
-    with Progress(plan.stage, plan.steps, plan.steps_per_epoch, plan.batch, start) as progress, stop_signals() as told_to_stop:
+    progress = Progress(plan.stage, plan.steps, plan.steps_per_epoch, plan.batch, start)
+    with progress, memory.exhaustion_named(plan.stage), stop_signals() as told_to_stop:
         for step in range(start, plan.steps):
             rate = job.rate(step)
             for group in job.optimiser.param_groups:

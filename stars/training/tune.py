@@ -16,11 +16,11 @@ from stars.config import Checkpoint, Settings, Tune
 from stars.data.augment import augment
 from stars.data.sampling import Clips, random_crop
 from stars.errors import InputError
-from stars.model.encoder import Encoder
+from stars.model.encoder import Encoder, absent, counted_bodies, distinct_bodies
 from stars.provenance import code
-from stars.training import losses, parallel
+from stars.training import losses, memory, online_knn, parallel
 from stars.training.collapse import effective_rank, feature_std
-from stars.training.files import clip_inputs, facts, training_clips, undertaken, write_settings
+from stars.training.files import clip_inputs, facts, held_clips, training_clips, undertaken, write_settings
 from stars.training.loop import Job
 from stars.training.loop import train as run
 from stars.training.losses.strategy import Batch
@@ -85,7 +85,9 @@ def tune(
         model = Tuning(encoder, settings)
         if heads:
             fill_heads(heads, model.strategy.heads())
-        step = Step(model.to(device), Clips.of(store, index, device), settings)
+        held, every = held_clips("tune", store, index, device), settings.tune.knn_epochs
+        step = Step(model.to(device), held, settings)
+        step.check_memory(plan)
         job = Job(
             model,
             adamw(model.parts(), settings.tune.optimiser),
@@ -94,7 +96,8 @@ def tune(
             [store.names[row] for row in index],
             after=lambda done: model.strategy.after(encoder, done, plan.steps),
             facts=step.facts,
-            columns=(*FACTS, *model.strategy.columns),
+            at_epoch=online_knn.watch(model.strategy.result(encoder), held, every, settings.tune.precision),
+            columns=(*FACTS, *model.strategy.columns, *online_knn.columns(every)),
         )
         curve = run(job, plan, work)
         if parallel.rank() > 0:
@@ -136,11 +139,14 @@ class Step:
         self.model, self.clips, self.settings, self.mirror = model, clips, settings.tune, settings.mirror
 
     def __call__(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        clips = rows.to(self.clips.frames.device)
-        batch = Batch(self.model.encoder, self.views(rows, generator), clips, self.settings)
+        batch = self.batch(rows, self.views(rows, generator))
         loss, facts = self.model.strategy(batch)
         self._newest = batch.seen, facts
         return loss
+
+    def batch(self, rows: Tensor, views: list[Tensor]) -> Batch:
+        """What the strategy is given of the clips `rows`."""
+        return Batch(self.model.encoder, views, rows.to(self.clips.frames.device), self.clips.labels, self.settings)
 
     def views(self, rows: Tensor, generator: torch.Generator) -> list[Tensor]:
         """This process's share of the crops (b, M, T, V, 3) that the strategy asks for, augmented as told; drawn for the whole batch."""
@@ -155,3 +161,20 @@ class Step:
         return {"feature_std": feature_std(y_bc), "effective_rank": effective_rank(y_bc)} | {
             name: fact.item() for name, fact in own.items()
         }
+
+    def check_memory(self, plan: Plan) -> None:
+        """InputError if a step does not fit."""
+        rows = plan.rows(0)
+        views = self.views(rows, plan.generator(0))
+
+        def forward(clips: int) -> object:
+            return self.model.strategy(self.batch(rows[: clips * parallel.count()], [view[:clips] for view in views]))
+
+        def encoded(clips: int) -> int:
+            bodies = [(view[:clips], absent(view[:clips])) for view in views]
+            return sum(
+                len(distinct_bodies(x_bmtvc, gone_bm, counted_bodies(gone_bm, self.settings.bodies))[0]) for x_bmtvc, gone_bm in bodies
+            )
+
+        sizes = tuple(encoded(clips) for clips in (*memory.SAMPLES, len(views[0])))
+        memory.check_step("tune", self.model, forward, sizes, self.clips.frames.device)

@@ -25,10 +25,11 @@ def nnclr_loss(neighbours_bc: Tensor, predictions_bc: Tensor, temperature: float
 
 
 class Loss(Strategy):
-    """Projector, predictor and queue; a step in the order of Algorithm 1. Facts: mean cosine to the neighbours, share from the same clip."""
+    """Projector, predictor and queue; a step in the order of Algorithm 1. Facts of the neighbours: mean cosine to them; share of
+    those from other clips that show the same action; share from the same clip."""
 
     Options = Nnclr
-    columns = ("neighbour_cosine", "self_matches")
+    columns = ("neighbour_cosine", "neighbour_agreement", "self_matches")
 
     def __init__(self, encoder: Encoder, options: Nnclr, generator: torch.Generator) -> None:
         super().__init__(encoder, options, generator)
@@ -56,4 +57,5 @@ class Loss(Strategy):
         self.queue.update(z_views[0], batch.clips)
         neighbours_bc, owners_b = found[0]
         cosine, own = (z_views[0] * neighbours_bc).sum(dim=1).mean(), (owners_b == batch.clips).float().mean()
-        return torch.stack(losses).mean(), {"neighbour_cosine": cosine, "self_matches": own}
+        facts = {"neighbour_cosine": cosine, "neighbour_agreement": batch.agreement(owners_b), "self_matches": own}
+        return torch.stack(losses).mean(), facts

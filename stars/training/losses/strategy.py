@@ -23,14 +23,16 @@ class Batch:
         encoder: the one that is tuned.
         views: crops (b, M, T, V, 3), in the order of `Strategy.crops`; b is this process's share of B clips.
         clips: numbers of the B clips.
+        labels: of all training clips, for what is only watched.
 
     `seen` is what the tuned encoder made of its first view last, without gradient, for the collapse monitor.
     """
 
     seen: Tensor
 
-    def __init__(self, encoder: Encoder, views: Sequence[Tensor], clips: Tensor, settings: TuneBase) -> None:
+    def __init__(self, encoder: Encoder, views: Sequence[Tensor], clips: Tensor, labels: Tensor, settings: TuneBase) -> None:
         self.encoder, self.views, self.clips, self.settings = encoder, views, clips, settings
+        self._labels = labels
 
     def features(self, encoder: Encoder | None = None, views: slice = slice(None)) -> tuple[Tensor, ...]:
         """Pooled outputs (B, C) float32 of each view, by `encoder` (None: the tuned one) in one pass over all of them."""
@@ -42,6 +44,12 @@ class Batch:
         if encoder is None:
             self.seen = y_views[0].detach()
         return y_views
+
+    def agreement(self, others_b: Tensor) -> Tensor:
+        """Share of `others_b`, a training clip for each of the B (negative: none), that are another clip and show the same action."""
+        another_b = (others_b >= 0) & (others_b != self.clips)
+        same_b = self._labels[others_b.clamp(min=0)] == self._labels[self.clips]
+        return (another_b & same_b).sum() / another_b.sum().clamp(min=1)
 
 
 class Strategy(nn.Module):

@@ -1,0 +1,48 @@
+"""A look at the nearest neighbours of training clips while an encoder trains. It is only watched: it chooses nothing, and sees no test clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from stars.data.sampling import Clips, centre_crop
+from stars.model.encoder import Encoder, clip_features
+from stars.training.optimiser import arithmetic
+
+COLUMN = "knn_top1"
+MOST = 2000  # clips looked at, spread evenly
+BATCH = 64
+
+
+def watch(encoder: Encoder, clips: Clips, every: int, precision: str) -> Callable[[int], dict[str, float]]:
+    """What a job measures when an epoch ends: after each `every` epochs (0: never) the share in percent, as COLUMN."""
+
+    def at_epoch(epochs: int) -> dict[str, float]:
+        return {COLUMN: agreement(encoder, clips, precision)} if every and epochs % every == 0 else {}
+
+    return at_epoch
+
+
+def columns(every: int) -> tuple[str, ...]:
+    """The curve's column for it, if there is one."""
+    return (COLUMN,) if every else ()
+
+
+@torch.no_grad()
+def agreement(encoder: Encoder, clips: Clips, precision: str = "fp32") -> float:
+    """Percent of up to MOST clips whose nearest other one among them, by cosine of centre crops, shows the same action."""
+    rows = torch.arange(len(clips))[:: -(-len(clips) // MOST)]
+    with arithmetic(clips.frames.device, precision):
+        features = [clip_features(encoder, centre_crop(clips, part, encoder.shape.frames)) for part in rows.split(BATCH)]
+    labels = clips.labels[rows.to(clips.labels.device)]
+    return 100 * same_action(torch.cat(features).float(), labels).item()
+
+
+def same_action(features_nc: Tensor, labels_n: Tensor) -> Tensor:
+    """Share of rows whose nearest other row has the same label, a scalar."""
+    unit_nc = normalize(features_nc, dim=1)
+    cosine_nn = (unit_nc @ unit_nc.T).fill_diagonal_(-torch.inf)
+    return (labels_n[cosine_nn.argmax(dim=1)] == labels_n).float().mean()
