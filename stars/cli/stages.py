@@ -157,6 +157,9 @@ def _add_stage(commands: Any, name: str, command: Command) -> None:
     if command.trains:
         parser.add_argument("--work", default="results/.work", metavar="PATH", help="folder for work in progress [results/.work]")
         parser.add_argument("--checkpoint-seconds", type=float, default=60.0, metavar="S", help="seconds between checkpoints [60]")
+        parser.add_argument(
+            "--checkpoint-epochs", type=int, default=0, metavar="N", help="save after every N epochs too [0: by time alone]"
+        )
     parser.set_defaults(handler=_run_stage, command=command)
 
 
@@ -180,7 +183,7 @@ def _training(chosen: argparse.Namespace, options: dict[str, Any]) -> Iterator[N
     from stars.config import Checkpoint
     from stars.training import parallel
 
-    options["checkpoint"] = Checkpoint(seconds=chosen.checkpoint_seconds, folder=chosen.work)
+    options["checkpoint"] = Checkpoint(seconds=chosen.checkpoint_seconds, epochs=chosen.checkpoint_epochs, folder=chosen.work)
     follow_launcher()
     with parallel.group(options["device"]) if chosen.command.shared else nullcontext():
         yield

@@ -88,6 +88,7 @@ class Checkpoint(Settings):
     """How often work in progress is saved. Changes nothing in any result, so nothing is rebuilt."""
 
     seconds: Positive = key(60.0, "longest time between two checkpoints; what a kill or power loss can cost")
+    epochs: int = key(0, "save whenever so many epochs are done, too; 0: by time alone", ge=0)
     folder: str = key("results/.work", "where work in progress is kept, by digest of what it depends on")
 
 

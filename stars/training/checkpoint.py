@@ -36,8 +36,8 @@ class Refused(ValueError):
 class Work:
     """One training's folder: last.ckpt, and previous.ckpt in case the last is damaged."""
 
-    def __init__(self, folder: Path, seconds: float, code: str = "") -> None:
-        self.folder, self.seconds = folder, seconds
+    def __init__(self, folder: Path, seconds: float, code: str = "", epochs: int = 0) -> None:
+        self.folder, self.seconds, self.epochs = folder, seconds, epochs
         self.code = code  # digest of the source that trains now
         self.earlier: list[dict[str, Any]] = []  # runs that this training goes on from
         self._began = time.monotonic()
@@ -47,13 +47,15 @@ class Work:
 
     def part(self, name: str) -> Work:
         """A folder within for one of several trainings of a process. Its end is saved too: the others go on after it."""
-        own = Work(self.folder / name, self.seconds, self.code)
+        own = Work(self.folder / name, self.seconds, self.code, self.epochs)
         own.keeps_end = True
         return own
 
-    def due(self, ended: bool = False) -> bool:
-        """Whether the longest time between two checkpoints has passed, or a training has ended whose end is saved."""
-        return time.monotonic() - self._saved >= self.seconds or (ended and self.keeps_end)
+    def due(self, epochs: int = 0, ended: bool = False) -> bool:
+        """Whether to save now: the longest time between two checkpoints has passed, so many `epochs` are done at this step (0: none ends),
+        or the training has ended and its end is kept."""
+        counted = bool(self.epochs and epochs) and epochs % self.epochs == 0
+        return time.monotonic() - self._saved >= self.seconds or counted or (ended and self.keeps_end)
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write tensors and plain values; the checkpoint before becomes previous.ckpt."""
@@ -129,7 +131,7 @@ def work_in_progress(checkpoint: Checkpoint, stage: str, settings: Settings, inp
         with exclusive(folder):
             for leftover in folder.glob(".*.tmp*"):
                 leftover.unlink()
-            yield Work(folder, checkpoint.seconds, code.digest_of(stage))
+            yield Work(folder, checkpoint.seconds, code.digest_of(stage), checkpoint.epochs)
             shutil.rmtree(folder, ignore_errors=True)  # not there when nothing was saved
     finally:
         with suppress(OSError):  # others train

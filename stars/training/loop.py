@@ -81,7 +81,7 @@ def train(job: Job, plan: Plan, work: Work) -> Curve:
 
             done, stop = step + 1, parallel.anywhere(told_to_stop())
             closes, shows = plan.closes_row(done), progress.due() or done == plan.steps
-            saves = stop or work.due(ended=done == plan.steps)
+            saves = stop or work.due(plan.epochs_ended(done), ended=done == plan.steps)
             if closes or saves or shows:  # only now is the device waited for
                 _check(job, plan, step, curve, work)
             if closes:
@@ -98,8 +98,8 @@ def train(job: Job, plan: Plan, work: Work) -> Curve:
 
 
 def _epoch_facts(job: Job, plan: Plan, done: int) -> Mapping[str, float]:
-    epochs, left = divmod(done, plan.steps_per_epoch)
-    if left:
+    epochs = plan.epochs_ended(done)
+    if not epochs:
         return {}
     job.model.eval()
     measured = job.at_epoch(epochs)

@@ -121,7 +121,7 @@ def exhaustion_named(stage: str) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        figure = str(error).partition("GiB is free")[0].replace("\n", " ").strip()
+        figure = "".join(str(error).partition(" is free")[:2]).replace("\n", " ")
         raise InputError(
             f"{stage}: the GPU's memory does not do ({figure}): lower {stage}.optimiser.batch, set {stage}.precision: bf16, or use more gpus"
         ) from None

@@ -100,9 +100,13 @@ class Plan:
         """The source of all randomness inside a step: crops, rotations, masks."""
         return generator(self.seed, self.stage, "step", step)
 
+    def epochs_ended(self, done: int) -> int:
+        """Epochs done if one ends after `done` steps, else 0."""
+        return 0 if done % self.steps_per_epoch else done // self.steps_per_epoch
+
     def closes_row(self, done: int) -> bool:
         """Whether a row of the curve ends after `done` steps: about 200 times a run, at the end of every epoch and of the run."""
-        return done % self.steps_per_epoch == 0 or done % max(1, self.steps // CURVE_ROWS) == 0 or done == self.steps
+        return bool(self.epochs_ended(done)) or done % max(1, self.steps // CURVE_ROWS) == 0 or done == self.steps
 
 
 @lru_cache(maxsize=2)

@@ -64,6 +64,7 @@ rule linear:
         device=COMPUTE.device,
         work=CHECKPOINT.folder,
         checkpoint_seconds=CHECKPOINT.seconds,
+        checkpoint_epochs=CHECKPOINT.epochs,
     params:
         settings=settings("linear"),
         code=code_digest("stars.evaluation.linear"),
@@ -75,7 +76,8 @@ rule linear:
         "Linear probe: {wildcards.data} {wildcards.split} {wildcards.method}"
     shell:
         "stars linear --method {params.method} --clips {params.clips} --train {input.train} --test {input.test} --features {params.features}"
-        " --target {wildcards.data} --out {params.out} --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds}"
+        " --target {wildcards.data} --out {params.out} --work {resources.work:q}"
+        " --checkpoint-seconds {resources.checkpoint_seconds} --checkpoint-epochs {resources.checkpoint_epochs}"
         " --device {resources.device} --threads {threads} --settings {params.settings:q} 2>&1 | tee {log}"
 
 

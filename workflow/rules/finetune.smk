@@ -28,6 +28,7 @@ rule finetune:
         device=COMPUTE.device,
         work=CHECKPOINT.folder,
         checkpoint_seconds=CHECKPOINT.seconds,
+        checkpoint_epochs=CHECKPOINT.epochs,
     params:
         settings=settings("finetune"),
         code=code_digest("stars.evaluation.finetune"),
@@ -38,7 +39,8 @@ rule finetune:
         "Fine-tune: {wildcards.data} {wildcards.split} {wildcards.method}"
     shell:
         "stars finetune --encoder {input.encoder} --clips {params.clips} --train {input.train} --test {input.test} --target {params.target}"
-        " --out {params.out} --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds}"
+        " --out {params.out} --work {resources.work:q}"
+        " --checkpoint-seconds {resources.checkpoint_seconds} --checkpoint-epochs {resources.checkpoint_epochs}"
         " --device {resources.device} --threads {threads} --settings {params.settings:q} 2>&1 | tee {log}"
 
 
@@ -96,6 +98,7 @@ rule semi:
         device=COMPUTE.device,
         work=CHECKPOINT.folder,
         checkpoint_seconds=CHECKPOINT.seconds,
+        checkpoint_epochs=CHECKPOINT.epochs,
     params:
         settings=settings("semi"),
         code=code_digest("stars.evaluation.semi"),
@@ -106,5 +109,6 @@ rule semi:
         "Semi-supervised: {wildcards.data} {wildcards.split} {wildcards.method} {wildcards.fraction}"
     shell:
         "stars semi --encoder {input.encoder} --clips {params.clips} --subsets {params.subsets} --test {input.test} --target {wildcards.data}"
-        " --out {params.out} --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds}"
+        " --out {params.out} --work {resources.work:q}"
+        " --checkpoint-seconds {resources.checkpoint_seconds} --checkpoint-epochs {resources.checkpoint_epochs}"
         " --device {resources.device} --threads {threads} --settings {params.settings:q} 2>&1 | tee {log}"

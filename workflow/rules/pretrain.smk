@@ -62,6 +62,7 @@ rule pretrain:
         device=COMPUTE.device,
         work=CHECKPOINT.folder,
         checkpoint_seconds=CHECKPOINT.seconds,
+        checkpoint_epochs=CHECKPOINT.epochs,
     params:
         settings=settings("pretrain"),
         code=code_digest("stars.training.pretrain"),
@@ -71,5 +72,6 @@ rule pretrain:
         "Stage 1, masked motion prediction: {wildcards.data} {wildcards.split} {wildcards.method}"
     shell:
         "stars pretrain --clips {params.clips} --train {input.train} --out {params.method}"
-        " --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds} --device {resources.device} --threads {threads} --gpus {resources.processes}"
+        " --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds} --checkpoint-epochs {resources.checkpoint_epochs}"
+        " --device {resources.device} --threads {threads} --gpus {resources.processes}"
         " --settings {params.settings:q} 2>&1 | tee {log}"

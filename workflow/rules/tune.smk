@@ -32,6 +32,7 @@ rule tune:
         device=COMPUTE.device,
         work=CHECKPOINT.folder,
         checkpoint_seconds=CHECKPOINT.seconds,
+        checkpoint_epochs=CHECKPOINT.epochs,
     params:
         settings=settings("tune"),
         code=tuning_code,
@@ -41,5 +42,6 @@ rule tune:
         "Stage 2, contrastive tuning: {wildcards.data} {wildcards.split} {wildcards.method}"
     shell:
         "stars tune --clips {params.clips} --train {input.train} --parent {input.encoder} --heads {input.heads} --out {params.method}"
-        " --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds} --device {resources.device} --threads {threads} --gpus {resources.processes}"
+        " --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds} --checkpoint-epochs {resources.checkpoint_epochs}"
+        " --device {resources.device} --threads {threads} --gpus {resources.processes}"
         " --settings {params.settings:q} 2>&1 | tee {log}"
