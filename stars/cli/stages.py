@@ -164,8 +164,12 @@ def _add_stage(commands: Any, name: str, command: Command) -> None:
 
 
 def _run_stage(chosen: argparse.Namespace) -> int:
+    from stars.jobs import devices
+
     command: Command = chosen.command
     if command.shared and chosen.gpus > 1 and "LOCAL_RANK" not in os.environ:
+        if chosen.device != "cpu":
+            devices.hold(chosen.gpus)
         return launch(chosen.arguments, chosen.gpus)
     settings = _settings(chosen)
     paths = [getattr(chosen, path) for path in command.paths]
@@ -220,12 +224,15 @@ def _choice(what: str, given: str | None, known: Any, source: str) -> str:
 def _device(name: str, threads: int | None) -> str:
     import torch
 
+    from stars.jobs import devices
     from stars.training import parallel
 
     if threads:
         torch.set_num_threads(max(1, threads // parallel.expected()))
     if name != "cpu" and parallel.expected() > 1:
-        return "cuda"  # whose number `parallel.group` checks
+        return "cuda"  # whose number `parallel.group` checks; the process that started this one holds the GPUs
+    if name != "cpu":
+        devices.hold()
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch sees no GPU here: use --device auto, or install the CUDA build (envs/torch-cuda.txt)")
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
