@@ -8,4 +8,6 @@ class InputError(ValueError):
 
 
 class Interrupted(RuntimeError):
-    """A stage saved its progress and left because it was told to (SIGTERM, SIGUSR1). Running it again continues."""
+    """A stage saved its progress and left because it was told to, by `signal` (SIGTERM, SIGUSR1). Running it again continues."""
+
+    signal: int | None = None

@@ -137,7 +137,7 @@ def test_a_job_that_fails_shows_its_line_and_the_rest_is_kept(own):
     before = kept.read_bytes()
     done = snakemake(own)
     assert done.returncode == 1
-    lines = [line for line in done.stderr.splitlines() if line.startswith("stars: ")]
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip().startswith("stars: ")]
     assert len(lines) == 1 and "results/demo/raw.zip is not a readable zip archive" in lines[0]
     assert kept.read_bytes() == before
 

@@ -1,5 +1,6 @@
 """The workflow on tests/config/tiny.yaml: a project folder of its own, and what Snakemake says it would run there."""
 
+import json
 import os
 import re
 import shutil
@@ -39,11 +40,21 @@ def project(folder: Path) -> Path:
     folder.mkdir()
     for name in ("workflow", "config", "envs"):
         shutil.copytree(ROOT / name, folder / name)
-    for name in ("Snakefile", "profiles"):
+    for name in ("Snakefile", "profiles", "slurm"):
         shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     shutil.copyfile(ROOT / "tests" / CONFIG, folder / CONFIG)
     shutil.copytree(ROOT / "tests/config", folder / "tests/config")
     return folder
+
+
+def set_site(folder: Path, **values: object) -> None:
+    """Edit lines of the site block of a project's Slurm profile, as a user would."""
+    profile = folder / "workflow/profiles/slurm/config.yaml"
+    text = profile.read_text()
+    for key, value in values.items():
+        text, found = re.subn(rf"(?m)^(  {key}:) [^#]*(?= #)", rf"\1 {json.dumps(value)}", text)
+        assert found == 1, key
+    profile.write_text(text)
 
 
 def snakemake(

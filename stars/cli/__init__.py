@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
-from stars.cli import audit, paper, plan, stages, tools
+from stars.cli import audit, paper, plan, stages, status, tools
 from stars.errors import InputError, Interrupted
+from stars.jobs.requeue import queue_again
 
 REQUEUE = 75  # EX_TEMPFAIL: progress is saved, running the command again continues
 
@@ -29,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except Interrupted as error:
         print(f"stars: {error}", file=sys.stderr)
+        if error.signal == signal.SIGUSR1:
+            queue_again()
         return REQUEUE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -38,6 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="stars", description="Self-supervised tuning for 3D action recognition in skeleton sequences.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for group in (stages, paper, plan, tools, audit):
+    for group in (stages, paper, plan, status, tools, audit):
         group.add(commands)
     return parser

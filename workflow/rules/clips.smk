@@ -13,8 +13,8 @@ rule simulate:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=grows(1000),
+        runtime=grows(30),
     params:
         settings=settings("simulate"),
         code=code_digest("stars.data.simulate"),
@@ -44,8 +44,8 @@ rule ingest:
         ENVIRONMENT
     threads: COMPUTE.threads
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=grows(8000),
+        runtime=grows(240),
     params:
         settings=settings("ingest"),
         code=code_digest("stars.ingest"),
@@ -76,8 +76,8 @@ rule ingest_setup:
         ENVIRONMENT
     threads: COMPUTE.threads
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=grows(8000),
+        runtime=grows(60),
     params:
         settings=settings("ingest"),
         code=code_digest("stars.ingest"),
@@ -112,8 +112,8 @@ rule join:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=grows(4000),
+        runtime=grows(60),
     params:
         settings=settings("join"),
         code=code_digest("stars.ingest"),
@@ -141,8 +141,8 @@ rule split:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         settings=settings("split"),
         code=code_digest("stars.data.splits"),

@@ -21,8 +21,8 @@ rule knn:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grows(4000),
+        runtime=grows(60),
     params:
         settings=settings("knn"),
         code=code_digest("stars.evaluation.knn"),
@@ -58,7 +58,7 @@ rule linear:
         ENVIRONMENT
     threads: COMPUTE.threads
     resources:
-        mem_mb=8000,
+        mem_mb=grows(16000),
         runtime=720,
         gpu=GPU,
         device=COMPUTE.device,

@@ -30,8 +30,8 @@ rule embed:
         ENVIRONMENT
     threads: COMPUTE.threads
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=grows(16000),
+        runtime=grows(240),
         gpu=GPU,
         device=COMPUTE.device,
     params:

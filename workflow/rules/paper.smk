@@ -24,8 +24,8 @@ rule table:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(2000),
+        runtime=grows(10),
     params:
         settings=told,
         files=files,
@@ -119,8 +119,8 @@ rule draw_fig4:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grows(4000),
+        runtime=grows(60),
     params:
         settings=recipes.as_argument(FIG4.settings),
         files=recipes.as_argument(FIG4.files),
@@ -152,8 +152,8 @@ rule draw_fig6:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(2000),
+        runtime=grows(10),
     params:
         settings=recipes.as_argument(FIG6.settings),
         files=recipes.as_argument(FIG6.files),
@@ -182,8 +182,8 @@ rule draw_curves:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(2000),
+        runtime=grows(10),
     params:
         settings=told,
         files=files,

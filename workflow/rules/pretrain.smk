@@ -21,8 +21,8 @@ rule scratch:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=grows(2000),
+        runtime=grows(10),
     params:
         settings=settings("scratch"),
         code=code_digest("stars.training.scratch"),
@@ -55,7 +55,7 @@ rule pretrain:
         ENVIRONMENT
     threads: COMPUTE.threads
     resources:
-        mem_mb=8000,
+        mem_mb=grows(16000),
         runtime=1440,
         gpu=gpus,
         processes=processes,

@@ -25,7 +25,7 @@ rule tune:
         ENVIRONMENT
     threads: COMPUTE.threads
     resources:
-        mem_mb=8000,
+        mem_mb=grows(16000),
         runtime=720,
         gpu=gpus,
         processes=processes,

@@ -1,0 +1,85 @@
+"""Why jobs failed: where each one's log lies, its last lines, and what to do about the usual causes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from stars.jobs.journal import SCHEDULER_LOGS, Job
+
+PROFILE = "workflow/profiles/slurm/config.yaml"
+TAIL = 5  # lines of a log that are shown
+READ = 20_000  # bytes at a log's end that are looked at
+
+# What a cause looks like in Slurm's status, its messages or a log (case does not matter) → what to do. The first that fits is said.
+HINTS = {
+    r"invalid partition": f"no such partition: `sinfo -s` lists them; set cpu_partition and gpu_partition in {PROFILE}",
+    r"invalid account|account .* appears to be invalid": f"no such account: `sacctmgr show user $USER -s` lists yours; set account in {PROFILE}",
+    r"invalid qos|invalid feature": f"Slurm knows no such constraint or qos: `sinfo -o %f` lists constraints; set them in {PROFILE}",
+    r"node configuration is not available|(memory|cpu count) specification": f"no node has that much: lower mem_mb, threads or GPUs in {PROFILE}",
+    r"time limit is invalid": f"the partition allows less time (`sinfo -o '%P %l'`): lower gpu_minutes or runtime in {PROFILE}",
+    r"sbatch: (command )?not found": "there is no Slurm here: log in to the cluster's login node, or leave out --profile slurm",
+    r"no space left|disk quota exceeded": "the disk is full or the quota is used up: free some space and run again; nothing half-written was left",
+    r"cuda out of memory|cuda error: out of memory": f"the GPU's memory is too small: ask for a larger one (constraint in {PROFILE}) or lower batch",
+    r"out_of_memory|oom.?kill|exceeded job memory limit|can't allocate memory|memoryerror|\bkilled\b.*stars": (
+        f"it ran out of memory: raise mem_mb of this rule under set-resources in {PROFILE}"
+    ),
+    r"torch sees no gpu|no nvidia driver|cuda driver version|libcuda|nvidia-smi has failed": (
+        f"no usable GPU driver on that node: load its module (modules in {PROFILE}), or install the build that fits (envs/torch-cuda.txt)"
+    ),
+    r"timeout|due to time limit": f"it needed more time: raise runtime of this rule under set-resources in {PROFILE}; training goes on where it stopped",
+    r"node_fail|boot_fail": "its node failed: run again, training goes on where it stopped",
+    r"cancelled": "it was cancelled (scancel, or by an administrator): run again, training goes on where it stopped",
+}
+
+
+def report(jobs: Iterable[Job]) -> Iterator[str]:
+    """Lines on each failed job: what it was, the end of its logs, and a hint where the cause is a usual one."""
+    for job in jobs:
+        yield f"failed: {job.what}" + (f" (Slurm job {job.slurm})" if job.slurm else "")
+        logs = {path: _end(path) for path in map(Path, job.logs) if _is_of(path, job)}
+        own = {path: text for path, text in logs.items() if not _is_schedulers(path)}
+        shown = {path: _schedulers_lines(text) if own and _is_schedulers(path) else text for path, text in logs.items()}
+        for path, text in shown.items():
+            yield f"  {path}"
+            yield from (f"    {line}" for line in _last(text))
+        if not logs:
+            yield from (f"    {line}" for line in _last(job.reason.partition("    sbatch call:")[0]))
+            yield from (f"  {path} was not written" for path in job.logs if not job.reason)
+        if hint := _hint([job.reason, *logs.values()]):
+            yield f"  hint: {hint}"
+
+
+def _hint(texts: Iterable[str]) -> str | None:
+    text = "\n".join(texts)
+    return next((hint for pattern, hint in HINTS.items() if re.search(pattern, text, re.IGNORECASE)), None)
+
+
+def _is_of(path: Path, job: Job) -> bool:
+    """Whether a log says something of this job: another may be left from an earlier run."""
+    return path.is_file() and path.stat().st_size > 0 and path.stat().st_mtime >= job.since
+
+
+def _is_schedulers(path: Path) -> bool:
+    return SCHEDULER_LOGS.name in path.parts
+
+
+def _schedulers_lines(text: str) -> str:
+    """Of Slurm's log of a job, what Slurm itself says: the rest repeats the job's own log."""
+    return "\n".join(re.findall(r"^(?:slurmstepd|srun|sbatch): .*$", text, re.MULTILINE))
+
+
+def last_lines(path: Path) -> list[str]:
+    """The last lines of a log that are not empty."""
+    return _last(_end(path))
+
+
+def _last(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()][-TAIL:]
+
+
+def _end(path: Path) -> str:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - READ))
+        return file.read().decode("utf-8", "replace")

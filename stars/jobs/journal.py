@@ -1,0 +1,166 @@
+"""What becomes of each job of a run: a line of JSON an event, written while Snakemake runs, read by `stars status` and when it ends."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from stars.errors import InputError
+
+PATH = Path("results/logs/jobs.jsonl")
+SCHEDULER_LOGS = Path("results/logs/slurm")  # as workflow/profiles/slurm says
+
+
+class Journal(logging.Handler):
+    """Handler of Snakemake's own logger. It keeps what it hears until `begin`, which only a run that has jobs calls."""
+
+    def __init__(self, path: Path = PATH) -> None:
+        super().__init__()
+        self.path, self.heard = path, []  # type: Path, list[dict[str, Any]]
+        self.file: TextIO | None = None
+
+    def begin(self) -> None:
+        """Start the journal of this run, in place of the last one's; InputError while jobs of that one are still in a queue."""
+        _refuse_leftovers(self.path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = self.path.open("w", encoding="utf-8", buffering=1)
+        self._write({"event": "run", "pid": os.getpid(), "host": platform.node()})
+        for entry in self.heard:
+            self._write(entry)
+
+    def end(self) -> None:
+        """Say that Snakemake itself ended this run."""
+        self._write({"event": "end"})
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note an event of a job."""
+        entry = _entry(record)
+        if entry and self.file:
+            self._write(entry)
+        elif entry:
+            self.heard.append(entry)
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        assert self.file is not None
+        self.file.write(json.dumps({"time": int(time.time()), **entry}) + "\n")
+
+
+def _entry(record: logging.LogRecord) -> dict[str, Any] | None:
+    """What one of Snakemake's records tells of jobs; None for the others."""
+    told, event = vars(record), str(getattr(record, "event", ""))
+    if event == "run_info":
+        return {"event": "plan", "jobs": {rule: count for rule, count in told["stats"].items() if rule != "total"}}
+    if event == "job_info":
+        wildcards = "_".join(told["wildcards"].values()).replace("/", "_")
+        what = {"rule": told["rule_name"], "what": told["rule_msg"] or told["rule_name"], "wildcards": wildcards, "local": told["local"]}
+        return {"event": "start", "job": told["jobid"], **what, "logs": list(told["log"])}
+    if event == "job_error":
+        reason, slurm = str(told["rule_msg"] or ""), told["aux"].get("external_jobid")
+        return {"event": "error", "job": told["jobid"], "reason": reason, "slurm": slurm, "logs": list(filter(None, told["log"]))}
+    if event == "job_finished":
+        return {"event": "finish", "job": told["job_id"]}
+    found = re.fullmatch(r"SLURM run ID: (\S+)", record.getMessage())
+    return {"event": "slurm", "name": found[1]} if found else None
+
+
+@dataclass
+class Job:
+    """A job that was begun: handed to the scheduler or, if it is local, started."""
+
+    rule: str
+    what: str
+    wildcards: str
+    local: bool
+    logs: list[str]
+    since: float
+    state: str = "under way"  # or done, failed
+    reason: str = ""
+    slurm: str | None = None
+
+    def scheduler_log(self) -> Path | None:
+        """Slurm's own log of this job, which is there once it runs."""
+        found = [path for path in (SCHEDULER_LOGS / f"rule_{self.rule}" / self.wildcards).glob("*.log") if _changed(path) >= self.since]
+        return max(found, key=_changed, default=None)
+
+
+@dataclass
+class Run:
+    """A run as its journal tells it. `slurm`: the name that its Slurm jobs have; `planned`: rule → number of jobs."""
+
+    began: float = 0.0
+    pid: int = 0
+    host: str = ""
+    slurm: str | None = None
+    ended: bool = False
+    planned: dict[str, int] = field(default_factory=dict)
+    jobs: dict[int, Job] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path = PATH) -> Run:
+        """The newest run; InputError where there is none."""
+        if not path.is_file():
+            raise InputError(f"{path} is missing: nothing was run here yet; run snakemake first, in this folder")
+        run = cls()
+        for entry in _lines(path):
+            run._take(entry)
+        return run
+
+    def of_state(self, state: str) -> list[Job]:
+        return [job for job in self.jobs.values() if job.state == state]
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        job = self.jobs.get(entry.get("job", -1))
+        match entry["event"]:
+            case "run":
+                self.began, self.pid, self.host = entry["time"], entry["pid"], entry["host"]
+            case "slurm":
+                self.slurm = entry["name"]
+            case "plan":
+                self.planned = entry["jobs"]
+            case "start":
+                what = {key: entry[key] for key in ("rule", "what", "wildcards", "local", "logs")}
+                self.jobs[entry["job"]] = Job(**what, since=entry["time"])
+            case "finish" if job:
+                job.state = "done"
+            case "error" if job:
+                job.state, job.reason, job.logs, job.slurm = "failed", entry["reason"], entry["logs"], entry["slurm"]
+            case "end":
+                self.ended = True
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Entries of a journal; a last line that a kill cut off is none."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            return
+
+
+def _changed(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def _refuse_leftovers(path: Path) -> None:
+    """InputError while Slurm still has jobs of a run that did not end by itself: a second job would write the same files."""
+    if not path.is_file() or shutil.which("squeue") is None:
+        return
+    earlier = Run.read(path)
+    if earlier.slurm is None or earlier.ended:
+        return
+    asked = subprocess.run(["squeue", "--noheader", "--name", earlier.slurm, "--format", "%i"], capture_output=True, text=True, check=False)
+    if left := asked.stdout.split():
+        raise InputError(
+            f"{len(left)} jobs of the Snakemake that was killed are still in Slurm's queue (squeue --name {earlier.slurm}): let them end,"
+            f" what they make is kept; or cancel them, scancel --name {earlier.slurm}; then start again"
+        )

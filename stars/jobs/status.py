@@ -1,0 +1,73 @@
+"""`stars status`: how far a run is, what it waits for and what training says of itself. From files alone: no scheduler is asked."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from stars.jobs.failures import last_lines, report
+from stars.jobs.journal import PATH, Job, Run
+
+
+def status(path: Path = PATH) -> str:
+    """Lines on the newest run: counts, jobs under way with the last line of each one's log, jobs not yet begun, failures."""
+    run = Run.read(path)
+    return "\n".join([*_summary(run), *_under_way(run), *_waiting(run), *report(run.of_state("failed"))]) + "\n"
+
+
+def _summary(run: Run) -> Iterator[str]:
+    counts = Counter(job.state for job in run.jobs.values())
+    total = sum(run.planned.values())
+    began = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.began))
+    yield f"{counts['done']} of {total} jobs done, {counts['under way']} under way, {counts['failed']} failed; started {began} on {run.host}"
+    if run.ended and counts["done"] < total:
+        yield "Snakemake has ended: start it again to go on"
+    elif not run.ended and _is_gone(run):
+        left = f"; jobs that Slurm has may go on: squeue --name {run.slurm}" if run.slurm else ""
+        yield f"Snakemake (process {run.pid}) was killed: start it again to go on, after snakemake --unlock{left}"
+
+
+def _is_gone(run: Run) -> bool:
+    """Whether Snakemake's process ended without a word, as far as this machine can tell."""
+    if run.host != platform.node():
+        return False
+    try:
+        os.kill(run.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it is another user's
+        return False
+    return False
+
+
+def _under_way(run: Run) -> Iterator[str]:
+    for job in run.of_state("under way"):
+        log = job.scheduler_log() if run.slurm and not job.local else None
+        queued = run.slurm and not job.local and log is None
+        place = "in the queue" if queued else f"Slurm job {log.stem}" if log else "running"
+        yield f"{job.what}: {place}, for {_ago(job.since)}"
+        yield from (f"  {line}" for line in ([] if queued else _newest_line(job)))
+
+
+def _newest_line(job: Job) -> Iterator[str]:
+    """What the job said last (a training: step, epoch, loss, clips a second, time left), and how long ago."""
+    for path in map(Path, job.logs):
+        if path.is_file() and path.stat().st_mtime >= job.since and (lines := last_lines(path)):
+            yield f"{lines[-1]}  ({_ago(path.stat().st_mtime)} ago)"
+
+
+def _waiting(run: Run) -> Iterator[str]:
+    begun = Counter(job.rule for job in run.jobs.values())
+    left = {rule: count - begun[rule] for rule, count in run.planned.items() if count > begun[rule]}
+    if left:
+        yield "not yet begun: " + ", ".join(f"{rule} {count}" for rule, count in left.items())
+
+
+def _ago(moment: float) -> str:
+    return tqdm.format_interval(max(0, time.time() - moment))

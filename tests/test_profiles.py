@@ -1,0 +1,108 @@
+"""Profiles: what each rule asks of Slurm at different sites, read off the sbatch line; nothing is submitted."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yte
+from tiny import CONFIG, ROOT, set_site, snakemake
+
+RULES = ROOT / "workflow/rules"
+PROFILES = ROOT / "workflow/profiles"
+STUBS = {
+    "sbatch": 'echo "$*" >> "$LINES"; echo "sbatch: error: invalid partition specified: cpu" >&2; exit 1',
+    "sacctmgr": "echo p1234",
+    "sinfo": "echo cpu*",
+    "squeue": "exit 0",
+    "scontrol": "exit 0",
+    "sacct": "exit 0",
+}
+COMMAND = (sys.executable, "-m", "snakemake", "--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1")
+JOBS = ("--forcerun", "linear", "knn", "table", "--config", 'compute={"device": "cuda"}', "--configfile", CONFIG, "--", "table1", "table2")
+
+
+@pytest.fixture
+def submit(own, tmp_path, monkeypatch):
+    """Run GPU jobs (linear) and light jobs (knn) by the Slurm profile of a site, with stand-ins for Slurm; (sbatch lines, what was shown)."""
+    for name, script in STUBS.items():
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("LINES", str(tmp_path / "lines"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+    def run(*arguments: str, **site: object) -> tuple[list[str], str]:
+        set_site(own, **site)
+        done = subprocess.run([*COMMAND, *arguments, *JOBS], cwd=own, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 1, done.stderr
+        return (tmp_path / "lines").read_text().splitlines(), done.stderr
+
+    return run
+
+
+def of(rule: str, lines: list[str]) -> list[str]:
+    return [line for line in lines if f"--comment rule_{rule}_" in line]
+
+
+def asked(option: str, line: str) -> int:
+    return int(re.search(rf" {option} (\d+)", line)[1])
+
+
+def test_gpu_stages_go_to_the_gpu_partition_light_ones_to_cpu_nodes_and_small_ones_nowhere(submit):
+    lines, shown = submit()
+    linear, knn = of("linear", lines), of("knn", lines)
+    assert lines and len(linear) + len(knn) == len(lines)  # a table is made where snakemake runs
+    for line in linear:
+        assert all(f" {option} " in line for option in ("-p gpu", "--gpus=1", "-t 720", "--cpus-per-task=1", "--signal=USR1@120"))
+    for line in knn:
+        assert " -p cpu " in line and "--gpus" not in line and "--signal" not in line
+    assert not any(re.search(r" (-A|-C|--gres\S*) ", line) for line in lines)
+    attempts = [line for line in knn if "demo_xsub_mamp" in line]
+    assert [asked("--mem", line) for line in attempts] == [4000, 8000, 12000]  # retries are the profile's, and each asks for more
+    assert [asked("-t", line) for line in attempts] == [60, 120, 180]
+    assert len({re.search(r"--job-name (stars_\S+)", line)[1] for line in lines}) == 1
+    assert shown.count("failed: Linear probe: demo xsub mamp") == 1 and shown.count("hint: no such partition: `sinfo -s`") == 6
+
+
+def test_a_site_without_the_option_gpus_asks_by_gres_and_loads_modules(submit):
+    lines, _ = submit("--retries", "0", gres="gpu:a100:2", modules="module load cuda/13.0", constraint="a100|h100", gpu_partition="fast")
+    for line in of("linear", lines):
+        assert " --gres=gpu:a100:2 " in line and "--gpus" not in line and " -p fast " in line and " -C a100|h100 " in line
+    for line in of("knn", lines):
+        assert "--gres" not in line and " -C " not in line
+    assert all(re.search(r"--wrap=.*module load cuda/13.0 && \S*python\S* -m snakemake ", line) for line in lines)
+
+
+def test_a_site_with_accounts_names_it_in_every_job(submit):
+    lines, _ = submit("--retries", "0", account="p1234")
+    assert of("linear", lines) and of("knn", lines) and all(" -A p1234 " in line for line in lines)
+
+
+def test_every_rule_that_uses_a_gpu_or_goes_on_after_a_restart_is_named_in_the_profile():
+    text = "\n".join(path.read_text() for path in RULES.glob("*.smk"))
+    found = re.findall(r"^(?:rule|use rule (\w+) as) (\w+)(?: with)?:\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+    bodies = {name: body for _, name, body in found}
+    bodies |= {name: body + bodies[base] for base, name, body in found if base}
+    named = yte.process_yaml((PROFILES / "slurm/config.yaml").read_text(), require_use_yte=True)["set-resources"]
+    assert {rule for rule, body in bodies.items() if "  gpu=" in body} == set(named)
+    assert {rule for rule, body in bodies.items() if "checkpoint_seconds=" in body} == {
+        rule for rule in named if "slurm_extra" in named[rule]
+    }
+
+
+def test_what_a_profile_says_is_not_said_elsewhere():
+    assert not [path for path in RULES.glob("*.smk") if "retries" in path.read_text()]
+    default, slurm = (
+        yte.process_yaml((PROFILES / name / "config.yaml").read_text(), require_use_yte=True) for name in ("default", "slurm")
+    )
+    assert all(slurm[key] == value for key, value in default.items())  # the default profile's keys win over another profile's
+
+
+def test_profiles_resolve_in_a_fresh_copy(own):
+    assert Path(ROOT / "slurm").readlink() == Path("workflow/profiles/slurm")
+    done = snakemake(own, "--profile", "profiles/local", "--forcerun", "table")
+    assert done.returncode == 0 and re.search(r"Provided resources: gpu=.*4", done.stderr)

@@ -1,0 +1,44 @@
+# How jobs run: which are too small for a queue, what becomes of them (for `stars status`), and why those that failed did.
+
+import signal
+
+from stars.jobs import failures, journal
+
+
+localrules:  # seconds each
+    split,
+    scratch,
+    table,
+    draw_fig6,
+    draw_curves,
+
+
+# A scheduler's notice that time is nearly up reaches Snakemake as well: it is for the training alone, which saves and leaves.
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+JOURNAL = journal.Journal()
+logger.addHandler(JOURNAL)
+
+
+def grows(amount):
+    """Resource function: `amount` at the first attempt, and as much again at each further one."""
+
+    def for_attempt(wildcards, attempt):
+        return amount * attempt
+
+    return for_attempt
+
+
+onstart:
+    try:
+        JOURNAL.begin()
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+onsuccess:
+    JOURNAL.end()
+
+
+onerror:
+    JOURNAL.end()
+    print(*failures.report(journal.Run.read().of_state("failed")), sep="\n", file=sys.stderr)
