@@ -9,8 +9,12 @@ localrules:  # seconds each
     split,
     scratch,
     table,
+    draw_fig1,
+    draw_sweep,
     draw_fig6,
     draw_curves,
+    subsets,
+    exemplars,
 
 
 # A scheduler's notice that time is nearly up reaches Snakemake as well: it is for the training alone, which saves and leaves.
