@@ -216,7 +216,10 @@ def test_a_pair_takes_the_first_splits_unless_told():
             {"few_shot": {"pairs": [{"source": "demo", "source_split": "xsup", "target": "ntu120"}]}},
             "no split xsup of demo: did you mean xsub?",
         ),
-        ({"few_shot": {"pairs": [{"source": "demo", "target": "base"}]}}, "few_shot.pairs: demo_base.yaml says of no action that it is novel"),
+        (
+            {"few_shot": {"pairs": [{"source": "demo", "target": "base"}]}},
+            "few_shot.pairs: demo_base.yaml says of no action that it is novel",
+        ),
         ({"semi": {"finetune": {"hiden": 3}}}, "unknown key semi.finetune.hiden: did you mean hidden?"),
         ({"methods": {"mamp": {"pretrain": {}, "protocols": ["nkk"]}}}, "methods.mamp.protocols.0"),
     ],
