@@ -85,8 +85,9 @@ def test_a_site_with_accounts_names_it_in_every_job(submit):
 def test_every_rule_that_uses_a_gpu_or_goes_on_after_a_restart_is_named_in_the_profile():
     text = "\n".join(path.read_text() for path in RULES.glob("*.smk"))
     found = re.findall(r"^(?:rule|use rule (\w+) as) (\w+)(?: with)?:\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
-    bodies = {name: body for _, name, body in found}
-    bodies |= {name: body + bodies[base] for base, name, body in found if base}
+    bodies: dict[str, str] = {"": ""}
+    for base, name, body in found:
+        bodies[name] = body + bodies[base]
     named = yte.process_yaml((PROFILES / "slurm/config.yaml").read_text(), require_use_yte=True)["set-resources"]
     assert {rule for rule, body in bodies.items() if "  gpu=" in body} == set(named)
     assert {rule for rule, body in bodies.items() if "checkpoint_seconds=" in body} == {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections import Counter
 from pathlib import PurePosixPath
 
@@ -93,10 +94,12 @@ def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
 
 def _all_at_once(lines: list[bytes]) -> np.ndarray | None:
     """Every number of the lines, four times as fast as word by word; None where NumPy meets what it takes for no number."""
-    try:
-        return np.loadtxt(lines, comments=None, ndmin=2)
-    except ValueError:
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # that there are no numbers at all
+        try:
+            return np.loadtxt(lines, comments=None, ndmin=2)
+        except (ValueError, UserWarning):
+            return None
 
 
 def _frame(line: bytes, values: int, source: str, number: int) -> np.ndarray:
