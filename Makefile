@@ -8,7 +8,7 @@ TORCH ?= envs/torch-cpu.txt
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test fuzz lint benchmark docs constraints clean
+.PHONY: demo test fuzz torture lint benchmark docs constraints clean
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES)
@@ -22,6 +22,11 @@ FILES ?= 50000
 SEED ?= 0
 fuzz: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py --files $(FILES) --seed $(SEED)
+
+# Trainings killed at random and started again: make torture KILLS=100 SEED=1
+KILLS ?= 50
+torture: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/torture.py --kills $(KILLS) --seed $(SEED)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
