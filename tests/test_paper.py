@@ -83,6 +83,16 @@ def test_published_recipes_are_unique_and_marks_are_the_papers():
     assert marked == [("MAMP", frozenset({"pku2_xsub"}))]
 
 
+def test_what_stands_under_a_table_of_choices_is_a_point_of_the_fidelity_page(tmp_path):
+    page = (ROOT / "docs/fidelity.md").read_text()
+    points = {line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")}
+    for number in TABLES:
+        chosen = published.load(PUBLISHED, number).layout.chosen
+        assert chosen and set(chosen) <= points
+    build(tmp_path, 2, [(run(), 50, (90, 30))])
+    assert "output that KNN compares: the pooled encoder" in (tmp_path / "out/table2.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -157,6 +167,8 @@ def test_only_the_papers_complete_data_is_ranked_and_compared(tmp_path):
 def test_a_missing_result_is_a_dash_with_its_reason(tmp_path):
     lines = build(tmp_path, 2, [(run(),), (run("stars", select={"k": 7}), 50, (90, 30)), (run("scratch"), 40.5, (90, 30))])
     assert lines["this run", "mamp", "demo_xsub"]["reason"] == NOT_RUN
+    assert not [line for line in lines.values() if line["origin"] == "difference"]
+    assert (tmp_path / "out/table2.md").read_text().count(tables.NOTHING_COMPARABLE) == 1
     assert lines["this run", "stars", "demo_xsub"]["reason"] == "Not evaluated at output = encoder, k = 7."
     assert lines["this run", "scratch", "demo_xsub"]["value"] == "40.5" and ("difference", "scratch", "demo_xsub") not in lines
 

@@ -24,6 +24,7 @@ class Shown:
         folder: where the results lie below a method's folder.
         data, split: what was tested on.
         variant, variant_title: what else the column fixes, e.g. 10nn and "10-NN".
+        source_title: what was trained on, where a variant's name does not say it.
         select: entry of metrics.json's `results`; empty: the headline.
         arrays: of predictions.npz, the predictions behind that entry, one a repetition; empty: they are not kept.
         counts: training and test clips on the paper's complete data; training None: any number; None: the data is not the paper's.
@@ -35,6 +36,7 @@ class Shown:
     split: str
     variant: str | None = None
     variant_title: str | None = None
+    source_title: str | None = None
     select: Mapping[str, Any] = field(default_factory=dict)
     arrays: tuple[str, ...] = ("predicted",)
     counts: tuple[int | None, int] | None = None
@@ -116,7 +118,8 @@ def _few_shot(config: Config, chosen: tuple[str, ...] | None) -> list[Shown]:
             pair.target,
             pair.target_split,
             variant=f"from_{pair.source}_{pair.source_split}_{shots}shot",
-            variant_title=f"{shots}-shot, from {_run_title(config, pair.source, pair.source_split)}",
+            variant_title=f"{shots}-shot",
+            source_title=f"from {_run_title(config, pair.source, pair.source_split)}",
             select={"output": "encoder", "shots": shots},
             arrays=tuple(f"predicted_shots{shots}_draw{draw}" for draw in range(config.few_shot.draws)) if kept else (),
             counts=_any_training(counts(config, pair.target, pair.target_split, novel=True)),
@@ -178,6 +181,7 @@ def _cell(config: Config, shown: Shown, name: str, seed: int) -> dict[str, Any]:
         **titles(config, shown.data, shown.split),
         "variant": shown.variant,
         "variant_title": shown.variant_title,
+        "source_title": shown.source_title,
         "seed": seed,
         "counts": shown.counts,
         "select": dict(shown.select),

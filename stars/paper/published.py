@@ -24,6 +24,7 @@ class Layout(Settings):
     columns: dict[str, tuple[str, str]] = key({}, "column of the csv file → the two lines of its heading, in the paper's order")
     select: dict[str, int | str] = key({}, "entry of metrics.json's `results` that is shown, by its keys; empty: the headline")
     notes: tuple[str, ...] = key((), "notes under the table")
+    chosen: dict[str, str] = key({}, "point of docs/fidelity.md → what this pipeline does there, shown beside its own results")
 
 
 @dataclass(frozen=True)

@@ -72,13 +72,12 @@ def assemble(settings: TableStage, printed: paper.Published, files: Mapping[str,
     ours = _our_rows(printed, columns, results)
     tested = p_rows(settings.pairs, _by_cell(printed, results), [column.key for column in columns], files)
     rows = (*_published_rows(printed, columns, source), *ours, *_differences(printed, columns, ours, source), *tested)
-    notes = (
-        *printed.layout.notes,
-        *_spread_notes(results),
-        *_star_note(printed),
-        *([P_NOTE] if tested else []),
-        *settings.notes,
-    )
+    notes = [*printed.layout.notes, *_spread_notes(results), *_star_note(printed), *([P_NOTE] if tested else [])]
+    if ours and printed.layout.chosen:
+        points = "; ".join(f"{point}: {choice}" for point, choice in printed.layout.chosen.items())
+        notes.append(f"This run, where the paper is silent or can be read in two ways (docs/fidelity.md): {points}.")
+    if ours and not any(row.origin == "difference" for row in rows):
+        notes.append(NOTHING_COMPARABLE)
     return ranked(Table(printed.number, _caption(printed, results), printed.stubs, columns, rows, (*notes, *settings.notes)))
 
 
@@ -96,10 +95,12 @@ def _place(printed: paper.Published, result: Result) -> Column:
     paper_has = run.column in printed.layout.columns
     if paper_has and result.complete:
         return Column(run.column, *printed.layout.columns[run.column], published=True)
-    title = " ".join(part for part in (run.split_title, run.variant_title, "(%)") if part)
-    if paper_has:
-        return Column(f"{run.column}_partial", f"{run.data_title}, not the paper's data", title, published=False)
-    return Column(run.column, run.data_title, title, published=False)
+    data = f"{run.data_title}, not the paper's data" if paper_has else run.data_title
+    name = f"{run.column}_partial" if paper_has else run.column
+    if run.variant_title is None:
+        return Column(name, data, f"{run.split_title} (%)", published=False)
+    group = ", ".join(part for part in (f"{data} {run.split_title} (%)", run.source_title) if part)
+    return Column(name, group, run.variant_title, published=False)
 
 
 def _columns(printed: paper.Published, results: Sequence[Result]) -> tuple[Column, ...]:
