@@ -20,10 +20,20 @@ Found = TypeVar("Found")
 Names = ParamSpec("Names")
 
 
-def find(kind: str, name: str) -> Path:
-    """A file of config/: the working directory's, else the one beside the package."""
-    here = Path("config") / kind / f"{name}.yaml"
-    return here if here.exists() else HOME / here
+def find(kind: str, name: str, key: str) -> Path:
+    """A file of config/{kind} by its name, the working directory's or else the one beside the package, or by its path ending in .yaml.
+
+    Raises:
+        InputError: there is none; it says what `key` of the configuration may be.
+    """
+    folders = (Path("config") / kind, HOME / "config" / kind)
+    paths = [Path(name)] if name.endswith(".yaml") else [folder / f"{name}.yaml" for folder in folders]
+    found = next((path for path in paths if path.exists()), None)
+    if found is None:
+        raise InputError(
+            f"{key}: no {name} in config/{kind}{nearest(name, sorted({file.stem for one in folders for file in one.glob('*.yaml')}))}"
+        )
+    return found
 
 
 def once(resolve: Callable[Concatenate[Config, Names], Found]) -> Callable[Concatenate[Config, Names], Found]:
@@ -42,11 +52,7 @@ def once(resolve: Callable[Concatenate[Config, Names], Found]) -> Callable[Conca
 @once
 def dataset(config: Config, data: str) -> Dataset:
     """The description that `data.<name>.dataset` names: a name in config/datasets, or a path ending in .yaml."""
-    name = config.data[data].dataset
-    path = Path(name) if name.endswith(".yaml") else find("datasets", name)
-    if not path.exists():
-        known = {file.stem for folder in (Path("config/datasets"), HOME / "config/datasets") for file in folder.glob("*.yaml")}
-        raise InputError(f"data.{data}.dataset: no description {name}{nearest(name, sorted(known))}")
+    path = find("datasets", config.data[data].dataset, f"data.{data}.dataset")
     return validate(Dataset, read_yaml(path), str(path))
 
 
@@ -99,12 +105,9 @@ def method(config: Config, data: str, name: str) -> Method:
 
 def trainings(config: Config, data: str, name: str) -> list[str]:
     """The trained methods behind an encoder, its own included, in the order in which they are trained; none for random weights."""
-    found: list[str] = []
-    at: str | None = name
-    while at is not None:
-        found.insert(0, at)
-        at = method(config, data, at).parent
-    return [one for one in found if method(config, data, one).kind != "scratch"]
+    found = method(config, data, name)
+    before = [one for start in (found.parent, found.heads) if start for one in trainings(config, data, start)]
+    return [*dict.fromkeys(before), *([name] if found.kind != "scratch" else [])]
 
 
 def _chain(config: Config, name: str) -> list[tuple[str, Recipe]]:

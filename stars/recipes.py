@@ -1,6 +1,7 @@
 """From one configuration file to the settings of each stage: merging, checking, and the chain of `from:`.
 
-Precedence, weakest first: defaults in `stars.config` · the preset · the file · `data.<name>.settings` · the recipe's chain, parent first.
+Precedence, weakest first: defaults in `stars.config` · the preset · the methods of `recipes` · the file · `data.<name>.settings` · the
+recipe's chain, parent first.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from stars.methods import trainings as trainings
 
 
 def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
-    """Check a mapping (a file's, or Snakemake's merged one) against every setting there is, its preset laid under it."""
+    """Check a mapping (a file's, or Snakemake's merged one) against every setting there is, its preset and recipes laid under it."""
     name = given.get("preset", "paper")
-    preset = read_yaml(find("presets", str(name))) if name in ("paper", "release") else {}
+    preset = read_yaml(find("presets", str(name), f"{source}: preset")) if name in ("paper", "release") else {}
     used = given.get("data") or {}
     preset["data"] = {data: block for data, block in preset.get("data", {}).items() if data in used}
-    config = validate(Config, merge(_defaults(), merge(preset, given)), source)
+    catalogue = read_yaml(find("recipes", str(given["recipes"]), f"{source}: recipes")) if given.get("recipes") else {}
+    config = validate(Config, merge(_defaults(), merge(preset, merge(catalogue, given))), source)
     _check_references(config, source)
     return config
 

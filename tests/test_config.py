@@ -42,7 +42,7 @@ def test_shipped_configurations_are_right(name):
         ({"methods": {"mamp": {"pretrain": {}}, "x": {"from": "mam", "tune": {}}}}, "methods.x.from: no method mam: did you mean mamp?"),
         ({"methods": {"x": {"tune": {}}}}, "methods.x is tuned but starts from no untuned method"),
         ({"data": {"demo": {"splits": ["xsup"]}}}, "data.demo.splits: no split xsup: did you mean xsub?"),
-        ({"data": {"demo": {"dataset": "ntu61"}}}, "data.demo.dataset: no description ntu61: did you mean ntu60?"),
+        ({"data": {"demo": {"dataset": "ntu61"}}}, "data.demo.dataset: no ntu61 in config/datasets: did you mean ntu60?"),
         ({"data": {"demo": {"raw": "x"}}}, "give either raw (a folder or zip with the raw files) or simulate"),
         ({"data": {"demo": {"settings": {"tuen": {}}}}}, "unknown key data.demo.settings.tuen: did you mean tune?"),
     ],

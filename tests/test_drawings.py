@@ -1,21 +1,38 @@
 """Which results tables and figures are drawn from: the configuration's, and only those."""
 
+from pathlib import Path
+from typing import get_args
+
 import pytest
 
 from stars import drawings, recipes
+from stars.config.paper import TableNumber
 from stars.drawings.departures import differences
 from stars.errors import InputError
+from stars.paper import published
 
 METHODS = {
     "scratch": {"title": "Random"},
     "mamp": {"pretrain": {}},
     "stars": {"from": "mamp", "tune": {}},
-    "dino": {"from": "mamp", "tune": {"views": 2}, "tables": [6]},
+    "dino": {"from": "mamp", "tune": {"strategy": "dino"}, "tables": [6]},
     "decay": {"from": "stars", "tune": {"layer_decay": 0.4}, "tables": []},
-    "queue": {"from": "stars", "tune": {"queue": 512}, "tables": []},
-    "both": {"from": "stars", "tune": {"queue": 512, "layer_decay": 0.4}, "tables": []},
+    "queue": {"from": "stars", "tune": {"nnclr": {"queue": 512}}, "tables": []},
+    "both": {"from": "stars", "tune": {"nnclr": {"queue": 512}, "layer_decay": 0.4}, "tables": []},
 }
 DATA = {"ntu60": {"dataset": "ntu60", "raw": "x", "splits": ["xsub", "xview"]}, "demo": {"dataset": "demo", "simulate": {}}}
+NOVEL = {**DATA, "demo": {"dataset": "ntu120", "raw": "x"}}
+PUBLISHED = Path(__file__).parents[1] / "config/published"
+
+
+@pytest.fixture
+def published_columns():
+    return {number: set(published.load(PUBLISHED, number).layout.columns) for number in get_args(TableNumber)}
+
+
+@pytest.fixture
+def published_recipes():
+    return {number: {row.recipe for row in published.load(PUBLISHED, number).rows} - {""} for number in get_args(TableNumber)}
 
 
 def config(**more):
@@ -53,6 +70,44 @@ def test_a_method_stands_in_the_tables_that_it_names_and_a_table_shows_what_it_n
     }
 
 
+def test_protocols_between_data_sets_and_on_subsets_have_a_column_for_each_variant():
+    across = {"pairs": [{"source": "ntu60", "target": "demo"}]}
+    given = config(transfer=across, few_shot={**across, "shots": [1, 5], "draws": 2}, semi={"fractions": [0.01], "subsets": 3}, data=NOVEL)
+    (transfer,) = {(run["data"], run["variant"], run["variant_title"]) for run in drawings.table(given, 4).settings["runs"]}
+    assert transfer == ("demo", "from_ntu60_xsub", "from NTU-60 XSub")
+    assert drawings.table(given, 4).files["demo_xsub_from_ntu60_xsub/mamp/0"] == "results/ntu60_xsub/mamp/transfer/demo_xsub/metrics.json"
+    few = drawings.table(given, 5)
+    assert {run["variant"]: run["select"] for run in few.settings["runs"]}["from_ntu60_xsub_5shot"] == {"output": "encoder", "shots": 5}
+    assert few.settings["runs"][-1]["arrays"] == ["predicted_shots5_draw0", "predicted_shots5_draw1"]
+    semi = drawings.table(given, 9)
+    assert semi.files["ntu60_xview_1pct/stars/0"] == "results/ntu60_xview/stars/semi/0.01/metrics.json"
+    assert {run["counts"] for run in semi.settings["runs"] if run["data"] == "ntu60"} == {(None, 16487), (None, 18932)}
+    assert semi.settings["runs"][0]["arrays"] == [f"predicted_subset{number}" for number in range(3)]
+
+
+def test_the_paper_s_columns_are_those_that_its_configuration_asks_for(published_columns):
+    paper = recipes.load_file("config/paper.yaml")
+    for number, columns in published_columns.items():
+        asked = drawings.table(paper, number).settings["runs"]
+        assert {"_".join(filter(None, (run["data"], run["split"], run["variant"]))) for run in asked} == columns
+        assert all(run["counts"] for run in asked)
+
+
+def test_the_paper_s_rows_are_those_that_its_configuration_asks_for(published_recipes):
+    paper = recipes.load_file("config/paper.yaml")
+    for number, rows in published_recipes.items():
+        assert rows <= {run["method"] for run in drawings.table(paper, number).settings["runs"]}, number
+    assert drawings.table(paper, 8).settings["settings"]["tune.moco.queue"] == 32768
+    assert drawings.table(paper, 10).settings["settings"]["tune.dino.momentum"] == 0.996
+    assert [point["value"] for point in drawings.figure(paper, "fig3a").settings["points"]] == [0.1, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert len(drawings.figure(paper, "fig3b").settings["points"]) == 6
+    assert drawings.table(paper, 1).settings["notes"] == [
+        "Settings other than the paper's, which stand in brackets; NTU-120: pretrain.motion.temperature 0.75 (0.8)."
+    ]
+    times = drawings.figure(paper, "fig1").settings["methods"]
+    assert {one["method"]: one["trainings"] for one in times}["stars_3stage"] == ["mamp", "stars_heads", "stars_3stage"]
+
+
 def test_a_sweep_takes_the_methods_that_differ_in_one_setting_alone():
     for name, expected in (("fig3a", [("stars", 0.2), ("decay", 0.4)]), ("fig3b", [("queue", 512), ("stars", 8192)])):
         drawn = drawings.figure(config(), name)
@@ -75,23 +130,20 @@ def test_fig4_draws_the_output_asked_for_where_the_method_has_it():
 
 
 def test_settings_tables_show_what_the_jobs_are_told_or_nothing():
-    given = config(table8={"method": "queue"}, tune={"temperature": 0.5})
+    given = config(table8={"method": "queue"}, tune={"nnclr": {"temperature": 0.5}})
     told = drawings.table(given, 8).settings["settings"]
     own = recipes.stage_settings(given, "tune", "ntu60", "queue")["tune"]
-    assert (
-        told["tune.queue"] == own["queue"] == 512
-        and told["tune.temperature"] == 0.5
-        and told["tune.optimiser.lr"] == own["optimiser"]["lr"]
-    )
+    assert told["tune.nnclr.queue"] == own["nnclr"]["queue"] == 512 and told["tune.nnclr.temperature"] == 0.5
+    assert told["tune.optimiser.lr"] == own["optimiser"]["lr"]
     assert drawings.table(given, 10).settings["settings"] is None
 
 
 def test_a_note_names_every_setting_that_is_not_the_paper_s_and_whose():
-    methods = {**METHODS, "mine": {"from": "mamp", "tune": {"temperature": 0.1}, "title": "Mine"}}
+    methods = {**METHODS, "mine": {"from": "mamp", "tune": {"nnclr": {"temperature": 0.1}}, "title": "Mine"}}
     given = config(model={"depth": 4}, linear={"epochs": 3}, methods=methods)
     plain, own = drawings.table(given, 1).settings["notes"][:2]
     assert plain.endswith("NTU-60: model.depth 4 (8), linear.epochs 3 (100).")
-    assert own.endswith("NTU-60, Mine: tune.temperature 0.1 (0.07).")
+    assert own.endswith("NTU-60, Mine: tune.nnclr.temperature 0.1 (0.07).")
     assert not any("linear" in note for note in drawings.table(given, 2).settings["notes"])
     assert drawings.table(config(), 1).settings["notes"] == []
     assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == {"a.c": (2, 3)}

@@ -217,7 +217,7 @@ def test_a_repeated_protocol_shows_its_own_spread_with_one_seed_and_the_seeds_wi
 def test_tables_of_settings_show_both_values_and_name_what_differs(tmp_path):
     (tmp_path / "tables.yaml").write_text((PUBLISHED / "tables.yaml").read_text())
     (tmp_path / "table8.csv").write_text(
-        'hyperparameter,value,keys\nRate,0.001,a.lr\nQueue,"32,768",a.queue\nHow,Mirror & Turn,a.flip a.turn\n'
+        'hyperparameter,value,keys\nRate,0.001,a.lr\nQueue,"32,768",a.queue\nHow,Mirror & Turn,a.flip a.turn\nViews,2,=2\n'
     )
     stage = hyperparameters.HyperparametersStage(
         number=8, method="MoCo", data_title="Demo", settings={"a.lr": 1e-3, "a.queue": 512, "a.flip": 0.5, "a.turn": True}
@@ -225,7 +225,11 @@ def test_tables_of_settings_show_both_values_and_name_what_differs(tmp_path):
     hyperparameters.build(stage, tmp_path, tmp_path / "out")
     text = (tmp_path / "out/table8.md").read_text()
     assert "| Rate | 0.001 | 0.001 | a.lr |" in text and "| Queue | 32,768 | 512 | a.queue |" in text
-    assert "| How | Mirror &amp; Turn | flip 0.5, turn yes |" in text and "Other than the paper's: Queue." in text
+    assert (
+        "| How | Mirror &amp; Turn | flip 0.5, turn True |" in text
+        and "| Views | 2 | 2 | none |" in text
+        and "Other than the paper's: Queue." in text
+    )
     hyperparameters.build(stage.model_copy(update={"settings": None}), tmp_path, tmp_path / "out")
     assert hyperparameters.NOT_CONFIGURED in (tmp_path / "out/table8.html").read_text()
     with pytest.raises(InputError, match=r"no setting a\.queue"):

@@ -122,6 +122,9 @@ class Config(Settings):
         min_length=1,
     )
     data: dict[str, Data] = key({}, "data sets by name; the name is the folder under results/")
+    recipes: str | None = key(
+        None, "methods laid under those of `methods`: a file of config/recipes, by its name, or a path ending in .yaml; null: none"
+    )
     methods: dict[str, Recipe] = key(
         {"scratch": {"protocols": ["linear", "knn", "finetune"]}, "mamp": {"pretrain": {}}, "stars": {"from": "mamp", "tune": {}}},
         "recipes by name; each may start `from` another and say only what differs",

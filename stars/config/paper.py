@@ -6,8 +6,7 @@ from typing import Literal
 
 from stars.config.base import Count, Positive, Settings, key
 
-RESULT_TABLES = (1, 2, 3, 4, 5, 6, 7, 9, 11)  # Tables 8 and 10 hold settings
-TableNumber = Literal[1, 2, 3, 4, 5, 6, 7, 9, 11]
+TableNumber = Literal[1, 2, 3, 4, 5, 6, 7, 9, 11]  # those that hold results; Tables 8 and 10 hold settings
 
 
 class Comparison(Settings):

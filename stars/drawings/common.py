@@ -19,12 +19,12 @@ class Drawing:
     files: dict[str, str]
 
 
-def methods(config: Config, chosen: tuple[str, ...] | None, table: int = 1, protocol: str = "linear") -> tuple[str, ...]:
-    """`chosen`, or all methods of a table that this protocol evaluates, but those that say that they stand elsewhere."""
+def methods(config: Config, chosen: tuple[str, ...] | None, protocol: str | None = None, table: int = 1) -> tuple[str, ...]:
+    """`chosen`, or all methods of a table, those that a protocol evaluates where one is needed, but those that say that they stand elsewhere."""
     if chosen is not None:
         return chosen
     shown = (name for name, recipe in config.methods.items() if recipe.tables is None or table in recipe.tables)
-    return tuple(name for name in shown if name in layout.evaluated(config, protocol))
+    return tuple(name for name in shown if protocol is None or name in layout.evaluated(config, protocol))
 
 
 def runs(config: Config, chosen: tuple[str, ...] | None, protocol: str) -> list[tuple[str, str]]:

@@ -79,6 +79,6 @@ def _papers(config: Config, name: str, protocol: str, data: str, split: str, tar
 
 @recipes.once
 def _paper(config: Config) -> Config:
-    """The paper's own configuration, on the same data sets."""
+    """The paper's own methods and settings, on the same data sets."""
     data = {name: {"dataset": block.dataset, "raw": "-", "splits": block.splits} for name, block in config.data.items()}
-    return recipes.load({"data": data}, "preset paper")
+    return recipes.load({"recipes": "paper", "data": data}, "the paper's methods")

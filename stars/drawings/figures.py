@@ -10,15 +10,16 @@ from stars import layout, recipes
 from stars.config import Config
 from stars.drawings.common import Drawing, counts, methods, panels, place, runs, title, titles
 from stars.drawings.departures import differences
+from stars.drawings.hyperparameters import flat
 
-SWEEPS = {"fig3a": ("tune.layer_decay", "layer-wise decay, α"), "fig3b": ("tune.queue", "queue size")}  # the setting varied, in words
+SWEEPS = {"fig3a": ("tune.layer_decay", "layer-wise decay, α"), "fig3b": ("tune.nnclr.queue", "queue size")}  # the setting varied, in words
 
 
 def fig1(config: Config) -> Drawing:
     """Accuracy against training time: the linear protocol, and the records of all trainings behind each encoder that was trained."""
     data, split = place(config, config.fig1)
     files, told = {}, []
-    for name in methods(config, config.fig1.methods):
+    for name in methods(config, config.fig1.methods, "linear"):
         trained = recipes.trainings(config, data, name)
         if not trained:
             continue
@@ -48,12 +49,12 @@ def _varied(config: Config, data: str, base: str, setting: str) -> Iterator[dict
     """Methods whose blocks are those of `base` but for `setting`, and `base`; none where it is not configured."""
     if base not in config.methods:
         return
-    plain, (block, key) = recipes.method(config, data, base), setting.split(".")
+    plain = recipes.method(config, data, base)
     for name in config.methods:
         own = recipes.method(config, data, name)
-        alike = (own.kind, own.parent) == (plain.kind, plain.parent)
+        alike = (own.kind, own.parent, own.heads) == (plain.kind, plain.parent, plain.heads)
         if name == base or (alike and set(differences(own.blocks, plain.blocks)) == {setting}):
-            yield {"method": name, "title": own.title, "value": own.blocks[block][key], "base": name == base}
+            yield {"method": name, "title": own.title, "value": dict(flat(own.blocks))[setting], "base": name == base}
 
 
 def fig4(config: Config) -> Drawing:
@@ -74,7 +75,7 @@ def fig4(config: Config) -> Drawing:
 def fig6(config: Config) -> Drawing:
     """Confusion matrix of the first seed's KNN predictions."""
     data, split = place(config, config.fig6)
-    name = config.fig6.method or methods(config, None)[-1]
+    name = config.fig6.method or methods(config, None, "knn")[-1]
     told = {"title": title(config, data, name), "k": config.fig6.k, "pairs": config.fig6.pairs, **titles(config, data, split)}
     return Drawing(told, {"predictions": f"{layout.run(data, split)}/{name}/knn/predictions.npz"})
 

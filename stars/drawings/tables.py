@@ -158,7 +158,7 @@ def table(config: Config, number: int) -> Drawing:
     """Settings and files of a result table: a cell for every column, method and seed that the configuration asks for."""
     block: Comparison = getattr(config, f"table{number}")
     columns = COLUMNS[number](config, block.runs)
-    names = methods(config, block.methods, number, PROTOCOLS[number])
+    names = methods(config, block.methods, PROTOCOLS[number], number)
     pairs = _compared(config, names)
     told, files = [], {}
     for shown, name, seed in product(columns, names, config.seeds):

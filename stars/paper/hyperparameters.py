@@ -13,6 +13,7 @@ from stars.paper import published as paper
 from stars.paper.grid import Cell, Column, Row, Table
 from stars.paper.tables import write
 
+FIXED = "="  # before a value that is no setting: what the code always does
 FIELDS = ["hyperparameter", "value", "keys"]
 NOT_CONFIGURED = "The configuration has no such method."
 COLUMNS = (Column("published", "", "Published", True), Column("this_run", "", "This run", False), Column("key", "", "Key", False))
@@ -68,30 +69,37 @@ def assemble(settings: HyperparametersStage, rows: list[Hyperparameter], title: 
 
 def agrees(row: Hyperparameter, settings: Mapping[str, Any]) -> bool:
     """Whether our value is the published number; a value in words is left to the reader."""
-    try:
-        return len(row.keys) != 1 or float(row.value.replace(",", "")) == float(settings.get(row.keys[0], row.value))
-    except (ValueError, TypeError):
-        return True
+    printed = _number(row.value)
+    return printed is None or len(row.keys) != 1 or _number(_values(row, settings)[0]) in (None, printed)
 
 
 def _row(row: Hyperparameter, settings: Mapping[str, Any] | None) -> Row:
     ours = Cell(reason=NOT_CONFIGURED) if settings is None else Cell(words=_ours(row, settings))
-    cells = {"published": Cell(words=row.value), "this_run": ours, "key": Cell(words=", ".join(row.keys))}
-    return Row("published", "", row.name, cells)
+    keys = ", ".join("none" if name.startswith(FIXED) else name for name in row.keys)
+    return Row("published", "", row.name, {"published": Cell(words=row.value), "this_run": ours, "key": Cell(words=keys)})
 
 
 def _ours(row: Hyperparameter, settings: Mapping[str, Any]) -> str:
-    if lacking := [name for name in row.keys if name not in settings]:
-        raise InputError(f"{row.name}: the method has no setting {lacking[0]}: correct the column keys of the published table")
-    shown = [_text(settings[name]) for name in row.keys]
-    if len(shown) == 1:
-        return shown[0]
-    return ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in zip(row.keys, shown, strict=True))
+    """The value that stands for a printed number; values with their keys' last words for what is printed in words."""
+    values = [_text(value) for value in _values(row, settings)]
+    if _number(row.value) is not None:
+        return values[0]
+    return ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in zip(row.keys, values, strict=True))
+
+
+def _values(row: Hyperparameter, settings: Mapping[str, Any]) -> list[Any]:
+    lacking = [name for name in row.keys if not name.startswith(FIXED) and name not in settings]
+    if lacking or not row.keys:
+        raise InputError(f"{row.name}: the method has no setting {', '.join(lacking)}: correct the column keys of the published table")
+    return [name.removeprefix(FIXED) if name.startswith(FIXED) else settings[name] for name in row.keys]
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(str(value).replace(",", ""))
+    except ValueError:
+        return None
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return f"{value:,}"
-    return str(value)
+    return f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)

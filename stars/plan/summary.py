@@ -117,7 +117,8 @@ def _sources(machine: Machine, own: Mapping[str, float]) -> list[str]:
 
 
 def _rate(work: str, rate: float) -> str:
-    return f"{rate / (1e9 if UNITS[work] == 'GFLOP/s' else 1):,.3g} {UNITS[work]}"
+    shown = rate / (1e9 if UNITS[work] == "GFLOP/s" else 1)
+    return f"{shown:,.0f} {UNITS[work]}" if shown >= 100 else f"{shown:.3g} {UNITS[work]}"
 
 
 def _warnings(total: Stage, missing: Sequence[str]) -> list[str]:
