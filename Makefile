@@ -38,6 +38,7 @@ lint: $(INSTALLED)
 benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/parse.py
 	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/knn.py
 	$(BIN)/python benchmarks/startup.py

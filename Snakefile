@@ -2,7 +2,7 @@
 #
 #   snakemake --cores 2                                         the demo, on simulated raw files
 #   snakemake --cores 2 --configfile config/utd_mhad.yaml       real data
-#   snakemake --cores 2 table5                                  one table or figure: table1 … table11 fig1 fig3a fig3b fig4 fig6 curves
+#   snakemake --cores 2 table5                                  one table or figure: table1 … table11 fig1 fig3a fig3b fig4 fig6 curves quality
 #   snakemake --cores 2 all                                     everything
 #
 # WHAT is made stands in config/, WHERE it runs in workflow/profiles/.
@@ -29,6 +29,7 @@ rule targets:
 
 
 include: "workflow/rules/clips.smk"
+include: "workflow/rules/inspect.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/tune.smk"
 include: "workflow/rules/subsets.smk"

@@ -157,6 +157,9 @@ def stage_settings(config: Config, stage: str, data: str, folder: str = "", spli
     if stage == "exemplars":
         shots, novel = int(variant or config.few_shot.shots[0]), list(dataset(config, data).novel)
         return {"shots": shots, "draws": config.few_shot.draws, "novel": novel}
+    if stage == "inspect":
+        described = dataset(config, data).model_dump(mode="json")
+        return {"name": data, "dataset": described, "splits": list(block.splits), "inspect": config.inspect.model_dump(mode="json")}
     name, seed = untag(config, folder)
     recipe = method(config, data, name)
     blocks = recipe.blocks

@@ -19,10 +19,10 @@ from tiny import ROOT
 from stars.config import Model
 from stars.errors import InputError
 from stars.model.encoder import Encoder
-from stars.paper.style import figure, save
 from stars.provenance import code, stale
 from stars.provenance.files import atomic, digest, exclusive, read_npy, write_json, write_npy, write_npz, write_text
 from stars.provenance.record import LIBRARIES, recording
+from stars.style import figure, save
 from stars.training.checkpoint import Work
 from stars.training.weights import save_encoder
 

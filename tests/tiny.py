@@ -14,6 +14,7 @@ RULES = {
     "Simulate raw files": "simulate",
     "Read raw files": "ingest",
     "Split clips": "split",
+    "Quality page": "inspect",
     "Initialise": "scratch",
     "Stage 1, masked motion prediction": "pretrain",
     "Stage 2, contrastive tuning": "tune",

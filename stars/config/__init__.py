@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from stars.config.base import Count, Positive, Settings, key
 from stars.config.data import Data, Denoise, Ingest, Simulate
 from stars.config.evaluation import Embed, FewShot, Finetune, Knn, Linear, Pair, Semi, Shots, Transfer
+from stars.config.inspect import Inspect
 from stars.config.paper import Comparison, Fig1, Fig3, Fig4, Fig6, Hyperparameters, TableNumber
 from stars.config.training import Model, Motion, Optimiser, Pretrain, Sampling, Schedule
 from stars.config.tuning import Augment, Dino, Moco, Nnclr, Tune, TuneBase
@@ -36,6 +37,7 @@ __all__ = [
     "Finetune",
     "Hyperparameters",
     "Ingest",
+    "Inspect",
     "Knn",
     "Linear",
     "Moco",
@@ -117,7 +119,7 @@ class Config(Settings):
     )
     targets: tuple[str, ...] = key(
         ("quickstart",),
-        "what a plain `snakemake` makes: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, curves; or every result of a "
+        "what a plain `snakemake` makes: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, curves, quality; or every result of a "
         "protocol: linear, knn, finetune, semi, transfer, few_shot",
         min_length=1,
     )
@@ -156,6 +158,7 @@ class Config(Settings):
     fig4: Fig4 = key(Fig4(), "t-SNE")
     fig6: Fig6 = key(Fig6(), "confusion matrix")
     curves: Comparison = key(Comparison(), "training curves; `methods` null: as in Table 1")
+    inspect: Inspect = key(Inspect(), "quality page")
     checkpoint: Checkpoint = key(Checkpoint(), "work in progress")
     compute: Compute = key(Compute(), "where the arithmetic runs")
     _resolved: dict[Any, Any] = PrivateAttr(default_factory=dict)  # what stars.recipes worked out of it, once

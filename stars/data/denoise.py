@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
@@ -12,19 +13,67 @@ from stars.data.readers import Body, Sightings
 MOST_ACTORS = 2
 
 
+class Step(StrEnum):
+    """The step of denoising that settles what becomes of a body id."""
+
+    ALONE = "the only one seen"
+    FRAMES = "too few frames"
+    SPREAD = "too wide for a body"
+    ACTOR = "the first of an actor"
+    MERGED = "one person with an earlier id"
+    NOBODY = "no actor is free at that time"
+
+
+@dataclass(eq=False)
+class Decision:
+    """What became of a body id; `noisy` and `motion` are None where no step asked for them.
+
+    Attributes:
+        actor: 0 or 1; None: the body is dropped.
+        noisy: share of frames whose spread is implausible; motion: variance over joints and frames, plausible ones at the least, m².
+    """
+
+    id: int
+    body: Body
+    step: Step = Step.NOBODY
+    actor: int | None = None
+    noisy: float | None = None
+    motion: np.float32 | None = None
+
+
 def denoise(clip: Sightings, settings: Denoise) -> np.ndarray:
     """A clip's sightings as actors: (T, 1 or 2, V, 3) float32 in metres, zeros where an actor is absent; T is 0 if nobody is left.
 
     Frames without a body are not counted. Only a clip with several body ids is denoised; then frames left empty go too.
     """
-    bodies = list(clip.bodies.values())
-    if len(bodies) < 2:
-        return _placed([[body] for body in bodies], clip.frames)
-    bodies = [body for body in bodies if len(body.joints) >= settings.min_frames]
-    if len(bodies) > 1:
-        bodies = _by_motion(bodies, settings)
-    x_tmvc = _placed(_actors(bodies), clip.frames)
-    return x_tmvc[x_tmvc.any(axis=(1, 2, 3))]
+    x_tmvc = placed(decide(clip, settings), clip.frames)
+    return x_tmvc if len(clip.bodies) < 2 else x_tmvc[x_tmvc.any(axis=(1, 2, 3))]
+
+
+def decide(clip: Sightings, settings: Denoise) -> list[Decision]:
+    """What becomes of every body id, in the order in which it is settled: too few frames, too wide, then by motion, the most moving first."""
+    seen = [Decision(number, body) for number, body in clip.bodies.items()]
+    if len(seen) < 2:
+        return [Decision(only.id, only.body, Step.ALONE, actor=0) for only in seen]
+    short = [case for case in seen if len(case.body.joints) < settings.min_frames]
+    for case in short:
+        case.step = Step.FRAMES
+    left = [case for case in seen if case.step is not Step.FRAMES]
+    wide = _too_wide(left, settings) if len(left) > 1 else []
+    left = sorted((case for case in left if case.step is not Step.SPREAD), key=lambda case: case.motion or 0, reverse=True)
+    _hand_out(left)
+    return [*short, *wide, *left]
+
+
+def placed(decisions: list[Decision], frames: int) -> np.ndarray:
+    """The bodies of actors at their times, (frames, 1 or 2, V, 3), zeros elsewhere; no frames where there is no actor."""
+    kept = [case for case in decisions if case.actor is not None]
+    # Two bodies that come this far make two actors, even where the second one has nobody.
+    actors = min(MOST_ACTORS, sum(case.step not in (Step.FRAMES, Step.SPREAD) for case in decisions))
+    x_tmvc = np.zeros((frames if kept else 0, actors, kept[0].body.joints.shape[1] if kept else 0, 3), np.float32)
+    for case in kept:
+        x_tmvc[case.body.start : case.body.end, case.actor] = case.body.joints
+    return x_tmvc
 
 
 def motion(joints_nvc: np.ndarray) -> np.float32:
@@ -32,18 +81,21 @@ def motion(joints_nvc: np.ndarray) -> np.float32:
     return np.sum(np.var(joints_nvc.reshape(-1, 3), axis=0))
 
 
-def _by_motion(bodies: list[Body], settings: Denoise) -> list[Body]:
-    """Bodies of plausible spread, the most moving first. The last one left is never dropped."""
-    kept, moved = list(bodies), {body: motion(body.joints) for body in bodies}
-    for body in bodies:
-        if len(kept) == 1:
-            break
-        plausible = _plausible(body.joints, settings.max_spread)
-        if (~plausible).sum() / len(plausible) >= settings.max_noisy_share:
-            kept.remove(body)
+def _too_wide(bodies: list[Decision], settings: Denoise) -> list[Decision]:
+    """Those of implausible spread, and how much every one moves. The last one left is never dropped."""
+    dropped: list[Decision] = []
+    for case in bodies:
+        case.motion = motion(case.body.joints)
+        if len(dropped) == len(bodies) - 1:
+            continue
+        plausible = _plausible(case.body.joints, settings.max_spread)
+        case.noisy = (~plausible).sum() / len(plausible)
+        if case.noisy >= settings.max_noisy_share:
+            case.step = Step.SPREAD
+            dropped.append(case)
         elif not plausible.all():
-            moved[body] = min(moved[body], motion(body.joints[plausible]))
-    return sorted(kept, key=moved.__getitem__, reverse=True)
+            case.motion = min(case.motion, motion(case.body.joints[plausible]))
+    return dropped
 
 
 def _plausible(joints_nvc: np.ndarray, max_spread: float) -> np.ndarray:
@@ -53,10 +105,9 @@ def _plausible(joints_nvc: np.ndarray, max_spread: float) -> np.ndarray:
 
 
 @dataclass
-class _Actor:
-    """Bodies that are one person after the other, and the frames between the first and the last of them."""
+class _Interval:
+    """Frames between the first and the last body of an actor."""
 
-    bodies: list[Body]
     start: int
     end: int
 
@@ -64,27 +115,17 @@ class _Actor:
         return min(self.end, body.end) - max(self.start, body.start) <= 1
 
     def take(self, body: Body) -> None:
-        self.bodies.append(body)
         self.start, self.end = min(self.start, body.start), max(self.end, body.end)
 
 
-def _actors(bodies: list[Body]) -> list[list[Body]]:
+def _hand_out(bodies: list[Decision]) -> None:
     """Hand each body to the first actor that is free at that time; a body for which none is free is nobody."""
-    if len(bodies) < 2:
-        return [[body] for body in bodies]
     # The published rule lets the second actor's interval begin as frame 0 alone, and calls a single shared frame no overlap.
-    actors = [_Actor([bodies[0]], bodies[0].start, bodies[0].end), _Actor([], 0, 1)]
-    for body in bodies[1:]:
-        actor = next((actor for actor in actors if actor.free(body)), None)
-        if actor:
-            actor.take(body)
-    return [actor.bodies for actor in actors]
-
-
-def _placed(actors: list[list[Body]], frames: int) -> np.ndarray:
-    joints = next((bodies[0].joints.shape[1] for bodies in actors if bodies), 0)
-    x_tmvc = np.zeros((frames if actors else 0, len(actors), joints, 3), np.float32)
-    for actor, bodies in enumerate(actors):
-        for body in bodies:
-            x_tmvc[body.start : body.end, actor] = body.joints
-    return x_tmvc
+    actors = [_Interval(case.body.start, case.body.end) for case in bodies[:1]] + [_Interval(0, 1)]
+    begun: set[int] = set()
+    for index, case in enumerate(bodies):
+        case.actor = 0 if index == 0 else next((number for number, held in enumerate(actors) if held.free(case.body)), None)
+        if case.actor is not None:
+            actors[case.actor].take(case.body)
+            case.step = Step.MERGED if case.actor in begun else Step.ACTOR
+            begun.add(case.actor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from stars.errors import InputError
 from stars.provenance.files import atomic, read_npy, write_npy, write_text
 
 FRAMES, OFFSETS, TABLE = "frames.npy", "offsets.npy", "clips.csv"
-BLOCK = 2**16  # frames copied at a time
+BLOCK = 2**16  # frames read or copied at a time
 TEXT = {"name": str, "action_name": str, "source": str, "sha256": str}
 COLUMNS = ("name", "action", "subject", "camera", "setup", "replication", "frames", "bodies", "label", "action_name", "source", "sha256")
 
@@ -94,6 +94,19 @@ class ClipStore:
     def __getitem__(self, row: int) -> np.ndarray:
         """Clip of a row, (T, M, V, 3), not copied."""
         return self.frames[self.offsets[row] : self.offsets[row + 1]]
+
+    def stream(self) -> Iterator[np.ndarray]:
+        """Every clip in turn, (T, M, V, 3), read block by block: unlike a memory map, what was read does not pile up in this process."""
+        file, row = self.frames, 0
+        assert isinstance(file, np.memmap) and file.filename
+        frame = file.itemsize * int(np.prod(file.shape[1:]))  # bytes
+        while row < len(self):
+            start = int(self.offsets[row])
+            end = max(row + 1, int(np.searchsorted(self.offsets, start + BLOCK, "right")) - 1)
+            shape = (int(self.offsets[end]) - start, *file.shape[1:])
+            block = np.fromfile(file.filename, file.dtype, int(np.prod(shape)), offset=file.offset + start * frame).reshape(shape)
+            yield from np.split(block, self.offsets[row + 1 : end] - start)
+            row = end
 
     @property
     def bodies(self) -> int:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from stars import style
 from stars.config import Settings, key
 from stars.errors import InputError
-from stars.paper import style
 from stars.paper.inputs import class_names, read_clips, write_csv
 from stars.provenance.files import read_npz
 from stars.provenance.record import recording

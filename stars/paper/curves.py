@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from stars import style
 from stars.config import Settings, key
 from stars.errors import InputError
-from stars.paper import style
 from stars.paper.inputs import Panel, read_csv, write_csv
 from stars.provenance.record import recording
 

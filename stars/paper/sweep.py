@@ -8,10 +8,10 @@ from typing import Literal
 
 import pandas as pd
 
+from stars import style
 from stars.config import Settings, key
 from stars.errors import InputError
 from stars.evaluation.statistics import mean_std
-from stars.paper import style
 from stars.paper.inputs import Panel, write_csv
 from stars.paper.results import accuracy
 from stars.provenance.record import recording

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from stars import style
 from stars.config import Settings, key
 from stars.errors import InputError
 from stars.evaluation.statistics import mean_std
-from stars.paper import published, style
+from stars.paper import published
 from stars.paper.inputs import Panel, write_csv
 from stars.paper.results import Accuracy, accuracy, whole
 from stars.provenance.files import read_json

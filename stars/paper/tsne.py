@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
+from stars import style
 from stars.config import Settings, key
 from stars.errors import InputError
-from stars.paper import style
 from stars.paper.inputs import Panel, class_names, read_clips, write_csv
 from stars.provenance.files import read_npy
 from stars.provenance.record import recording

@@ -114,6 +114,12 @@ def split_list(wildcards):
     return raw(wildcards) if recipes.dataset(CONFIG, wildcards.data).splits[wildcards.split].list_file else []
 
 
+def sides_of_splits(wildcards):
+    """Training and test rows of every split of a data set that is used."""
+    names = CONFIG.data[wildcards.data].splits
+    return [f"results/{wildcards.data}/splits/{split}_{side}.npy" for split, side in product(names, ["train", "test"])]
+
+
 def of_heads(features):
     """Feature files of the projector and the predictor beside those of the encoder."""
     return {

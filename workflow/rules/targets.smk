@@ -10,8 +10,10 @@ TARGETS["fig6"].append("results/figures/fig6_pairs.csv")
 TARGETS["curves"] = [
     f"{layout.run(data, split)}/curves.{kind}" for (data, split), kind in product(drawings.curve_runs(CONFIG), ["svg", "png", "csv"])
 ]
+TARGETS["quality"] = expand("results/{data}/quality/index.html", data=CONFIG.data)
 TARGETS["all"] = [file for files in TARGETS.values() for file in files]
 TARGETS["quickstart"] = [file for name in ("table1", "table2", "fig4", "fig6", "curves") for file in TARGETS[name]]
+TARGETS["quickstart"] += expand("results/{data}/quality/index.html", data=dict.fromkeys(data for data, _ in layout.runs(CONFIG)))
 NAMED = list(TARGETS)
 
 # Every result of a protocol. Their jobs have these names already, so they are asked for by `targets:` alone.

@@ -50,8 +50,8 @@ PARAMETERS: Any = {
 
 
 @contextmanager
-def figure(height: float, width: float = WIDTH, layout: Literal["constrained", "compressed"] = "constrained") -> Iterator[Figure]:
-    """An empty figure of so many inches, in this package's style and nobody else's. compressed: for axes of a fixed aspect."""
+def figure(height: float, width: float = WIDTH, layout: Literal["constrained", "compressed"] | None = "constrained") -> Iterator[Figure]:
+    """An empty figure of so many inches, in this package's style and nobody else's. compressed: for axes of a fixed aspect; None: axes are placed by hand."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(PARAMETERS)

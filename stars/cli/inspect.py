@@ -1,0 +1,101 @@
+"""`stars inspect`: look at a data set or at a clip."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from stars.cli.common import CLIPS, add_config, read_json
+from stars.errors import InputError
+
+
+def add(commands: Any) -> None:
+    """inspect."""
+    parser = commands.add_parser(
+        "inspect",
+        help="a quality page of a data set; pictures of a clip and what denoising did to it",
+        description="Write a quality page of a data set, or a PNG strip and an animated GIF of a clip with what denoising did to its bodies.",
+    )
+    parser.add_argument("what", metavar="WHAT", help="a data set of the configuration; a clip's name; or a raw file")
+    parser.add_argument(
+        "--data", metavar="NAME", help="data set that the clip or raw file is of [the first that has it or reads such files]"
+    )
+    parser.add_argument("--out", type=Path, metavar="PATH", help="folder to write [results/DATA/quality, results/DATA/inspect]")
+    parser.add_argument("--clips", type=Path, metavar="PATH", help=CLIPS + " [results/DATA/clips]")
+    parser.add_argument("--splits", type=Path, metavar="PATH", help="folder of the splits, counted on the page [results/DATA/splits]")
+    parser.add_argument("--frames", type=int, default=8, metavar="N", help="poses in a clip's strip [8]")
+    parser.add_argument("--settings", metavar="JSON", help="settings of the page, exactly: a line of JSON")
+    add_config(parser)
+    parser.set_defaults(handler=_inspect)
+
+
+def _inspect(chosen: argparse.Namespace) -> None:
+    from stars import recipes
+
+    if chosen.settings is not None:
+        return _page(chosen, chosen.what, read_json("--settings", chosen.settings))
+    config = recipes.load_file(chosen.config, chosen.set)
+    if chosen.data is not None and chosen.data not in config.data:
+        raise InputError(f"--data {chosen.data}: not in {chosen.config}{recipes.nearest(chosen.data, config.data)}")
+    if chosen.what in config.data:
+        return _page(chosen, chosen.what, recipes.stage_settings(config, "inspect", chosen.what))
+    return _clip(chosen, config)
+
+
+def _page(chosen: argparse.Namespace, data: str, settings: Any) -> None:
+    from stars import layout, recipes
+    from stars.inspect.page import PAGE, InspectStage, page
+
+    out = chosen.out or Path(f"results/{data}/quality")
+    clips, splits = chosen.clips or Path(layout.clips(data)), chosen.splits or Path(f"results/{data}/splits")
+    page(clips, splits, out, recipes.validate(InspectStage, settings, "settings"))
+    print(out / PAGE)
+
+
+def _clip(chosen: argparse.Namespace, config: Any) -> None:
+    from stars import layout, recipes
+    from stars.inspect import clip
+
+    path = Path(chosen.what)
+    data = _reads(chosen, config, path) if path.is_file() else _holds(chosen, config)
+    block = config.data[data]
+    told = {"name": path.stem if path.is_file() else chosen.what, "ingest": block.ingest, "frames": chosen.frames}
+    settings = recipes.validate(clip.ClipStage, {**told, "dataset": recipes.dataset(config, data)}, "--frames")
+    out = chosen.out or Path(f"results/{data}/inspect")
+    if path.is_file():
+        lines = clip.of_file(path, out, settings)
+    else:
+        raw = Path(block.raw or f"results/{data}/raw.zip")
+        lines = clip.of_store(chosen.clips or Path(layout.clips(data)), raw, out, settings)
+    print("\n".join(lines))
+
+
+def _reads(chosen: argparse.Namespace, config: Any, path: Path) -> str:
+    """The data set whose layout a raw file has, to judge by its name."""
+    from stars import recipes
+    from stars.data.readers import reader
+
+    for data in [chosen.data] if chosen.data else config.data:
+        if path.name.endswith(reader(recipes.dataset(config, data).reader).SUFFIXES):
+            return str(data)
+    where = f"data.{chosen.data}" if chosen.data else "no data set of " + chosen.config
+    raise InputError(
+        f"{path}: {where} {'does not read' if chosen.data else 'reads'} such files: give --data, or a --config that has its data set"
+    )
+
+
+def _holds(chosen: argparse.Namespace, config: Any) -> str:
+    """The data set whose clips have that name."""
+    from stars import layout
+    from stars.data.store import TABLE, read_table
+
+    names = [chosen.data] if chosen.data else list(config.data)
+    for data in names:
+        table = (chosen.clips or Path(layout.clips(data))) / TABLE
+        if table.exists() and chosen.what in set(read_table(table)["name"]):
+            return str(data)
+    raise InputError(
+        f"{chosen.what}: no data set of {chosen.config}, no file, and no clip made of {', '.join(names)}: "
+        "take a name from results/DATA/clips/clips.csv, which `snakemake` makes"
+    )
