@@ -31,7 +31,7 @@ def there(finished, monkeypatch):
 
 def promised() -> set[str]:
     """Every file that docs and design name, for the tiny configuration."""
-    files = {"demo_xsub/stars/heads.safetensors"}
+    files = {"demo_xsub/stars/heads.safetensors"} | {f"demo/quality/{name}" for name in ("index.html", "suspicious.csv", "record.json")}
     for data in ("demo", "other"):
         files |= {f"{data}/raw.zip", f"{data}/raw.zip.record.json"}
         files |= {f"{data}/clips/{name}" for name in ("frames.npy", "offsets.npy", "clips.csv", "quality.json", "record.json")}

@@ -228,7 +228,7 @@ def test_more_processes_than_gpus_are_refused(bench, monkeypatch, capsys):
 
 
 def test_a_configuration_whose_batches_cannot_be_shared_is_refused_before_any_job():
-    with pytest.raises(InputError, match=r"methods\.stars on data\.demo: 3 GPUs cannot share tune\.optimiser\.batch \(64\) evenly"):
+    with pytest.raises(InputError, match=r"methods\.stars\w* on data\.demo: 3 GPUs cannot share tune\.optimiser\.batch \(64\) evenly"):
         recipes.load_file("config/config.yaml", ["methods.stars.gpus=3"])
     config = recipes.load_file("config/config.yaml", ["compute.gpus=2", "methods.stars.gpus=4"])
     assert [recipes.method(config, "demo", name).gpus for name in ("mamp", "stars", "stars_two_views")] == [2, 4, 4]

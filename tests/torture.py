@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -74,9 +75,11 @@ def finish(words: list[str]) -> float:
     return time.monotonic() - began
 
 
-def kill(words: list[str], seconds: float) -> bool:
-    """Kill a run after so long; False if it had ended by then."""
+def kill(words: list[str], seconds: float, saved: Callable[[], bool] = lambda: True) -> bool:
+    """Kill a run after so long and not before something is saved; False if it had ended by then."""
     process = start(words)
+    while process.exitcode is None and not saved():
+        process.join(0.001)
     process.join(seconds)
     if process.exitcode is None and process.pid is not None:
         os.kill(process.pid, signal.SIGKILL)
@@ -106,10 +109,15 @@ def torture(folder: Path, kills: int, seed: int, strategy: str = "nnclr", epochs
         finish(command(bench, stage, folder / "first" / stage, told))  # a server that has just started is slow
         whole, words = finish(command(bench, stage, undisturbed, told)), command(bench, stage, out, told)
         goal = counts["kills"] + kills // 2
+
+        def saved(work: Path = out.parent) -> bool:
+            return any(work.glob(".work/*/*.ckpt"))
+
         while counts["kills"] < goal:
-            if kill(words, draw.uniform(0, min(whole, 0.2 * whole + 2 * whole / kills))):
+            moment = draw.uniform(0, min(whole, 0.2 * whole + 2 * whole / kills))
+            if kill(words, 0, saved) if counts["kills"] % 2 else kill(words, moment):  # every other one has something to go on from
                 counts["kills"] += 1
-                counts["resumed"] += bool(list(out.parent.glob(".work/*/*.ckpt")))
+                counts["resumed"] += saved()
             else:
                 _ended(out, undisturbed, counts)
         finish(words)
