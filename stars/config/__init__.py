@@ -98,7 +98,7 @@ class Compute(Settings):
     """Where the arithmetic runs. Not part of any digest; the machine is in every record."""
 
     device: Literal["auto", "cpu", "cuda"] = key("auto", "auto: a GPU where there is one")
-    threads: Count = key(2, "CPU threads of a training job, over all its processes, and jobs' share on a local machine")
+    threads: Count = key(1, "CPU threads of a training job, over all its processes; as many jobs run side by side as cores allow")
     gpus: Count = key(
         1, "GPUs that share each batch of a training, a process each; with `device: cpu`, processes on the CPU. `batch` stays what it is"
     )

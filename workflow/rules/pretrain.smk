@@ -51,6 +51,7 @@ rule pretrain:
         "results/benchmarks/pretrain/{data}_{split}/{method}.tsv"
     wildcard_constraints:
         method=one_of(methods_of("pretrain")),
+    priority: 1  # the longest jobs first
     conda:
         ENVIRONMENT
     threads: COMPUTE.threads

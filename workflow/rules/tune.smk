@@ -21,6 +21,7 @@ rule tune:
         "results/benchmarks/tune/{data}_{split}/{method}.tsv"
     wildcard_constraints:
         method=one_of(methods_of("tune")),
+    priority: 1  # the longest jobs first
     conda:
         ENVIRONMENT
     threads: COMPUTE.threads
