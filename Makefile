@@ -39,8 +39,10 @@ benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/parse.py
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/quality.py
-	$(BIN)/python benchmarks/train_step.py
-	$(BIN)/python benchmarks/knn.py
+	$(BIN)/stars bench sample
+	$(BIN)/stars bench encode
+	$(BIN)/stars bench train
+	$(BIN)/stars bench knn --rounds 1
 	$(BIN)/python benchmarks/startup.py
 
 docs: $(INSTALLED)

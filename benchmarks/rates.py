@@ -18,18 +18,19 @@ from datetime import date
 from pathlib import Path
 
 import torch
-from train_step import JOINTS, random_clips, stage_1
 
 from stars import recipes
+from stars.bench.steps import random_clips, stage_1
 from stars.config import Embed, Model, Pretrain, Simulate
 from stars.data.simulate import simulate
 from stars.evaluation.features import encode
 from stars.ingest import IngestStage, ingest
 from stars.model.encoder import Encoder
 from stars.plan.rates import FIELDS, UNITS
-from stars.plan.work import Size, amount, encoder_flops
+from stars.plan.work import JOINTS, Size, amount, encoder_flops
 
-BODIES = 1.25  # of the random clips
+SINGLE = 0.75  # share of the random clips with one body
+BODIES = 2 - SINGLE
 
 
 def seconds(work: Callable[[], None], device: str, repeats: int) -> float:
@@ -46,14 +47,15 @@ def seconds(work: Callable[[], None], device: str, repeats: int) -> float:
 
 def training(device: str, batch: int, precision: str, repeats: int) -> float:
     """Operations a second of a step of stage 1."""
-    step = stage_1(Model(), random_clips(max(256, batch), device), precision=precision)
+    clips = random_clips(max(256, batch), JOINTS, SINGLE, device)
+    step = stage_1(Model(), Pretrain(precision=precision), JOINTS, clips)
     one_step = {"pretrain": Pretrain().model_dump(mode="json") | {"optimiser": {"epochs": 1}}}
     return amount("pretrain", one_step, Model(), Size(batch, 0, BODIES)).amount / seconds(lambda: step(batch, 0), device, repeats)
 
 
 def encoding(device: str, batch: int, precision: str, repeats: int) -> float:
     """Operations a second of the encoder on whole clips."""
-    clips, encoder = random_clips(4 * batch, device), Encoder(Model(), JOINTS).to(device).eval()
+    clips, encoder = random_clips(4 * batch, JOINTS, SINGLE, device), Encoder(Model(), JOINTS).to(device).eval()
     settings = Embed(precision=precision)
     return 4 * batch * BODIES * encoder_flops(Model(), JOINTS) / seconds(lambda: encode(encoder, clips, settings), device, repeats)
 

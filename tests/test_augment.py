@@ -8,7 +8,8 @@ import torch
 
 from stars import recipes
 from stars.config import Augment
-from stars.data.augment import augment, axis_mask, flip, shear
+from stars.data.augment import augment, shear
+from stars.data.sampling import mapped
 
 NTU = recipes.dataset(recipes.load({"data": {"ntu60": {"dataset": "ntu60", "raw": "a"}}}), "ntu60")
 
@@ -25,11 +26,15 @@ def bone_lengths(x_bmtvc: torch.Tensor) -> torch.Tensor:
     return (x_bmtvc - x_bmtvc[..., list(NTU.parents), :]).norm(dim=-1)
 
 
+def flip(x_bmtvc: torch.Tensor, axis: str | None) -> torch.Tensor:
+    return augment(x_bmtvc, Augment(flip=1.0, flip_axis=axis), NTU.mirror, generator())
+
+
 @pytest.mark.parametrize("axis", ["x", "y", "z", None])
 def test_a_flip_swaps_the_mirror_pairs_and_twice_gives_the_clip_back(axis):
     x = clips()
-    flipped = flip(x, NTU.mirror, axis)
-    assert torch.equal(flip(flipped, NTU.mirror, axis), x)
+    flipped = flip(x, axis)
+    assert torch.equal(flip(flipped, axis), x)
     names = {name: i for i, name in enumerate(NTU.joints)}
     signs = torch.tensor([-1.0 if name == axis else 1.0 for name in "xyz"])
     for name, joint in names.items():
@@ -43,14 +48,14 @@ def test_a_mirror_image_keeps_what_a_mirror_keeps():
     order = torch.arange(25)
     for left, right in NTU.mirror:
         order[left], order[right] = right, left
-    torch.testing.assert_close(bone_lengths(flip(x, NTU.mirror, "x")), bone_lengths(x)[..., order])
-    symmetric = x + flip(x, NTU.mirror, "x")
-    torch.testing.assert_close(flip(symmetric, NTU.mirror, "x"), symmetric)
+    torch.testing.assert_close(bone_lengths(flip(x, "x")), bone_lengths(x)[..., order])
+    symmetric = x + flip(x, "x")
+    torch.testing.assert_close(flip(symmetric, "x"), symmetric)
 
 
 def test_shear_is_each_clips_own_matrix():
     x, amounts = clips(3), torch.tensor([[0.0] * 6, [0.5, 0, 0, 0, 0, 0], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]])
-    sheared = shear(x, amounts)
+    sheared = mapped(x, shear(amounts))
     torch.testing.assert_close(sheared[0], x[0])
     torch.testing.assert_close(sheared[1, ..., 0], x[1, ..., 0] + 0.5 * x[1, ..., 1])
     matrix = torch.tensor([[1.0, 0.1, 0.2], [0.3, 1.0, 0.4], [0.5, 0.6, 1.0]])
@@ -58,11 +63,20 @@ def test_shear_is_each_clips_own_matrix():
 
 
 def test_axis_mask_zeroes_one_axis_and_nothing_else():
-    x, axes = clips(3), torch.tensor([2, 0, 1])
-    masked = axis_mask(x, axes)
-    for clip, axis in enumerate(axes.tolist()):
-        others = [other for other in range(3) if other != axis]
-        assert (masked[clip, ..., axis] == 0).all() and torch.equal(masked[clip, ..., others], x[clip, ..., others])
+    x = clips(60)
+    masked = augment(x, Augment(axis_mask=1.0), NTU.mirror, generator())
+    axes = (masked == 0).flatten(1, 3).all(1)
+    assert (axes.sum(1) == 1).all() and axes.any(0).all()
+    assert torch.equal(masked, x * ~axes[:, None, None, None])
+
+
+def test_together_they_come_one_after_the_other():
+    """Flip, then shear, then mask, as drawn in that order."""
+    x, source = clips(40), generator(3)
+    together = augment(x, Augment(flip=0.5, shear=0.3, axis_mask=0.5), NTU.mirror, generator(3))
+    for settings in (Augment(flip=0.5), Augment(shear=0.3), Augment(axis_mask=0.5)):
+        x = augment(x, settings, NTU.mirror, source)
+    torch.testing.assert_close(together, x)
 
 
 @pytest.mark.parametrize("settings", [Augment(flip=0.5), Augment(shear=0.5), Augment(axis_mask=0.5), Augment(flip=0.5, shear=0.2)])

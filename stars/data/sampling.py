@@ -103,12 +103,17 @@ def crop_resize(clips: Clips, rows: Tensor, start: Tensor, length: Tensor, frame
 
 def rotate(x_bmtvc: Tensor, angles_b3: Tensor) -> Tensor:
     """Each clip turned about the origin by R = Rz·Ry·Rx, all frames and bodies alike; angles (B, 3) about x, y, z in radians."""
+    return mapped(x_bmtvc, rotation_matrix(angles_b3))
+
+
+def mapped(x_bmtvc: Tensor, matrix_bcc: Tensor) -> Tensor:
+    """Every point of a clip multiplied by the clip's own matrix (B, 3, 3), from the left."""
     x_btmvc = x_bmtvc.transpose(1, 2)  # a crop's order in memory
     # Products of 3 columns leave processors idle: several points side by side, with a block-diagonal matrix, take half the time.
     side_by_side = math.gcd(x_btmvc[0].numel() // 3, SIDE_BY_SIDE)
-    turns = torch.kron(torch.eye(side_by_side, device=x_bmtvc.device), rotation_matrix(angles_b3).mT.contiguous())
-    turned = x_btmvc.reshape(len(turns), -1, 3 * side_by_side) @ turns
-    return turned.view(x_btmvc.shape).transpose(1, 2)
+    maps = torch.kron(torch.eye(side_by_side, device=x_bmtvc.device), matrix_bcc.mT.contiguous())
+    points = x_btmvc.reshape(len(maps), -1, 3 * side_by_side) @ maps
+    return points.view(x_btmvc.shape).transpose(1, 2)
 
 
 def rotation_matrix(angles_b3: Tensor) -> Tensor:

@@ -1,0 +1,86 @@
+"""`stars bench`: how fast this machine is, configurations side by side."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from stars.cli.common import add_config
+from stars.errors import InputError
+
+WHAT = {
+    "train": "steps of both stages, and of each loss",
+    "encode": "features of whole clips",
+    "sample": "training crops",
+    "knn": "the exact search of the KNN protocol, at the size of NTU-120 cross-subject",
+}
+SEARCH = {"queries": 50_919, "references": 63_026, "width": 256, "k": 10, "classes": 120}
+
+
+def add(commands: Any) -> None:
+    """bench."""
+    text = "how fast this machine trains, encodes, samples or searches"
+    bench = commands.add_parser("bench", help=text, description=f"Measure {text}; configurations side by side in one run.")
+    kinds = bench.add_subparsers(metavar="WHAT", required=True)
+    for what, text in WHAT.items():
+        parser = kinds.add_parser(what, help=text, description=f"Measure {text}.")
+        parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds timed; medians are shown [5]")
+        parser.add_argument("--threads", type=int, metavar="N", help="CPU threads [all cores]")
+        if what == "knn":
+            for name, default in SEARCH.items():
+                parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"[{default:,}]")
+        else:
+            parser.add_argument("--batch", type=int, metavar="N", help="clips a round [the configuration's batch of stage 1]")
+            parser.add_argument("--single", type=float, default=0.75, metavar="P", help="share of clips with one body [.75]")
+            parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="[auto: a GPU if there is one]")
+            add_config(parser)
+        parser.set_defaults(handler=_bench, what=what)
+
+
+def _bench(chosen: argparse.Namespace) -> None:
+    import torch
+
+    from stars.bench import measure, table
+
+    if chosen.rounds < 1:
+        raise InputError("--rounds: give 1 or more")
+    if chosen.threads:
+        torch.set_num_threads(chosen.threads)
+    device = _device(getattr(chosen, "device", "cpu"))
+    compared = list(_cases(chosen, device))
+    rates = {precision: measure.product_rate(device, precision) for precision in sorted({case.precision for case in compared})}
+    print(
+        f"{_name(device)}, torch {torch.__version__}",
+        *(f"matrix product {name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in rates.items()),
+        sep="; ",
+    )
+    for line in table.lines(measure.measure(compared, chosen.rounds, device), rates):
+        print(line)
+
+
+def _cases(chosen: argparse.Namespace, device: str) -> Any:
+    from stars import recipes
+    from stars.bench import cases
+
+    if chosen.what == "knn":
+        return cases.knn(**{name: getattr(chosen, name) for name in SEARCH})
+    config = recipes.load_file(chosen.config, chosen.set)
+    batch = chosen.batch or config.pretrain.optimiser.batch
+    if batch < 2 or not 0 <= chosen.single <= 1:
+        raise InputError("--batch: give 2 or more" if batch < 2 else "--single: give a share, 0 to 1")
+    print(f"model of {chosen.config}, {batch} clips a round, {100 * chosen.single:.0f} % with one body")
+    return getattr(cases, chosen.what)(cases.Bench(config, batch, chosen.single, device))
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch sees no GPU here: use --device auto")
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _name(device: str) -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"

@@ -1,0 +1,98 @@
+"""`stars bench`: what it compares computes the same, memory and medians are what they say, and every kind prints its table."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stars import cli, recipes
+from stars.bench import cases, measure, table
+from stars.bench.measure import Case, Measured
+from stars.bench.steps import plain, random_clips
+from stars.data.sampling import Sampling, crop_resize, rotate
+from stars.model.encoder import Encoder, clip_features
+
+ROOT = Path(__file__).parents[1]
+TINY = "tests/config/tiny.yaml"
+
+
+@pytest.fixture(autouse=True)
+def there(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def bench(batch: int = 6) -> cases.Bench:
+    return cases.Bench(recipes.load_file(TINY), batch, single=0.5, device="cpu")
+
+
+def test_random_clips_have_the_share_of_second_bodies_asked_for():
+    clips = random_clips(40, 5, 0.8, "cpu")
+    second = [clips.frames[start : start + length, 1].any().item() for start, length in zip(clips.starts, clips.lengths, strict=True)]
+    assert sum(second) == 8 and clips.lengths.min() >= 64
+
+
+@torch.no_grad()
+def test_the_plain_baseline_gives_what_it_is_compared_with():
+    torch.manual_seed(0)
+    encoder, x = Encoder(bench().config.model, 25), torch.randn(3, 2, 16, 25, 3)
+    x[1, 1] = 0
+    ours = clip_features(encoder, x)
+    with plain():
+        from stars.training.losses import strategy
+
+        theirs = strategy.clip_features(encoder, x, "all")
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_crops_one_by_one_are_crops():
+    """At full length and without rotation both ways of cutting give the same clips."""
+    clips, rows, whole = random_clips(5, 5, 0.5, "cpu"), torch.tensor([3, 0, 4]), Sampling(crop=(1.0, 1.0), rotation=0.0)
+    expected = crop_resize(clips, rows, torch.zeros(3, dtype=torch.long), clips.lengths[rows], 20)
+    torch.testing.assert_close(cases.crop_one_by_one(clips, rows, 20, whole), rotate(expected, torch.zeros(3, 3)))
+
+
+def test_medians_ratios_and_memory():
+    def hold(number: int) -> None:
+        kept = np.ones(12_000_000)
+        time.sleep(0.03)
+        del kept
+
+    slow, fast = Case("a", "slow", hold, 6), Case("a", "fast", lambda number: time.sleep(0.01), 6, operations=1e6)
+    first, second = measure.measure([slow, fast], 3, "cpu")
+    assert first.seconds > 0.03 and second.seconds > 0.01 and first.baseline == second.baseline == first.seconds
+    if first.memory is not None:
+        assert 80e6 < first.memory < 130e6 and second.memory < 20e6
+
+
+def test_a_table_says_rates_and_shares():
+    case = Case("stage 1", "bf16", lambda number: None, 10, operations=4e9, precision="bf16")
+    text = list(table.lines([Measured(case, 0.5, 1.0, 3e6)], {"bf16": 16e9}))[1]
+    assert text.split() == ["stage", "1", "bf16", "500.0", "20.0", "2.00x", "8.0", "50", "%", "3"]
+
+
+@pytest.mark.parametrize(
+    ("what", "groups"),
+    [
+        (("train", "--config", TINY, "--batch", "6", "--set", "tune.dino.prototypes=32", "--set", "tune.moco.queue=32"), 10),
+        (("encode", "--config", TINY, "--batch", "6"), 3),
+        (("sample", "--config", TINY, "--batch", "6"), 4),
+        (("knn", "--queries", "30", "--references", "40", "--width", "8"), 2),
+    ],
+)
+def test_every_kind_prints_its_table(monkeypatch, capsys, what, groups):
+    monkeypatch.setattr(measure, "GAUGING", 0.0)
+    monkeypatch.setitem(measure.SIZES, "cpu", 64)
+    assert cli.main(["bench", *what, "--rounds", "1"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert sum("x  " in row and float(row.split()[-1].rstrip("x")) >= 0 for row in rows) == groups
+    assert any("matrix product fp32" in row for row in rows)
+
+
+def test_rounds_and_shares_that_cannot_be_are_refused(capsys):
+    for wrong in (("--rounds", "0"), ("--batch", "1"), ("--single", "2")):
+        assert cli.main(["bench", "encode", "--config", TINY, *wrong]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
