@@ -35,13 +35,14 @@ class Bench:
     Attributes:
         config: whose model, stages and first data set are measured.
         batch: clips a round; single: share of clips with one body.
-        device: cpu or cuda.
+        device: cpu or cuda; compile: whether compiled steps are measured too.
     """
 
     config: Config
     batch: int
     single: float
     device: str
+    compile: bool = False
 
     @property
     def described(self) -> Dataset:
@@ -79,13 +80,19 @@ def train(bench: Bench) -> Iterator[Case]:
         first = Pretrain.model_validate(merge(bench.config.pretrain.model_dump(), changes))
         step = stage_1(shape, first, bench.joints, clips)
         yield case("stage 1", name, "pretrain", first, as_baseline(step) if name == BASELINE else step)
+        if bench.compile and name == LAST[0]:
+            yield case("stage 1", f"{name}, compiled", "pretrain", first, stage_1(shape, first, bench.joints, clips, compiled=True))
     for name, changes in SECOND.items():
         second = Tune.model_validate(merge(bench.config.tune.model_dump(), changes))
         step = stage_2(shape, second, bench.joints, bench.described.mirror, clips)
         yield case("stage 2", name, "tune", second, as_baseline(step) if name == BASELINE else step)
+        if bench.compile and name == LAST[1]:
+            step = stage_2(shape, second, bench.joints, bench.described.mirror, clips, compiled=True)
+            yield case("stage 2", f"{name}, compiled", "tune", second, step)
 
 
 BASELINE = "plain"
+LAST = ("bf16, bodies: present", "bf16")  # of each stage, what is compiled too
 FIRST: dict[str, dict[str, Any]] = {
     BASELINE: {"precision": "fp32", "bodies": "all"},
     "fp32": {"precision": "fp32", "bodies": "all"},

@@ -15,7 +15,7 @@ from stars.data.sampling import Clips
 from stars.evaluation import features
 from stars.model.encoder import Encoder, mean_tokens
 from stars.model.masked_motion import MaskedMotion
-from stars.training import pretrain, tune
+from stars.training import compiling, pretrain, tune
 from stars.training.losses import strategy
 from stars.training.optimiser import adamw
 
@@ -33,18 +33,22 @@ def random_clips(count: int, joints: int, single: float, device: str) -> Clips:
     return Clips(*(tensor.to(device) for tensor in (frames, starts, lengths, torch.zeros(count, dtype=torch.long))))
 
 
-def stage_1(shape: Model, settings: Pretrain, joints: int, clips: Clips) -> Step:
+def stage_1(shape: Model, settings: Pretrain, joints: int, clips: Clips, compiled: bool = False) -> Step:
     """A step of stage 1."""
     told = pretrain.PretrainStage(seed=0, model=shape, pretrain=settings)
-    model = MaskedMotion(shape, settings.motion, joints).to(clips.frames.device)
+    model = MaskedMotion(shape, settings.motion, joints).to(clips.device)
+    with compiling.wanted(compiled):
+        compiling.compile_blocks(model, settings.precision)
     return _stepper(pretrain.Step(model, clips, told), adamw([(model, 1.0)], settings.optimiser), len(clips))
 
 
-def stage_2(shape: Model, settings: Tune, joints: int, mirror: Pairs, clips: Clips) -> Step:
+def stage_2(shape: Model, settings: Tune, joints: int, mirror: Pairs, clips: Clips, compiled: bool = False) -> Step:
     """A step of stage 2, the teacher's included."""
     told = tune.TuneStage(seed=0, tune=settings, mirror=tuple(mirror))
     encoder = Encoder(shape, joints)
-    model = tune.Tuning(encoder, told).to(clips.frames.device).train()
+    model = tune.Tuning(encoder, told).to(clips.device).train()
+    with compiling.wanted(compiled):
+        compiling.compile_blocks(model, settings.precision)
     step = _stepper(tune.Step(model, clips, told), adamw(model.parts(), settings.optimiser), len(clips))
 
     def followed(batch: int, number: int) -> None:

@@ -34,6 +34,8 @@ def add(commands: Any) -> None:
             parser.add_argument("--single", type=float, default=0.75, metavar="P", help="share of clips with one body [.75]")
             parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="[auto: a GPU if there is one]")
             add_config(parser)
+        if what == "train":
+            parser.add_argument("--compile", action="store_true", help="measure compiled steps too, which first take a minute")
         parser.set_defaults(handler=_bench, what=what)
 
 
@@ -69,7 +71,7 @@ def _cases(chosen: argparse.Namespace, device: str) -> Any:
     if batch < 2 or not 0 <= chosen.single <= 1:
         raise InputError("--batch: give 2 or more" if batch < 2 else "--single: give a share, 0 to 1")
     print(f"model of {chosen.config}, {batch} clips a round, {100 * chosen.single:.0f} % with one body")
-    return getattr(cases, chosen.what)(cases.Bench(config, batch, chosen.single, device))
+    return getattr(cases, chosen.what)(cases.Bench(config, batch, chosen.single, device, getattr(chosen, "compile", False)))
 
 
 def _device(name: str) -> str:

@@ -155,6 +155,8 @@ def _add_stage(commands: Any, name: str, command: Command) -> None:
     if command.shared:
         parser.add_argument("--gpus", type=int, default=1, metavar="N", help="GPUs that share each batch; with --device cpu: processes [1]")
     if command.trains:
+        if name != "linear":  # whose encoder is not trained
+            parser.add_argument("--compile", default="no", choices=["yes", "no"], help="torch.compile of the encoder, where it works [no]")
         parser.add_argument("--work", default="results/.work", metavar="PATH", help="folder for work in progress [results/.work]")
         parser.add_argument("--checkpoint-seconds", type=float, default=60.0, metavar="S", help="seconds between checkpoints [60]")
         parser.add_argument(
@@ -185,11 +187,14 @@ def _run_stage(chosen: argparse.Namespace) -> int:
 def _training(chosen: argparse.Namespace, options: dict[str, Any]) -> Iterator[None]:
     """What a training is told besides, and the other processes that share it."""
     from stars.config import Checkpoint
-    from stars.training import parallel
+    from stars.training import compiling, parallel
 
     options["checkpoint"] = Checkpoint(seconds=chosen.checkpoint_seconds, epochs=chosen.checkpoint_epochs, folder=chosen.work)
     follow_launcher()
-    with parallel.group(options["device"]) if chosen.command.shared else nullcontext():
+    with (
+        parallel.group(options["device"]) if chosen.command.shared else nullcontext(),
+        compiling.wanted(getattr(chosen, "compile", "no") == "yes"),
+    ):
         yield
 
 

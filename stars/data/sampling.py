@@ -20,16 +20,21 @@ SIDE_BY_SIDE = 4  # points that are rotated in one product: fastest of 1 to 25 o
 
 @dataclass(frozen=True)
 class Clips:
-    """Some clips of a store on one device, numbered 0 to N−1.
+    """Some clips of a store, numbered 0 to N−1.
 
     frames: float32 (sum of frames, M, V, 3) in metres; starts: int64 (N,), each clip's first frame in it; lengths: int64 (N,), in frames;
-    labels: int64 (N,).
+    labels: int64 (N,), on the device. The first three are on the device, or all of them in main memory where it has no room for them.
     """
 
     frames: Tensor
     starts: Tensor
     lengths: Tensor
     labels: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """Where views of them are."""
+        return self.labels.device
 
     @classmethod
     def of(cls, store: ClipStore, index: np.ndarray, device: str | torch.device = "cpu") -> Clips:
@@ -41,10 +46,17 @@ class Clips:
         # "clip" only so that numpy writes into `frames` directly: its default copies once more to check the indices first.
         np.take(store.frames, source, axis=0, out=frames, mode="clip")
         labels = np.asarray(store.labels)[index]
-        return cls(*(torch.from_numpy(array).to(device) for array in (frames, starts, lengths, labels)))
+        held = device if has_room(torch.device(device), frames.nbytes) else "cpu"
+        frames_fmvc, starts_n, lengths_n = (torch.from_numpy(array).to(held) for array in (frames, starts, lengths))
+        return cls(frames_fmvc, starts_n, lengths_n, torch.from_numpy(labels).to(device))
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+
+def has_room(device: torch.device, size: int) -> bool:
+    """Whether a GPU's memory holds so many bytes and leaves as much for the training; main memory always does."""
+    return device.type != "cuda" or 2 * size <= torch.cuda.mem_get_info(device)[0]
 
 
 def random_crop(clips: Clips, rows: Tensor, frames: int, sampling: Sampling, generator: Generator) -> Tensor:
@@ -67,7 +79,7 @@ def random_crop(clips: Clips, rows: Tensor, frames: int, sampling: Sampling, gen
     if sampling.rotation == 0:
         return x_bmtvc
     angles_b3 = (2 * torch.rand(len(rows), 3, generator=generator) - 1) * sampling.rotation
-    return rotate(x_bmtvc, angles_b3.to(device))
+    return rotate(x_bmtvc, angles_b3.to(clips.device))
 
 
 def crop_length(valid: Tensor, share: Tensor, min_frames: int) -> Tensor:
@@ -98,7 +110,14 @@ def crop_resize(clips: Clips, rows: Tensor, start: Tensor, length: Tensor, frame
     resized = poses.index_select(0, (first_b1 + before_bt).flatten())
     after = poses.index_select(0, (first_b1 + (before_bt + 1).minimum(last_b1)).flatten())
     resized.lerp_(after, (place_bt - before_bt).view(-1, 1))
-    return resized.view(len(rows), frames, *clips.frames.shape[1:]).transpose(1, 2)
+    return _sent(resized, clips.device).view(len(rows), frames, *clips.frames.shape[1:]).transpose(1, 2)
+
+
+def _sent(views: Tensor, device: torch.device) -> Tensor:
+    """Views on the device. From main memory they go by way of pinned memory, and nothing waits: the next batch is cut while this one is computed."""
+    if views.device == device:
+        return views
+    return (views.pin_memory() if device.type == "cuda" else views).to(device, non_blocking=True)
 
 
 def rotate(x_bmtvc: Tensor, angles_b3: Tensor) -> Tensor:

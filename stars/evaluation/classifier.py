@@ -33,6 +33,7 @@ class Training:
         rate: learning rate of a step.
         smoothing: of the labels in the cross-entropy.
         score_epochs: epochs from one scoring of the test clips to the next; the last epoch is scored anyway.
+        precision: arithmetic of `forward`, fp32 or bf16.
     """
 
     model: nn.Module
@@ -42,6 +43,7 @@ class Training:
     rate: Callable[[int], float]
     smoothing: float = 0.0
     score_epochs: int = 1
+    precision: str = "fp32"
 
     def ranking(self) -> np.ndarray:
         """The test clips' classes, best first, (N, ≤ 5)."""
@@ -113,5 +115,6 @@ def fit(training: Training, task: Task, plan: Plan, work: Work) -> Fitted:
 
     names = task.names[task.train_rows].tolist()
     job = Job(training.model, training.optimiser, loss, training.rate, names, at_epoch=at_epoch, columns=COLUMNS, kept=tally)
+    job.precision = training.precision
     curve = train(job, plan, work)
     return Fitted(curve, training.ranking(), plan.epochs)

@@ -128,7 +128,7 @@ class Classifier(nn.Module):
 
 def finetuning(encoder: Encoder, train: Clips, test: Clips, classes: int, plan: Plan, settings: Finetuning) -> Training:
     """The classifier and how it is trained on the clips `train`; it is scored on centre crops of `test`."""
-    options, device, frames = settings.finetune, train.frames.device, encoder.shape.frames
+    options, device, frames = settings.finetune, train.device, encoder.shape.frames
     with seeded(plan.seed, plan.stage, "head"):
         model = Classifier(encoder, classes, options, settings.bodies).to(device)
 
@@ -145,4 +145,4 @@ def finetuning(encoder: Encoder, train: Clips, test: Clips, classes: int, plan: 
     assert options.layer_decay is not None  # the stage's settings are refused without it
     optimiser = adamw(model.parts(options.layer_decay), options.optimiser)
     rate = schedule(plan.steps_per_epoch, options.optimiser)
-    return Training(model, optimiser, forward, test_scores, rate, options.label_smoothing, options.score_epochs)
+    return Training(model, optimiser, forward, test_scores, rate, options.label_smoothing, options.score_epochs, options.precision)

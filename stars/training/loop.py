@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 
 from stars.errors import InputError, Interrupted
-from stars.training import memory, parallel
+from stars.training import compiling, memory, optimiser, parallel
 from stars.training.checkpoint import Work, stop_signals
 from stars.training.curve import Curve
 from stars.training.plan import Plan
@@ -43,6 +44,7 @@ class Job:
         at_epoch: called with the number of epochs done whenever one ends, the model in evaluation mode; what it measures stands in that row.
         columns: the curve's extra columns, names that `facts` and `at_epoch` give; a row without one is empty there.
         kept: what else must survive a restart, such as the best epoch so far.
+        precision: arithmetic of `loss`, fp32 or bf16.
     """
 
     model: nn.Module
@@ -55,6 +57,7 @@ class Job:
     at_epoch: Callable[[int], Mapping[str, float]] = lambda epochs: {}
     columns: tuple[str, ...] = ()
     kept: Kept | None = None
+    precision: str = "fp32"
 
 
 def train(job: Job, plan: Plan, work: Work) -> Curve:
@@ -63,7 +66,9 @@ def train(job: Job, plan: Plan, work: Work) -> Curve:
     Raises InputError when the loss or a weight is not finite, Interrupted (after saving) when a signal asked to stop.
     """
     curve = Curve(job.columns)
-    start = _resume(job, curve, work)
+    scaler = optimiser.scaler(next(job.model.parameters()).device, job.precision)
+    start = _resume(job, scaler, curve, work)
+    compiling.compile_blocks(job.model, job.precision)
     loss_of = parallel.averaging(job.model, job.loss)
     job.model.train()
     progress = Progress(plan.stage, plan.steps, plan.steps_per_epoch, plan.batch, start)
@@ -74,8 +79,9 @@ def train(job: Job, plan: Plan, work: Work) -> Curve:
                 group["lr"] = rate * group.get("scale", 1.0)
             loss = loss_of(plan.rows(step), plan.generator(step))
             job.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            job.optimiser.step()
+            scaler.scale(loss).backward()
+            scaler.step(job.optimiser)
+            scaler.update()
             job.after(step + 1)
             curve.add(parallel.mean(loss))
 
@@ -89,7 +95,7 @@ def train(job: Job, plan: Plan, work: Work) -> Curve:
             if shows:
                 progress.show(done, curve.latest)
             if saves:
-                work.save(_state(job, done, curve))
+                work.save(_state(job, scaler, done, curve))
             if stop:
                 raise Interrupted(
                     f"{plan.stage}: stopped after step {done} of {plan.steps} and saved in {work.folder}; run it again to go on"
@@ -107,18 +113,20 @@ def _epoch_facts(job: Job, plan: Plan, done: int) -> Mapping[str, float]:
     return measured
 
 
-def _state(job: Job, done: int, curve: Curve) -> dict[str, Any]:
+def _state(job: Job, scaler: GradScaler, done: int, curve: Curve) -> dict[str, Any]:
     states = {"model": job.model.state_dict(), "optimiser": job.optimiser.state_dict(), "curve": curve.state()}
-    return {"step": done, **states, "kept": job.kept.state_dict() if job.kept else {}}
+    return {"step": done, **states, "scaler": scaler.state_dict(), "kept": job.kept.state_dict() if job.kept else {}}
 
 
-def _resume(job: Job, curve: Curve, work: Work) -> int:
+def _resume(job: Job, scaler: GradScaler, curve: Curve, work: Work) -> int:
     """Steps done by an earlier run, its state put in place."""
     state = parallel.from_first(work.load(job.model))
     if state is None:
         return 0
     job.model.load_state_dict(state["model"])
     job.optimiser.load_state_dict(state["optimiser"])
+    if scaler.is_enabled():
+        scaler.load_state_dict(state["scaler"])
     curve.restore(state["curve"])
     if job.kept:
         job.kept.load_state_dict(state["kept"])

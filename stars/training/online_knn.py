@@ -35,7 +35,7 @@ def columns(every: int) -> tuple[str, ...]:
 def agreement(encoder: Encoder, clips: Clips, precision: str = "fp32") -> float:
     """Percent of up to MOST clips whose nearest other one among them, by cosine of centre crops, shows the same action."""
     rows = torch.arange(len(clips))[:: -(-len(clips) // MOST)]
-    with arithmetic(clips.frames.device, precision):
+    with arithmetic(clips.device, precision):
         features = [clip_features(encoder, centre_crop(clips, part, encoder.shape.frames)) for part in rows.split(BATCH)]
     labels = clips.labels[rows.to(clips.labels.device)]
     return 100 * same_action(torch.cat(features).float(), labels).item()

@@ -28,5 +28,16 @@ def adamw(parts: Iterable[tuple[nn.Module, float]], settings: Optimiser) -> torc
 
 
 def arithmetic(device: torch.device, precision: str) -> torch.autocast:
-    """The context a forward pass runs in: fp32 as it is, or bf16 matrix products."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    """The context a forward pass runs in: fp32 as it is, or matrix products in 16 bits."""
+    return torch.autocast(device.type, half(device), enabled=precision == "bf16")
+
+
+def half(device: torch.device) -> torch.dtype:
+    """The 16-bit numbers that `bf16` stands for: fp16 on a GPU that has no bf16 of its own."""
+    lacks = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.float16 if lacks else torch.bfloat16
+
+
+def scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
+    """What keeps small gradients of fp16 from vanishing; with any other arithmetic it does nothing."""
+    return torch.amp.GradScaler(device.type, enabled=precision == "bf16" and half(device) is torch.float16)

@@ -61,6 +61,7 @@ def pretrain(clips: Path, train: Path, out: Path, settings: PretrainStage, check
             facts=step.facts,
             at_epoch=online_knn.watch(model.encoder, held, every, settings.pretrain.precision),
             columns=(*FACTS, *online_knn.columns(every)),
+            precision=settings.pretrain.precision,
         )
         curve = run(job, plan, work)
         if parallel.rank() > 0:

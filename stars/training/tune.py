@@ -98,6 +98,7 @@ def tune(
             facts=step.facts,
             at_epoch=online_knn.watch(model.strategy.result(encoder), held, every, settings.tune.precision),
             columns=(*FACTS, *model.strategy.columns, *online_knn.columns(every)),
+            precision=settings.tune.precision,
         )
         curve = run(job, plan, work)
         if parallel.rank() > 0:
@@ -146,7 +147,7 @@ class Step:
 
     def batch(self, rows: Tensor, views: list[Tensor]) -> Batch:
         """What the strategy is given of the clips `rows`."""
-        return Batch(self.model.encoder, views, rows.to(self.clips.frames.device), self.clips.labels, self.settings)
+        return Batch(self.model.encoder, views, rows.to(self.clips.device), self.clips.labels, self.settings)
 
     def views(self, rows: Tensor, generator: torch.Generator) -> list[Tensor]:
         """This process's share of the crops (b, M, T, V, 3) that the strategy asks for, augmented as told; drawn for the whole batch."""
@@ -177,4 +178,4 @@ class Step:
             )
 
         sizes = tuple(encoded(clips) for clips in (*memory.SAMPLES, len(views[0])))
-        memory.check_step("tune", self.model, forward, sizes, self.clips.frames.device)
+        memory.check_step("tune", self.model, forward, sizes, self.clips.device)

@@ -23,6 +23,7 @@ FIG4_RUN, FIG6_RUN = drawings.place(CONFIG, CONFIG.fig4), drawings.place(CONFIG,
 # Where jobs run and how often they save: given as resources, since they change no result.
 COMPUTE, CHECKPOINT = CONFIG.compute, CONFIG.checkpoint
 GPU = int(COMPUTE.device != "cpu")
+COMPILED = "yes" if COMPUTE.compile else "no"
 
 
 def one_of(names):

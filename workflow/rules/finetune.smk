@@ -26,6 +26,7 @@ rule finetune:
         runtime=1440,
         gpu=GPU,
         device=COMPUTE.device,
+        compiled=COMPILED,
         work=CHECKPOINT.folder,
         checkpoint_seconds=CHECKPOINT.seconds,
         checkpoint_epochs=CHECKPOINT.epochs,
@@ -40,7 +41,7 @@ rule finetune:
     shell:
         "stars finetune --encoder {input.encoder} --clips {params.clips} --train {input.train} --test {input.test} --target {params.target}"
         " --out {params.out} --work {resources.work:q}"
-        " --checkpoint-seconds {resources.checkpoint_seconds} --checkpoint-epochs {resources.checkpoint_epochs}"
+        " --checkpoint-seconds {resources.checkpoint_seconds} --checkpoint-epochs {resources.checkpoint_epochs} --compile {resources.compiled}"
         " --device {resources.device} --threads {threads} --settings {params.settings:q} 2>&1 | tee {log}"
 
 
@@ -96,6 +97,7 @@ rule semi:
         runtime=1440,
         gpu=GPU,
         device=COMPUTE.device,
+        compiled=COMPILED,
         work=CHECKPOINT.folder,
         checkpoint_seconds=CHECKPOINT.seconds,
         checkpoint_epochs=CHECKPOINT.epochs,
@@ -110,5 +112,5 @@ rule semi:
     shell:
         "stars semi --encoder {input.encoder} --clips {params.clips} --subsets {params.subsets} --test {input.test} --target {wildcards.data}"
         " --out {params.out} --work {resources.work:q}"
-        " --checkpoint-seconds {resources.checkpoint_seconds} --checkpoint-epochs {resources.checkpoint_epochs}"
+        " --checkpoint-seconds {resources.checkpoint_seconds} --checkpoint-epochs {resources.checkpoint_epochs} --compile {resources.compiled}"
         " --device {resources.device} --threads {threads} --settings {params.settings:q} 2>&1 | tee {log}"

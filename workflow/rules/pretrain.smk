@@ -61,6 +61,7 @@ rule pretrain:
         gpu=gpus,
         processes=processes,
         device=COMPUTE.device,
+        compiled=COMPILED,
         work=CHECKPOINT.folder,
         checkpoint_seconds=CHECKPOINT.seconds,
         checkpoint_epochs=CHECKPOINT.epochs,
@@ -73,6 +74,6 @@ rule pretrain:
         "Stage 1, masked motion prediction: {wildcards.data} {wildcards.split} {wildcards.method}"
     shell:
         "stars pretrain --clips {params.clips} --train {input.train} --out {params.method}"
-        " --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds} --checkpoint-epochs {resources.checkpoint_epochs}"
+        " --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds} --checkpoint-epochs {resources.checkpoint_epochs} --compile {resources.compiled}"
         " --device {resources.device} --threads {threads} --gpus {resources.processes}"
         " --settings {params.settings:q} 2>&1 | tee {log}"

@@ -31,6 +31,7 @@ rule tune:
         gpu=gpus,
         processes=processes,
         device=COMPUTE.device,
+        compiled=COMPILED,
         work=CHECKPOINT.folder,
         checkpoint_seconds=CHECKPOINT.seconds,
         checkpoint_epochs=CHECKPOINT.epochs,
@@ -43,6 +44,6 @@ rule tune:
         "Stage 2, contrastive tuning: {wildcards.data} {wildcards.split} {wildcards.method}"
     shell:
         "stars tune --clips {params.clips} --train {input.train} --parent {input.encoder} --heads {input.heads} --out {params.method}"
-        " --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds} --checkpoint-epochs {resources.checkpoint_epochs}"
+        " --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds} --checkpoint-epochs {resources.checkpoint_epochs} --compile {resources.compiled}"
         " --device {resources.device} --threads {threads} --gpus {resources.processes}"
         " --settings {params.settings:q} 2>&1 | tee {log}"

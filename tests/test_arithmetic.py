@@ -1,0 +1,87 @@
+"""Arithmetic that a machine may lack: fp16 in place of bf16, compiled blocks, a GPU with too little memory for the clips."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from test_sampling import store
+from test_training import Bench, at_call, curve, data, result
+
+from stars.config import Sampling
+from stars.data import sampling
+from stars.data.sampling import Clips, random_crop
+from stars.errors import Interrupted
+from stars.model.transformer import Block
+from stars.training import compiling, optimiser
+
+__all__ = ["data"]  # a fixture
+
+
+@pytest.fixture
+def bench(tmp_path, data):
+    return Bench(tmp_path, data)
+
+
+@pytest.mark.parametrize("name", ["pretrain", "tune"])
+def test_fp16_with_scaled_gradients_is_near_fp32_and_survives_a_stop(bench, monkeypatch, name):
+    exact = curve(bench.stage(name, "fp32"))
+    monkeypatch.setattr(optimiser, "half", lambda device: torch.float16)
+    whole = result(bench.stage(name, "fp16", precision="bf16"))
+    rough = curve(bench.folder / "fp16")
+    assert rough != exact and all(np.isfinite(float(row["loss"])) for row in rough)
+    assert float(rough[0]["loss"]) == pytest.approx(
+        float(exact[0]["loss"]), rel=0.01
+    )  # then a step may be left out while the scale settles
+    with monkeypatch.context() as patch:
+        at_call(patch, name, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Interrupted):
+            bench.stage(name, "stopped", precision="bf16")
+    assert result(bench.stage(name, "stopped", precision="bf16")) == whole
+
+
+def test_only_fp16_is_scaled(monkeypatch):
+    cpu = torch.device("cpu")
+    assert not optimiser.scaler(cpu, "bf16").is_enabled()
+    monkeypatch.setattr(optimiser, "half", lambda device: torch.float16)
+    assert optimiser.scaler(cpu, "bf16").is_enabled() and not optimiser.scaler(cpu, "fp32").is_enabled()
+
+
+def test_blocks_are_compiled_under_their_own_names_and_compute_the_same():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(Block(16, 2, 32), Block(16, 2, 32))
+    x_rlc, names = torch.randn(5, 6, 16), list(model.state_dict())
+    expected = model(x_rlc)
+    assert not compiling.compile_blocks(model, "fp32")  # nobody wants it
+    with compiling.wanted(True):
+        if not compiling.compile_blocks(model, "fp32"):
+            pytest.skip("no compiler that torch can use here")
+    assert list(model.state_dict()) == names
+    torch.testing.assert_close(model(x_rlc), expected)
+
+
+def test_where_compiling_fails_a_line_says_so_and_training_goes_on(bench, monkeypatch, capsys):
+    expected = result(bench.stage("tune", "plain"))
+
+    def no_compiler(block, precision):
+        raise RuntimeError("no C++ compiler\nand many lines more")
+
+    monkeypatch.setattr(compiling, "_try", no_compiler)
+    with compiling.wanted(True):
+        assert result(bench.stage("tune", "compiled")) == expected
+    assert "torch.compile does not work here, going on without it: no C++ compiler\n" in capsys.readouterr().err
+
+
+def test_clips_that_a_device_has_no_room_for_stay_in_main_memory_and_their_views_are_sent(monkeypatch):
+    held = Clips.of(store(), np.array([2, 5, 6]))
+    monkeypatch.setattr(sampling, "has_room", lambda device, size: False)
+    streamed = Clips.of(store(), np.array([2, 5, 6]), "meta")  # a device that every machine has, and that holds no numbers
+    assert streamed.frames.equal(held.frames) and streamed.starts.equal(held.starts) and streamed.device.type == "meta"
+    views = [
+        random_crop(clips, torch.tensor([0, 2]), 16, Sampling(rotation=rotation), torch.Generator().manual_seed(0))
+        for clips, rotation in ((held, 0.0), (streamed, 0.0), (streamed, 0.3))
+    ]
+    assert [view.device.type for view in views] == ["cpu", "meta", "meta"] and len({view.shape for view in views}) == 1
