@@ -66,8 +66,8 @@ def _is_schedulers(path: Path) -> bool:
 
 
 def _schedulers_lines(text: str) -> str:
-    """Of Slurm's log of a job, what Slurm itself says: the rest repeats the job's own log."""
-    return "\n".join(re.findall(r"^(?:slurmstepd|srun|sbatch): .*$", text, re.MULTILINE))
+    """Of Slurm's log of a job, the errors that Slurm itself tells: the rest repeats the job's own log."""
+    return "\n".join(dict.fromkeys(re.findall(r"^(?:slurmstepd|srun)\S*: error: .*$", text, re.MULTILINE)))
 
 
 def last_lines(path: Path) -> list[str]:

@@ -66,11 +66,22 @@ def _entry(record: logging.LogRecord) -> dict[str, Any] | None:
         return {"event": "start", "job": told["jobid"], **what, "logs": list(told["log"])}
     if event == "job_error":
         reason, slurm = str(told["rule_msg"] or ""), told["aux"].get("external_jobid")
-        return {"event": "error", "job": told["jobid"], "reason": reason, "slurm": slurm, "logs": list(filter(None, told["log"]))}
+        return {
+            "event": "error",
+            "job": told["jobid"],
+            "reason": reason,
+            "slurm": slurm,
+            "logs": [_short(log) for log in told["log"] if log],
+        }
     if event == "job_finished":
         return {"event": "finish", "job": told["job_id"]}
     found = re.fullmatch(r"SLURM run ID: (\S+)", record.getMessage())
     return {"event": "slurm", "name": found[1]} if found else None
+
+
+def _short(log: str) -> str:
+    path = Path(log)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 @dataclass

@@ -1,0 +1,171 @@
+"""A whole Slurm on this machine: munged, slurmctld and slurmd on the loopback address, for as long as a `with` block lasts.
+
+Everything lies in one folder and runs as the user who starts it; nothing of an installed Slurm's configuration is read or changed.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DAEMONS = {
+    "munged": "--foreground --key-file={0}/munge.key --socket={0}/munge.socket --pid-file={0}/munged.pid --seed-file={0}/munged.seed --force",
+    "slurmctld": "-D -f {0}/slurm.conf",
+    "slurmd": "-D -f {0}/slurm.conf",
+}
+COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo", "setpriv")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")  # what stands for GPUs: Slurm wants device files, each once
+SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+CONFIGURATION = """
+ClusterName=loopback
+SlurmctldHost=localhost(127.0.0.1)
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
+CredType=cred/munge
+CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+MailProg=/bin/true
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=1
+JobAcctGatherParams=OverMemoryKill
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+DefMemPerCPU=500
+MinJobAge=3600
+SchedulerParameters=bf_interval=1,sched_interval=1,sched_min_interval=0,batch_sched_delay=0
+KillWait=5
+ReturnToService=2
+SlurmdParameters=config_overrides
+GresTypes=gpu
+NodeName=localhost NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus}
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=cpu Nodes=localhost Default=YES MaxTime=INFINITE
+PartitionName=gpu Nodes=localhost MaxTime=INFINITE
+PartitionName=urgent Nodes=localhost PriorityTier=10 PreemptMode=OFF
+"""
+
+
+def missing() -> list[str]:
+    """Programs of Slurm and munge that this machine lacks."""
+    return [name for name in (*DAEMONS, *COMMANDS) if _program(name) is None]
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=os.pathsep.join([os.environ["PATH"], *SBIN]))
+
+
+def wait_for(happened: Callable[[], object], seconds: float, what: str) -> None:
+    """Wait until `happened()` is true; AssertionError saying `what` did not come when `seconds` are over."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, f"waited {seconds:g} s in vain for {what}"
+        time.sleep(0.1)
+
+
+@dataclass
+class Cluster:
+    """A running Slurm: its folder, the environment in which its commands find it, and its daemons."""
+
+    folder: Path
+    environment: dict[str, str]
+    daemons: dict[str, subprocess.Popen] = field(default_factory=dict)
+
+    def ask(self, *command: str) -> str:
+        """Output of a Slurm command; CalledProcessError where it fails."""
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True, timeout=60)
+        return done.stdout.strip()
+
+    def jobs(self, form: str = "%i", *options: str) -> list[str]:
+        """A line a job that has not ended, as squeue's format says."""
+        return self.ask("squeue", "--noheader", "--format", form, *options).splitlines()
+
+    def start(self, name: str) -> None:
+        """Start a daemon; it ends with this process, however that ends."""
+        command = ["setpriv", "--pdeathsig", "TERM", str(_program(name)), *DAEMONS[name].format(self.folder).split()]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.daemons[name] = subprocess.Popen(command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def stop(self, name: str) -> None:
+        """Stop a daemon and wait for its end."""
+        self.daemons[name].terminate()
+        self.daemons.pop(name).wait(timeout=30)
+
+    def wait_until_idle(self) -> None:
+        """Wait until the node takes jobs."""
+        wait_for(lambda: self._state() in ("idle", "mixed", "allocated"), 30, f"an idle node; {self.folder}/*.log say why")
+
+    def _state(self) -> str:
+        assert all(daemon.poll() is None for daemon in self.daemons.values()), f"a daemon ended: {self.folder}/*.log say why"
+        done = subprocess.run(["sinfo", "-h", "-p", "gpu", "-o", "%T"], env=self.environment, capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+
+@contextmanager
+def running(folder: Path, cpus: int = 8, memory: int = 200_000, gpus: int = 4) -> Iterator[Cluster]:
+    """A cluster of one node with partitions `cpu`, `gpu` and `urgent`, which preempts them. GPUs, at most four, are in name only; memory in MB."""
+    cluster = _prepare(folder, cpus, memory, gpus)
+    try:
+        cluster.start("munged")
+        wait_for((folder / "munge.socket").exists, 10, "munged")
+        cluster.start("slurmctld")
+        cluster.start("slurmd")
+        cluster.wait_until_idle()
+        yield cluster
+        _cancel_all(cluster)
+    finally:
+        for name in reversed(list(cluster.daemons)):
+            cluster.stop(name)
+
+
+def _cancel_all(cluster: Cluster) -> None:
+    if left := cluster.jobs():
+        cluster.ask("scancel", *left)
+        wait_for(lambda: not cluster.jobs(), 60, "jobs to end")
+
+
+def _prepare(folder: Path, cpus: int, memory: int, gpus: int) -> Cluster:
+    for name in ("state", "spool", "bin"):
+        (folder / name).mkdir(parents=True)
+    folder.chmod(0o755)  # munged refuses a socket in a folder that others may write to
+    key = folder / "munge.key"
+    key.touch(mode=0o600)
+    key.write_bytes(secrets.token_bytes(128))
+    text = CONFIGURATION.format(folder=folder, user=getpass.getuser(), ports=_free_ports(2), cpus=cpus, memory=memory, gpus=gpus)
+    (folder / "slurm.conf").write_text(text)
+    (folder / "gres.conf").write_text("".join(f"NodeName=localhost Name=gpu File={device}\n" for device in DEVICES[:gpus]))
+    wrapper = folder / "bin/srun"  # the job step executor of Snakemake takes SLURM_CONF out of srun's environment
+    wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {_program("srun")} "$@"\n')
+    wrapper.chmod(0o755)
+    path = os.pathsep.join([str(folder / "bin"), os.environ["PATH"], *SBIN])
+    return Cluster(folder, {**os.environ, "PATH": path, "SLURM_CONF": str(folder / "slurm.conf")})
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]

@@ -1,0 +1,22 @@
+"""The workflow through a real Slurm makes what it makes without one."""
+
+from cluster import wait_for
+from conftest import Flow
+from tiny import project
+
+
+def test_tables_through_slurm_equal_the_local_ones_although_the_controller_restarts(cluster, finished, tmp_path):
+    flow = Flow(project(tmp_path / "slurm"), {}, cluster)
+    snakemake = flow.start()
+    log = flow.folder / "results/logs/slurm/rule_embed"
+    wait_for(lambda: log.exists() or snakemake.poll() is not None, 200, "the first features")
+    cluster.stop("slurmctld")
+    cluster.start("slurmctld")
+    assert snakemake.wait(timeout=400) == 0, flow.said.read_text()
+    local = Flow(finished, {})
+    assert flow.results() == local.results() and "tables/table2.html" in flow.results() and not flow.leftovers()
+    assert flow.status().startswith("21 of 21 jobs done, 0 under way, 0 failed")
+    submitted = [line.removeprefix("rule_").partition("_wildcards_") for line in cluster.jobs("%k", "--states=all")]
+    names = {rule for rule, _, _ in submitted}
+    assert {"ingest", "pretrain", "tune", "embed", "knn", "linear"} <= names and not names & {"split", "scratch", "table", "draw_curves"}
+    assert ("pretrain", "_wildcards_", "demo_xsub_mamp") in submitted  # what squeue's %k shows a person
