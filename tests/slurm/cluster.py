@@ -55,7 +55,8 @@ DefMemPerCPU=500
 MinJobAge=3600
 SchedulerParameters=bf_interval=1,sched_interval=1,sched_min_interval=0,batch_sched_delay=0
 KillWait=5
-ReturnToService=2
+ReturnToService=1
+JobRequeue=0
 SlurmdParameters=config_overrides
 GresTypes=gpu
 NodeName=localhost NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus}
@@ -100,6 +101,10 @@ class Cluster:
     def jobs(self, form: str = "%i", *options: str) -> list[str]:
         """A line a job that has not ended, as squeue's format says."""
         return self.ask("squeue", "--noheader", "--format", form, *options).splitlines()
+
+    def job(self, number: str) -> dict[str, str]:
+        """What Slurm knows of a job, by scontrol's names."""
+        return dict(word.split("=", 1) for word in self.ask("scontrol", "show", "job", number).split() if "=" in word)
 
     def start(self, name: str) -> None:
         """Start a daemon; it ends with this process, however that ends."""

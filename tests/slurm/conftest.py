@@ -1,19 +1,13 @@
-"""One cluster for each of pytest's processes, and the workflow in a folder of its own to run through it."""
+"""One cluster for each of pytest's processes, and pairs of project folders: one whose jobs go through it, one for the same without it."""
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import yaml
 from cluster import Cluster, missing, running
-from tiny import CONFIG, ROOT, project, set_site, snakemake
-
-POLL = ("--slurm-init-seconds-before-status-checks", "6", "--latency-wait", "20")
+from flow import Flow
+from tiny import project, set_site, snakemake
 
 
 @pytest.fixture(scope="session")
@@ -31,58 +25,6 @@ def clips(tmp_path_factory) -> Path:
     done = snakemake(folder, "results/demo/splits/xsub_train.npy")
     assert done.returncode == 0, done.stderr
     return folder
-
-
-@dataclass
-class Flow:
-    """The workflow in a folder, on the tiny configuration and what `changed` says; `cluster`: what runs its jobs, None for this machine."""
-
-    folder: Path
-    changed: dict
-    cluster: Cluster | None = None
-    started: list[subprocess.Popen] = field(default_factory=list)
-
-    def start(self, *targets: str, options: tuple[str, ...] = ()) -> subprocess.Popen:
-        """Snakemake in the background; what it says is in the file `said`."""
-        (self.folder / "changed.yaml").write_text(yaml.safe_dump(self.changed))
-        where = ("--profile", "slurm", *POLL) if self.cluster else ("--cores", "1")
-        command = [sys.executable, "-m", "snakemake", *where, *options, "--configfile", CONFIG, "changed.yaml", "--", *targets]
-        base = self.cluster.environment if self.cluster else os.environ
-        environment = {**base, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        with self.said.open("ab") as file:
-            self.started.append(subprocess.Popen(command, cwd=self.folder, env=environment, stdout=file, stderr=file))
-        return self.started[-1]
-
-    @property
-    def said(self) -> Path:
-        return self.folder / "said"
-
-    @property
-    def journal(self) -> Path:
-        return self.folder / "results/logs/jobs.jsonl"
-
-    def run(self, *targets: str, options: tuple[str, ...] = ()) -> tuple[int, str]:
-        """Snakemake to its end: exit code, and what it said."""
-        before = self.said.stat().st_size if self.said.exists() else 0
-        code = self.start(*targets, options=options).wait(timeout=400)
-        return code, self.said.read_bytes()[before:].decode()
-
-    def status(self) -> str:
-        """What `stars status` says, by itself in a process without Slurm."""
-        command = [sys.executable, "-m", "stars", "status"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": ""}
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=True).stdout
-
-    def results(self) -> dict[str, bytes]:
-        """Every result by its path, records aside: they hold times, as logs and benchmarks do."""
-        root = self.folder / "results"
-        paths = [path for path in root.rglob("*") if path.is_file() and path.relative_to(root).parts[0] not in ("logs", "benchmarks")]
-        return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths if not path.name.endswith("record.json")}
-
-    def leftovers(self) -> list[str]:
-        """What a job must not leave behind: work in progress, temporary files, locks."""
-        root = self.folder / "results"
-        return [str(path.relative_to(root)) for path in root.rglob(".*")]
 
 
 @pytest.fixture

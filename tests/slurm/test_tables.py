@@ -1,7 +1,7 @@
 """The workflow through a real Slurm makes what it makes without one."""
 
 from cluster import wait_for
-from conftest import Flow
+from flow import Flow
 from tiny import project
 
 
