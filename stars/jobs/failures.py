@@ -25,7 +25,7 @@ HINTS = {
     r"out_of_memory|oom.?kill|exceeded job memory limit|can't allocate memory|memoryerror|\bkilled\b.*stars": (
         f"it ran out of memory: raise mem_mb of this rule under set-resources in {PROFILE}"
     ),
-    r"torch sees no gpu|no nvidia driver|cuda driver version|libcuda|nvidia-smi has failed": (
+    r"torch sees (no gpu|0)|no nvidia driver|cuda driver version|libcuda|nvidia-smi has failed": (
         f"no usable GPU driver on that node: load its module (modules in {PROFILE}), or install the build that fits (envs/torch-cuda.txt)"
     ),
     r"timeout|due to time limit": f"it needed more time: raise runtime of this rule under set-resources in {PROFILE}; training goes on where it stopped",

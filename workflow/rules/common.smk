@@ -11,7 +11,7 @@ from stars.provenance import code, stale
 
 # `stars` is this installation's, whatever else is on the PATH; under --use-conda it is the environment's.
 if not any(method.name == "CONDA" for method in workflow.deployment_settings.deployment_method):
-    shell.prefix(f'PATH="{Path(sys.executable).parent}:$PATH"; ')
+    shell.prefix(f'set -euo pipefail; PATH="{Path(sys.executable).parent}:$PATH"; ')  # a prefix takes the place of Snakemake's own `set`
 
 try:
     CONFIG = recipes.load(config, ", ".join(map(str, workflow.configfiles)))

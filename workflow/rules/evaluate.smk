@@ -63,7 +63,7 @@ rule linear:
         gpu=GPU,
         device=COMPUTE.device,
         work=CHECKPOINT.folder,
-        checkpoint_seconds=CHECKPOINT.seconds,
+        checkpoint_seconds=str(CHECKPOINT.seconds),
         checkpoint_epochs=CHECKPOINT.epochs,
     params:
         settings=settings("linear"),
@@ -106,8 +106,8 @@ rule few_shot:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grows(2000),
+        runtime=grows(30),
     params:
         settings=settings("few_shot"),
         code=code_digest("stars.evaluation.few_shot"),

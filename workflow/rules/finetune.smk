@@ -22,13 +22,13 @@ rule finetune:
         ENVIRONMENT
     threads: COMPUTE.threads
     resources:
-        mem_mb=8000,
+        mem_mb=grows(8000),
         runtime=1440,
         gpu=GPU,
         device=COMPUTE.device,
         compiled=COMPILED,
         work=CHECKPOINT.folder,
-        checkpoint_seconds=CHECKPOINT.seconds,
+        checkpoint_seconds=str(CHECKPOINT.seconds),
         checkpoint_epochs=CHECKPOINT.epochs,
     params:
         settings=settings("finetune"),
@@ -93,13 +93,13 @@ rule semi:
         ENVIRONMENT
     threads: COMPUTE.threads
     resources:
-        mem_mb=8000,
+        mem_mb=grows(8000),
         runtime=1440,
         gpu=GPU,
         device=COMPUTE.device,
         compiled=COMPILED,
         work=CHECKPOINT.folder,
-        checkpoint_seconds=CHECKPOINT.seconds,
+        checkpoint_seconds=str(CHECKPOINT.seconds),
         checkpoint_epochs=CHECKPOINT.epochs,
     params:
         settings=settings("semi"),

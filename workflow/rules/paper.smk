@@ -56,8 +56,8 @@ rule draw_fig1:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         settings=recipes.as_argument(FIG1.settings),
         files=recipes.as_argument(FIG1.files),
@@ -88,8 +88,8 @@ rule draw_sweep:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         settings=told,
         files=files,

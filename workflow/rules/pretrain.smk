@@ -63,7 +63,7 @@ rule pretrain:
         device=COMPUTE.device,
         compiled=COMPILED,
         work=CHECKPOINT.folder,
-        checkpoint_seconds=CHECKPOINT.seconds,
+        checkpoint_seconds=str(CHECKPOINT.seconds),
         checkpoint_epochs=CHECKPOINT.epochs,
     params:
         settings=settings("pretrain"),

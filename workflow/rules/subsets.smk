@@ -15,8 +15,8 @@ rule subsets:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         settings=settings("subsets"),
         code=code_digest("stars.data.subsets"),
@@ -42,8 +42,8 @@ rule exemplars:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         settings=settings("exemplars"),
         code=code_digest("stars.data.subsets"),

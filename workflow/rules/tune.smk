@@ -33,7 +33,7 @@ rule tune:
         device=COMPUTE.device,
         compiled=COMPILED,
         work=CHECKPOINT.folder,
-        checkpoint_seconds=CHECKPOINT.seconds,
+        checkpoint_seconds=str(CHECKPOINT.seconds),
         checkpoint_epochs=CHECKPOINT.epochs,
     params:
         settings=settings("tune"),
