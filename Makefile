@@ -8,7 +8,7 @@ TORCH ?= envs/torch-cpu.txt
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test fuzz torture lint benchmark docs constraints clean
+.PHONY: demo test test-slurm fuzz torture lint benchmark docs constraints clean
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES)
@@ -16,6 +16,10 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES)
+
+# The workflow through a real Slurm, which the tests start on the loopback address: apt-get install slurm-wlm munge
+test-slurm: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slurm -n $(CORES) -rs
 
 # Damaged raw files of every format: make fuzz FILES=1000 SEED=1
 FILES ?= 50000

@@ -137,8 +137,10 @@ def running(folder: Path, cpus: int = 8, memory: int = 200_000, gpus: int = 4) -
         cluster.start("slurmctld")
         cluster.start("slurmd")
         cluster.wait_until_idle()
-        yield cluster
-        _cancel_all(cluster)
+        try:
+            yield cluster
+        finally:
+            _cancel_all(cluster)
     finally:
         for name in reversed(list(cluster.daemons)):
             cluster.stop(name)

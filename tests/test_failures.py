@@ -1,0 +1,62 @@
+"""What is said of a job that failed: its logs, and what to do, by the words of Slurm 22.05 and of CUDA."""
+
+import re
+
+import pytest
+
+from stars.jobs.failures import HINTS, SCHEDULER_LOGS, report
+from stars.jobs.journal import Job
+
+SAID = {
+    "sbatch: error: invalid partition specified: nowhere": "no such partition: `sinfo -s` lists them",
+    "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified": "no such account",
+    "sbatch: error: Batch job submission failed: Invalid feature specification": "no such constraint or qos",
+    "sbatch: error: Batch job submission failed: Requested node configuration is not available": "no node has that much",
+    "sbatch: error: Batch job submission failed: Requested time limit is invalid (missing or exceeds some limit)": "allows less time",
+    "/bin/sh: 1: sbatch: not found": "there is no Slurm here",
+    "stars: no space left while writing results/x: free some and run again": "the disk is full",
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB": "the GPU's memory is too small",
+    "slurmstepd-localhost: error: StepId=3.0 exceeded memory limit (464420864 > 419430400), being killed": "it ran out of memory: raise mem_mb",
+    "slurmstepd: error: Detected 1 oom_kill event in StepId=3.0. Some of the step tasks have been OOM Killed.": "it ran out of memory: raise mem_mb",
+    "SLURM-job '7' failed, SLURM status is: 'OUT_OF_MEMORY'.": "it ran out of memory: raise mem_mb",
+    "stars: --device cuda: torch sees no GPU here: use --device auto": "no usable GPU driver on that node: load its module",
+    "stars: 2 processes need a GPU each, but torch sees 0: ask for fewer, or for more GPUs": "no usable GPU driver on that node",
+    "RuntimeError: Found no NVIDIA driver on your system.": "no usable GPU driver on that node: load its module",
+    "slurmstepd-localhost: error: *** JOB 1 ON localhost CANCELLED AT 2026-11-24T03:23:12 DUE TO TIME LIMIT ***": "it needed more time",
+    "SLURM-job '7' failed, SLURM status is: 'NODE_FAIL'.": "its node failed: run again",
+    "slurmstepd: error: *** STEP 1.0 ON localhost CANCELLED AT 2026-11-24T03:23:12 ***": "it was cancelled",
+}
+
+
+def failed(**details) -> Job:
+    return Job("knn", "KNN: demo xsub mamp", "demo_xsub_mamp", local=False, since=0, state="failed", slurm="7", **details)
+
+
+@pytest.mark.parametrize(("said", "hint"), SAID.items())
+def test_a_usual_cause_has_a_hint_whether_slurm_or_a_log_tells_it(tmp_path, said, hint):
+    log = tmp_path / "knn.log"
+    log.write_text(said)
+    for job in (failed(logs=[str(log)]), failed(logs=[], reason=said)):
+        lines = list(report([job]))
+        assert lines[0] == "failed: KNN: demo xsub mamp (Slurm job 7)"
+        assert [line for line in lines if line.startswith("  hint: ") and hint in line] == lines[-1:]
+
+
+def test_every_hint_is_tried():
+    for pattern, hint in HINTS.items():
+        assert any(re.search(pattern, said, re.IGNORECASE) and part in hint for said, part in SAID.items()), pattern
+
+
+def test_the_end_of_the_job_s_own_log_is_shown_and_of_slurm_s_only_its_errors(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own, slurm = tmp_path / "knn.log", tmp_path / SCHEDULER_LOGS / "rule_knn/7.log"
+    own.write_text("\n".join(f"line {number}" for number in range(100)))
+    slurm.parent.mkdir(parents=True)
+    slurm.write_text("Building DAG of jobs...\nline 99\nsrun: error: localhost: task 0: Killed\nsrun: error: localhost: task 0: Killed\n")
+    lines = list(report([failed(logs=[str(own), str(slurm)])]))
+    assert lines[1:] == [
+        f"  {own}",
+        *(f"    line {number}" for number in range(95, 100)),
+        f"  {slurm}",
+        "    srun: error: localhost: task 0: Killed",
+    ]
