@@ -44,7 +44,7 @@ class Flow:
     def run(self, *targets: str, options: tuple[str, ...] = ()) -> tuple[int, str]:
         """Snakemake to its end: exit code, and what it said."""
         before = self.said.stat().st_size if self.said.exists() else 0
-        code = self.start(*targets, options=options).wait(timeout=400)
+        code = self.start(*targets, options=options).wait(timeout=600)
         return code, self.said.read_bytes()[before:].decode()
 
     def status(self) -> str:

@@ -12,7 +12,7 @@ def test_tables_through_slurm_equal_the_local_ones_although_the_controller_resta
     wait_for(lambda: log.exists() or snakemake.poll() is not None, 200, "the first features")
     cluster.stop("slurmctld")
     cluster.start("slurmctld")
-    assert snakemake.wait(timeout=400) == 0, flow.said.read_text()
+    assert snakemake.wait(timeout=600) == 0, flow.said.read_text()
     local = Flow(finished, {})
     assert flow.results() == local.results() and "tables/table2.html" in flow.results() and not flow.leftovers()
     assert flow.status().startswith("21 of 21 jobs done, 0 under way, 0 failed")
