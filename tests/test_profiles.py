@@ -57,7 +57,9 @@ def test_gpu_stages_go_to_the_gpu_partition_light_ones_to_cpu_nodes_and_small_on
     linear, knn = of("linear", lines), of("knn", lines)
     assert lines and len(linear) + len(knn) == len(lines)  # a table is made where snakemake runs
     for line in linear:
-        assert all(f" {option} " in line for option in ("-p gpu", "--gpus=1", "-t 720", "--cpus-per-task=1", "--signal=USR1@120"))
+        assert all(
+            f" {option} " in line for option in ("--requeue", "-p gpu", "--gpus=1", "-t 720", "--cpus-per-task=1", "--signal=USR1@120")
+        )
     for line in knn:
         assert " -p cpu " in line and "--gpus" not in line and "--signal" not in line
     assert not any(re.search(r" (-A|-C|--gres\S*) ", line) for line in lines)
@@ -93,6 +95,13 @@ def test_every_rule_that_uses_a_gpu_or_goes_on_after_a_restart_is_named_in_the_p
     assert {rule for rule, body in bodies.items() if "checkpoint_seconds=" in body} == {
         rule for rule in named if "slurm_extra" in named[rule]
     }
+
+
+def test_every_rule_s_memory_grows_and_its_time_too_unless_it_goes_on_where_it_stopped():
+    rules = [rule for path in RULES.glob("*.smk") for rule in re.split(r"^(?=rule |use rule )", path.read_text(), flags=re.MULTILINE)]
+    asking = [rule for rule in rules if "    resources:" in rule]
+    assert len(asking) > 15 and all("mem_mb=grows(" in rule for rule in asking)
+    assert all(("runtime=grows(" in rule) != ("checkpoint_seconds=" in rule) for rule in asking)
 
 
 def test_what_a_profile_says_is_not_said_elsewhere():

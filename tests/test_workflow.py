@@ -142,6 +142,15 @@ def test_a_job_that_fails_shows_its_line_and_the_rest_is_kept(own):
     assert kept.read_bytes() == before
 
 
+def test_a_training_that_fails_is_not_taken_for_one_that_made_nothing(own, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (tmp_path / "changed.yaml").write_text("{compute: {device: cuda}, checkpoint: {seconds: 0.5}}")
+    target = "results/demo_xsub/mamp/linear/metrics.json"
+    done = snakemake(own, "--printshellcmds", "--forcerun", "linear", config=(CONFIG, tmp_path / "changed.yaml", "--", target))
+    assert done.returncode == 1 and "torch sees no GPU" in done.stderr and "--checkpoint-seconds 0.5 " in done.stdout + done.stderr
+    assert "MissingOutput" not in done.stderr
+
+
 def test_jobs_of_single_setups_make_the_same_store(finished, tmp_path):
     folder = project(tmp_path / "project")
     description = folder / "config/datasets/by_setup.yaml"
