@@ -106,6 +106,11 @@ class Cluster:
         """What Slurm knows of a job, by scontrol's names."""
         return dict(word.split("=", 1) for word in self.ask("scontrol", "show", "job", number).split() if "=" in word)
 
+    def limit(self, job: str, to_come: int) -> None:
+        """Let a job's time end in so many seconds, rounded up to whole minutes of its run."""
+        hours, minutes, seconds = map(int, self.job(job)["RunTime"].split(":"))
+        self.ask("scontrol", "update", f"jobid={job}", f"timelimit={-(-(3600 * hours + 60 * minutes + seconds + to_come) // 60)}")
+
     def start(self, name: str) -> None:
         """Start a daemon; it ends with this process, however that ends."""
         command = ["setpriv", "--pdeathsig", "TERM", str(_program(name)), *DAEMONS[name].format(self.folder).split()]
