@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import io
+import json
 import random
 import re
 import resource
@@ -90,6 +91,8 @@ def formats() -> dict[str, Format]:
             [*utd_mhad.items(), *((name, _compressed(data)) for name, data in utd_mhad.items())], partial(_joints, layouts["utd_mhad"])
         ),
         "npy": Format([*arrays.items(), *_other_arrays()], partial(_joints, layouts["own"])),
+        "poses_json": Format([*_poses(arrays, "json")], partial(_joints, layouts["own"])),
+        "poses_csv": Format([*_poses(arrays, "csv")], partial(_joints, layouts["own"])),
         "clips_csv": Format([*table.items()], partial(_clips, layouts["own"], own)),
     }
 
@@ -116,6 +119,21 @@ def _other_arrays() -> Iterable[tuple[str, bytes]]:
         file = io.BytesIO()
         np.lib.format.write_array(file, array, version, allow_pickle=False)
         yield "a.npy", file.getvalue()
+
+
+def _poses(arrays: dict[str, bytes], ending: str) -> Iterable[tuple[str, bytes]]:
+    """The same clips as JSON, in two of its forms, or as a table."""
+    for name, data in arrays.items():
+        x = np.load(io.BytesIO(data)).round(3)
+        x_tmvc = x if x.ndim == 4 else x[:, None]
+        rows = x_tmvc.reshape(*x_tmvc.shape[:2], -1).tolist()
+        if ending == "csv":
+            head = ",".join(["frame", *(f"{joint}_{axis}" for joint in OWN["joints"] for axis in "xyz")])
+            lines = [",".join(map(str, [frame, *row])) for frame, bodies in enumerate(rows) for row in bodies]
+            yield f"{name}.csv", "\n".join([head, *lines, ""]).encode()
+        else:
+            people = [{"people": [{"pose_keypoints_3d": row} for row in bodies]} for bodies in rows]
+            yield from ((f"{name}.json", json.dumps(value).encode()) for value in ({"frames": x.tolist()}, people))
 
 
 def _joints(layout: Layout, name: str, data: bytes) -> None:

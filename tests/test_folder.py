@@ -120,10 +120,10 @@ def test_no_table_is_one_error(message):
 
 
 BAD_ROWS = {
-    "c.npy,1,1": ("c.npy", "clips.csv, line 3: expected a .npy file that is there, found 'c.npy'"),
-    "../b.npy,1,1": ("../b.npy", "clips.csv, line 3: expected a .npy file that is there, found '../b.npy'"),
-    "/etc/passwd,1,1": ("/etc/passwd", "clips.csv, line 3: expected a .npy file that is there, found '/etc/passwd'"),
-    "clips.csv,1,1": ("clips.csv", "clips.csv, line 3: expected a .npy file that is there, found 'clips.csv'"),
+    "c.npy,1,1": ("c.npy", "clips.csv, line 3: expected a file that is there, .npy, .json or .csv, found 'c.npy'"),
+    "../b.npy,1,1": ("../b.npy", "clips.csv, line 3: expected a file that is there, .npy, .json or .csv, found '../b.npy'"),
+    "/etc/passwd,1,1": ("/etc/passwd", "clips.csv, line 3: expected a file that is there, .npy, .json or .csv, found '/etc/passwd'"),
+    "clips.csv,1,1": ("clips.csv", "clips.csv, line 3: expected a file that is there, .npy, .json or .csv, found 'clips.csv'"),
     "a.npy,2,1": ("a.npy", "clips.csv, line 3: expected each file once, found 'a.npy', which line 2 has"),
     "": ("b.npy", "b.npy: expected a line for it in clips.csv, found none"),
     "b.npy,wavee,1": ("b.npy", "clips.csv, line 3: expected the number or name of one of 4 actions, such as wave, found 'wavee'"),
@@ -150,12 +150,12 @@ def test_all_faults_of_a_folder_are_listed(tmp_path):
         np.save(raw / f"{name}.npy", np.ones((frames, 3, 3)))
     (raw / "notes.txt").write_text("not a clip")
     stage = IngestStage.of("own", DATASET, Ingest())
-    with pytest.raises(InputError, match=r"raw: expected one clips\.csv, found none: it says what each \.npy file is"):
+    with pytest.raises(InputError, match=r"raw: expected one clips\.csv, found none: it says what each clip is"):
         ingest(raw, tmp_path / "out", stage)
     (raw / "clips.csv").write_text(HEAD + "a.npy,wave,1\nb.npy,weave,2\nd.npy,wave,1\n")
     with pytest.raises(InputError, match="3 files cannot be used") as error:
         ingest(raw, tmp_path / "out", stage)
-    for fault in ("line 3: expected the number or name", "line 4: expected a .npy file that is there", "c.npy: expected a line for it"):
+    for fault in ("line 3: expected the number or name", "line 4: expected a file that is there", "c.npy: expected a line for it"):
         assert fault in str(error.value)
     (raw / "clips.csv").write_text(HEAD + "a.npy,wave,1\nb.npy,3,2\nc.npy,wave,2\n")
     ingest(raw, tmp_path / "out", stage)

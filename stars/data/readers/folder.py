@@ -1,27 +1,27 @@
-"""Clips of your own: a folder or zip with a `.npy` file a clip and one clips.csv that says what each of them is.
+"""Clips of your own: a folder or zip with a file a clip and one clips.csv that says what each of them is.
 
 A `.npy` file holds numbers in metres, (frames, joints, 3) or (frames, bodies, joints, 3), joints in the description's order; a body
-that is absent from a frame is zeros there. clips.csv has the columns `file` (its path from the folder of clips.csv), `label` (number
-or name of an action of the description), `subject`, and where needed `camera`, `setup`, `replication` (whole numbers, 1 if left out).
+that is absent from a frame is zeros there. `.json` and `.csv` files: as poses_json and poses_csv say. clips.csv has the columns `file` (its
+path from the folder of clips.csv), `label` (number or name of an action of the description), `subject`, and where needed `camera`, `setup`,
+`replication` (whole numbers, 1 if left out).
 """
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import re
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
-from stars.data.readers import Clip, Found, Layout, in_metres, unreadable
+from stars.data.readers import Clip, Found, Layout, in_metres, poses_csv, poses_json, unreadable
 from stars.data.readers.npy import numbers
+from stars.data.readers.text_csv import parsed
 from stars.data.sources import Source
 from stars.errors import InputError
 
-SUFFIXES: tuple[str, ...] = (".npy", "clips.csv")
+SUFFIXES: tuple[str, ...] = (".npy", ".json", ".csv")
 TABLE = "clips.csv"
 REQUIRED, OPTIONAL = ("file", "label", "subject"), ("camera", "setup", "replication")
 LARGEST_TABLE = 16 * 2**20  # bytes; some 200,000 rows
@@ -36,12 +36,12 @@ class _Row(NamedTuple):
 
 
 def clips(source: Source, layout: Layout) -> Found:
-    """Every `.npy` file and every file that clips.csv names, with its clip or what is wrong with it; InputError where clips.csv is not there or no table."""
+    """Every file and every one that clips.csv names, with its clip or what is wrong with it; InputError where clips.csv is not there or no table."""
     table = _table(source)
     named: dict[str, list[_Row]] = {}
     for row in _rows(source.read(table), table):
         named.setdefault((PurePosixPath(table).parent / row.cells["file"]).as_posix(), []).append(row)
-    files = [file for file in source.files if file.endswith(".npy")]
+    files = [file for file in source.files if file != table]
     for file in sorted({*files, *named}):
         try:
             yield file, [_clip(file, named.get(file, []), table, file in source.files, layout)]
@@ -53,30 +53,16 @@ def _table(source: Source) -> str:
     """The one clips.csv among the files."""
     found = [file for file in source.files if PurePosixPath(file).name == TABLE]
     if len(found) != 1:
-        raise InputError(f"{source.root}: expected one {TABLE}, found {', '.join(found) or 'none'}: it says what each .npy file is")
+        raise InputError(f"{source.root}: expected one {TABLE}, found {', '.join(found) or 'none'}: it says what each clip is")
     return found[0]
 
 
 def _rows(data: bytes, table: str) -> list[_Row]:
-    """Lines of the table below its header; empty ones are passed over."""
-    if len(data) > LARGEST_TABLE:
-        unreadable(table, None, f"a table of at most {LARGEST_TABLE} bytes", f"{len(data)}")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        unreadable(table, data[: error.start].count(b"\n") + 1, "text in UTF-8", data[error.start : error.start + 1])
-    reader, rows = csv.reader(io.StringIO(text, newline=""), strict=True), []
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        if not set(REQUIRED) <= set(header) <= {*REQUIRED, *OPTIONAL} or len(set(header)) < len(header):
-            unreadable(table, 1, f"the columns {', '.join(REQUIRED)} and, where needed, {', '.join(OPTIONAL)}", repr(",".join(header)))
-        for cells in filter(None, reader):
-            if len(cells) != len(header):
-                unreadable(table, reader.line_num, f"{len(header)} cells", str(len(cells)))
-            rows.append(_Row(reader.line_num, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}))
-    except csv.Error as error:
-        unreadable(table, reader.line_num, "comma-separated values", str(error))
-    return rows
+    """Lines of the table below its header."""
+    header, rows = parsed(data, table, LARGEST_TABLE)
+    if not set(REQUIRED) <= set(header) <= {*REQUIRED, *OPTIONAL} or len(set(header)) < len(header):
+        unreadable(table, 1, f"the columns {', '.join(REQUIRED)} and, where needed, {', '.join(OPTIONAL)}", repr(",".join(header)))
+    return [_Row(line, dict(zip(header, cells, strict=True))) for line, cells in rows]
 
 
 def _clip(file: str, rows: list[_Row], table: str, there: bool, layout: Layout) -> Clip:
@@ -86,10 +72,10 @@ def _clip(file: str, rows: list[_Row], table: str, there: bool, layout: Layout) 
     line, cells = rows[-1]
     if len(rows) > 1:
         unreadable(table, line, "each file once", f"{cells['file']!r}, which line {rows[0].line} has")
-    if not there or not file.endswith(".npy"):
-        unreadable(table, line, "a .npy file that is there", repr(cells["file"]))
+    if not there or file == table:
+        unreadable(table, line, "a file that is there, .npy, .json or .csv", repr(cells["file"]))
     subject, camera, setup, replication = (_whole(cells.get(column, "1"), column, line, table) for column in ("subject", *OPTIONAL))
-    return Clip(file.removesuffix(".npy"), _action(cells["label"], line, table, layout.actions), subject, camera, setup, replication)
+    return Clip(file.rpartition(".")[0], _action(cells["label"], line, table, layout.actions), subject, camera, setup, replication)
 
 
 def _whole(cell: str, column: str, line: int, table: str) -> int:
@@ -112,7 +98,9 @@ def _action(label: str, line: int, table: str, actions: dict[int, str]) -> int:
 
 
 def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
-    """Joints (T, M, V, 3) float32 of a `.npy` file's bytes; InputError where they are no such file."""
+    """Joints (T, M, V, 3) float32 of a file's bytes; InputError where they are not what its name says."""
+    if source.endswith((".json", ".csv")):
+        return (poses_json if source.endswith(".json") else poses_csv).read(data, source, layout)
     x, bodies, joints = numbers(data, source), layout.bodies, len(layout.joints)
     if x.ndim not in (3, 4) or x.shape[-2:] != (joints, 3) or (x.ndim == 4 and x.shape[1] > bodies):
         shapes = f"({joints} joints, 3) a frame" + (f", or (at most {bodies} bodies, {joints} joints, 3)" if bodies > 1 else "")

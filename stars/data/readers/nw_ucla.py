@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import PurePosixPath
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stars.data.readers import FARTHEST, Clip, Found, Layout, by_name, unreadable
+from stars.data.readers.text_json import parsed, shown
 from stars.data.sources import Source
 
 SUFFIXES: tuple[str, ...] = (".json",)
@@ -36,11 +36,11 @@ def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
     value, joints = _parsed(data, source), len(layout.joints)
     name = PurePosixPath(source).name.removesuffix(".json")
     if value["file_name"] != name:
-        unreadable(source, None, f"file_name {name}", _shown(value["file_name"]))
+        unreadable(source, None, f"file_name {name}", shown(value["file_name"]))
     if type(value["label"]) is not int or value["label"] < 1:
-        unreadable(source, None, "label, a whole number from 1", _shown(value["label"]))
+        unreadable(source, None, "label, a whole number from 1", shown(value["label"]))
     if not isinstance(value["skeletons"], list):
-        unreadable(source, None, "skeletons, a list of frames", _shown(value["skeletons"]))
+        unreadable(source, None, "skeletons, a list of frames", shown(value["skeletons"]))
     for number, frame in enumerate(value["skeletons"], 1):
         _check(frame, joints, number, source)
     return np.array(value["skeletons"], np.float64).reshape(-1, 1, joints, 3).astype(np.float32)
@@ -48,45 +48,20 @@ def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
 
 def _parsed(data: bytes, source: str) -> dict[str, Any]:
     """The file's object with its three keys."""
-    if len(data) > LARGEST:
-        unreadable(source, None, f"a file of at most {LARGEST} bytes", f"{len(data)}")
-    try:
-        value = json.loads(data.decode("utf-8"), parse_constant=_no_number, object_pairs_hook=_once)
-    except json.JSONDecodeError as error:
-        unreadable(source, error.lineno, "JSON", f"{error.msg} in column {error.colno}")
-    except (ValueError, RecursionError) as error:
-        unreadable(source, None, "JSON", str(error))
+    value = parsed(data, source, LARGEST)
     for key in ("file_name", "skeletons", "label"):
         if not isinstance(value, dict) or key not in value:
             unreadable(source, None, f"a JSON object with {key}", "none")
     return value
 
 
-def _no_number(word: str) -> None:
-    raise ValueError(f"{word}, which is no number of JSON")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key twice")
-    return found
-
-
 def _check(frame: Any, joints: int, number: int, source: str) -> None:
     """InputError unless the frame is a list of that many joints, each three numbers in metres."""
     if not isinstance(frame, list) or len(frame) != joints:
-        unreadable(source, None, f"{joints} joints in frame {number}", _shown(frame))
+        unreadable(source, None, f"{joints} joints in frame {number}", shown(frame))
     for joint in frame:
         if not isinstance(joint, list) or len(joint) != 3:
-            unreadable(source, None, f"x, y and z of each joint in frame {number}", _shown(joint))
+            unreadable(source, None, f"x, y and z of each joint in frame {number}", shown(joint))
         for value in joint:
             if type(value) not in (int, float) or not abs(value) <= FARTHEST:
-                unreadable(source, None, f"x, y and z in metres in frame {number}", _shown(value))
-
-
-def _shown(value: Any) -> str:
-    """A value in few words, however large or deep it is."""
-    if isinstance(value, list | dict):
-        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
-    return repr(value)
+                unreadable(source, None, f"x, y and z in metres in frame {number}", shown(value))
