@@ -10,6 +10,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from stars.config import Config, Finetune, Recipe, Tune
 from stars.config.reading import merge, nearest, read_yaml, validate
+from stars.data import common
 from stars.data.dataset import Dataset
 from stars.errors import InputError
 
@@ -52,8 +53,32 @@ def once(resolve: Callable[Concatenate[Config, Names], Found]) -> Callable[Conca
 @once
 def dataset(config: Config, data: str) -> Dataset:
     """The description that `data.<name>.dataset` names: a name in config/datasets, or a path ending in .yaml."""
-    path = find("datasets", config.data[data].dataset, f"data.{data}.dataset")
-    return validate(Dataset, read_yaml(path), str(path))
+    return describe(config.data[data].dataset, f"data.{data}.dataset")
+
+
+def describe(name: str, key: str) -> Dataset:
+    """The description of that name in config/datasets, or in a file whose path ends in .yaml; `key` is for messages.
+
+    `skeleton: NAME` in it stands for the joints, parents, mirror pairs and root of config/skeletons/NAME.yaml.
+    """
+    path = find("datasets", name, key)
+    given = read_yaml(path)
+    if skeleton := given.pop("skeleton", None):
+        given = merge(read_yaml(find("skeletons", str(skeleton), f"{path}: skeleton")), given)
+    return validate(Dataset, given, str(path))
+
+
+@once
+def stored(config: Config, data: str) -> Dataset:
+    """The description as it holds for the clips that are stored: on the common joints, where `ingest.joints` says so."""
+    found = dataset(config, data)
+    if config.data[data].ingest.joints == "file":
+        return found
+    try:
+        common.sources(found.joints)
+    except InputError as error:
+        raise InputError(f"data.{data}.{error}") from None
+    return common.described(found)
 
 
 @dataclass(frozen=True)

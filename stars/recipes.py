@@ -21,7 +21,7 @@ from stars.data.dataset import Dataset
 from stars.data.readers import Layout
 from stars.data.simulate.stage import SimulateStage
 from stars.errors import InputError
-from stars.methods import BLOCKS, dataset, find, finetune_block, method, untag
+from stars.methods import BLOCKS, dataset, find, finetune_block, method, stored, untag
 from stars.methods import Across as Across
 from stars.methods import once as once
 from stars.methods import pairs as pairs
@@ -78,7 +78,7 @@ def _check_references(config: Config, source: str) -> None:
         for name in block.settings:
             if name not in BLOCKS:
                 raise InputError(f"{source}: unknown key data.{data}.settings.{name}{nearest(name, BLOCKS)}")
-        described = dataset(config, data)
+        described = stored(config, data)
         known = described.splits
         if block.ingest_jobs == "setup" and described.setups is None:
             raise InputError(f"{source}: data.{data}.ingest_jobs is setup, but {block.dataset}.yaml names no setups: set it to one")
@@ -105,8 +105,10 @@ def _check_pairs(config: Config, source: str) -> None:
             known = dataset(config, data).splits
             if split is not None and split not in known:
                 raise InputError(f"{where}: no split {split} of {data}{nearest(split, known)}")
-        if dataset(config, pair.source).joints != dataset(config, pair.target).joints:
-            raise InputError(f"{where}: {pair.source} and {pair.target} do not have the same joints in the same order: choose another pair")
+        if stored(config, pair.source).joints != stored(config, pair.target).joints:
+            raise InputError(
+                f"{where}: {pair.source} and {pair.target} do not have the same joints in the same order: set ingest.joints of both to common"
+            )
     for pair in config.few_shot.pairs:
         if not dataset(config, pair.target).novel:
             raise InputError(
@@ -158,14 +160,14 @@ def stage_settings(config: Config, stage: str, data: str, folder: str = "", spli
         shots, novel = int(variant or config.few_shot.shots[0]), list(dataset(config, data).novel)
         return {"shots": shots, "draws": config.few_shot.draws, "novel": novel}
     if stage == "inspect":
-        described = dataset(config, data).model_dump(mode="json")
+        described = stored(config, data).model_dump(mode="json")
         return {"name": data, "dataset": described, "splits": list(block.splits), "inspect": config.inspect.model_dump(mode="json")}
     name, seed = untag(config, folder)
     recipe = method(config, data, name)
     blocks = recipe.blocks
     if stage in ("scratch", "pretrain", "tune"):
         needs = {"scratch": ("model",), "pretrain": ("model", "pretrain"), "tune": ("tune",)}[stage]
-        return {"seed": seed, **{need: blocks[need] for need in needs}, **_of_the_body(stage, blocks, dataset(config, data))}
+        return {"seed": seed, **{need: blocks[need] for need in needs}, **_of_the_body(stage, blocks, stored(config, data))}
     if stage == "embed":
         return {"embed": blocks["embed"], "outputs": list(recipe.outputs)}
     if stage == "knn":

@@ -233,7 +233,8 @@ def test_pairs_and_protocols_that_do_not_fit_are_refused(blocks, expected):
 def test_a_pair_of_other_joints_is_refused():
     other = {"dataset": "utd_mhad", "raw": "a"}
     with pytest.raises(
-        InputError, match=r"transfer\.pairs: demo and utd do not have the same joints in the same order: choose another pair"
+        InputError,
+        match=r"transfer\.pairs: demo and utd do not have the same joints in the same order: set ingest\.joints of both to common",
     ):
         recipes.load(DEMO | {"data": {**DEMO["data"], "utd": other}, "transfer": {"pairs": [{"source": "demo", "target": "utd"}]}})
 

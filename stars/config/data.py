@@ -30,6 +30,11 @@ class Ingest(Settings):
     single_body: Literal["zeros", "copy"] | None = key(
         None, "second body of a one-body clip: zeros, or a copy of the first; null: as the data set's description says"
     )
+    joints: Literal["file", "common"] = key(
+        "file",
+        "joints of a clip: the file's, or the 16 that Kinect v1 and v2, COCO, MediaPipe and SMPL share, by name (docs/own_clips.md): encoders "
+        "transfer between data sets of different layouts",
+    )
     missing_list: str | None = key(
         None, "the authors' list of samples with missing skeletons (text file, a name a line); those clips are left out"
     )

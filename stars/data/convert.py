@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stars.config import Ingest
+from stars.data import common
 from stars.data.denoise import denoise
 from stars.data.readers import Layout, Sightings, reader
 
@@ -14,15 +15,23 @@ def bodies_of(layout: Layout, keys: Ingest) -> int:
     return keys.bodies or layout.bodies
 
 
+def joints_of(layout: Layout, keys: Ingest) -> int:
+    """V, the joints of every body of the store."""
+    return len(common.JOINTS if keys.joints == "common" else layout.joints)
+
+
 def actors(data: bytes, source: str, layout: Layout, keys: Ingest) -> np.ndarray:
     """The bodies acting in a raw file, (T, at most M, V, 3) float32 in metres, in the sensor's coordinates; T may be 0.
+
+    Bodies are told apart by the file's joints, whichever are kept.
 
     Raises:
         InputError: file, line, expected and found.
     """
     raw = reader(layout.reader).read(data, source, layout)
     x_tmvc = denoise(raw, keys.denoise) if isinstance(raw, Sightings) else raw
-    return x_tmvc[:, : bodies_of(layout, keys)]
+    x_tmvc = x_tmvc[:, : bodies_of(layout, keys)]
+    return common.to_common(x_tmvc, layout.joints) if keys.joints == "common" else x_tmvc
 
 
 def stored(x_tmvc: np.ndarray, layout: Layout, keys: Ingest) -> np.ndarray:
@@ -33,9 +42,10 @@ def stored(x_tmvc: np.ndarray, layout: Layout, keys: Ingest) -> np.ndarray:
     x_tmvc = x_tmvc.copy()
     if (keys.centre or layout.centre) == "first_frame_root":
         present = np.asarray(x_tmvc.any(axis=(2, 3)))
-        x_tmvc[present] -= x_tmvc[present[:, 0].argmax(), 0, layout.root].copy()
+        root = common.ROOT if keys.joints == "common" else layout.root
+        x_tmvc[present] -= x_tmvc[present[:, 0].argmax(), 0, root].copy()
     x_tmvc = x_tmvc[: keys.max_frames]
-    filled = np.zeros((len(x_tmvc), bodies_of(layout, keys), len(layout.joints), 3), np.float32)
+    filled = np.zeros((len(x_tmvc), bodies_of(layout, keys), joints_of(layout, keys), 3), np.float32)
     filled[:, : x_tmvc.shape[1]] = x_tmvc
     if (keys.single_body or layout.single_body) == "copy" and x_tmvc.shape[1] == 1:
         filled[:, 1:] = x_tmvc

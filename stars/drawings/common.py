@@ -57,6 +57,6 @@ def panels(config: Config, data: str, names: Iterable[str]) -> list[dict[str, st
 
 def counts(config: Config, data: str, split: str, novel: bool = False) -> tuple[int, int] | None:
     """Training and test clips of the paper's own complete data, or of its novel classes; None where the paper does not report on it."""
-    described = recipes.dataset(config, data)
+    described = recipes.stored(config, data)
     of = described.splits[split]
     return (of.novel_counts if novel else of.counts) if described.published else None

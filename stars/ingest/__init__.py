@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from stars.config import Ingest, Settings
+from stars.data import common
 from stars.data.complete import absent, completeness
-from stars.data.convert import bodies_of
+from stars.data.convert import bodies_of, joints_of
 from stars.data.dataset import Dataset
 from stars.data.quality import quality
 from stars.data.readers import Layout, reader
@@ -119,7 +120,7 @@ def join(parts: Sequence[Path], raw: Path, out: Path, settings: IngestStage) -> 
                 raise InputError(f"{Path(part) / FRAMES} is not what {PART} beside it says: delete {part} and ingest again")
             whole.add(told)
         _check_whole(sum(len(read_table(Path(part) / TABLE)) for part in parts), whole, settings)
-        table = ClipStore.join(out, parts, bodies_of(settings.dataset, settings.ingest), len(settings.dataset.joints))
+        table = ClipStore.join(out, parts, bodies_of(settings.dataset, settings.ingest), joints_of(settings.dataset, settings.ingest))
         notes["raw"] = whole.read()
         _finish(table, whole, Path(out), settings)
 
@@ -133,7 +134,7 @@ def _read_into(source: Source, out: Path, settings: IngestStage, workers: int, s
     part = _Part(log, absent(found.everything, layout.names) if layout.names else [], found.listed, dict(source.sha256))
     files = progress(read_all(source, found.files, layout, keys, workers), len(found.files), settings.name)
     rows = _rows(files, out, settings, part, may_be_empty=setup is not None)
-    return ClipStore.write(out, rows, bodies_of(layout, keys), len(layout.joints)), part
+    return ClipStore.write(out, rows, bodies_of(layout, keys), joints_of(layout, keys)), part
 
 
 def _open(raw: Path, settings: IngestStage) -> Source:
@@ -185,7 +186,9 @@ def _check_whole(kept: int, part: _Part, settings: IngestStage) -> None:
 
 
 def _finish(table: pd.DataFrame, part: _Part, out: Path, settings: IngestStage) -> None:
-    """quality.json, and a word where the data set is not whole."""
+    """quality.json, and a word where the data set is not whole or loses joints."""
+    if settings.ingest.joints == "common":
+        print(f"data.{settings.name}: {common.loss(settings.dataset.joints)}", file=sys.stderr)
     bodies = bodies_of(settings.dataset, settings.ingest)
     write_json(out / QUALITY, {**quality(table, part.log.dropped, bodies), "complete": part.complete})
     if part.complete and part.complete["explanation"]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from stars.config import Ingest, Settings, key
+from stars.data import common
 from stars.data.convert import bodies_of
 from stars.data.dataset import Dataset
 from stars.data.readers import Layout, reader
@@ -35,6 +36,7 @@ class _Found:
     scene: Scene
     title: str
     notes: list[str]
+    dataset: Dataset  # of the scene's joints
 
 
 def of_store(clips: Path, raw: Path, out: Path, settings: ClipStage) -> list[str]:
@@ -58,7 +60,7 @@ def of_file(path: Path, out: Path, settings: ClipStage) -> list[str]:
     found = _scene(source, path.name, settings)
     if found is None:
         raise InputError(f"{path}: no body in any frame: there is nothing to show")
-    return _write(_Found(found, path.name, []), {"raw": path}, out, settings)
+    return _write(_Found(found, path.name, [], settings.dataset), {"raw": path}, out, settings)
 
 
 def _stored(clips: Path, raw: Path, settings: ClipStage) -> _Found:
@@ -68,16 +70,18 @@ def _stored(clips: Path, raw: Path, settings: ClipStage) -> _Found:
     index = store.names.index(settings.name)
     row = store.table.iloc[index]
     title = f"{row['name']}: {row['action_name']}, subject {row['subject']}, camera {row['camera']}, setup {row['setup']}"
+    kept_of = common.described(settings.dataset) if settings.ingest.joints == "common" else settings.dataset
     kept = Scene(np.array(store[index][:, : row["bodies"]]))
     file = row["source"]
     source = Source.open(raw, reader(settings.dataset.reader).SUFFIXES) if raw.exists() else None
     if source is None or file not in source.files:
-        return _Found(kept, title, [f"{file} is not in {raw}: what denoising did to it cannot be told"])
+        return _Found(kept, title, [f"{file} is not in {raw}: what denoising did to it cannot be told"], kept_of)
     found = _scene(source, file, settings)
     if found is None or not found.decisions:
-        return _Found(kept, title, [])
+        return _Found(kept, title, [], kept_of)
     changed = source.sha256[file] != row["sha256"]
-    return _Found(found, title, [f"{file} has changed since the clips were made from it: make them again"] if changed else [])
+    notes = [f"{file} has changed since the clips were made from it: make them again"] if changed else []
+    return _Found(found, title, notes, settings.dataset)
 
 
 def _scene(source: Source, file: str, settings: ClipStage) -> Scene | None:
@@ -89,7 +93,7 @@ def _scene(source: Source, file: str, settings: ClipStage) -> Scene | None:
 
 
 def _write(found: _Found, inputs: dict[str, Path], out: Path, settings: ClipStage) -> list[str]:
-    dataset, denoise = settings.dataset, settings.ingest.denoise
+    dataset, denoise = found.dataset, settings.ingest.denoise
     stem = re.sub(r"[^\w.-]", "_", settings.name)
     png, gif = f"{stem}.png", f"{stem}.gif"
     told = settings.model_dump(mode="json")

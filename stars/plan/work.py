@@ -143,7 +143,7 @@ AMOUNTS = {"pretrain": _pretrain, "tune": _tune, "embed": _embed, "linear": _lin
 def _reading(job: Job, config: Config) -> Work:
     """Raw files of a job, all of them or a setup's share; the clip store's bytes, which a part leaves to the join."""
     data = job.place("out", r"results/(?P<data>\w+)/clips").get("data", "")
-    clips, described = clips_of(config, data), recipes.dataset(config, data)
+    clips, described = clips_of(config, data), recipes.stored(config, data)
     if clips is None:
         return Work("read", known=False)
     store = clips * FRAMES * described.bodies * len(described.joints) * 3 * 4
