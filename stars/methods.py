@@ -21,18 +21,22 @@ Found = TypeVar("Found")
 Names = ParamSpec("Names")
 
 
+def folders(kind: str) -> tuple[Path, Path]:
+    """Where files of config/{kind} lie: in the working directory's, or else in that beside the package."""
+    return Path("config") / kind, HOME / "config" / kind
+
+
 def find(kind: str, name: str, key: str) -> Path:
     """A file of config/{kind} by its name, the working directory's or else the one beside the package, or by its path ending in .yaml.
 
     Raises:
         InputError: there is none; it says what `key` of the configuration may be.
     """
-    folders = (Path("config") / kind, HOME / "config" / kind)
-    paths = [Path(name)] if name.endswith(".yaml") else [folder / f"{name}.yaml" for folder in folders]
+    paths = [Path(name)] if name.endswith(".yaml") else [folder / f"{name}.yaml" for folder in folders(kind)]
     found = next((path for path in paths if path.exists()), None)
     if found is None:
         raise InputError(
-            f"{key}: no {name} in config/{kind}{nearest(name, sorted({file.stem for one in folders for file in one.glob('*.yaml')}))}"
+            f"{key}: no {name} in config/{kind}{nearest(name, sorted({file.stem for one in folders(kind) for file in one.glob('*.yaml')}))}"
         )
     return found
 

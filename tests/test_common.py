@@ -67,7 +67,7 @@ def test_the_common_tree_is_a_body_s():
 
 
 def test_the_page_states_the_loss_of_every_skeleton():
-    page = (ROOT / "docs/own_clips.md").read_text()
+    page = (ROOT / "docs/skeletons.md").read_text()
     rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", page, re.MULTILINE))
     assert {name: common.loss(SKELETONS[name]["joints"]) for name in COUNTS} == {name: rows[name] for name in COUNTS}
 

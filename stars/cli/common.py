@@ -27,3 +27,21 @@ def read_json(option: str, text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{option}: not valid JSON ({error}): give a line of JSON") from None
+
+
+def device(name: str, threads: int | None) -> str:
+    """The device that --device and --threads ask for; a GPU is held for this process."""
+    import torch
+
+    from stars.jobs import devices
+    from stars.training import parallel
+
+    if threads:
+        torch.set_num_threads(max(1, threads // parallel.expected()))
+    if name != "cpu" and parallel.expected() > 1:
+        return "cuda"  # whose number `parallel.group` checks; the process that started this one holds the GPUs
+    if name != "cpu":
+        devices.hold()
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch sees no GPU here: use --device auto, or install the CUDA build (envs/torch-cuda.txt)")
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"

@@ -11,7 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from stars.cli.common import CLIPS, TEST, TRAIN, add_config, read_json
+from stars.cli import use
+from stars.cli.common import CLIPS, TEST, TRAIN, add_config, device, read_json
 from stars.cli.launch import follow_launcher, launch
 from stars.errors import InputError
 
@@ -23,6 +24,7 @@ class Command:
     Attributes:
         options: keyword parameters of the function that may be left out: name → (type, meaning).
         trains: it saves work in progress and goes on from it; shared: several processes may share its batches.
+        reads_files: it takes files of one's own instead of all these paths.
     """
 
     help: str
@@ -34,6 +36,7 @@ class Command:
     trains: bool = False
     shared: bool = False
     uses_device: bool = False
+    reads_files: bool = False
 
 
 COMMANDS = {
@@ -69,10 +72,12 @@ COMMANDS = {
         {"heads": (Path, "heads.safetensors to start from [new heads]")}, trains=True, shared=True, uses_device=True,
     ),
     "embed": Command(
-        "features of a trained encoder", "embed", "stars.evaluation.features:EmbedStage", "stars.evaluation.features:embed",
-        {"clips": CLIPS, "train": TRAIN, "test": TEST, "method": "method folder with encoder.safetensors", "out": "folder for the features",
+        "features of a trained encoder: of files of your own, or of a split's clips", "embed",
+        "stars.evaluation.features:EmbedStage", "stars.evaluation.features:embed",
+        {"clips": CLIPS, "train": TRAIN, "test": TEST, "method": "method folder with encoder.safetensors",
+         "out": "folder for the features; of files: a .npz to write [they are printed]",
          "target": "name of the data set embedded"},
-        uses_device=True,
+        uses_device=True, reads_files=True,
     ),
     "knn": Command(
         "K-nearest-neighbour protocol", "knn", "stars.evaluation.knn:KnnStage", "stars.evaluation.knn:evaluate",
@@ -136,10 +141,15 @@ def _add_stage(commands: Any, name: str, command: Command) -> None:
     parser.add_argument("-h", "--help", action=_StageHelp, nargs=0, help="show this message and every setting")
     for path, text in command.paths.items():
         several = {"nargs": "+", "type": Path} if path == "parts" else {"type": str if path == "target" else Path}
-        parser.add_argument(f"--{path}", required=True, metavar="NAME" if path == "target" else "PATH", help=text, **several)
+        parser.add_argument(
+            f"--{path}", required=not command.reads_files, metavar="NAME" if path == "target" else "PATH", help=text, **several
+        )
     for option, (kind, text) in command.options.items():
         # An option without a value counts as left out: a rule may have nothing to give.
         parser.add_argument(f"--{option}", nargs="?", type=kind, metavar="PATH" if kind is Path else "N", help=text)
+    if command.reads_files:
+        parser.add_argument("files", nargs="*", metavar="FILE", help=use.FILES)
+        use.add_model(parser, required=False)
     settings = parser.add_argument_group("settings")
     settings.add_argument("--settings", metavar="JSON", help="the stage's settings, exactly: a line of JSON, or a .json or .yaml file")
     add_config(settings)
@@ -169,6 +179,11 @@ def _run_stage(chosen: argparse.Namespace) -> int:
     from stars.jobs import devices
 
     command: Command = chosen.command
+    if command.reads_files and chosen.files:
+        use.embed(chosen)
+        return 0
+    if missing := [path for path in command.paths if getattr(chosen, path) is None]:
+        raise InputError(f"give files and --encoder; or, of a split's clips, --{', --'.join(missing)}")
     if command.shared and chosen.gpus > 1 and "LOCAL_RANK" not in os.environ:
         if chosen.device != "cpu":
             devices.hold(chosen.gpus)
@@ -177,7 +192,7 @@ def _run_stage(chosen: argparse.Namespace) -> int:
     paths = [getattr(chosen, path) for path in command.paths]
     options = {name: getattr(chosen, name) for name in command.options if getattr(chosen, name) is not None}
     if command.uses_device:
-        options["device"] = _device(chosen.device, chosen.threads)
+        options["device"] = device(chosen.device, chosen.threads)
     with _training(chosen, options) if command.trains else nullcontext():
         _named(command.run)(*paths, settings=settings, **options)
     return 0
@@ -224,23 +239,6 @@ def _choice(what: str, given: str | None, known: Any, source: str) -> str:
     if given is not None and given not in known:
         raise InputError(f"--{what} {given}: not in {source}{nearest(given, known)}")
     return given or next(iter(known))
-
-
-def _device(name: str, threads: int | None) -> str:
-    import torch
-
-    from stars.jobs import devices
-    from stars.training import parallel
-
-    if threads:
-        torch.set_num_threads(max(1, threads // parallel.expected()))
-    if name != "cpu" and parallel.expected() > 1:
-        return "cuda"  # whose number `parallel.group` checks; the process that started this one holds the GPUs
-    if name != "cpu":
-        devices.hold()
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch sees no GPU here: use --device auto, or install the CUDA build (envs/torch-cuda.txt)")
-    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _named(path: str) -> Any:

@@ -32,7 +32,7 @@ class Ingest(Settings):
     )
     joints: Literal["file", "common"] = key(
         "file",
-        "joints of a clip: the file's, or the 16 that Kinect v1 and v2, COCO, MediaPipe and SMPL share, by name (docs/own_clips.md): encoders "
+        "joints of a clip: the file's, or the 16 that Kinect v1 and v2, COCO, MediaPipe and SMPL share, by name (docs/skeletons.md): encoders "
         "transfer between data sets of different layouts",
     )
     missing_list: str | None = key(

@@ -52,7 +52,8 @@ def imports(module: str) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return frozenset(name for name in found if name.split(".")[0] == "stars" and _exists(name))
+    # `from stars import …` runs the package's own module too, which only offers `stars.load` and is part of no stage
+    return frozenset(name for name in found if name.startswith("stars.") and _exists(name))
 
 
 def _file(module: str) -> Path:

@@ -1,0 +1,102 @@
+"""Files and arrays to clips, by the very functions that ingest uses, and clips to features, by those of the stage `embed`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+
+from stars.config import Embed
+from stars.data.complete import NO_BODY
+from stars.data.convert import actors, stored
+from stars.data.readers import Layout
+from stars.data.sampling import Clips
+from stars.errors import InputError
+from stars.evaluation.features import check_finite, encode
+from stars.model.encoder import Encoder
+from stars.use.files import File, files, layout_of
+from stars.use.preparation import Preparation
+
+Given: TypeAlias = str | Path | np.ndarray
+"""A file, a folder or zip of files, or joints (T, V, 3) or (T, M, V, 3) in metres."""
+AT_ONCE = 256  # clips held in memory
+
+
+@dataclass(frozen=True, eq=False)
+class OwnClip:
+    """A clip: its name, and joints (T, M, V, 3) float32 as a clip store holds them."""
+
+    name: str
+    x_tmvc: np.ndarray
+
+
+def clips(given: Given | Iterable[Given], preparation: Preparation) -> Iterator[OwnClip]:
+    """Every clip that is given, in order, those of a folder by their paths; read one at a time.
+
+    Raises:
+        InputError: a file is not there or cannot be read, or nobody is in it.
+    """
+    several = [given] if isinstance(given, str | Path | np.ndarray) else list(given)
+    for number, one in enumerate(several):
+        if isinstance(one, np.ndarray):
+            yield _array(one, f"clip {number}", preparation)
+        else:
+            yield from (read(file, preparation) for file in files(one, preparation.dataset))
+
+
+def read(file: File, preparation: Preparation) -> OwnClip:
+    """A file's clip, as ingest makes it."""
+    return _clip(file.source.read(file.inside), file.name, layout_of(file, preparation.dataset), preparation)
+
+
+def _array(x: np.ndarray, name: str, preparation: Preparation) -> OwnClip:
+    """An array is taken for what a `.npy` file with it would be."""
+    if x.dtype.hasobject:
+        raise InputError(f"{name}: expected an array of numbers, found {x.dtype}")
+    file = io.BytesIO()
+    np.save(file, x, allow_pickle=False)
+    return _clip(file.getvalue(), name, preparation.dataset.model_copy(update={"reader": "folder"}), preparation)
+
+
+def _clip(data: bytes, name: str, layout: Layout, preparation: Preparation) -> OwnClip:
+    x_tmvc = actors(data, name, layout, preparation.ingest)
+    if not x_tmvc.any():
+        raise InputError(f"{name}: {NO_BODY}: leave it out")
+    return OwnClip(name, stored(x_tmvc, layout, preparation.ingest))
+
+
+def features(encoder: Encoder, given: Iterable[OwnClip], settings: Embed, device: str) -> tuple[list[str], np.ndarray]:
+    """Names, and features (N, C) float32 of the encoder, N the clips; InputError where there is none."""
+    names: list[str] = []
+    parts = []
+    for some in _batches(given):
+        names += [clip.name for clip in some]
+        parts.append(encode(encoder, _side_by_side(some, device), settings))
+    if not parts:
+        raise InputError("no clip is given: name files, or a folder of them")
+    found = np.concatenate(parts)
+    check_finite(found, np.array(names), Path("clips"))
+    return names, found
+
+
+def _batches(given: Iterable[OwnClip]) -> Iterator[list[OwnClip]]:
+    some: list[OwnClip] = []
+    for clip in given:
+        some.append(clip)
+        if len(some) == AT_ONCE:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _side_by_side(some: Sequence[OwnClip], device: str) -> Clips:
+    lengths = np.array([len(clip.x_tmvc) for clip in some], np.int64)
+    frames = np.concatenate([clip.x_tmvc for clip in some])
+    arrays = (frames, np.cumsum(lengths) - lengths, lengths, np.zeros_like(lengths))
+    return Clips(*(torch.from_numpy(array).to(device) for array in arrays))
