@@ -9,7 +9,10 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import ROOT, project, snakemake
 
+from stars import cli
+from stars.config.reading import merge, read_yaml
 from stars.data.dataset import FOLDER, Dataset
 from stars.data.readers import Layout, nw_ucla
 from stars.data.sources import Source
@@ -128,3 +131,47 @@ def test_the_description_holds_the_published_facts():
     assert all(sum(split.counts) == NW_UCLA.clips == 1484 for split in NW_UCLA.splits.values())
     assert NW_UCLA.parents[NW_UCLA.root] == NW_UCLA.root
     assert all(NW_UCLA.joints[left].replace("left", "right") == NW_UCLA.joints[right] for left, right in NW_UCLA.mirror)
+
+
+SMALL = {"raw": None, "simulate": {"actions": 4, "subjects": 6, "repetitions": 1, "frames": [10, 16], "clips": 60}}
+
+
+def test_its_configuration_is_planned(tmp_path):
+    folder = project(tmp_path / "project")
+    (folder / "small.yaml").write_text(yaml.safe_dump({"data": {"nw_ucla": SMALL}, "targets": ["quickstart", "finetune", "semi"]}))
+    done = snakemake(folder, "--dry-run", config=("config/nw_ucla.yaml", "small.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = set(re.findall(r"^Job \d+: (.+)$", done.stdout + done.stderr, re.MULTILINE))
+    for split in ("xview", "xsub"):
+        for method in ("scratch", "mamp", "stars", "stars_two_views"):
+            evaluated = {f"{job}: nw_ucla {split} {method}" for job in ("Embed", "KNN", "Linear probe", "Fine-tune")}
+            assert evaluated <= jobs and sum(job.startswith(f"Semi-supervised: nw_ucla {split} {method} ") for job in jobs) == 3
+
+
+def test_both_of_its_splits_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    given = read_yaml("config/nw_ucla.yaml")
+    tiny = {name: read_yaml("tests/config/tiny.yaml")[name] for name in ("model", "pretrain", "tune")}
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        yaml.safe_dump(merge(given, {**tiny, "data": {"nw_ucla": SMALL}, "methods": {"stars_two_views": {"tune": {"tuned_blocks": 2}}}}))
+    )
+
+    def stars(command: str, recipe: str = "", **paths: object) -> None:
+        told = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
+        assert cli.main([command, *told, "--config", str(config), *(["--recipe", recipe] if recipe else [])]) == 0
+
+    clips, splits, mamp, tuned = (tmp_path / name for name in ("clips", "splits", "mamp", "stars"))
+    stars("simulate", out=tmp_path / "raw")
+    stars("ingest", raw=tmp_path / "raw", out=clips)
+    for split in ("xview", "xsub"):
+        stars("split", clips=clips, out=splits, split=split)
+        rows = {"clips": clips, "train": splits / f"{split}_train.npy"}
+        stars("pretrain", "mamp", **rows, out=mamp, work=tmp_path / "work", device="cpu")
+        stars("tune", "stars_two_views", **rows, parent=mamp / "encoder.safetensors", out=tuned, work=tmp_path / "work", device="cpu")
+        rows |= {"test": splits / f"{split}_test.npy", "target": "nw_ucla"}
+        stars("embed", "stars_two_views", **rows, method=tuned, out=tuned / "features", device="cpu")
+        stars("knn", "stars_two_views", **rows, features=tuned / "features", out=tmp_path / split)
+    views, subjects = (json.loads((tmp_path / split / "metrics.json").read_text()) for split in ("xview", "xsub"))
+    assert (views["train_clips"], views["test_clips"], views["classes"]) == (40, 20, 4)
+    assert (subjects["train_clips"], subjects["test_clips"], subjects["classes"]) == (48, 12, 4)
