@@ -50,17 +50,19 @@ def layout_of(file: File, layout: Layout) -> Layout:
 
 
 def labels(found: Sequence[File], layout: Layout) -> list[str]:
-    """The action that each file of a folder or zip shows: as its clips.csv says; where there is none, as the file's own name says, in a
-    data set whose names do; else the name of the folder that the file lies in. "" for a file of which nothing says it.
+    """The action that each file of a folder or zip shows: as its clips.csv says; where there is none, the name of the folder below it that
+    the file lies in; else as the file's own name says, in a data set whose names do. "" for a file of which nothing says it.
 
     Raises:
         InputError: clips.csv is damaged.
     """
     source = found[0].source
     tables = [inside for inside in source.files if PurePosixPath(inside).name == TABLE]
-    told = _table(source, tables[0], layout) if len(tables) == 1 else _own_names(source, layout)
-    folders = {} if tables else {file.inside: PurePosixPath(file.inside).parent.name for file in found}
-    return [told.get(file.inside) or folders.get(file.inside, "") for file in found]
+    if tables:
+        told = _table(source, tables[0], layout)
+        return [told.get(file.inside, "") for file in found]
+    own = _own_names(source, layout)
+    return [PurePosixPath(file.inside).parent.name or own.get(file.inside, "") for file in found]
 
 
 def _table(source: Source, table: str, layout: Layout) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ class Library:
     @property
     def default_k(self) -> int:
         """Neighbours that vote unless told otherwise: as many as the rarest action has clips, at most 10."""
-        return min(MOST_NEIGHBOURS, *(list(self.labels).count(action) for action in set(self.labels)))
+        return min(MOST_NEIGHBOURS, *Counter(self.labels).values())
 
     def predict(self, given: Given | Iterable[Given], k: int | None = None) -> list[Prediction]:
         """The action of each clip, by vote of its k nearest in the library (cosine similarity of features).
