@@ -2,7 +2,7 @@
 #
 #   snakemake --cores 2                                         the demo, on simulated raw files
 #   snakemake --cores 2 --configfile config/utd_mhad.yaml       real data
-#   snakemake --cores 2 table5                                  one table or figure: table1 … table11 fig1 fig3a fig3b fig4 fig6 curves quality
+#   snakemake --cores 2 table5                                  one table or figure: table1 … table11 fig1 fig3a fig3b fig4 fig6 curves quality report
 #   snakemake --cores 2 all                                     everything
 #
 # WHAT is made stands in config/, WHERE it runs in workflow/profiles/.
@@ -37,3 +37,4 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/finetune.smk"
 include: "workflow/rules/paper.smk"
+include: "workflow/rules/report.smk"

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from stars.config import Comparison, Config, Hyperparameters, Shots, Simulate
+from stars.config import Comparison, Config, Hyperparameters, Report, Shots, Simulate
 from stars.config.paper import Figure
 from stars.config.reading import Loader, merge, nearest, read_yaml, validate
 from stars.data.dataset import Dataset
@@ -123,7 +123,7 @@ def _check_figures(config: Config, source: str) -> None:
     _known(f"{source}: fig6", "method", [config.fig6.method], config.methods)
     runs = [f"{data}_{split}" for data, block in config.data.items() for split in block.splits]
     for name, block in config:
-        if isinstance(block, Comparison | Figure | Hyperparameters):
+        if isinstance(block, Comparison | Figure | Hyperparameters | Report):
             where, asked = f"{source}: {name}", block.model_dump()
             data = asked.get("data") or next(iter(config.data))
             _known(where, "method", asked.get("methods") or (), config.methods)
@@ -175,6 +175,8 @@ def stage_settings(config: Config, stage: str, data: str, folder: str = "", spli
     if stage == "few_shot":
         options = config.few_shot.model_dump(mode="json", include=set(Shots.model_fields))
         return {"data": data, "few_shot": options, "outputs": list(recipe.outputs)}
+    if stage == "map":
+        return {"seed": seed, **config.report.model_dump(mode="json", include={"points", "neighbours", "perplexity"})}
     if stage == "linear":
         return {"seed": seed, "linear": blocks["linear"], "embed": blocks["embed"]}
     told = {"seed": seed, "finetune": finetune_block(config, stage, data, name)}

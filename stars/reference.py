@@ -23,6 +23,7 @@ STAGE_BLOCKS = {
     "tune": ("tune",),
     "embed": ("embed",),
     "knn": ("knn",),
+    "map": ("report.points", "report.neighbours", "report.perplexity"),
     "linear": ("linear", "embed"),
     "finetune": ("finetune", "embed.test_crop", "embed.bodies"),
     "subsets": ("semi.fractions", "semi.subsets"),

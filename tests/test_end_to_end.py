@@ -38,8 +38,10 @@ def promised() -> set[str]:
         files |= {f"{data}/splits/xsub{end}" for end in ("_train.npy", "_test.npy", ".record.json")}
     files |= {f"demo/splits/semi/xsub/0.25{end}" for end in ("_0.npy", "_1.npy", ".record.json")}
     files |= {f"other/splits/few_shot/xsub/{shots}{end}" for shots in (1, 2) for end in ("_0.npy", "_1.npy", ".record.json")}
+    files |= {"report/index.html", "report/record.json"}
     for method in METHODS:
         folder = f"demo_xsub/{method}"
+        files |= {f"{folder}/map/map.csv", f"{folder}/map/record.json"}
         files |= {f"{folder}/{name}" for name in TRAINED}
         outputs = ("", "_projector", "_predictor") if method == "stars" else ("",)
         for target in ("demo",) if method == "scratch" else ("demo", "other_xsub"):
@@ -48,7 +50,7 @@ def promised() -> set[str]:
     for method, protocol in RESULTS + FEW_SHOT:
         names = (*EVALUATED, "curve.csv") if protocol != "knn" and "few_shot" not in protocol else EVALUATED
         files |= {f"demo_xsub/{method}/{protocol}/{name}" for name in names}
-    files |= {f"tables/table{number}.{end}" for number in (1, 2) for end in ("csv", "md", "tex", "html", "record.json")}
+    files |= {f"tables/table{number}.{end}" for number in (1, 2) for end in ("csv", "json", "md", "tex", "html", "record.json")}
     drawn = ("figures/fig4", "figures/fig6", "demo_xsub/curves")
     return files | {f"{stem}.{end}" for stem in drawn for end in ("svg", "png", "csv", "record.json")} | {"figures/fig6_pairs.csv"}
 

@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stars.errors import InputError
+from stars.evaluation.projection import perplexity, tsne, unit
 from stars.evaluation.statistics import mean_std, paired_p
 from stars.paper import grid, hyperparameters, published, tables
 from stars.paper.confusion import confusion
@@ -30,7 +31,7 @@ from stars.paper.results import NOT_RUN, Run
 from stars.paper.sweep import Point
 from stars.paper.tables import TableStage
 from stars.paper.times import Trained, apart, training_seconds
-from stars.paper.tsne import Features, embed, perplexity, spread
+from stars.paper.tsne import Features, spread
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT / "config" / "published"
@@ -254,9 +255,9 @@ def test_published_ranks_are_shared_by_ties_and_best_is_best(tmp_path, number):
 def test_texts_are_inert_in_every_format_and_bytes_repeat(tmp_path):
     results = [(run("stars", title=SCRIPT, data_title=SCRIPT), 50, (90, 30)), (run("mamp", data_title=SCRIPT), 40, (90, 30))]
     build(tmp_path, 1, results, notes=(SCRIPT,))
-    files = {ending: tmp_path / "out" / f"table1.{ending}" for ending in ("csv", "md", "tex", "html")}
+    files = {ending: tmp_path / "out" / f"table1.{ending}" for ending in ("csv", "json", "md", "tex", "html")}
     first = {ending: path.read_bytes() for ending, path in files.items()}
-    _, md, tex, html = (text.decode() for text in first.values())
+    _, _, md, tex, html = (text.decode() for text in first.values())
     assert "<script" not in html + md and "&lt;script&gt;alert(1)&lt;/script&gt; &amp; $x_1$" in html
     assert r"\& \$x\_1\$ \textbar{} 50 \%" in tex and "<script" not in tex and r"\| 50" in md
     rows = [line for line in md.splitlines() if line.startswith("|")]
@@ -454,7 +455,7 @@ def test_spread_and_perplexity():
 
 
 def test_collapsed_features_still_have_coordinates():
-    assert np.isfinite(embed(np.ones((12, 4), np.float32), 3, seed=0)).all()
+    assert np.isfinite(tsne(unit(np.ones((12, 4), np.float32)), 3, seed=0)).all()
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def commit() -> str | None:
 
 def test_every_record_is_complete_and_true(finished):
     records = sorted(finished.glob("results/**/*record.json"))
-    assert len(records) == 35
+    assert len(records) == 39
     seen = set()
     for path in records:
         record = json.loads(path.read_text())

@@ -33,6 +33,8 @@ RULES = {
     "Figure 4": "draw_fig4",
     "Figure 6": "draw_fig6",
     "Training curves": "draw_curves",
+    "Map": "map",
+    "Report": "report_page",
 }
 
 

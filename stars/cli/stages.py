@@ -84,6 +84,12 @@ COMMANDS = {
         {"features": "folder of the features", "target": "name of the data set", "clips": CLIPS, "train": TRAIN, "test": TEST,
          "out": "folder for metrics.json and predictions.npz"},
     ),
+    "map": Command(
+        "a map of test features for the report: PCA, t-SNE, nearest clips", "map", "stars.evaluation.feature_map:MapStage",
+        "stars.evaluation.feature_map:feature_map",
+        {"features": "folder of the features", "target": "name of the data set", "clips": CLIPS, "train": TRAIN, "test": TEST,
+         "out": "folder for map.csv"},
+    ),
     "linear": Command(
         "linear protocol", "linear", "stars.evaluation.linear:LinearStage", "stars.evaluation.linear:evaluate",
         {"method": "method folder with encoder.safetensors", "clips": CLIPS, "train": TRAIN, "test": TEST, "features": "folder of the features",

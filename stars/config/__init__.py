@@ -16,6 +16,7 @@ from stars.config.data import Data, Denoise, Ingest, Simulate
 from stars.config.evaluation import Embed, FewShot, Finetune, Knn, Linear, Pair, Semi, Shots, Transfer
 from stars.config.inspect import Inspect
 from stars.config.paper import Comparison, Fig1, Fig3, Fig4, Fig6, Hyperparameters, TableNumber
+from stars.config.report import Report
 from stars.config.training import Model, Motion, Optimiser, Pretrain, Sampling, Schedule
 from stars.config.tuning import Augment, Dino, Moco, Nnclr, Tune, TuneBase
 
@@ -48,6 +49,7 @@ __all__ = [
     "Pair",
     "Pretrain",
     "Recipe",
+    "Report",
     "Sampling",
     "Schedule",
     "Semi",
@@ -120,7 +122,7 @@ class Config(Settings):
     )
     targets: tuple[str, ...] = key(
         ("quickstart",),
-        "what a plain `snakemake` makes: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, curves, quality; or every result of a "
+        "what a plain `snakemake` makes: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, curves, quality, report; or every result of a "
         "protocol: linear, knn, finetune, semi, transfer, few_shot",
         min_length=1,
     )
@@ -160,6 +162,7 @@ class Config(Settings):
     fig6: Fig6 = key(Fig6(), "confusion matrix")
     curves: Comparison = key(Comparison(), "training curves; `methods` null: as in Table 1")
     inspect: Inspect = key(Inspect(), "quality page")
+    report: Report = key(Report(), "report page")
     checkpoint: Checkpoint = key(Checkpoint(), "work in progress")
     compute: Compute = key(Compute(), "where the arithmetic runs")
     _resolved: dict[Any, Any] = PrivateAttr(default_factory=dict)  # what stars.recipes worked out of it, once

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from stars.config import Config
 from stars.drawings import figures, tables
-from stars.drawings.common import Drawing, place
+from stars.drawings.common import FIGURES, HYPERPARAMETERS, QUICKSTART, TABLES, Drawing, place
 from stars.drawings.figures import SWEEPS, curve_runs, curves
 from stars.drawings.hyperparameters import hyperparameters
+from stars.drawings.report import report
 
-__all__ = ["FIGURES", "HYPERPARAMETERS", "SWEEPS", "TABLES", "Drawing", "curve_runs", "curves", "figure", "place", "table"]
-
-HYPERPARAMETERS = (8, 10)
-TABLES = range(1, 12)
-FIGURES = ("fig1", "fig3a", "fig3b", "fig4", "fig6")
+__all__ = [
+    "FIGURES",
+    "HYPERPARAMETERS",
+    "QUICKSTART",
+    "SWEEPS",
+    "TABLES",
+    "Drawing",
+    "curve_runs",
+    "curves",
+    "figure",
+    "place",
+    "report",
+    "table",
+]
 
 
 def table(config: Config, number: int) -> Drawing:

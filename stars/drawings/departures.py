@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Any
 
 from stars import recipes
@@ -35,6 +36,16 @@ def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], prefix: str 
         elif value != other and name not in NO_SETTING:
             found[prefix + name] = value, other
     return found
+
+
+def points(config: Config, protocol: str, names: Iterable[str], runs: Iterable[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    """The same, one setting at a time: its dotted key, ours and paper as JSON, and the titles of the methods that have it."""
+    found: dict[tuple[str, str, str], dict[str, None]] = {}
+    for (data, split, target), name in product(runs, names):
+        told = _told(config, name, protocol, data, split, target)
+        for key, (ours, papers) in differences(told, _papers(config, name, protocol, data, split, target)).items():
+            found.setdefault((key, _text(ours), _text(papers)), {})[recipes.method(config, data, name).title] = None
+    return [{"setting": key, "ours": ours, "paper": papers, "methods": list(who)} for (key, ours, papers), who in found.items()]
 
 
 def _notes(config: Config, protocol: str, names: list[str], data: str, split: str, target: str) -> list[str]:

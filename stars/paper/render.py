@@ -1,12 +1,14 @@
-"""A table as csv (one line a cell, full precision), Markdown and LaTeX (booktabs)."""
+"""A table as csv (one line a cell, full precision), JSON, Markdown and LaTeX (booktabs)."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
+from dataclasses import asdict
 
 from stars.paper.grid import Cell, Row, Table
+from stars.provenance.files import json_text
 
 FIELDS = (
     *("table", "origin", "group", "method", "reference", "citation", "recipe", "input", "backbone", "column"),
@@ -46,6 +48,22 @@ def _line(number: int, row: Row, column: str) -> dict[str, object]:
         "source": ";".join(cell.sources),
         "reason": cell.reason,
     }
+
+
+def as_json(table: Table) -> str:
+    """All that the other forms show, as plain data: for the report page, and for other programs."""
+    reasons = table.reasons()
+    rows = [
+        {**asdict(row), "facts": table.facts(row), "cells": [_shown(row, row.cells[column.key], reasons) for column in table.columns]}
+        for row in table.rows
+    ]
+    columns = [asdict(column) for column in table.columns]
+    told = {"number": table.number, "caption": table.caption, "lead": table.lead, "columns": columns, "rows": rows}
+    return json_text({**told, "reasons": {mark: reason for reason, mark in reasons.items()}, "notes": table.notes})
+
+
+def _shown(row: Row, cell: Cell, reasons: dict[str, str]) -> dict[str, object]:
+    return {**asdict(cell), "text": cell.text(row.origin), "mark": reasons.get(cell.reason, "")}
 
 
 def as_markdown(table: Table) -> str:

@@ -22,7 +22,7 @@ BLANK = "The paper gives no value."
 NOT_PUBLISHED = "The paper reports nothing on this data."
 NOT_COMPARABLE = "No difference: the published value and this run's are not both there, on the same complete data."
 NOTHING_COMPARABLE = "No difference to a published value is shown: this run has no result on the paper's own complete data."
-WRITERS = {"csv": render.as_csv, "md": render.as_markdown, "tex": render.as_latex, "html": web.as_html}
+WRITERS = {"csv": render.as_csv, "json": render.as_json, "md": render.as_markdown, "tex": render.as_latex, "html": web.as_html}
 
 
 class TableStage(Settings):

@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from sklearn.manifold import TSNE
-from threadpoolctl import threadpool_limits
 
 from stars import style
 from stars.config import Settings, key
 from stars.errors import InputError
+from stars.evaluation.projection import perplexity, tsne, unit
 from stars.paper.inputs import Panel, class_names, read_clips, write_csv
 from stars.provenance.files import read_npy
 from stars.provenance.record import recording
@@ -80,23 +79,6 @@ def spread(labels: list[int], count: int) -> list[int]:
     return [labels[round(place)] for place in np.linspace(0, len(labels) - 1, count)]
 
 
-def perplexity(wanted: float, clips: int) -> float:
-    """t-SNE needs several times as many points as its perplexity."""
-    return min(wanted, (clips - 1) / 3)
-
-
-def embed(features: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
-    """(clips, channels) → (clips, 2). Rows are L2-normalised first, so that near means near for the KNN protocol's cosine.
-
-    One thread: sums over threads would differ from machine to machine in the last bits, and t-SNE magnifies them.
-    """
-    x_nc = features.astype(np.float64)
-    x_nc /= np.maximum(np.linalg.norm(x_nc, axis=1, keepdims=True), 1e-12)
-    start = "pca" if np.ptp(x_nc, axis=0).max() > 1e-9 and x_nc.shape[1] > 1 else "random"
-    with threadpool_limits(1):
-        return TSNE(perplexity=perplexity, init=start, learning_rate="auto", random_state=seed, n_jobs=1).fit_transform(x_nc)
-
-
 def _rows(path: Path, clips: int) -> np.ndarray:
     rows = read_npy(path)
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or (len(rows) and (rows.min() < 0 or rows.max() >= clips)):
@@ -112,7 +94,7 @@ def _features(path: Path, clips: int) -> np.ndarray:
 
 
 def _points(settings: Fig4Stage, method: str, matrix: np.ndarray, clips: pd.DataFrame) -> pd.DataFrame:
-    xy = embed(matrix, perplexity(settings.perplexity, len(matrix)), settings.seed)
+    xy = tsne(unit(matrix), perplexity(settings.perplexity, len(matrix)), settings.seed)
     points = clips.assign(x=xy[:, 0], y=xy[:, 1])
     points.insert(0, "method", method)
     return points

@@ -20,7 +20,8 @@ def digest_of(modules: str) -> str:
     """
     total = hashlib.sha256()
     for name in sorted(set().union(*map(reachable, modules.split("+")))):
-        total.update(name.encode() + b"\0" + _file(name).read_bytes() + b"\0")
+        for file in (_file(name), *_assets(name)):
+            total.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     return total.hexdigest()
 
 
@@ -59,6 +60,11 @@ def imports(module: str) -> frozenset[str]:
 def _file(module: str) -> Path:
     path = PACKAGE.joinpath(*module.split(".")[1:])
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _assets(module: str) -> list[Path]:
+    """What a module named `assets` keeps in the folder `web` beside it: scripts and styles of a page are source as well."""
+    return sorted(_file(module).with_name("web").glob("*.*")) if module.endswith(".assets") else []
 
 
 def _exists(module: str) -> bool:

@@ -13,6 +13,7 @@ localrules:  # seconds each
     draw_sweep,
     draw_fig6,
     draw_curves,
+    map,
     subsets,
     exemplars,
 

@@ -10,6 +10,7 @@ rule table:
         headings="config/published/tables.yaml",
     output:
         csv="results/tables/table{number}.csv",
+        json="results/tables/table{number}.json",
         markdown="results/tables/table{number}.md",
         latex="results/tables/table{number}.tex",
         html="results/tables/table{number}.html",

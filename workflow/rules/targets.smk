@@ -2,7 +2,7 @@
 # `snakemake` makes those under `targets:`.
 
 TARGETS = {
-    f"table{number}": expand("results/tables/table{number}.{kind}", number=number, kind=["csv", "md", "tex", "html"])
+    f"table{number}": expand("results/tables/table{number}.{kind}", number=number, kind=["csv", "json", "md", "tex", "html"])
     for number in drawings.TABLES
 }
 TARGETS |= {name: expand("results/figures/{name}.{kind}", name=name, kind=["svg", "png", "csv"]) for name in drawings.FIGURES}
@@ -11,8 +11,9 @@ TARGETS["curves"] = [
     f"{layout.run(data, split)}/curves.{kind}" for (data, split), kind in product(drawings.curve_runs(CONFIG), ["svg", "png", "csv"])
 ]
 TARGETS["quality"] = expand("results/{data}/quality/index.html", data=CONFIG.data)
+TARGETS["report"] = ["results/report/index.html"]
 TARGETS["all"] = [file for files in TARGETS.values() for file in files]
-TARGETS["quickstart"] = [file for name in ("table1", "table2", "fig4", "fig6", "curves") for file in TARGETS[name]]
+TARGETS["quickstart"] = [file for name in (*drawings.QUICKSTART, "report") for file in TARGETS[name]]
 TARGETS["quickstart"] += expand("results/{data}/quality/index.html", data=dict.fromkeys(data for data, _ in layout.runs(CONFIG)))
 NAMED = list(TARGETS)
 

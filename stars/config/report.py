@@ -1,0 +1,16 @@
+"""Settings of the report page."""
+
+from __future__ import annotations
+
+from stars.config.base import Count, Positive, Settings, key
+
+
+class Report(Settings):
+    """What the report page shows, and of how many clips."""
+
+    shows: tuple[str, ...] | None = key(None, "tables and figures shown, by their targets' names; null: those of `targets`")
+    methods: tuple[str, ...] | None = key(None, "methods in the explorer; null: those of Table 2")
+    points: Count = key(2000, "test clips in the explorer; of more, so many at even distances in the order of names")
+    clips: Count = key(600, "clips of the explorer that can be played; of more, those that make up its confusion matrix come first")
+    neighbours: Count = key(5, "nearest clips shown beside one, of those in the explorer")
+    perplexity: Positive = key(30.0, "t-SNE's perplexity in the explorer; lowered when there are too few clips")

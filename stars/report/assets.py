@@ -1,0 +1,27 @@
+"""The page's own files, in the folder `web` beside this module: its template, its style, and scripts of one concept each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDER = Path(__file__).with_name("web")
+SCRIPTS = ("page", "tables", "lineage", "palette", "skeleton", "scatter", "confusion", "explorer", "start")  # each uses those before it
+
+
+def template() -> str:
+    """The page's jinja2 template."""
+    return _text("page.html")
+
+
+def style() -> str:
+    """The style sheet."""
+    return _text("style.css")
+
+
+def script() -> str:
+    """All scripts as one, in a scope of their own."""
+    return '"use strict";\n(() => {\n' + "\n".join(_text(f"{name}.js") for name in SCRIPTS) + "})();\n"
+
+
+def _text(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")

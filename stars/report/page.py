@@ -1,0 +1,111 @@
+"""The report: tables, figures, an explorer of features with their clips, data quality, fidelity, and where each number comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stars.config import Settings, key
+from stars.data.dataset import Dataset
+from stars.errors import InputError
+from stars.provenance.files import write_text
+from stars.provenance.record import recording
+from stars.report.document import picture, render
+from stars.report.explorer import Explorer, explorer
+from stars.report.lineage import Graph
+from stars.report.quality import quality
+from stars.report.tables import table
+
+PAGE = "index.html"
+
+
+class Shown(Settings):
+    """A table or figure."""
+
+    name: str = key(..., "its role among the files: tableN, or a figure's")
+    title: str = key(..., "what stands above it")
+
+
+class Data(Settings):
+    """A data set whose quality is shown."""
+
+    name: str = key(..., "its key")
+    dataset: Dataset
+
+
+class Departure(Settings):
+    """A setting that is not the paper's."""
+
+    setting: str = key(..., "dotted key")
+    ours: str = key(..., "this run's value, as JSON")
+    paper: str = key(..., "the paper's, as JSON")
+    methods: tuple[str, ...] = key(..., "methods that have it")
+
+
+class ReportStage(Settings):
+    """What the page shows."""
+
+    shown: tuple[Shown, ...] = key((), "tables and figures, in order")
+    explorers: tuple[Explorer, ...] = key((), "one a split")
+    data: tuple[Data, ...] = key((), "data sets whose quality is shown")
+    clips: int = key(600, "clips that can be played, in each explorer", ge=1)
+    preset: str = key("paper", "what contested points default to")
+    departures: tuple[Departure, ...] = key((), "settings that are not the paper's")
+
+
+def report(settings: ReportStage, files: Mapping[str, Path], out: Path) -> None:
+    """Write out/index.html and record.json: the same bytes from the same files.
+
+    Args:
+        files: role → what is read: a table's json or a figure's svg by its name; "{run}/{method}/map", "…/predictions", "…/metrics",
+            "{run}/test"; "{data}/frames.npy" and what lies beside it, "{data}/suspicious.csv"; "record PATH" for each record behind them.
+
+    Raises:
+        InputError: a file is missing, damaged or does not fit the others.
+    """
+    for path in files.values():
+        if not path.is_file():
+            raise InputError(f"{path} is missing: run `snakemake report`, which makes it")
+    with recording(out, __name__, settings.model_dump(mode="json"), files, [PAGE]) as notes:
+        graph = Graph.of(path for role, path in files.items() if role.startswith("record "))
+        datasets = {entry.name: entry.dataset for entry in settings.data}
+        tables = [table(files[one.name], graph) for one in settings.shown if one.name.startswith("table")]
+        figures = [_figure(one, files, graph) for one in settings.shown if not one.name.startswith("table")]
+        qualities = [quality(entry.name, entry.dataset, files, graph) for entry in settings.data]
+        explorers = [explorer(told, files, datasets[told.data], settings.clips, graph) for told in settings.explorers]
+        text = render(
+            {"lineage": graph.data(), "explorers": explorers},
+            explorers=[one["title"] for one in explorers],
+            tables=tables,
+            figures=figures,
+            qualities=qualities,
+            **_fidelity(settings, tables),
+        )
+        write_text(out / PAGE, text)
+        notes.update(bytes=len(text.encode()), points=sum(len(one["names"]) for one in explorers))
+
+
+def _figure(one: Shown, files: Mapping[str, Path], graph: Graph) -> dict[str, Any]:
+    path = files[one.name]
+    wide = one.name.startswith(("fig4", "curves"))
+    return {"name": one.name, "title": one.title, "picture": picture(path.read_bytes()), "from": graph.numbers([path]), "wide": wide}
+
+
+def _fidelity(settings: ReportStage, tables: list[dict[str, Any]]) -> dict[str, Any]:
+    """What each table's notes say of choices, and every setting that is not the paper's, with who has it unless all have."""
+    everyone = list(dict.fromkeys(method for one in settings.departures for method in one.methods))
+    rows = [{**one.model_dump(), "who": _who(one.methods, everyone)} for one in settings.departures]
+    choices = [(one["number"], [one["caption"], *filter(_chosen, one["notes"])]) for one in tables]
+    return {"preset": settings.preset, "departures": rows, "choices": choices}
+
+
+def _chosen(note: str) -> bool:
+    return note.startswith(("This run", "No difference"))
+
+
+def _who(methods: Sequence[str], everyone: Sequence[str]) -> str:
+    others = [one for one in everyone if one not in methods]
+    if len(others) < len(methods):
+        return f"all but {', '.join(others)}" if others else ""
+    return ", ".join(methods)

@@ -1,0 +1,243 @@
+// The explorer: map, clip, nearest clips and confusion matrix of one run at a time, and what each does to the others.
+
+const MOST_CLIPS = 12; // of a confusion cell beside each other
+const KINDS = [["tsne", "t-SNE"], ["pca", "PCA"]];
+const COLOUR_BY = [["action", "Action"], ["subject", "Subject"], ["camera", "Camera"], ["result", "Result"]];
+
+class Explorer {
+  constructor() {
+    this.map = new Scatter(byId("map"));
+    this.player = new Player(byId("player"));
+    this.matrix = new Confusion(byId("confusion"), (row, column) => this.say(row, column), (row, column) => this.watch(row, column));
+    this.minis = [];
+    this.last = 0;
+    this.player.listen();
+    this.player.moved = () => this.clock();
+    this.listen();
+  }
+
+  open(run) {
+    Object.assign(this, { run, method: run.methods[run.shown], kind: "tsne", by: "action", chosen: -1 });
+    this.player.clips = new Clips(run.clips);
+    this.map.goal = [];
+    segments(byId("kinds"), KINDS.map(([, title]) => [title]), 0, (index) => this.move(this.method, KINDS[index][0]));
+    segments(byId("colours"), COLOUR_BY.map(([, title]) => [title]), 0, (index) => this.colour(COLOUR_BY[index][0]));
+    segments(byId("methods"), run.methods.map((one) => [one.title, `${one.top1.toFixed(1)} %`]), run.shown, (index) => this.move(run.methods[index], this.kind));
+    const wrong = run.action.findIndex((action, index) => action !== this.method.predicted[index] && run.clip[index] >= 0);
+    this.choose(Math.max(wrong, 0), true);
+    this.map.kept = false;
+    this.wake();
+  }
+
+  /** Another method or projection: points glide to where it puts them. */
+  move(method, kind) {
+    Object.assign(this, { method, kind });
+    this.map.place(method[kind]);
+    this.score();
+    this.matrix.set(this.run.classes, method.confusion);
+    this.pairs();
+    this.colour(this.by);
+    if (this.chosen >= 0) this.choose(this.chosen, this.map.kept);
+  }
+
+  /** The method's accuracy in words, with what it comes from. */
+  score() {
+    const { run, method } = this;
+    const from = (text, files, title) => make("button", { type: "button", className: "from", "data-from": files, "data-title": `${run.title}, ${method.title}: ${title}` }, text);
+    const shown = run.names.length < run.tested ? `; ${run.names.length} of them are shown` : "";
+    byId("score").replaceChildren(
+      from(`${method.top1.toFixed(1)} %`, method.from, `KNN, K = ${run.k}`), ` of ${run.tested} test clips are recognised by their ${run.k} nearest training clips${shown}. `,
+      from("Predictions", method.guessed, "predictions"), ", ", from("map", method.mapped, "map"), ".");
+  }
+
+  colour(by) {
+    const { run } = this;
+    this.by = by;
+    const values = by === "result" ? run.action.map((action, index) => (action === this.method.predicted[index] ? 0 : 3)) : run[by];
+    const kinds = by === "result" ? [0, 3] : by === "action" ? run.classes.map((_, label) => label) : [...new Set(values)].sort((a, b) => a - b);
+    const titles = by === "result" ? ["right", "wrong"] : by === "action" ? run.classes : kinds.map((value) => `${by} ${value}`);
+    this.map.groups = values.map((value) => (by === "subject" || by === "camera" ? kinds.indexOf(value) : value));
+    this.map.alone = null;
+    this.legend(kinds.map((value, index) => [by === "subject" || by === "camera" ? index : value, titles[index]]));
+    this.wake();
+  }
+
+  legend(entries) {
+    byId("legend").replaceChildren(...entries.map(([group, title]) => {
+      const button = make("button", { type: "button", "aria-pressed": false }, glyph(group), title);
+      button.addEventListener("click", () => {
+        this.map.alone = this.map.alone === group ? null : group;
+        this.map.marked = null;
+        for (const other of byId("legend").children) other.setAttribute("aria-pressed", other === button && this.map.alone === group);
+        this.wake();
+      });
+      return button;
+    }));
+  }
+
+  /** Show a clip with its facts and its nearest clips; cell: it is one of a confusion cell's, whose clips stay beside it. */
+  choose(index, keep, cell = false) {
+    Object.assign(this, { chosen: index });
+    Object.assign(this.map, { focus: index, kept: keep, near: cell ? [] : this.method.neighbours[index] });
+    if (!cell) this.map.marked = null;
+    this.player.show(this.run.clip[index], !STILL.matches);
+    this.facts(index);
+    if (!cell) {
+      byId("strip-title").textContent = `Nearest clips, by ${this.method.title}`;
+      this.strip(this.method.neighbours[index], (place) => `${this.method.cosines[index][place].toFixed(2)}`);
+    }
+    this.wake();
+  }
+
+  facts(index) {
+    const { run, method } = this;
+    const right = run.action[index] === method.predicted[index];
+    byId("said").textContent = run.classes[run.action[index]] + (right ? "" : `, taken for ${run.classes[method.predicted[index]]}`);
+    const verdict = make("dd", { className: right ? "right" : "wrong" }, `${right ? "✓" : "✗"} ${run.classes[method.predicted[index]]}`);
+    const facts = [["subject", run.subject], ["camera", run.camera], ["setup", run.setup]].map(([name, values]) => `${name} ${values[index]}`);
+    byId("facts").replaceChildren(
+      make("dt", {}, method.title), verdict,
+      make("dt", {}, "clip"), make("dd", {}, run.names[index]),
+      make("dt", {}, "filmed"), make("dd", {}, `${facts.join(", ")}; ${(run.frames[index] / run.fps).toFixed(1)} s`));
+    byId("play").disabled = byId("frame").disabled = run.clip[index] < 0;
+    byId("player").classList.toggle("empty", run.clip[index] < 0);
+  }
+
+  /** Small players of some clips; a click shows one in the large one. */
+  strip(indices, note, cell = false) {
+    this.minis = [];
+    byId("strip").replaceChildren(...indices.map((index, place) => {
+      const { run } = this;
+      const canvas = make("canvas", {});
+      const button = make("button", { type: "button", title: run.names[index] }, canvas, make("span", {}, run.classes[run.action[index]]), make("small", {}, note(place)));
+      button.addEventListener("click", () => this.choose(index, true, cell));
+      const mini = new Player(canvas, this.player.clips);
+      Object.assign(mini, { clip: run.clip[index], playing: !STILL.matches });
+      this.minis.push(mini);
+      return button;
+    }));
+  }
+
+  /** The clips of a confusion cell that are on the map. */
+  watch(row, column) {
+    const { run, method } = this;
+    const found = run.action.flatMap((action, index) => (action === row && method.predicted[index] === column ? [index] : []));
+    if (!found.length) return;
+    const first = [...found].sort((a, b) => (run.clip[b] >= 0) - (run.clip[a] >= 0)).slice(0, MOST_CLIPS);
+    this.map.alone = null;
+    this.map.marked = new Set(found);
+    byId("strip-title").textContent = `${found.length} of “${run.classes[row]}” taken for “${run.classes[column]}”`;
+    this.strip(first, (place) => `${place + 1} of ${found.length}`, true);
+    this.choose(first[0], true, true);
+    byId("map").scrollIntoView({ block: "center", behavior: STILL.matches ? "auto" : "smooth" });
+  }
+
+  say(row, column) {
+    const { run } = this;
+    const [count, all] = [this.matrix.count(row, column), this.matrix.sums[row]];
+    const share = all ? ` (${((100 * count) / all).toFixed(0)} %)` : "";
+    byId("cell").textContent = row === column
+      ? `${run.classes[row]}: ${count} of ${all}${share} right` : `${run.classes[row]}: ${count} of ${all}${share} taken for ${run.classes[column]}`;
+  }
+
+  pairs() {
+    byId("pairs").replaceChildren(...this.matrix.worst(8).map(([row, column, count]) => {
+      const { classes } = this.run;
+      const button = make("button", { type: "button" }, `${classes[row]} → ${classes[column]}`, make("small", {}, ` ${count}`));
+      button.addEventListener("click", () => {
+        this.matrix.go(row, column);
+        this.watch(row, column);
+      });
+      return make("li", {}, button);
+    }));
+  }
+
+  /** Let go of what was kept or shown alone. */
+  release() {
+    Object.assign(this.map, { kept: false, marked: null, alone: null });
+    for (const button of byId("legend").children) button.setAttribute("aria-pressed", false);
+    if (this.chosen >= 0) this.choose(this.chosen, false);
+  }
+
+  listen() {
+    const { canvas } = this.map;
+    const under = (event) => this.map.hit(event.offsetX, event.offsetY);
+    canvas.addEventListener("pointermove", (event) => {
+      const index = event.pointerType === "mouse" ? under(event) : -1;
+      canvas.classList.toggle("over", index >= 0);
+      if (index >= 0 && index !== this.chosen && !this.map.kept) this.choose(index, false, this.map.marked !== null);
+    });
+    canvas.addEventListener("click", (event) => {
+      const index = under(event);
+      if (index < 0) this.release();
+      else this.choose(index, true, this.map.marked !== null);
+    });
+    canvas.addEventListener("keydown", (event) => this.key(event));
+    byId("play").addEventListener("click", () => this.play(!this.player.playing));
+    byId("frame").addEventListener("input", (event) => {
+      this.play(false);
+      this.player.time = event.target.value * this.player.clips.seconds(this.player.clip);
+      this.player.draw();
+    });
+    for (const query of [DARK, STILL]) query.addEventListener("change", () => this.restyle());
+    new ResizeObserver(() => this.restyle()).observe(canvas.parentElement);
+    new IntersectionObserver(([entry]) => { this.away = !entry.isIntersecting; this.wake(); }).observe(byId("explorer"));
+  }
+
+  key(event) {
+    const way = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[event.key];
+    const index = way ? this.map.next(...way) : -1;
+    if (index >= 0) this.choose(index, this.map.kept, this.map.marked !== null);
+    else if (event.key === "Enter" && this.chosen >= 0) this.choose(this.chosen, true, this.map.marked !== null);
+    else if (event.key === "Escape") this.release();
+    else if (event.key === " ") this.play(!this.player.playing);
+    else if (!way) return;
+    event.preventDefault();
+  }
+
+  play(playing) {
+    for (const one of [this.player, ...this.minis]) one.playing = playing && one.clip >= 0;
+    this.clock();
+    this.wake();
+  }
+
+  clock() {
+    const { clip, time, playing, clips } = this.player;
+    const length = clip < 0 ? 0 : clips.seconds(clip);
+    byId("play").textContent = playing ? "Pause" : "Play";
+    byId("play").setAttribute("aria-pressed", playing);
+    byId("frame").value = length ? Math.min(time / length, 1) : 0;
+    byId("time").textContent = `${Math.min(time, length).toFixed(1)} s`;
+  }
+
+  restyle() {
+    readColours();
+    if (!this.run) return;
+    const { alone } = this.map;
+    this.colour(this.by);
+    this.map.alone = alone;
+    this.matrix.draw();
+    for (const one of [this.player, ...this.minis]) one.draw();
+  }
+
+  /** Draw now, and go on as long as anything moves and is in sight. */
+  wake() {
+    this.dirty = true;
+    if (!this.waiting) this.waiting = requestAnimationFrame((now) => this.step(now));
+  }
+
+  step(now) {
+    this.waiting = null;
+    const seconds = Math.min((now - this.last) / 1000, 0.1);
+    this.last = now;
+    const glides = this.map.glide(now);
+    if (glides || this.dirty) this.map.draw();
+    const players = [this.player, ...this.minis];
+    for (const one of players) {
+      if (one.playing) one.advance(seconds);
+      else if (this.dirty) one.draw();
+    }
+    this.dirty = false;
+    if (!this.away && (glides || players.some((one) => one.playing))) this.waiting = requestAnimationFrame((later) => this.step(later));
+  }
+}

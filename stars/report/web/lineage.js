@@ -1,0 +1,52 @@
+// Where a number comes from: a click on it opens the chain of files back to the raw ones, each with what made it.
+
+const { files: FILES, records: RECORDS } = DATA.lineage;
+
+/** Open the chain of the files whose numbers a button has. */
+function showLineage(button) {
+  const starts = button.dataset.from.split(" ").filter(Boolean).map(Number);
+  const value = button.closest("td, dd") ? `: ${button.textContent.trim()}` : "";
+  byId("lineage-title").textContent = button.dataset.title + value;
+  byId("lineage-seeds").textContent = button.dataset.seeds || "";
+  const seen = new Set();
+  byId("lineage-chain").replaceChildren(...starts.flatMap((file) => chain(file, 0, seen)));
+  const maker = RECORDS[FILES[starts[0]][2]];
+  byId("lineage-command").textContent = maker ? maker.command.map(quoted).join(" ") : "given with the source, not made";
+  byId("lineage").showModal();
+}
+
+/** List items of a file and, deeper, of all it was made from; each file once. */
+function chain(file, depth, seen) {
+  if (seen.has(file)) return [];
+  seen.add(file);
+  const [path, digest, at] = FILES[file];
+  const record = RECORDS[at];
+  const item = make("li", { className: `depth${Math.min(depth, 7)}` },
+    make("code", {}, path), " ", make("span", { className: "digest", title: `sha256 ${digest}` }, digest.slice(0, 12)),
+    record ? details(record) : make("p", { className: "quiet" }, "given, not made here"));
+  return [item, ...(record ? record.inputs.flatMap((input) => chain(input, depth + 1, seen)) : [])];
+}
+
+function made(record) {
+  const { code, seed, hardware } = record;
+  const version = code.commit ? `commit ${code.commit.slice(0, 9)}${code.dirty ? " + changes" : ""}` : `source ${code.digest.slice(0, 9)}`;
+  const where = [hardware.host, hardware.gpu, record.slurm_job && `Slurm job ${record.slurm_job}`].filter(Boolean).join(", ");
+  return [record.stage, seed === null ? "" : `seed ${seed}`, version, where, record.started.replace("T", " "),
+    `${record.wall_seconds.toFixed(1)} s`, `${Math.round(record.peak_memory_mb)} MB`].filter(Boolean).join(" · ");
+}
+
+/** What made a file; opened, with settings and versions. */
+function details(record) {
+  const box = make("details", {}, make("summary", {}, made(record)));
+  box.addEventListener("toggle", () => {
+    if (box.children.length > 1) return;
+    const { settings, versions, path } = record;
+    box.append(make("pre", {}, JSON.stringify({ record: path, settings, versions }, null, 1)));
+  }, { once: true });
+  return box;
+}
+
+/** A word as a shell takes it. */
+function quoted(word) {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
+}

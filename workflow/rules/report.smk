@@ -1,0 +1,62 @@
+# One page with everything: tables, figures, lineage, and an explorer of features with the clips behind them.
+
+REPORT = drawings.report(CONFIG)
+
+
+rule map:
+    input:
+        features="results/{data}_{split}/{method}/features/{data}_test.npy",
+        table="results/{data}/clips/clips.csv",
+        train="results/{data}/splits/{split}_train.npy",
+        test="results/{data}/splits/{split}_test.npy",
+    output:
+        map="results/{data}_{split}/{method}/map/map.csv",
+        record="results/{data}_{split}/{method}/map/record.json",
+    log:
+        "results/logs/map/{data}_{split}/{method}.log",
+    benchmark:
+        "results/benchmarks/map/{data}_{split}/{method}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=grows(2000),
+        runtime=grows(30),
+    params:
+        settings=settings("map"),
+        code=code_digest("stars.evaluation.feature_map"),
+        clips=subpath(input.table, parent=True),
+        features=subpath(input.features, parent=True),
+        out=subpath(output.map, parent=True),
+    message:
+        "Map: {wildcards.data} {wildcards.split} {wildcards.method}"
+    shell:
+        "stars map --features {params.features} --target {wildcards.data} --clips {params.clips} --train {input.train} --test {input.test}"
+        " --out {params.out} --settings {params.settings:q} > {log} 2>&1"
+
+
+rule report_page:
+    input:
+        list(REPORT.files.values()),
+    output:
+        page="results/report/index.html",
+        record="results/report/record.json",
+    log:
+        "results/logs/report.log",
+    benchmark:
+        "results/benchmarks/report.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=grows(2000),
+        runtime=grows(30),
+    params:
+        settings=recipes.as_argument(REPORT.settings),
+        files=recipes.as_argument(REPORT.files),
+        code=code_digest("stars.report.page"),
+        out=subpath(output.page, parent=True),
+    message:
+        "Report"
+    shell:
+        "stars report --settings {params.settings:q} --files {params.files:q} --out {params.out} > {log} 2>&1"
