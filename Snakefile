@@ -12,6 +12,9 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
+report: "workflow/report/workflow.rst"
+
+
 if not workflow.configfiles:
 
     configfile: "config/config.yaml"

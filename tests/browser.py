@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ from typing import Any
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe")
+# The browser reads from descriptor 3 and writes to 4: put the pipes there, by way of numbers that are neither.
+START = """import fcntl, os, sys
+for number, place in zip([fcntl.fcntl(int(pipe), fcntl.F_DUPFD, 10) for pipe in sys.argv[1:3]], (3, 4)): os.dup2(number, place)
+os.execvp(sys.argv[3], sys.argv[3:])"""
 
 
 class Page:
@@ -117,9 +122,8 @@ def browser() -> Iterator[Page]:
     """A page of a browser of its own."""
     (read, send), (receive, write) = os.pipe(), os.pipe()
     with tempfile.TemporaryDirectory() as profile:
-        # The browser reads from descriptor 3 and writes to 4; the shell puts our pipes there.
-        told = [f"--user-data-dir={profile}", "about:blank"]
-        command = ["sh", "-c", f'exec "$@" 3<&{read} 4>&{write}', "sh", str(CHROMIUM), *OPTIONS, *told]
+        told = [str(CHROMIUM), *OPTIONS, f"--user-data-dir={profile}", "about:blank"]
+        command = [sys.executable, "-c", START, str(read), str(write), *told]
         process = subprocess.Popen(command, pass_fds=(read, write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(read)
         os.close(write)

@@ -88,7 +88,9 @@ def edited(folder: Path, module: str) -> Path:
 
 def test_a_change_of_a_protocol_s_source_repeats_the_protocol(finished, tmp_path):
     package = edited(tmp_path / "package", "evaluation/knn.py")
-    assert planned(finished, package=package) == jobs("knn (scratch, mamp, stars), few_shot (mamp, stars), table (2), draw_fig6")
+    assert planned(finished, package=package) == jobs(
+        "knn (scratch, mamp, stars), few_shot (mamp, stars), table (2), draw_fig6, report_page"
+    )
 
 
 def test_a_change_in_the_reading_of_raw_files_keeps_all_that_was_trained(finished, tmp_path):

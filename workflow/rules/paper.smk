@@ -13,7 +13,9 @@ rule table:
         json="results/tables/table{number}.json",
         markdown="results/tables/table{number}.md",
         latex="results/tables/table{number}.tex",
-        html="results/tables/table{number}.html",
+        html=report(
+            "results/tables/table{number}.html", caption="../report/table.rst", category="Tables", labels={"table": "Table {number}"}
+        ),
         record="results/tables/table{number}.record.json",
     log:
         "results/logs/table/table{number}.log",
@@ -45,7 +47,7 @@ rule draw_fig1:
         published="config/published/table1.csv",
         headings="config/published/tables.yaml",
     output:
-        svg="results/figures/fig1.svg",
+        svg=report("results/figures/fig1.svg", caption="../report/fig1.rst", category="Figures", labels={"figure": "Figure 1"}),
         png="results/figures/fig1.png",
         csv="results/figures/fig1.csv",
         record="results/figures/fig1.record.json",
@@ -75,7 +77,7 @@ rule draw_sweep:
     input:
         metrics=drawn_from,
     output:
-        svg="results/figures/{sweep}.svg",
+        svg=report("results/figures/{sweep}.svg", caption="../report/sweep.rst", category="Figures", labels={"figure": "{sweep}"}),
         png="results/figures/{sweep}.png",
         csv="results/figures/{sweep}.csv",
         record="results/figures/{sweep}.record.json",
@@ -108,7 +110,7 @@ rule draw_fig4:
         table=f"{layout.clips(FIG4_RUN[0])}/clips.csv",
         test=layout.split_rows(*FIG4_RUN, "test"),
     output:
-        svg="results/figures/fig4.svg",
+        svg=report("results/figures/fig4.svg", caption="../report/fig4.rst", category="Figures", labels={"figure": "Figure 4"}),
         png="results/figures/fig4.png",
         csv="results/figures/fig4.csv",
         record="results/figures/fig4.record.json",
@@ -140,7 +142,7 @@ rule draw_fig6:
         predictions=FIG6.files["predictions"],
         table=f"{layout.clips(FIG6_RUN[0])}/clips.csv",
     output:
-        svg="results/figures/fig6.svg",
+        svg=report("results/figures/fig6.svg", caption="../report/fig6.rst", category="Figures", labels={"figure": "Figure 6"}),
         png="results/figures/fig6.png",
         csv="results/figures/fig6.csv",
         pairs="results/figures/fig6_pairs.csv",
@@ -171,7 +173,12 @@ rule draw_curves:
     input:
         curves=drawn_from,
     output:
-        svg="results/{data}_{split}/curves.svg",
+        svg=report(
+            "results/{data}_{split}/curves.svg",
+            caption="../report/curves.rst",
+            category="Figures",
+            labels={"figure": "Curves {data} {split}"},
+        ),
         png="results/{data}_{split}/curves.png",
         csv="results/{data}_{split}/curves.csv",
         record="results/{data}_{split}/curves.record.json",

@@ -11,7 +11,7 @@ function showLineage(button) {
   const seen = new Set();
   byId("lineage-chain").replaceChildren(...starts.flatMap((file) => chain(file, 0, seen)));
   const maker = RECORDS[FILES[starts[0]][2]];
-  byId("lineage-command").textContent = maker ? maker.command.map(quoted).join(" ") : "given with the source, not made";
+  byId("lineage-command").textContent = maker ? [maker.command[0].split("/").pop(), ...maker.command.slice(1)].map(quoted).join(" ") : "given with the source, not made";
   byId("lineage").showModal();
 }
 
