@@ -49,7 +49,7 @@ class ReportStage(Settings):
     shown: tuple[Shown, ...] = key((), "tables and figures, in order")
     explorers: tuple[Explorer, ...] = key((), "one a split")
     data: tuple[Data, ...] = key((), "data sets whose quality is shown")
-    clips: int = key(600, "clips that can be played, in each explorer", ge=1)
+    clips: int = key(600, "clips that can be played, shared by all explorers", ge=0)
     preset: str = key("paper", "what contested points default to")
     departures: tuple[Departure, ...] = key((), "settings that are not the paper's")
 
@@ -73,7 +73,8 @@ def report(settings: ReportStage, files: Mapping[str, Path], out: Path) -> None:
         tables = [table(files[one.name], graph) for one in settings.shown if one.name.startswith("table")]
         figures = [_figure(one, files, graph) for one in settings.shown if not one.name.startswith("table")]
         qualities = [quality(entry.name, entry.dataset, files, graph) for entry in settings.data]
-        explorers = [explorer(told, files, datasets[told.data], settings.clips, graph) for told in settings.explorers]
+        most = settings.clips // max(len(settings.explorers), 1)
+        explorers = [explorer(told, files, datasets[told.data], most, graph) for told in settings.explorers]
         text = render(
             {"lineage": graph.data(), "explorers": explorers},
             explorers=[one["title"] for one in explorers],

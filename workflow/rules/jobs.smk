@@ -13,7 +13,6 @@ localrules:  # seconds each
     draw_sweep,
     draw_fig6,
     draw_curves,
-    map,
     subsets,
     exemplars,
 

@@ -5,6 +5,8 @@ class Clips {
     Object.assign(this, packed);
     this.levels = bytes(packed.joints);
     this.count = packed.sides.length;
+    const parents = new Set(packed.bones.map(([from]) => from));
+    this.heads = packed.sides.flatMap((side, joint) => (side === 0 && !parents.has(joint) ? [joint] : [])); // where the spine ends
     this.starts = [0];
     packed.frames.forEach((frames, clip) => this.starts.push(this.starts[clip] + frames * packed.bodies[clip] * this.count * 3));
   }
@@ -102,6 +104,12 @@ class Player {
       }
       draw.stroke();
     });
+    draw.fillStyle = COLOURS.centre;
+    for (const head of this.clips.heads) {
+      draw.beginPath();
+      draw.arc(...points[head], 0.085 * frame.scale, 0, 7);
+      draw.fill();
+    }
   }
 
   /** Dragging, or the arrow keys, turn the body. */
