@@ -12,7 +12,11 @@ from stars.provenance.files import atomic, json_text, read_json, sha256
 from stars.provenance.lineage import result_files, seal
 
 MANIFEST = "MANIFEST.json"
-CLIPS = ("clips/frames.npy", "raw.zip", "report/index.html")  # joints of clips: large, and a data set's owners may not allow that they are handed on
+CLIPS = (
+    "clips/frames.npy",
+    "raw.zip",
+    "report/index.html",
+)  # joints of clips: large, and a data set's owners may not allow that they are handed on
 DATE = (1980, 1, 1, 0, 0, 0)
 
 
