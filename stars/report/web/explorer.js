@@ -122,7 +122,11 @@ class Explorer {
   watch(row, column) {
     const { run, method } = this;
     const found = run.action.flatMap((action, index) => (action === row && method.predicted[index] === column ? [index] : []));
-    if (!found.length) return;
+    if (!found.length) {
+      this.say(row, column);
+      if (this.matrix.count(row, column)) byId("cell").textContent += ": none of them is on the map";
+      return;
+    }
     const first = [...found].sort((a, b) => (run.clip[b] >= 0) - (run.clip[a] >= 0)).slice(0, MOST_CLIPS);
     this.map.alone = null;
     this.map.marked = new Set(found);
