@@ -7,7 +7,7 @@ from typing import Any
 from stars import layout, recipes
 from stars.config import Config
 from stars.drawings import figures, tables
-from stars.drawings.common import FIGURES, HYPERPARAMETERS, QUICKSTART, TABLES, Drawing, methods, panels, title, titles
+from stars.drawings.common import FIGURES, HYPERPARAMETERS, QUICKSTART, TABLES, Drawing, methods, panels, runs, title, titles
 from stars.drawings.departures import points
 from stars.drawings.records import behind
 from stars.errors import InputError
@@ -28,9 +28,9 @@ def shown(config: Config) -> list[str]:
 
 def report(config: Config) -> Drawing:
     """Tables and figures with what they were made from, the explorer's methods with their clips, and the quality of every data set."""
-    names, runs = shown(config), layout.runs(config, "knn")
+    names = shown(config)
     drawn = _drawn(config, names)
-    explorers = [_explorer(config, data, split) for data, split in runs]
+    explorers = [_explorer(config, data, split) for data, split in runs(config, config.table2.runs, "knn")]
     data = list(dict.fromkeys(data for data, _ in layout.runs(config)))
     files = {name: path for name, (path, _) in drawn.items()}
     for explorer in explorers:
