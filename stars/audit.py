@@ -2,43 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from stars import expected
+from stars.config import Config
+from stars.errors import InputError
+from stars.methods import HOME
 from stars.pack import differences, read_manifest
+from stars.paper import recount
 from stars.provenance import code
+from stars.provenance.changes import in_words
 from stars.provenance.files import sha256
 from stars.provenance.lineage import PATTERN, Lineage, Record, result_files
 
+TABLES = ("stars.paper.tables",)
+NAMED = 4  # differing settings that a line names
 
-def audit(results: Path, packed: bool = False) -> Iterator[str]:
+
+def audit(results: Path, packed: bool = False, configs: Sequence[Config] = (), files: Files | None = None) -> Iterator[str]:
     """A line for everything that is not as it should be.
 
-    Files that differ from their record or are gone, records that were changed, results made from inputs that have changed since or by
-    source that has changed since, and files that no record speaks of.
+    Files that differ from their record or are gone; records that were changed; results made from inputs that have changed since, by source
+    that has changed since, or by settings other than those of today; cells of tables that are not what the results say; files that no
+    record speaks of.
 
     Args:
         packed: the folder was unpacked from an archive of `stars pack`: compare it with the manifest too, and ask neither for what the
-            archive left out, nor for files beside the results, nor for the source of today.
+            archive left out, nor for files beside the results, nor for the source and configuration of today.
+        configs: a result must be as one of these would make it; none given: settings are not compared.
+        files: digests that are known already.
     """
     lineage = Lineage.read(results)
     yield from lineage.damaged
     if packed:
         yield from differences(results)
     absent = {Path(name) for name in read_manifest(results)["left_out"]} if packed else set()
-    files = _Files(lineage.project)
+    files = Files(lineage.project) if files is None else files
     makers = lineage.makers()
     for record in lineage.records:
         yield from _outputs(record, files, absent)
         yield from _inputs(record, makers, files, packed)
-        if not packed and record.told["code"]["digest"] != code.digest_of(record.stage):
-            yield f"{record.path}: made by an earlier version of {record.stage}; make it again, or keep it knowing that"
+        yield from _cells(record, lineage.project, files)
+        if not packed:
+            yield from _source(record)
+            yield from _settings(record, configs)
     for path in result_files(results):
         if path not in makers and not path.match(PATTERN):
             yield f"{path}: no record says what made it; delete it, or run the workflow again"
 
 
-class _Files(dict[Path, str | None]):
+class Files(dict[Path, str | None]):
     """File, from the project's folder → its sha256 now, read once; None where it is gone."""
 
     def __init__(self, project: Path):
@@ -50,19 +64,51 @@ class _Files(dict[Path, str | None]):
         return self[path]
 
 
-def _outputs(record: Record, files: _Files, absent: set[Path]) -> Iterator[str]:
-    for path, expected in record.outputs.items():
+def _outputs(record: Record, files: Files, absent: set[Path]) -> Iterator[str]:
+    for path, noted in record.outputs.items():
         if files[path] is None and path not in absent:
             yield f"{path}: gone; run the workflow again, or restore the file"
-        elif files[path] not in (None, expected):
+        elif files[path] not in (None, noted):
             yield f"{path}: its bytes differ from its record; run the workflow again, or restore the file"
 
 
-def _inputs(record: Record, makers: dict[Path, Record], files: _Files, packed: bool) -> Iterator[str]:
+def _inputs(record: Record, makers: dict[Path, Record], files: Files, packed: bool) -> Iterator[str]:
     """A result's inputs are compared with the record that made them: a file that was changed by hand is named once, where it stands."""
-    for path, expected in record.inputs.items():
+    for path, noted in record.inputs.items():
         found = makers[path].outputs[path] if path in makers else files[path]
         if found is None and not packed:
             yield f"{record.path}: made from {path}, which is gone; restore it, or run the workflow again"
-        elif found not in (None, expected):
+        elif found not in (None, noted):
             yield f"{record.path}: made from another version of {path}; run the workflow again"
+
+
+def _source(record: Record) -> Iterator[str]:
+    if record.told["code"]["digest"] != code.today(record.stage):
+        yield f"{record.path}: made by an earlier version of {record.stage}; make it again, or keep it knowing that"
+
+
+def _settings(record: Record, configs: Sequence[Config]) -> Iterator[str]:
+    place = Path(*record.path.parts[1:])
+    if not configs or expected.made_by_hand(place):
+        return
+    told = [one for one in (expected.settings(config, place) for config in configs) if one is not None]
+    if not told:
+        yield f"{record.path}: the configuration has no such job any more; delete the result, or name its configuration with --config"
+    elif record.told["settings"] not in told:
+        words = in_words(record.told["settings"], told[0])
+        more = f" and {len(words) - NAMED} more" if len(words) > NAMED else ""
+        yield f"{record.path}: made with other settings than today's: {', '.join(words[:NAMED])}{more}; run the workflow again"
+
+
+def _cells(record: Record, project: Path, files: Files) -> Iterator[str]:
+    """Cells of a table that its results do not give. The published numbers are the project's, or this installation's where it has none."""
+    table = next((path for path in record.outputs if path.suffix == ".csv"), None)
+    if record.stage not in TABLES or table is None or files[table] is None:
+        return
+    read = {role: Path(entry["path"]) for role, entry in record.told["inputs"].items()}
+    text = (project / table).read_text(encoding="utf-8", errors="replace")
+    folder = next((home / read["published"].parent for home in (project, HOME) if (home / read["published"]).is_file()), project)
+    try:
+        yield from (f"{table}: {phrase}" for phrase in recount.differing(text, record.told["settings"], read, project, folder))
+    except InputError as error:
+        yield f"{table}: its cells cannot be worked out again: {error}"

@@ -7,12 +7,15 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tiny import CONFIG
 
-from stars import cli
+from stars import cli, expected
 from stars.audit import audit
 from stars.explain import explain
 from stars.provenance import code
-from stars.provenance.lineage import result_files
+from stars.provenance.files import json_text, sha256
+from stars.provenance.lineage import Lineage, result_files, seal
+from stars.recipes import load_file
 
 
 @pytest.fixture
@@ -23,7 +26,7 @@ def results(own, monkeypatch) -> Path:
 
 
 def test_an_untouched_folder_is_clean_wherever_it_lies(results, capsys):
-    assert cli.main(["audit"]) == 0 and capsys.readouterr().out == ""
+    assert cli.main(["audit", "--config", CONFIG]) == 0 and capsys.readouterr().out == ""
     assert cli.main(["audit", "nowhere"]) == 2
 
 
@@ -50,7 +53,7 @@ def test_what_else_is_wrong_is_named(results, monkeypatch, capsys):
     digest_of = code.digest_of
     monkeypatch.setattr(code, "digest_of", lambda module: "new" if module == "stars.data.splits" else digest_of(module))
     with pytest.raises(SystemExit) as left:
-        cli.main(["audit"])
+        cli.main(["audit", "--config", CONFIG])
     assert left.value.code == 1
     lines = capsys.readouterr().out.splitlines()
     for start in (
@@ -74,6 +77,66 @@ def test_a_result_of_an_input_that_was_made_anew_is_named(results):
     assert [line.split(";")[0] for line in audit(results)] == [
         "results/tables/table2.record.json: made from another version of config/published/table2.csv"
     ]
+
+
+def test_every_record_of_a_run_is_as_its_configuration_says(results):
+    config = load_file(CONFIG)
+    for record in Lineage.read(results).records:
+        assert expected.settings(config, record.path.relative_to(results)) == record.told["settings"], record.path
+
+
+def test_results_of_other_settings_than_today_s_are_named(results, tmp_path, capsys):
+    def found(*changes: str) -> set[str]:
+        return {line.removeprefix("results/") for line in audit(results, configs=[load_file(CONFIG, changes)])}
+
+    told = "record.json: made with other settings than today's:"
+    before = "run the workflow again"
+    assert found() == set()
+    assert found("tune.optimiser.lr=0.002") == {f"demo_xsub/stars/{told} tune.optimiser.lr 0.001 → 0.002; {before}"} | {
+        line for line in found("tune.optimiser.lr=0.002") if line.startswith("tables/")
+    }
+    assert {line.split("/record")[0] for line in found("knn.k=[1, 10]") if "tables/" not in line} == {
+        f"demo_xsub/{name}/knn" for name in ("scratch", "mamp", "stars")
+    }
+    assert found("fig4.classes=2") == {f"figures/fig4.{told} classes 3 → 2; {before}"}
+    gone = found("seeds=[3]")
+    assert "demo_xsub/stars/record.json: made with other settings than today's: seed 0 → 3; run the workflow again" in gone
+    other = tmp_path / "other.yaml"
+    other.write_text(
+        Path(CONFIG)
+        .read_text()
+        .replace("from: mamp", "from: mamp\n    title: ours")
+        .replace("  mamp:", "  mump:", 1)
+        .replace("from: mamp", "from: mump")
+    )
+    lines = list(audit(results, configs=[load_file(other)]))
+    assert any(line.startswith("results/demo_xsub/mamp/record.json: the configuration has no such job any more") for line in lines)
+    assert cli.main(["audit", "--config", str(other), "--config", CONFIG]) == 0  # made by either
+    capsys.readouterr()
+
+
+def forge(path: Path, **changes: object) -> None:
+    """Change a record, and seal it again as if it had been written so."""
+    told = {**json.loads(path.read_text()), **changes}
+    path.write_text(json_text({**told, "seal": seal(told)}))
+
+
+def test_a_number_that_a_table_did_not_come_from_is_named_though_every_digest_fits(results):
+    """What whoever knows the records could do: another accuracy, and every digest made to fit. The table still has the old one."""
+    folder = results / "demo_xsub/stars/knn"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["results"][0]["top1"] = 99.5
+    (folder / "metrics.json").write_text(json_text(metrics))
+    entry = {"sha256": sha256(folder / "metrics.json"), "bytes": (folder / "metrics.json").stat().st_size}
+    forge(folder / "record.json", outputs={**json.loads((folder / "record.json").read_text())["outputs"], "metrics.json": entry})
+    for record in Lineage.read(results).records:
+        inputs = record.told["inputs"]
+        for role, one in inputs.items():
+            if Path(one["path"]) == folder / "metrics.json":
+                forge(record.path, inputs={**inputs, role: {**one, "sha256": entry["sha256"]}})
+    found = [line.removeprefix("results/tables/table2.csv: cell ") for line in audit(results)]
+    (number,) = [line for line in found if not line.endswith("they say: rank")]
+    assert number.startswith("STARS, demo_xsub (this run): ") and "its results give 99.5; " in number
 
 
 def test_a_cell_leads_back_to_the_raw_files(results, capsys):

@@ -19,6 +19,12 @@ def add(commands: Any) -> None:
     )
     audit.add_argument("results", nargs="?", type=Path, default=Path("results"), metavar="PATH", help="results folder [results]")
     audit.add_argument("--packed", action="store_true", help="the folder was unpacked from an archive of `stars pack`")
+    audit.add_argument(
+        "--config",
+        action="append",
+        metavar="FILE",
+        help="configuration that results must be as it would make them; give it again for each other one that made some [config/config.yaml]",
+    )
     audit.set_defaults(handler=_audit)
     pack = commands.add_parser(
         "pack",
@@ -41,10 +47,12 @@ def add(commands: Any) -> None:
 
 
 def _audit(chosen: argparse.Namespace) -> None:
+    from stars import recipes
     from stars.audit import audit
 
     _check_folder(chosen.results)
-    lines = list(audit(chosen.results, chosen.packed))
+    configs = [] if chosen.packed else [recipes.load_file(path) for path in chosen.config or ["config/config.yaml"]]
+    lines = list(audit(chosen.results, chosen.packed, configs))
     for line in lines:
         print(line)
     if lines:

@@ -29,14 +29,6 @@ def warnings(results: Path) -> Iterator[str]:
             stage, digest = record["stage"], record["code"]["digest"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if stage.split("+")[0] in KEPT and digest != _today(stage):
+        if stage.split("+")[0] in KEPT and digest != code.today(stage):
             made = path.parent if path.name == "record.json" else path.with_name(path.name.removesuffix(".record.json"))
             yield f"{made}: made by an earlier version of {stage}; kept. To make it again: delete it, or set code_changes: rebuild"
-
-
-def _today(stage: str) -> str | None:
-    """Digest of the stage's source as it is now; None where some of it is gone."""
-    try:
-        return code.digest_of(stage)
-    except OSError:
-        return None

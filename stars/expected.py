@@ -1,0 +1,93 @@
+"""What the configuration tells the job behind a record, found by where the record lies (docs/files.md)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stars import drawings, recipes
+from stars.config import Config
+from stars.errors import InputError
+
+RUN = r"(?P<data>\w+)_(?P<split>[a-z0-9]+)"
+METHOD = RUN + r"/(?P<folder>[a-z][a-z0-9_.]*(?:-seed\d+)?)"
+ACROSS = r"(?P<target>\w+)_(?P<target_split>[a-z0-9]+)"
+PLACES = {
+    r"(?P<data>\w+)/raw\.zip\.record\.json": "simulate",
+    r"(?P<data>\w+)/clips/(?:setups/\d+/)?record\.json": "ingest",
+    r"(?P<data>\w+)/splits/(?P<split>\w+)\.record\.json": "split",
+    r"(?P<data>\w+)/splits/semi/(?P<split>\w+)/(?P<variant>[^/]+)\.record\.json": "subsets",
+    r"(?P<data>\w+)/splits/few_shot/(?P<split>\w+)/(?P<variant>\d+)\.record\.json": "exemplars",
+    r"(?P<data>\w+)/quality/record\.json": "inspect",
+    rf"{METHOD}/record\.json": "training",
+    rf"{METHOD}/features/(?:(?P=data)|{ACROSS})\.record\.json": "embed",
+    rf"{METHOD}/knn/record\.json": "knn",
+    rf"{METHOD}/linear/record\.json": "linear",
+    rf"{METHOD}/finetune/record\.json": "finetune",
+    rf"{METHOD}/semi/(?P<variant>[^/]+)/record\.json": "semi",
+    rf"{METHOD}/transfer/{ACROSS}/record\.json": "transfer",
+    rf"{METHOD}/few_shot/{ACROSS}/record\.json": "few_shot",
+    rf"{RUN}/curves\.record\.json": "curves",
+    r"tables/table(?P<number>\d+)\.record\.json": "table",
+    rf"figures/(?P<name>{'|'.join(drawings.FIGURES)})\.record\.json": "figure",
+}
+
+LEFT_OUT: dict[str, dict[str, Any]] = {
+    "scratch": {"parents": []},
+    "pretrain": {"parents": []},
+    "tune": {"mirror": []},
+}  # told only where it is read
+
+
+def made_by_hand(path: Path) -> bool:
+    """Whether no rule of the workflow writes a record at `path` (from the results folder): a picture of a clip, converted weights."""
+    return _place(path) is None
+
+
+def settings(config: Config, path: Path) -> dict[str, Any] | None:
+    """Settings of the job that writes the record at `path` (from the results folder); None where the configuration has no such job."""
+    stage, names = _place(path) or ("", {})
+    data, split = names.get("data"), names.get("split")
+    if data is not None and data not in config.data:
+        return None
+    if split is not None and split not in recipes.dataset(config, str(data)).splits:
+        return None
+    told = _drawing(config, stage, names) if stage in ("curves", "table", "figure") else _stage(config, stage, names)
+    return None if told is None else json.loads(recipes.as_argument(told))
+
+
+def _place(path: Path) -> tuple[str, dict[str, str]] | None:
+    """Stage and named parts of a record's path; parts that it does not have are left out."""
+    for form, stage in PLACES.items():
+        if found := re.fullmatch(form, path.as_posix()):
+            return stage, {name: value for name, value in found.groupdict().items() if value is not None}
+    return None
+
+
+def _drawing(config: Config, stage: str, names: Mapping[str, str]) -> dict[str, Any] | None:
+    if stage == "table":
+        number = int(names["number"])
+        return drawings.table(config, number).settings if number in drawings.TABLES else None
+    return (
+        drawings.figure(config, names["name"]) if stage == "figure" else drawings.curves(config, names["data"], names["split"])
+    ).settings
+
+
+def _stage(config: Config, stage: str, names: Mapping[str, str]) -> dict[str, Any] | None:
+    data, folder = names["data"], names.get("folder", "")
+    target, target_split = names.get("target", data), names.get("target_split")
+    if target not in config.data or (target_split and target_split not in recipes.dataset(config, target).splits):
+        return None
+    if folder:
+        name, seed = recipes.untag(config, folder)
+        if name not in config.methods or seed not in config.seeds:
+            return None
+        stage = recipes.method(config, data, name).kind if stage == "training" else stage
+    try:
+        told = recipes.stage_settings(config, stage, target, folder, names.get("split", ""), names.get("variant", ""))
+    except (InputError, ValueError):  # a folder that only looks like one of the workflow's
+        return None
+    return LEFT_OUT.get(stage, {}) | told

@@ -1,0 +1,32 @@
+"""What differs between two sets of settings or two states of the source, key by key and in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+ABSENT = "nothing"
+LONGEST = 60  # characters of a value that is shown whole
+
+
+def changes(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(dotted key, value before, value after) of every value that differs between two plain data; None for a key that one of them lacks.
+
+    Blocks are opened, lists are compared whole.
+    """
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for name in dict.fromkeys((*before, *after)):
+            yield from changes(before.get(name), after.get(name), f"{key}.{name}" if key else str(name))
+    elif before != after:
+        yield key, before, after
+
+
+def in_words(before: Any, after: Any) -> list[str]:
+    """Those changes as "tune.optimiser.lr 0.001 → 0.002"; long values are not written out."""
+    found = [(key, _text(old), _text(new)) for key, old, new in changes(before, after)]
+    return [f"{key} {old} → {new}" if max(len(old), len(new)) <= LONGEST else f"{key} differs" for key, old, new in found]
+
+
+def _text(value: Any) -> str:
+    return ABSENT if value is None else json.dumps(value, ensure_ascii=False)
