@@ -8,7 +8,7 @@ TORCH ?= envs/torch-cpu.txt
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test test-slurm fuzz torture lint benchmark docs constraints clean
+.PHONY: demo test test-slurm fuzz torture killed tamper lint benchmark docs rebuild-table constraints clean
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES)
@@ -32,6 +32,15 @@ KILLS ?= 50
 torture: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/torture.py --kills $(KILLS) --seed $(SEED)
 
+# Every stage killed after each file that it writes, and run again.
+killed: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/killed.py
+
+# Single bytes of results/ changed at random, each followed by an audit: make tamper CHANGES=1000
+CHANGES ?= 1000
+tamper: $(INSTALLED)
+	$(BIN)/python benchmarks/tamper.py --changes $(CHANGES)
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,6 +62,10 @@ docs: $(INSTALLED)
 	$(BIN)/stars config reference > docs/configuration.md
 	$(BIN)/stars config schema > config/schema.json
 
+# docs/rebuild_keys.md: a dry run for every key of the configuration; minutes
+rebuild-table: $(INSTALLED)
+	$(BIN)/python tests/rebuild.py
+
 constraints: $(INSTALLED)
 	{ echo "# Exact versions of everything that is installed, so that a run next year is the run of today. Made by \`make constraints\`."; \
 	  echo "# torch stands in torch-cpu.txt and torch-cuda.txt."; \
@@ -65,4 +78,4 @@ $(INSTALLED): pyproject.toml envs/constraints.txt $(TORCH)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .snakemake results/*/ results/.work
+	rm -rf $(VENV) .snakemake $(filter-out results/ledger/,$(wildcard results/*/)) results/.work

@@ -11,8 +11,8 @@ from stars.errors import InputError
 from stars.methods import HOME
 from stars.pack import differences, read_manifest
 from stars.paper import recount
-from stars.provenance import code
-from stars.provenance.changes import in_words
+from stars.provenance import code, ledger
+from stars.provenance.changes import changed_source, in_words
 from stars.provenance.files import sha256
 from stars.provenance.lineage import PATTERN, Lineage, Record, result_files
 
@@ -20,25 +20,24 @@ TABLES = ("stars.paper.tables",)
 NAMED = 4  # differing settings that a line names
 
 
-def audit(results: Path, packed: bool = False, configs: Sequence[Config] = (), files: Files | None = None) -> Iterator[str]:
+def audit(results: Path, packed: bool = False, configs: Sequence[Config] = ()) -> Iterator[str]:
     """A line for everything that is not as it should be.
 
     Files that differ from their record or are gone; records that were changed; results made from inputs that have changed since, by source
     that has changed since, or by settings other than those of today; cells of tables that are not what the results say; files that no
-    record speaks of.
+    record speaks of. Entries of the ledger that were changed or are gone.
 
     Args:
         packed: the folder was unpacked from an archive of `stars pack`: compare it with the manifest too, and ask neither for what the
             archive left out, nor for files beside the results, nor for the source and configuration of today.
         configs: a result must be as one of these would make it; none given: settings are not compared.
-        files: digests that are known already.
     """
     lineage = Lineage.read(results)
     yield from lineage.damaged
     if packed:
         yield from differences(results)
     absent = {Path(name) for name in read_manifest(results)["left_out"]} if packed else set()
-    files = Files(lineage.project) if files is None else files
+    files = _Files(lineage.project)
     makers = lineage.makers()
     for record in lineage.records:
         yield from _outputs(record, files, absent)
@@ -47,12 +46,13 @@ def audit(results: Path, packed: bool = False, configs: Sequence[Config] = (), f
         if not packed:
             yield from _source(record)
             yield from _settings(record, configs)
+    yield from _ledger(lineage, results)
     for path in result_files(results):
-        if path not in makers and not path.match(PATTERN):
+        if path not in makers and not path.match(PATTERN) and path.parts[1] != ledger.FOLDER:
             yield f"{path}: no record says what made it; delete it, or run the workflow again"
 
 
-class Files(dict[Path, str | None]):
+class _Files(dict[Path, str | None]):
     """File, from the project's folder → its sha256 now, read once; None where it is gone."""
 
     def __init__(self, project: Path):
@@ -64,7 +64,7 @@ class Files(dict[Path, str | None]):
         return self[path]
 
 
-def _outputs(record: Record, files: Files, absent: set[Path]) -> Iterator[str]:
+def _outputs(record: Record, files: _Files, absent: set[Path]) -> Iterator[str]:
     for path, noted in record.outputs.items():
         if files[path] is None and path not in absent:
             yield f"{path}: gone; run the workflow again, or restore the file"
@@ -72,7 +72,7 @@ def _outputs(record: Record, files: Files, absent: set[Path]) -> Iterator[str]:
             yield f"{path}: its bytes differ from its record; run the workflow again, or restore the file"
 
 
-def _inputs(record: Record, makers: dict[Path, Record], files: Files, packed: bool) -> Iterator[str]:
+def _inputs(record: Record, makers: dict[Path, Record], files: _Files, packed: bool) -> Iterator[str]:
     """A result's inputs are compared with the record that made them: a file that was changed by hand is named once, where it stands."""
     for path, noted in record.inputs.items():
         found = makers[path].outputs[path] if path in makers else files[path]
@@ -84,7 +84,9 @@ def _inputs(record: Record, makers: dict[Path, Record], files: Files, packed: bo
 
 def _source(record: Record) -> Iterator[str]:
     if record.told["code"]["digest"] != code.today(record.stage):
-        yield f"{record.path}: made by an earlier version of {record.stage}; make it again, or keep it knowing that"
+        now = {"digest": "", "modules": code.parts_of(record.stage)} if code.today(record.stage) else {"digest": ""}
+        (words,) = changed_source(record.told["code"], now)
+        yield f"{record.path}: made by an earlier version of {record.stage} ({words}); make it again, or keep it knowing that"
 
 
 def _settings(record: Record, configs: Sequence[Config]) -> Iterator[str]:
@@ -100,7 +102,21 @@ def _settings(record: Record, configs: Sequence[Config]) -> Iterator[str]:
         yield f"{record.path}: made with other settings than today's: {', '.join(words[:NAMED])}{more}; run the workflow again"
 
 
-def _cells(record: Record, project: Path, files: Files) -> Iterator[str]:
+def _ledger(lineage: Lineage, results: Path) -> Iterator[str]:
+    """Entries that are not as they were written, and evaluations without one."""
+    paths = ledger.files(results)
+    for path in paths:
+        try:
+            ledger.Entry.read(path)
+        except InputError as error:
+            yield str(error).replace(str(results), results.name, 1)
+    there = {path.name for path in paths}
+    for record in lineage.records:
+        if record.path.parent / ledger.METRICS in record.outputs and ledger.name(record.told) not in there:
+            yield f"{record.path}: its numbers are not in the ledger; restore {ledger.name(record.told)}, or run the workflow again"
+
+
+def _cells(record: Record, project: Path, files: _Files) -> Iterator[str]:
     """Cells of a table that its results do not give. The published numbers are the project's, or this installation's where it has none."""
     table = next((path for path in record.outputs if path.suffix == ".csv"), None)
     if record.stage not in TABLES or table is None or files[table] is None:

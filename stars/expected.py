@@ -44,12 +44,12 @@ LEFT_OUT: dict[str, dict[str, Any]] = {
 
 def made_by_hand(path: Path) -> bool:
     """Whether no rule of the workflow writes a record at `path` (from the results folder): a picture of a clip, converted weights."""
-    return _place(path) is None
+    return place_of(path) is None
 
 
 def settings(config: Config, path: Path) -> dict[str, Any] | None:
     """Settings of the job that writes the record at `path` (from the results folder); None where the configuration has no such job."""
-    stage, names = _place(path) or ("", {})
+    stage, names = place_of(path) or ("", {})
     data, split = names.get("data"), names.get("split")
     if data is not None and data not in config.data:
         return None
@@ -59,7 +59,7 @@ def settings(config: Config, path: Path) -> dict[str, Any] | None:
     return None if told is None else json.loads(recipes.as_argument(told))
 
 
-def _place(path: Path) -> tuple[str, dict[str, str]] | None:
+def place_of(path: Path) -> tuple[str, dict[str, str]] | None:
     """Stage and named parts of a record's path; parts that it does not have are left out."""
     for form, stage in PLACES.items():
         if found := re.fullmatch(form, path.as_posix()):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from tiny import ROOT
 from stars.config import Model
 from stars.errors import InputError
 from stars.model.encoder import Encoder
-from stars.provenance import code, stale
+from stars.provenance import code, energy, stale
 from stars.provenance.files import atomic, digest, exclusive, read_npy, write_json, write_npy, write_npz, write_text
 from stars.provenance.record import LIBRARIES, recording
 from stars.style import figure, save
@@ -56,8 +57,10 @@ def test_every_record_is_complete_and_true(finished):
         assert {"host", "cpu", "cores"} <= set(record["hardware"]) and record["command"][0].endswith("stars")
         assert datetime.fromisoformat(record["started"]).tzinfo is not None
         assert 0 < record["wall_seconds"] < 300 and 10 < record["peak_memory_mb"] < 10_000
+        assert record["energy_joules"] is None  # no GPU
+        assert set(record["code"]["modules"]) == set().union(*map(code.reachable, record["stage"].split("+")))
     made = {str(path.relative_to(finished)) for path in finished.glob("results/**/*") if path.is_file()}
-    assert {name for name in made if not re.search(r"record\.json$|results/(logs|benchmarks)/", name)} == seen
+    assert {name for name in made if not re.search(r"record\.json$|results/(logs|benchmarks|ledger)/", name)} == seen
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.floats(allow_nan=False, allow_infinity=False))))
@@ -83,6 +86,47 @@ def test_a_training_of_other_code_is_named(finished, tmp_path):
         record = json.loads((finished / "results/demo_xsub/stars/record.json").read_text())
         (folder / "record.json").write_text(json.dumps(record | change) if change else "{")
     assert [line.split(":")[0] for line in stale.warnings(tmp_path)] == [str(tmp_path / "demo_xsub/old")]
+
+
+class Driver:
+    """NVML with two GPUs, of which the second does not count its energy."""
+
+    def __init__(self, millijoules: int):
+        self.millijoules = millijoules
+
+    def nvmlInit_v2(self) -> int:
+        return 0
+
+    nvmlShutdown = nvmlInit_v2
+
+    def nvmlDeviceGetCount_v2(self, count) -> int:
+        count._obj.value = 2
+        return 0
+
+    def nvmlDeviceGetHandleByIndex_v2(self, index, device) -> int:
+        device._obj.value = index + 1
+        return 0
+
+    def nvmlDeviceGetUUID(self, device, uuid, size) -> int:
+        uuid.value = f"GPU-{device.value}".encode()
+        return 0
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, device, millijoules) -> int:
+        millijoules._obj.value = self.millijoules
+        return 0 if device.value == 1 else 3  # not supported
+
+
+def test_energy_is_that_of_the_gpu_in_use_where_it_counts(monkeypatch):
+    assert energy.used_since({"GPU-1": 0.0}) is None  # nothing runs on a GPU here
+    monkeypatch.setattr(energy.ctypes, "CDLL", lambda name: Driver(5_000))
+    before = energy.counters()
+    assert before == {"GPU-1": 5.0}
+    monkeypatch.setattr(energy.ctypes, "CDLL", lambda name: Driver(12_500))
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    for number, joules in ((1, 7.5), (2, None)):
+        monkeypatch.setattr(torch.cuda, "current_device", lambda number=number: number)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid=number))
+        assert energy.used_since(before) == joules
 
 
 def test_a_stage_that_fails_leaves_no_record(tmp_path):

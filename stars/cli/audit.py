@@ -1,4 +1,4 @@
-"""Commands that trace results: audit, pack and explain."""
+"""Commands that trace results: audit, pack, explain, history and diff."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stars.errors import InputError
 
 
 def add(commands: Any) -> None:
-    """audit, pack and explain."""
+    """audit, pack, explain, history and diff."""
     audit = commands.add_parser(
         "audit",
         help="does every result equal its record, and was it made by today's source and inputs",
@@ -44,6 +44,27 @@ def add(commands: Any) -> None:
     explain.add_argument("--cell", metavar="METHOD,COLUMN", help='one cell of a table\'s csv, e.g. "STARS,NTU-60 XSub"')
     explain.add_argument("--results", type=Path, default=Path("results"), metavar="PATH", help="results folder [results]")
     explain.set_defaults(handler=_explain)
+    history = commands.add_parser(
+        "history",
+        help="a metric over time, with what changed between one run and the next",
+        description="Print from the ledger, for each evaluation, a metric over time and what changed: settings, source, raw files.",
+    )
+    history.add_argument("results", nargs="?", type=Path, default=Path("results"), metavar="PATH", help="results folder [results]")
+    history.add_argument(
+        "--metric", default="top1", metavar="KEY", help='of metrics.json: top1, top5, per_class.NAME, or of one variant "top1@k=10" [top1]'
+    )
+    for name, what in (("protocol", "protocol"), ("data", "data set"), ("method", "method")):
+        history.add_argument(f"--{name}", metavar="NAME", help=f"only this {what} [all]")
+    history.set_defaults(handler=_history)
+    compare = commands.add_parser(
+        "diff",
+        help="two results folders: settings, numbers, significance",
+        description="Compare two results folders: settings and source of every stage, every number, and whether a difference may be chance.",
+    )
+    compare.add_argument("first", type=Path, metavar="A", help="results folder")
+    compare.add_argument("second", type=Path, metavar="B", help="another one")
+    compare.add_argument("--metric", default="top1", metavar="KEY", help="as in `stars history` [top1]")
+    compare.set_defaults(handler=_diff)
 
 
 def _audit(chosen: argparse.Namespace) -> None:
@@ -73,6 +94,23 @@ def _explain(chosen: argparse.Namespace) -> None:
 
     _check_folder(chosen.results)
     for line in explain(chosen.results, chosen.file, chosen.cell):
+        print(line)
+
+
+def _history(chosen: argparse.Namespace) -> None:
+    from stars.history import history
+
+    _check_folder(chosen.results)
+    for line in history(chosen.results, chosen.metric, chosen.protocol, chosen.data, chosen.method):
+        print(line)
+
+
+def _diff(chosen: argparse.Namespace) -> None:
+    from stars.compare import compare
+
+    for folder in (chosen.first, chosen.second):
+        _check_folder(folder)
+    for line in compare(chosen.first, chosen.second, chosen.metric):
         print(line)
 
 

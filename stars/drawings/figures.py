@@ -46,8 +46,8 @@ def sweep(config: Config, name: str) -> Drawing:
 
 
 def _varied(config: Config, data: str, base: str, setting: str) -> Iterator[dict[str, Any]]:
-    """Methods whose blocks are those of `base` but for `setting`, and `base`; none where it is not configured."""
-    if base not in config.methods:
+    """Methods whose blocks are those of `base` but for `setting`, and `base`; none where it is not configured or has no such setting."""
+    if base not in config.methods or setting not in dict(flat(recipes.method(config, data, base).blocks)):
         return
     plain = recipes.method(config, data, base)
     for name in config.methods:

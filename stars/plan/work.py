@@ -170,7 +170,7 @@ def size_of(config: Config, data: str, split: str) -> Size | None:
     bodies = 1 + len(described.two_person) / len(described.actions) if described.bodies > 1 else 1.0
     files = [Path(layout.split_rows(data, split, side)) for side in ("train", "test")]
     if all(file.exists() for file in files):
-        train, test = (len(np.load(file, mmap_mode="r")) for file in files)
+        train, test = (len(np.load(file, mmap_mode="r", allow_pickle=False)) for file in files)
         return Size(train, test, bodies)
     if counts := described.splits[split].counts:
         return Size(*counts, bodies)

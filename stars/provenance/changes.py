@@ -30,3 +30,12 @@ def in_words(before: Any, after: Any) -> list[str]:
 
 def _text(value: Any) -> str:
     return ABSENT if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def changed_source(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What differs between the `code` of two records, in a phrase with the modules' names; nothing where the digests are equal."""
+    if before["digest"] == after["digest"]:
+        return []
+    old, new = (code.get("modules", {}) for code in (before, after))
+    modules = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    return [f"other source: {', '.join(modules) or 'modules not recorded'}"]

@@ -57,6 +57,23 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_once(path: Path | str, text: str) -> None:
+    """Write a file that is never overwritten: one that is there stays. Safe for many jobs on a shared filesystem: a link is made or is not."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _full_disk_named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            _flush(temporary)
+            os.link(temporary, path)
+            _flush(path.parent)
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
 def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json_text(value))
 

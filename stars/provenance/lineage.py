@@ -12,7 +12,8 @@ from stars.errors import InputError
 from stars.provenance.files import digest, json_text
 
 PATTERN = "*record.json"
-NOT_RESULTS = ("logs", "benchmarks", ".work", "ledger")  # folders of a results folder whose files have no record
+RESULTS = "results"  # the folder's name in a project
+NOT_RESULTS = ("logs", "benchmarks", ".work")  # folders of a results folder whose files have no record
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,13 @@ class Record:
         if not whole:
             raise InputError(f"{path}: the record was changed or is damaged: delete what it stands beside and run again")
         return cls(path, told, outputs, inputs)
+
+    @property
+    def place(self) -> str:
+        """What the record is of, from the results folder: a folder, or files by what they have in common ("demo/splits/xsub")."""
+        parts = self.path.parts
+        inside = parts[len(parts) - parts[::-1].index(RESULTS) :] if RESULTS in parts else parts[1:]
+        return "/".join(inside).removesuffix("record.json").rstrip("/.")
 
 
 def seal(told: Mapping[str, Any]) -> str:
@@ -99,6 +107,40 @@ class Lineage:
                 maker = makers.get(file)
                 yield depth, file, found, maker
                 waiting += [(depth + 1, *entry) for entry in reversed(list(maker.inputs.items() if maker else ()))]
+
+
+def behind(project: Path, inputs: Mapping[Path, str]) -> tuple[dict[Path, Record], dict[Path, str]]:
+    """The records behind files, and what was given from outside, as file → sha256. Only records that stand beside a file are read.
+
+    Args:
+        project: folder that paths count from.
+        inputs: file → sha256.
+    """
+    records: dict[Path, Record] = {}
+    given: dict[Path, str] = {}
+    waiting, seen = list(inputs.items()), set(inputs)
+    while waiting:
+        path, found = waiting.pop()
+        maker = _maker(project, path)
+        if maker is None:
+            given[path] = found
+        elif maker.path not in records:
+            records[maker.path] = maker
+            waiting += [entry for entry in maker.inputs.items() if entry[0] not in seen]
+            seen |= set(maker.inputs)
+    return records, given
+
+
+def _maker(project: Path, path: Path) -> Record | None:
+    """The record beside `path` that names it among its outputs."""
+    for beside in sorted((project / path).parent.glob(PATTERN)):
+        try:
+            record = Record.read(project, path.parent / beside.name)
+        except InputError:
+            continue
+        if path in record.outputs:
+            return record
+    return None
 
 
 def result_files(results: Path) -> Iterator[Path]:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stars.provenance import code
+from stars.provenance import code, energy, ledger
 from stars.provenance.files import digest, exclusive, hashes, sha256, write_json
 from stars.provenance.lineage import seal
 
@@ -45,7 +45,8 @@ def recording(
     out = Path(out)
     notes: dict[str, Any] = {}
     started, clock = datetime.now(UTC), time.perf_counter()
-    found, source = hashes(inputs), {"digest": code.digest_of(stage), **git_state()}
+    found, source = hashes(inputs), {"digest": code.digest_of(stage), "modules": code.parts_of(stage), **git_state()}
+    counted = energy.counters()
     with exclusive(out / name):
         yield notes
         record = {
@@ -63,10 +64,14 @@ def recording(
             "started": started.isoformat(timespec="seconds"),
             "wall_seconds": round(time.perf_counter() - clock, 3),
             "peak_memory_mb": round(peak_memory_mb(), 1),
+            "energy_joules": energy.used_since(counted),
             "notes": notes,
         }
         record = json.loads(json.dumps(record))  # as it will be read, so that the seal is of that
-        write_json(out / name, {**record, "seal": seal(record)})
+        record["seal"] = seal(record)
+        if ledger.METRICS in outputs:
+            ledger.add(out, record)  # before the record, so that what has a record is in the ledger
+        write_json(out / name, record)
 
 
 def versions() -> dict[str, str]:

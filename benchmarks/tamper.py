@@ -1,0 +1,75 @@
+"""Single bytes of a results folder changed at random, one at a time, each followed by a whole audit that must name the file; and an untouched copy.
+
+    python benchmarks/tamper.py [--results results] [--config config/config.yaml] [--changes 1000] [--seed 0]
+
+Run it from the project's folder. The results are copied first; every result, record and entry of the ledger is as likely to be hit, at any byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from stars import recipes
+from stars.audit import audit
+from stars.config import Config
+from stars.provenance.lineage import result_files
+
+
+def change(path: Path, draw: random.Random) -> bytes:
+    """Change one byte of a file, and return what it was."""
+    before = path.read_bytes()
+    at = draw.randrange(len(before))
+    path.write_bytes(before[:at] + bytes([before[at] ^ draw.randrange(1, 256)]) + before[at + 1 :])
+    return before
+
+
+def tamper(results: Path, configs: list[Config], changes: int, seed: int = 0) -> list[str]:
+    """Change a byte so many times, putting it back each time. Returns a line for each change that the audit did not find.
+
+    Files that the folder's audit names already (made by other source, say) must get a further line.
+    """
+    draw, files = random.Random(seed), [path for path in result_files(results) if (results.parent / path).stat().st_size]
+    known, missed = set(audit(results, configs=configs)), []
+    for _ in range(changes):
+        path = draw.choice(files)
+        before = change(results.parent / path, draw)
+        if not any(line.startswith(f"{path}: ") for line in set(audit(results, configs=configs)) - known):
+            missed.append(f"{path}: a changed byte was not found")
+        (results.parent / path).write_bytes(before)
+    return missed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Change single bytes of results and audit each time.")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--config", default="config/config.yaml")
+    parser.add_argument("--changes", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    configs = [recipes.load_file(chosen.config)]
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(chosen.results, Path(folder) / "results")
+        (Path(folder) / "config").symlink_to(Path("config").resolve())
+        results, seconds = Path(folder) / "results", []
+        for _ in range(3):
+            began = time.perf_counter()
+            lines = list(audit(results, configs=configs))
+            seconds.append(time.perf_counter() - began)
+        size = sum(path.stat().st_size for path in result_files(results))
+        print(
+            f"untouched: {len(lines)} lines; {len(list(result_files(results)))} files, {size / 1e6:.0f} MB; {statistics.median(seconds):.2f} s an audit"
+        )
+        print(*lines, sep="\n", end="\n" if lines else "")
+        missed = tamper(results, configs, chosen.changes, chosen.seed)
+        print(*missed, f"{chosen.changes - len(missed)} of {chosen.changes} single-byte changes found", sep="\n")
+    raise SystemExit(bool(missed or lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""A metric over time, from the ledger, with what changed between one run and the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from stars.errors import InputError
+from stars.provenance import ledger
+from stars.provenance.changes import changed_source, in_words
+from stars.provenance.ledger import Entry
+
+
+def history(
+    results: Path, metric: str = "top1", protocol: str | None = None, data: str | None = None, method: str | None = None
+) -> Iterator[str]:
+    """Lines for every evaluation in the ledger: when, the metric, its difference to the run before, and what differs from that.
+
+    Args:
+        metric: key of metrics.json, dotted; or one of its `results` by that one's other keys: "top1@k=10,output=encoder".
+        protocol, data, method: only these; `data` is what was trained on or tested on, `method` the folder's name, of any seed.
+
+    Raises:
+        InputError: nothing fits, no evaluation has such a metric, or an entry is damaged.
+    """
+    runs: dict[str, list[Entry]] = {}
+    for entry in ledger.entries(results):
+        if _fits(entry, protocol, data, method):
+            runs.setdefault(entry.place, []).append(entry)
+    if not runs:
+        raise InputError(
+            f"{results / ledger.FOLDER}: no evaluation of this protocol, data and method is in the ledger: leave out an option"
+        )
+    if all(value(entry.metrics, metric) is None for own in runs.values() for entry in own):
+        known = ", ".join(key for key, found in next(iter(runs.values()))[0].metrics.items() if isinstance(found, int | float))
+        raise InputError(f"--metric {metric}: no evaluation has it: give one of {known}, per_class.NAME or top1@k=10")
+    for place in sorted(runs):
+        yield f"{place}  {metric}"
+        yield from _lines(runs[place], metric)
+
+
+def _lines(entries: list[Entry], metric: str) -> Iterator[str]:
+    before: Entry | None = None
+    for entry in entries:
+        found = value(entry.metrics, metric)
+        shown = "–" if found is None else f"{found:g}"
+        last = None if before is None else value(before.metrics, metric)
+        step = "" if found is None or last is None else f"{found - last:+.4g}"
+        yield f"  {entry.time[:19].replace('T', ' ')}  {shown:>8}  {step:>8}"
+        yield from (f"      {line}" for line in ([] if before is None else differences(before, entry) or ["nothing changed"]))
+        before = entry
+
+
+def differences(before: Entry, after: Entry) -> list[str]:
+    """What differs between what two evaluations were made from: settings, source, files from outside."""
+    found = []
+    for place in dict.fromkeys((*before.stages, *after.stages)):
+        old, new = before.stages.get(place), after.stages.get(place)
+        if old is None or new is None:
+            found.append(f"{place}: {'not' if new is None else 'now'} made from it")
+            continue
+        found += [f"{place}: {words}" for words in (*in_words(old["settings"], new["settings"]), *changed_source(old["code"], new["code"]))]
+    given = dict.fromkeys((*before.given, *after.given))
+    return found + [f"{path}: another file" for path in given if before.given.get(path) != after.given.get(path)]
+
+
+def value(metrics: Mapping[str, Any], metric: str) -> float | None:
+    """A number of metrics.json by its dotted key, or of one of its `results`; None where there is none."""
+    key, _, choice = metric.partition("@")
+    found: Any = metrics
+    if choice:
+        wanted = dict(part.strip().partition("=")[::2] for part in choice.split(","))
+        found = next((one for one in metrics["results"] if all(str(one.get(name)) == text for name, text in wanted.items())), None)
+    head, _, rest = key.partition(".")
+    for name in filter(None, (head, rest)):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return float(found) if isinstance(found, int | float) else None
+
+
+def _fits(entry: Entry, protocol: str | None, data: str | None, method: str | None) -> bool:
+    run, _, rest = entry.place.partition("/")
+    folder = rest.split("/")[0]
+    return (
+        protocol in (None, entry.metrics["protocol"])
+        and data in (None, entry.metrics["data"], run, run.rpartition("_")[0])
+        and method in (None, folder, folder.partition("-seed")[0])
+    )

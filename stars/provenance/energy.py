@@ -1,0 +1,50 @@
+"""Energy used by GPUs, as their driver counts it (NVML, nvmlDeviceGetTotalEnergyConsumption): of the whole device, other processes included."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+LIBRARY = "libnvidia-ml.so.1"
+UUID_BYTES = 96
+
+
+def counters() -> dict[str, float]:
+    """UUID of each GPU that counts → joules since its driver was loaded; nothing where there is no NVIDIA driver. Starts no CUDA context."""
+    try:
+        nvml = ctypes.CDLL(LIBRARY)
+        if nvml.nvmlInit_v2():
+            return {}
+        try:
+            return dict(_read(nvml))
+        finally:
+            nvml.nvmlShutdown()
+    except (OSError, AttributeError):  # no such library; one that is older than this count
+        return {}
+
+
+def _read(nvml: Any) -> Iterator[tuple[str, float]]:
+    count = ctypes.c_uint()
+    nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
+    for index in range(count.value):
+        device, uuid, millijoules = ctypes.c_void_p(), ctypes.create_string_buffer(UUID_BYTES), ctypes.c_ulonglong()
+        if (
+            nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(device)) == 0
+            and nvml.nvmlDeviceGetUUID(device, uuid, UUID_BYTES) == 0
+            and nvml.nvmlDeviceGetTotalEnergyConsumption(device, ctypes.byref(millijoules)) == 0
+        ):
+            yield uuid.value.decode(), millijoules.value / 1000
+
+
+def used_since(before: Mapping[str, float]) -> float | None:
+    """Joules that this process's GPUs used since `before`, those of all processes of a shared training; None where none is used or counts."""
+    torch = sys.modules.get("torch")
+    if torch is None or not before or not torch.cuda.is_initialized():
+        return None
+    shared = torch.distributed.is_available() and torch.distributed.is_initialized()
+    numbers = range(torch.distributed.get_world_size()) if shared else [torch.cuda.current_device()]
+    after = counters()
+    own = [f"GPU-{torch.cuda.get_device_properties(number).uuid}" for number in numbers]
+    return round(sum(after[name] - before[name] for name in own), 1) if all(name in before and name in after for name in own) else None

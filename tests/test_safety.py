@@ -1,0 +1,53 @@
+"""Nothing that is loaded can run code. Checkpoints: test_model, test_training; YAML: test_config; clips: test_folder; html: test_inspect, test_paper."""
+
+import ast
+
+import numpy as np
+import pytest
+from tiny import ROOT
+
+from stars.errors import InputError
+from stars.provenance.files import read_npy, read_npz
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("executed",)
+
+
+@pytest.mark.parametrize("memory_map", [False, True])
+def test_an_array_of_objects_is_refused_unopened(tmp_path, capsys, memory_map):
+    path, archive = tmp_path / "evil.npy", tmp_path / "evil.npz"
+    np.save(path, np.array([Evil()], object), allow_pickle=True)
+    np.savez(archive, predicted=np.array([Evil()], object))
+    with pytest.raises(InputError, match=r"evil\.npy"):
+        read_npy(path, memory_map)
+    with pytest.raises(InputError, match=r"evil\.npz"):
+        read_npz(archive, ("predicted",))
+    assert "executed" not in capsys.readouterr().out
+
+
+def calls(name: str) -> list[tuple[str, ast.Call]]:
+    """File and call of every `….NAME(…)` in the package, `NAME` with the last two words of what is called."""
+    found = []
+    for path in sorted((ROOT / "stars").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ".".join(ast.unparse(node.func).split(".")[-2:]) == name:
+                found.append((path.name, node))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "right"),
+    [("np.load", "allow_pickle", "False"), ("torch.load", "weights_only", "True"), ("format.read_array", "allow_pickle", "False")],
+)
+def test_every_loader_is_told_to_run_nothing(name, argument, right):
+    for file, call in calls(name):
+        assert {word.arg: ast.unparse(word.value) for word in call.keywords}.get(argument) == right, file
+    assert calls("np.load") and calls("torch.load")
+
+
+def test_no_loader_that_runs_code_is_used():
+    for name in ("pickle.load", "pickle.loads", "yaml.unsafe_load", "yaml.full_load", "joblib.load", "shelve.open", "marshal.loads"):
+        assert calls(name) == []
+    assert {ast.unparse(word.value) for _, call in calls("yaml.load") for word in call.keywords if word.arg == "Loader"} == {"Loader"}
