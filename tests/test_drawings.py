@@ -114,6 +114,7 @@ def test_a_sweep_takes_the_methods_that_differ_in_one_setting_alone():
         assert [(point["method"], point["value"]) for point in drawn.settings["points"]] == expected
         assert len(drawn.files) == 2
     assert drawings.figure(config(fig3={"method": "gone"}), "fig3a").files == {}
+    assert drawings.figure(config(fig3={"method": "dino"}), "fig3b").files == {}  # it has no queue
 
 
 def test_training_time_is_that_of_all_trainings_behind_an_encoder():

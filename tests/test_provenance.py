@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from stars.config import Model
 from stars.errors import InputError
 from stars.model.encoder import Encoder
 from stars.provenance import code, energy, stale
-from stars.provenance.files import atomic, digest, exclusive, read_npy, write_json, write_npy, write_npz, write_text
+from stars.provenance.files import atomic, digest, exclusive, read_npy, read_npz, write_json, write_npy, write_npz, write_text
 from stars.provenance.record import LIBRARIES, recording
 from stars.style import figure, save
 from stars.training.checkpoint import Work
@@ -181,6 +182,26 @@ def test_arrays_come_back_and_are_written_as_numpy_does(tmp_path, array):
     np.save(tmp_path / "numpys.npy", np.ascontiguousarray(array))
     assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "numpys.npy").read_bytes()
     assert np.array_equal(read_npy(tmp_path / "ours.npy"), array)
+
+
+def test_a_damaged_array_is_one_line_wherever_the_damage_is(tmp_path):
+    draw = random.Random(0)
+    write_npy(tmp_path / "a.npy", np.zeros((4, 3), np.float32))
+    write_npz(tmp_path / "a.npz", {"name": np.array(["S001", "S002"] * 30), "label": np.arange(60)})
+    readers = [("a.npy", read_npy), ("a.npy", lambda path: read_npy(path, True)), ("a.npz", lambda path: read_npz(path, ("name", "label")))]
+    for name, read in readers:
+        path = tmp_path / name
+        data, refused = path.read_bytes(), 0
+        for _ in range(800):
+            at = draw.randrange(len(data))
+            path.write_bytes(data[:at] + bytes([data[at] ^ draw.randrange(1, 256)]) + data[at + 1 :])
+            try:
+                read(path)
+            except InputError as error:
+                assert str(path) in str(error)
+                refused += 1
+        assert refused > 200
+        path.write_bytes(data)
 
 
 def test_two_runs_do_not_write_the_same_outputs_at_once(tmp_path):

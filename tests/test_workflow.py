@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,23 @@ def test_a_second_run_does_nothing_nor_does_one_after_touching_the_configuration
     output = done.stdout + done.stderr
     assert done.returncode == 0 and "Nothing to be done" in output and "earlier version" not in output
     assert {path: path.stat().st_mtime_ns for path in (own / "results").rglob("*")} == before
+
+
+def test_another_branch_re_runs_what_it_changes_and_the_way_back_nothing(own):
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e", *words], cwd=own, check=True, capture_output=True)
+
+    (own / ".gitignore").write_text("results\n.snakemake\n")
+    git("init", "-b", "main")
+    git("add", ".")
+    git("commit", "-m", "one")
+    git("checkout", "-b", "other")
+    for path, text in ((own / CONFIG, "\nfig4: {classes: 2}\n"), (own / "workflow/rules/tune.smk", "\n# changed\n")):
+        path.write_text(path.read_text().replace("\nfig4:\n  classes: 3\n", "") + text)
+    git("commit", "-am", "two")
+    assert planned(own) == {"draw_fig4"}
+    git("checkout", "main")
+    assert planned(own) == set()
 
 
 def test_a_protocol_waits_for_a_head_s_features_that_were_lost(own):

@@ -7,7 +7,9 @@ import fcntl
 import hashlib
 import json
 import os
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,12 @@ from typing import Any
 import numpy as np
 
 from stars.errors import InputError
+
+# What NumPy, zipfile and zlib raise at damaged bytes.
+DAMAGE = (
+    *(ValueError, EOFError, OSError, TypeError, AttributeError, LookupError, RuntimeError, MemoryError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError),
+)
 
 
 @contextmanager
@@ -106,7 +114,7 @@ def read_npy(path: Path | str, memory_map: bool = False) -> np.ndarray:
         return np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path} is missing: run the stage that makes it") from None
-    except (ValueError, EOFError, OSError) as error:
+    except DAMAGE as error:
         raise InputError(f"{path} is not a readable .npy file ({error}): delete it and run again") from None
 
 
@@ -127,7 +135,7 @@ def read_npz(path: Path | str, arrays: Sequence[str]) -> dict[str, np.ndarray]:
         raise InputError(f"{path} is missing: run the stage that makes it") from None
     except InputError:
         raise
-    except (ValueError, EOFError, OSError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise InputError(f"{path} is not a readable .npz file ({error}): delete it and run again") from None
 
 

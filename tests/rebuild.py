@@ -1,0 +1,299 @@
+"""docs/rebuild_keys.md: which rules re-run when a key of the configuration changes, of every key, as Snakemake plans it.
+
+    make rebuild-table          or, of some keys, printed alone: python tests/rebuild.py tune.optimiser.lr knn.k
+
+A project is made in which every file is there, empty, and Snakemake has noted what made it. Each key is changed alone and a dry run made.
+Held against that: what `stars.expected` says that jobs are told. A key for which neither a job nor a command changes is an error.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tiny import CONFIG, ROOT, project, snakemake
+from tiny import RULES as TINY_RULES
+
+from stars import expected, recipes
+from stars.config import Config
+from stars.reference import rows
+
+PAGE = ROOT / "docs/rebuild_keys.md"
+EVERY = "tests/config/every.yaml"
+BY_SETUP = "config/datasets/by_setup.yaml"
+OWN_LOSS = {"methods": {"barlow": {"from": "mamp", "tune": {"strategy": "barlow"}, "tables": [], "protocols": ["knn"]}}}
+PAIR = {"source": "demo", "target": "demo"}
+MORE = {"from": "stars", "tune": {"layer_decay": 0.5}}
+
+# Where a key is changed, if not at data.demo or methods.stars, and to what, where that does not follow from its kind.
+WHERE = {
+    **{f"data.NAME.{name}": f"data.given.{name}" for name in ("raw", "ingest_jobs", "ingest.missing_list")},
+    **{f"methods.NAME.{name}": f"methods.mamp.{name}" for name in ("model", "pretrain")},
+    "tune.options": "methods.barlow.tune.options",
+}
+VALUES: dict[str, Any] = {
+    "seeds": [0, 1],
+    "code_changes": "rebuild",
+    "targets": ["table2"],
+    "data": {"more": {"dataset": "demo", "simulate": {"actions": 4, "subjects": 4}, "protocols": []}},
+    "data.NAME.dataset": "demo_base",
+    "data.NAME.raw": "other.zip",
+    "data.NAME.simulate": {"seed": 3},
+    "data.NAME.simulate.clips": 20,
+    "data.NAME.simulate.frames": [16, 25],
+    "data.NAME.ingest.missing_list": "missing.txt",
+    "data.NAME.ingest.bodies": 1,
+    "data.NAME.ingest.centre": "none",
+    "data.NAME.ingest.single_body": "copy",
+    "data.NAME.splits": ["xsub", "xview"],
+    "data.NAME.protocols": ["linear", "knn"],
+    "data.NAME.settings": {"embed": {"test_crop": 0.8}},
+    "recipes": "tests/config/more.yaml",
+    "methods": {"more": MORE},
+    "methods.NAME.from": "mamp_b",
+    "methods.NAME.title": "Ours",
+    "methods.NAME.heads": "stars_heads",
+    "methods.NAME.model": {"depth": 3},
+    "methods.NAME.pretrain": {"motion": {"normalise": False}},
+    "methods.NAME.tune": {"layer_decay": 0.5},
+    "methods.NAME.gpus": 2,
+    "methods.NAME.protocols": ["knn"],
+    "methods.NAME.tables": [2],
+    "model.frames": 32,
+    "model.segment": 8,
+    "model.width": 32,
+    "model.heads": 4,
+    "model.decoder_width": 32,
+    "pretrain.motion.stride": 2,
+    "tune.tuned_blocks": 1,
+    "tune.strategy": "dino",
+    "tune.optimiser.min_lr": 0.0001,
+    "tune.options": {"redundancy": 0.5},
+    "tune.dino.local_crop": [0.3, 0.8],
+    "knn.k": [1, 5, 10, 20],
+    "knn.outputs": ["encoder"],
+    "finetune.layer_decay": 0.7,
+    "semi.fractions": [0.5],
+    "semi.finetune": {"score_epochs": 2},
+    "transfer.pairs": [PAIR],
+    "transfer.finetune": {"score_epochs": 2},
+    "few_shot.shots": [1, 2, 3],
+    "few_shot.outputs": ["encoder"],
+    "few_shot.pairs": [PAIR],
+    "table4.methods": ["mamp"],
+    "table8.method": "dino",
+    "table10.method": "moco",
+    "fig3.method": "moco",
+    "fig3.k": 5,
+    "fig6.k": 5,
+    "fig6.method": "mamp",
+    "checkpoint.folder": "elsewhere",
+    "compute.gpus": 2,
+}
+ENDINGS: dict[str, Any] = {
+    "crop": [0.6, 1.0],
+    "betas": [0.8, 0.9],
+    "methods": ["stars"],
+    "runs": [],
+    "data": "other",
+    "split": "xview",
+}  # by a key's last word
+
+
+@dataclass(frozen=True)
+class Row:
+    """A key, how it was changed, the rules that are told it, those that re-run too, and what else it changes."""
+
+    key: str
+    change: str
+    told: tuple[str, ...]
+    after: tuple[str, ...]
+    otherwise: str = ""
+
+    def __str__(self) -> str:
+        cells = (f"`{self.key}`", f"`{self.change}`", ", ".join(self.told) or self.otherwise, ", ".join(self.after))
+        return "| " + " | ".join(cells) + " |"
+
+
+class Bench:
+    """The project, and what Snakemake says in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = project(folder / "project")
+        self.package = shutil.copytree(ROOT / "stars", folder / "package/stars", ignore=shutil.ignore_patterns("__pycache__")).parent
+        source = (ROOT / "docs/extending.md").read_text().split("```python\n# stars/training/losses/barlow.py\n")[1].split("```")[0]
+        (self.package / "stars/training/losses/barlow.py").write_text(source)
+        shutil.copytree(ROOT / "config", self.package / "config")
+        self._write(BY_SETUP, {**recipes.read_yaml(ROOT / "config/datasets/demo.yaml"), "setups": [1, 2]})
+        self._write("tests/config/more.yaml", {"methods": {"more": MORE}})
+        self._write("own_loss.yaml", OWN_LOSS)
+        (self.folder / "given").mkdir()
+        for name in ("given/S001.zip", "other.zip", "missing.txt"):
+            (self.folder / name).touch()
+        self.base = recipes.merge(recipes.read_yaml(self.folder / CONFIG), recipes.read_yaml(self.folder / EVERY))
+        self.files = self._pretend(EVERY, "own_loss.yaml")
+
+    def _write(self, name: str, content: Any) -> None:
+        (self.folder / name).write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def _run(self, *arguments: str, configs: tuple[str | Path, ...]) -> str:
+        own_loss = any("own_loss" in Path(name).name for name in configs)
+        done = snakemake(self.folder, *arguments, config=(CONFIG, *configs), package=self.package if own_loss else ROOT)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def _pretend(self, *configs: str) -> list[Path]:
+        """Every file there, as if it had been made; those that are records."""
+        table = self._run("--summary", configs=configs)
+        table = table[table.index("output_file\t") :]
+        paths = [self.folder / row["output_file"] for row in csv.DictReader(io.StringIO(table), delimiter="\t") if row["output_file"]]
+        for path in (path for path in paths if path.is_relative_to(self.folder / "results")):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        self._run("--touch", "--forceall", configs=configs)
+        assert "Nothing to be done" in self._run("--dry-run", configs=configs[:1])
+        return [path.relative_to(self.folder / "results") for path in paths if path.match("*record.json")]
+
+    def row(self, key: str) -> Row:
+        """What a change of this key alone re-runs."""
+        where, value = self.change(key)
+        changed: Any = value
+        for name in reversed(where.split(".")):
+            changed = {name: changed}
+        own_loss = key == "tune.options"
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=self.folder) as file:
+            yaml.safe_dump(changed, file)
+            file.flush()
+            configs = (EVERY, *(["own_loss.yaml"] if own_loss else []), file.name)
+            plan = dict(jobs(self._run("--dry-run", configs=configs)))
+            otherwise = "" if plan else self.otherwise(configs)
+        params = {rule for rule, reasons in plan.items() if "Params have changed" in reasons}
+        told = self.told(changed, own_loss) if key != "code_changes" else params
+        assert params <= told, f"{key}: params of {sorted(params - told)} changed, which stars.expected does not say"
+        assert told <= plan.keys(), f"{key}: {sorted(told - plan.keys())} are told it and do not re-run"
+        shown = f"{where}: {yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix('...' + chr(10)).strip()}"
+        return Row(key, shown, tuple(sorted(told)), tuple(sorted(plan.keys() - told)), otherwise)
+
+    def change(self, key: str) -> tuple[str, Any]:
+        """Where a key is changed, and to what: another value of its kind."""
+        where = WHERE.get(key, key.replace("data.NAME", "data.demo").replace("methods.NAME", "methods.stars"))
+        if key in VALUES:
+            return where, VALUES[key]
+        if key.rpartition(".")[2] in ENDINGS:
+            return where, ENDINGS[key.rpartition(".")[2]]
+        value: Any = recipes.load(self.base).model_dump(mode="json", by_alias=True)
+        for name in where.split("."):
+            value = value[name]
+        kind = KINDS[key]
+        if kind.startswith("one of "):
+            choices = [choice for choice in re.split(", | or ", kind.removeprefix("one of ")) if choice not in (str(value), "null")]
+            return where, int(choices[0]) if choices[0].isdigit() else choices[0]
+        if isinstance(value, bool):
+            return where, not value
+        return where, value + 1 if isinstance(value, int) else round(value * 0.9, 6) or 0.1
+
+    def told(self, changed: dict[str, Any], own_loss: bool) -> set[str]:
+        """Rules whose settings differ, by `stars.expected`."""
+        if own_loss:
+            return {"tune"}  # its settings can be read beside the loss alone
+        before, after = (recipes.load(given) for given in (self.base, recipes.merge(self.base, changed)))
+        found = set()
+        for place in self.files:
+            settings = [expected.settings(config, place) for config in (before, after)]
+            if settings[1] is not None and settings[0] is not None and settings[0] != settings[1]:
+                found.add(rule_of(place, after))
+        return found
+
+    def otherwise(self, configs: tuple[str | Path, ...]) -> str:
+        """What a change does that re-runs nothing; AssertionError where it does nothing."""
+        before, after = (self._run("--dry-run", "--forceall", "--printshellcmds", configs=given) for given in (configs[:-1], configs))
+        commands = [set(re.findall(r"Shell command: (.*)", text)) for text in (before, after)]
+        if commands[0] == commands[1]:
+            threads = [sorted(re.findall(r"(?:threads|resources): .*", text)) for text in (before, after)]
+            assert threads[0] != threads[1], f"{configs[-1]}: nobody reads this key"
+        return "asks for fewer files" if commands[1] < commands[0] else "changes how jobs run, and no result"
+
+
+RULES = {
+    **TINY_RULES,
+    "Join setups": "join",
+    "Read raw files of a setup": "ingest_setup",
+    "Figure 1": "draw_fig1",
+    "Figure 3": "draw_sweep",
+    **{f"Table {number}": "table" for number in range(1, 12)},
+}
+DRAWN = {
+    "fig1": "draw_fig1",
+    "fig3a": "draw_sweep",
+    "fig3b": "draw_sweep",
+    "fig4": "draw_fig4",
+    "fig6": "draw_fig6",
+    "curves": "draw_curves",
+}
+KINDS = {key: kind for key, kind, _, _ in rows()}
+
+
+def jobs(text: str) -> Iterator[tuple[str, str]]:
+    """Rule and all reasons of its jobs, from what a dry run says."""
+    found: dict[str, list[str]] = {}
+    for title, reason in re.findall(r"^Job \d+: ([^:\n]+).*\nReason: (.*)$", text, re.MULTILINE):
+        found.setdefault(RULES[title], []).append(reason)
+    yield from ((rule, "; ".join(reasons)) for rule, reasons in found.items())
+
+
+def rule_of(place: Path, config: Config) -> str:
+    """Rule that writes the record at `place`, from the results folder."""
+    if place.parts[0] in ("tables", "figures"):
+        return DRAWN.get(place.name.partition(".")[0], "table")
+    if place.name == "curves.record.json":
+        return "draw_curves"
+    stage, names = expected.place_of(place) or ("", {})
+    if stage == "training":
+        return recipes.method(config, names["data"], recipes.untag(config, names["folder"])[0]).kind
+    return "embed_elsewhere" if stage == "embed" and "target" in names else stage
+
+
+def keys() -> list[str]:
+    """Every key, blocks that hold nothing but keys of their own left out."""
+    return [key for key, kind, _, _ in rows() if kind != "block" or key in VALUES]
+
+
+HEAD = """# What re-runs, key by key
+
+Written by `make rebuild-table` (`tests/rebuild.py`): each key alone is changed in a small configuration that has every rule
+(`tests/config/tiny.yaml` with `tests/config/every.yaml`), and a dry run of Snakemake made in a project in which everything is there.
+
+**told**: rules whose jobs are told the key; the dry run must re-run all of these, and no other for its settings. **and then**: rules that
+re-run because what they read is made anew, or because they read other files. A key that changes nothing is an error.
+`tests/test_rebuild.py` repeats some of the rows. How it works, and what a change in the code does: [rebuild.md](rebuild.md).
+
+| key | changed to | told | and then |
+|---|---|---|---|
+"""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder))
+        os.chdir(bench.folder)  # descriptions of data sets are found from there
+        with ThreadPoolExecutor(2) as pool:
+            lines = [f"{row}\n" for row in pool.map(bench.row, sys.argv[1:] or keys())]
+    if sys.argv[1:]:
+        print(*lines, sep="", end="")
+    else:
+        PAGE.write_text(HEAD + "".join(lines))
+
+
+if __name__ == "__main__":
+    main()
