@@ -15,7 +15,6 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,10 @@ from stars.reference import rows
 PAGE = ROOT / "docs/rebuild_keys.md"
 EVERY = "tests/config/every.yaml"
 BY_SETUP = "config/datasets/by_setup.yaml"
+# What some keys need under them: a loss of one's own, a second split.
 OWN_LOSS = {"methods": {"barlow": {"from": "mamp", "tune": {"strategy": "barlow"}, "tables": [], "protocols": ["knn"]}}}
+TWO_SPLITS = {"data": {"demo": {"splits": ["xsub", "xview"]}}}
+UNDER = {"tune.options": "own_loss.yaml", **dict.fromkeys(("fig1.split", "fig3.split", "fig4.split", "fig6.split"), "two_splits.yaml")}
 PAIR = {"source": "demo", "target": "demo"}
 MORE = {"from": "stars", "tune": {"layer_decay": 0.5}}
 
@@ -92,6 +94,7 @@ VALUES: dict[str, Any] = {
     "few_shot.outputs": ["encoder"],
     "few_shot.pairs": [PAIR],
     "table4.methods": ["mamp"],
+    "table9.methods": ["scratch"],
     "table8.method": "dino",
     "table10.method": "moco",
     "fig3.method": "moco",
@@ -129,7 +132,8 @@ class Row:
 class Bench:
     """The project, and what Snakemake says in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, under: bool = False) -> None:
+        """What a complete run leaves; `under`: of the configurations in `UNDER` too."""
         self.folder = project(folder / "project")
         self.package = shutil.copytree(ROOT / "stars", folder / "package/stars", ignore=shutil.ignore_patterns("__pycache__")).parent
         source = (ROOT / "docs/extending.md").read_text().split("```python\n# stars/training/losses/barlow.py\n")[1].split("```")[0]
@@ -138,11 +142,15 @@ class Bench:
         self._write(BY_SETUP, {**recipes.read_yaml(ROOT / "config/datasets/demo.yaml"), "setups": [1, 2]})
         self._write("tests/config/more.yaml", {"methods": {"more": MORE}})
         self._write("own_loss.yaml", OWN_LOSS)
+        self._write("two_splits.yaml", TWO_SPLITS)
         (self.folder / "given").mkdir()
         for name in ("given/S001.zip", "other.zip", "missing.txt"):
             (self.folder / name).touch()
         self.base = recipes.merge(recipes.read_yaml(self.folder / CONFIG), recipes.read_yaml(self.folder / EVERY))
-        self.files = self._pretend(EVERY, "own_loss.yaml")
+        # The last run is the newest: a loss of one's own adds to the others' files, a second split changes the tables.
+        for configs in ((EVERY, "two_splits.yaml"), (EVERY, "own_loss.yaml")) if under else ((EVERY,),):
+            self.files = self._pretend(*configs)
+        assert "Nothing to be done" in self._run("--dry-run", configs=(EVERY,))
 
     def _write(self, name: str, content: Any) -> None:
         (self.folder / name).write_text(yaml.safe_dump(content, sort_keys=False))
@@ -162,7 +170,6 @@ class Bench:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         self._run("--touch", "--forceall", configs=configs)
-        assert "Nothing to be done" in self._run("--dry-run", configs=configs[:1])
         return [path.relative_to(self.folder / "results") for path in paths if path.match("*record.json")]
 
     def row(self, key: str) -> Row:
@@ -171,19 +178,21 @@ class Bench:
         changed: Any = value
         for name in reversed(where.split(".")):
             changed = {name: changed}
-        own_loss = key == "tune.options"
+        under = (EVERY, *([UNDER[key]] if key in UNDER else []))
+        before = jobs(self._run("--dry-run", configs=under)) if key in UNDER else {}
         with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=self.folder) as file:
             yaml.safe_dump(changed, file)
             file.flush()
-            configs = (EVERY, *(["own_loss.yaml"] if own_loss else []), file.name)
-            plan = dict(jobs(self._run("--dry-run", configs=configs)))
-            otherwise = "" if plan else self.otherwise(configs)
-        params = {rule for rule, reasons in plan.items() if "Params have changed" in reasons}
-        told = self.told(changed, own_loss) if key != "code_changes" else params
+            after = jobs(self._run("--dry-run", configs=(*under, file.name)))
+            plan = [job for message, job in after.items() if message not in before]
+            otherwise = "" if plan else self.otherwise((*under, file.name))
+        again = {rule for rule, _ in plan}
+        params = {rule for rule, reason in plan if "Params have changed" in reason}
+        told = self.told(key, changed) if key != "code_changes" else params
         assert params <= told, f"{key}: params of {sorted(params - told)} changed, which stars.expected does not say"
-        assert told <= plan.keys(), f"{key}: {sorted(told - plan.keys())} are told it and do not re-run"
+        assert told <= again, f"{key}: {sorted(told - again)} are told it and do not re-run"
         shown = f"{where}: {yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix('...' + chr(10)).strip()}"
-        return Row(key, shown, tuple(sorted(told)), tuple(sorted(plan.keys() - told)), otherwise)
+        return Row(key, shown, tuple(sorted(told)), tuple(sorted(again - told)), otherwise)
 
     def change(self, key: str) -> tuple[str, Any]:
         """Where a key is changed, and to what: another value of its kind."""
@@ -203,11 +212,12 @@ class Bench:
             return where, not value
         return where, value + 1 if isinstance(value, int) else round(value * 0.9, 6) or 0.1
 
-    def told(self, changed: dict[str, Any], own_loss: bool) -> set[str]:
+    def told(self, key: str, changed: dict[str, Any]) -> set[str]:
         """Rules whose settings differ, by `stars.expected`."""
-        if own_loss:
+        if key == "tune.options":
             return {"tune"}  # its settings can be read beside the loss alone
-        before, after = (recipes.load(given) for given in (self.base, recipes.merge(self.base, changed)))
+        base = recipes.merge(self.base, TWO_SPLITS) if key in UNDER else self.base
+        before, after = (recipes.load(given) for given in (base, recipes.merge(base, changed)))
         found = set()
         for place in self.files:
             settings = [expected.settings(config, place) for config in (before, after)]
@@ -244,12 +254,10 @@ DRAWN = {
 KINDS = {key: kind for key, kind, _, _ in rows()}
 
 
-def jobs(text: str) -> Iterator[tuple[str, str]]:
-    """Rule and all reasons of its jobs, from what a dry run says."""
-    found: dict[str, list[str]] = {}
-    for title, reason in re.findall(r"^Job \d+: ([^:\n]+).*\nReason: (.*)$", text, re.MULTILINE):
-        found.setdefault(RULES[title], []).append(reason)
-    yield from ((rule, "; ".join(reasons)) for rule, reasons in found.items())
+def jobs(text: str) -> dict[str, tuple[str, str]]:
+    """Each job of a dry run: its message → its rule, and why it runs."""
+    found = re.findall(r"^Job \d+: (([^:\n]+).*)\nReason: (.*)$", text, re.MULTILINE)
+    return {message: (RULES[title], reason) for message, title, reason in found}
 
 
 def rule_of(place: Path, config: Config) -> str:
@@ -285,7 +293,7 @@ re-run because what they read is made anew, or because they read other files. A 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder))
+        bench = Bench(Path(folder), under=True)
         os.chdir(bench.folder)  # descriptions of data sets are found from there
         with ThreadPoolExecutor(2) as pool:
             lines = [f"{row}\n" for row in pool.map(bench.row, sys.argv[1:] or keys())]

@@ -1,6 +1,7 @@
 """The ledger, what `stars history` tells from it, and `stars diff` of two results folders."""
 
 import json
+import os
 import re
 import shutil
 from concurrent.futures import ProcessPoolExecutor
@@ -106,7 +107,11 @@ def _write(job: tuple[Path, int]) -> None:
         write_once(folder / f"{entry}.json", f"{number} of {entry}\n")
 
 
-def test_many_writers_at_once_overwrite_nothing_and_leave_nothing(tmp_path):
+def no_links(*paths: Path) -> None:
+    raise PermissionError("this filesystem has none")
+
+
+def test_many_writers_at_once_overwrite_nothing_and_leave_nothing(tmp_path, monkeypatch):
     with ProcessPoolExecutor(4) as pool:
         list(pool.map(_write, [(tmp_path / "ledger", number) for number in range(8)]))
     texts = [(tmp_path / "ledger" / f"{entry}.json").read_text() for entry in range(40)]
@@ -115,6 +120,10 @@ def test_many_writers_at_once_overwrite_nothing_and_leave_nothing(tmp_path):
         and len(list((tmp_path / "ledger").iterdir())) == 40
     )
     _write((tmp_path / "ledger", 9))
+    monkeypatch.setattr(os, "link", no_links)
+    _write((tmp_path / "ledger", 9))
+    _write((tmp_path / "plain", 7))
+    assert len(list((tmp_path / "plain").iterdir())) == 40 and (tmp_path / "plain/5.json").read_text() == "7 of 5\n"
     assert [(tmp_path / "ledger" / f"{entry}.json").read_text() for entry in range(40)] == texts
 
 

@@ -74,12 +74,25 @@ def write_once(path: Path | str, text: str) -> None:
         try:
             temporary.write_text(text, encoding="utf-8")
             _flush(temporary)
-            os.link(temporary, path)
+            _link(temporary, path)
             _flush(path.parent)
         except FileExistsError:
             pass
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Give the file its name; FileExistsError where there is one. A filesystem without links gets a copy, which a kill can leave unfinished."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        with path.open("xb") as file:
+            file.write(temporary.read_bytes())
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def write_json(path: Path | str, value: Any) -> None:
