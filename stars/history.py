@@ -47,7 +47,7 @@ def _lines(entries: list[Entry], metric: str) -> Iterator[str]:
         shown = "–" if found is None else f"{found:g}"
         last = None if before is None else value(before.metrics, metric)
         step = "" if found is None or last is None else f"{found - last:+.4g}"
-        yield f"  {entry.time[:19].replace('T', ' ')}  {shown:>8}  {step:>8}"
+        yield f"  {entry.time[:19].replace('T', ' ')}  {shown:>8}  {step:>8}".rstrip()
         yield from (f"      {line}" for line in ([] if before is None else differences(before, entry) or ["nothing changed"]))
         before = entry
 
