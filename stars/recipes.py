@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from stars.config import Comparison, Config, Hyperparameters, Report, Shots, Simulate
+from stars.config import Comparison, Config, Hyperparameters, Report, Shots, Simulate, own
 from stars.config.paper import Figure
 from stars.config.reading import Loader, merge, nearest, read_yaml, validate
 from stars.data.dataset import Dataset
@@ -38,6 +38,9 @@ def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
     catalogue = read_yaml(find("recipes", str(given["recipes"]), f"{source}: recipes")) if given.get("recipes") else {}
     config = validate(Config, merge(_defaults(), merge(preset, merge(catalogue, given))), source)
     _check_references(config, source)
+    own.check(
+        config.protocols, config.tables, config.methods, [f"{data}_{split}" for data, one in config.data.items() for split in one.splits]
+    )
     return config
 
 

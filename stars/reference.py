@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from stars.config import Config, Data, Recipe, Simulate
+from stars.config import Config, Data, OwnProtocol, OwnTable, Recipe, Simulate
 
 STAGE_BLOCKS = {
     "simulate": ("data.NAME.simulate",),
@@ -44,10 +44,11 @@ def rows(model: type[BaseModel] = Config, prefix: str = "", default: BaseModel |
             continue
         yield path, _kind(field.annotation), _default(value), field.description or ""
         if inner is not None:
-            yield from rows(inner, f"{path}.NAME." if inner in (Data, Recipe) else f"{path}.")
+            yield from rows(inner, f"{path}.NAME." if path in NAMED else f"{path}.")
 
 
-INNER: dict[str, type[BaseModel]] = {"data": Data, "methods": Recipe, "data.NAME.simulate": Simulate}
+NAMED: dict[str, type[BaseModel]] = {"data": Data, "methods": Recipe, "protocols": OwnProtocol, "tables": OwnTable}
+INNER: dict[str, type[BaseModel]] = {**NAMED, "data.NAME.simulate": Simulate}
 
 
 def _kind(annotation: Any) -> str:

@@ -1,19 +1,25 @@
-"""docs/extending.md does what it says: its loss, in a copy of the package, by its own YAML."""
+"""docs/extending.md does what it says: its files, in a copy of the package, by their own YAML."""
 
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 import yaml
 from test_training import Bench, write_clips
+from tiny import project, snakemake
 
 from stars import recipes
+from stars.data.store import ClipStore
+from stars.evaluation.metrics import RESULT_FILES
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/extending.md").read_text()
@@ -32,16 +38,29 @@ def stars(package: Path, *words: object) -> subprocess.CompletedProcess:
     )
 
 
-def test_a_loss_of_ones_own_is_a_file_and_a_block(tmp_path):
-    package, bench = tmp_path / "package", Bench(tmp_path, write_clips(tmp_path))
-    shutil.copytree(ROOT / "stars", package / "stars")
-    for folder in ("config", "tests/config"):
-        shutil.copytree(ROOT / folder, package / folder)
-    source = blocks("python", "barlow.py")
-    (package / source.splitlines()[0].removeprefix("# ")).write_text(source)
-    config = yaml.safe_load((ROOT / "tests/config/tiny.yaml").read_text())
-    config["methods"] |= yaml.safe_load(blocks("yaml", "barlow"))["methods"]
-    (package / "own.yaml").write_text(yaml.safe_dump(config))
+@pytest.fixture
+def package(tmp_path) -> Path:
+    """A copy of the package, with the page's files written into it, and of the configurations; own.yaml: the tests' smallest."""
+    folder = tmp_path / "package"
+    for name in ("stars", "config", "tests/config"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for source in re.findall(r"```(?:python|yaml)\n(# \S+\.(?:py|yaml)\n.*?)```", PAGE, re.DOTALL):
+        (folder / source.splitlines()[0].removeprefix("# ")).write_text(source)
+    shutil.copyfile(ROOT / "tests/config/tiny.yaml", folder / "own.yaml")
+    return folder
+
+
+def configure(package: Path, *words: str) -> None:
+    """Lay the page's YAML blocks that hold these words over own.yaml."""
+    config = yaml.safe_load((package / "own.yaml").read_text())
+    for word in words:
+        config = recipes.merge(config, yaml.safe_load(blocks("yaml", word)))
+    (package / "own.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def test_a_loss_of_ones_own_is_a_file_and_a_block(package, tmp_path):
+    bench = Bench(tmp_path, write_clips(tmp_path))
+    configure(package, "barlow")
     paths = ("--clips", bench.clips, "--train", bench.train, "--parent", bench.parent(), "--out", tmp_path / "out")
     done = stars(package, "tune", *paths, "--config", "own.yaml", "--recipe", "barlow", "--set", "tune.optimiser.batch=7")
     assert done.returncode == 0, done.stderr
@@ -67,3 +86,97 @@ def test_its_recipes_are_right():
     kinds = {name: recipes.method(config, "demo", name).kind for name in config.methods}
     assert [name for name, kind in kinds.items() if kind == "pretrain"] == ["mamp", "uniform", "mask_0.75", "bones"]
     assert recipes.method(config, "demo", "stars_3stage").heads == "heads"
+
+
+def test_a_protocol_of_ones_own_is_a_file_and_a_block(package, made, tmp_path):
+    configure(package, "targets: [centroid]")
+    out = tmp_path / "centroid"
+    paths = (
+        "--features",
+        made / "features",
+        "--target",
+        "toy",
+        "--clips",
+        made / "clips",
+        "--train",
+        made / "train.npy",
+        "--test",
+        made / "test.npy",
+    )
+    done = stars(package, "own-protocol", "centroid", *paths, "--out", out, "--config", "own.yaml")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["protocol"] == "centroid" and metrics["top1"] == pytest.approx(by_hand(made), abs=1e-4)
+    record = json.loads((out / "record.json").read_text())
+    assert record["stage"] == "stars.evaluation.own+stars.evaluation.own.centroid" and set(record["outputs"]) == set(RESULT_FILES)
+    refused = stars(package, "config", "check", "--config", "own.yaml", "--set", "protocols.centre={}")
+    assert refused.returncode == 2 and "protocols.centre: no file stars/evaluation/own/centre.py: write it as" in refused.stderr
+    wrong = stars(package, "own-protocol", *paths, "--out", out, "--settings", '{"name": "centroid", "options": {"center": true}}')
+    assert wrong.returncode == 2 and "unknown key options.center: did you mean centre?" in wrong.stderr
+
+
+def by_hand(made: Path) -> float:
+    """Accuracy of the nearest class mean, one clip and class at a time."""
+    labels = ClipStore.open(made / "clips").labels
+    train, test = (np.load(made / "features" / f"toy_{part}.npy").astype(np.float64) for part in ("train", "test"))
+    train_labels, test_labels = (np.asarray(labels)[np.load(made / f"{part}.npy")] for part in ("train", "test"))
+    origin, right = train.mean(axis=0), 0
+    means = {}
+    for k in sorted(set(train_labels)):
+        means[k] = sum((row - origin) / np.linalg.norm(row - origin) for row in train[train_labels == k])
+    for row, label in zip(test - origin, test_labels, strict=True):
+        right += label == max(means, key=lambda k: row @ means[k] / np.linalg.norm(means[k]))
+    return 100 * right / len(test)
+
+
+def test_a_table_of_ones_own_is_a_file_and_a_block(package, tmp_path):
+    configure(package, "hardest")
+    for name in ("scratch", "mamp", "stars"):
+        folder = package / f"results/demo_xsub/{name}/knn"
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(json.dumps({"per_class": {"a_b": 12.34, "c|d": 100.0, "e & f": 0.0}}))
+    out = tmp_path / "out"
+    done = stars(package, "own-table", "hardest", "--config", "own.yaml", "--out", out)
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((out / "hardest.csv").open()))
+    assert [(row["method"], row["class"], row["top-1 (%)"]) for row in rows[:2]] == [
+        ("SCRATCH", "e & f", "0.0"),
+        ("SCRATCH", "a_b", "12.34"),
+    ]
+    assert len(rows) == 6 and "| demo | xsub | MAMP | 0 | a_b | 12.3 |" in (out / "hardest.md").read_text()
+    assert "e \\& f" in (out / "hardest.tex").read_text() and "e &amp; f" in (out / "hardest.html").read_text()
+    assert (out / "hardest.record.json").is_file()
+
+
+def test_the_workflow_makes_them(package, tmp_path):
+    configure(package, "targets: [centroid]", "hardest")
+    folder = project(tmp_path / "project")
+    shutil.copyfile(package / "own.yaml", folder / "config/tiny.yaml")
+    done = snakemake(folder, "--dry-run", package=package)
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = set(re.findall(r"^Job \d+: ([^:\n]+)", done.stdout, re.MULTILINE))
+    assert "Table hardest" in asked and "KNN" in asked and "Linear probe" not in asked and "Table 1" not in asked
+    done = snakemake(folder, "--dry-run", "--config", "targets=[centroid]", package=package)
+    assert done.returncode == 0 and "Protocol centroid: demo xsub stars" in done.stdout and "Table hardest" not in done.stdout
+
+
+def test_a_data_set_of_ones_own_is_a_file_and_a_block(package, tmp_path):
+    shown = yaml.safe_load(blocks("yaml", "recordings/studio"))
+    (package / "config/datasets/studio.yaml").write_text(blocks("yaml", "title: Studio"))
+    block = {
+        **shown["data"]["studio"],
+        "raw": None,
+        "simulate": {"actions": 4, "subjects": 3, "cameras": 1, "setups": 1, "frames": [16, 24]},
+    }
+    (package / "own.yaml").write_text(yaml.safe_dump({"data": {"studio": block}}))
+    raw, clips = tmp_path / "raw", tmp_path / "clips"
+    for words in (
+        ("simulate", "--out", raw),
+        ("ingest", "--raw", raw, "--out", clips),
+        ("split", "--clips", clips, "--out", tmp_path / "splits"),
+    ):
+        done = stars(package, *words, "--config", "own.yaml", "--data", "studio")
+        assert done.returncode == 0, done.stderr
+    store = ClipStore.open(clips)
+    assert set(store.class_names.values()) == {"wave", "beckon", "sit down"} and store.joints == 25
+    assert len(np.load(tmp_path / "splits/xsub_train.npy")) == 2 * len(np.load(tmp_path / "splits/xsub_test.npy")) > 0

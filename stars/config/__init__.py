@@ -15,6 +15,7 @@ from stars.config.base import Count, Positive, Settings, key
 from stars.config.data import Data, Denoise, Ingest, Simulate
 from stars.config.evaluation import Embed, FewShot, Finetune, Knn, Linear, Pair, Semi, Shots, Transfer
 from stars.config.inspect import Inspect
+from stars.config.own import OwnProtocol, OwnTable
 from stars.config.paper import Comparison, Fig1, Fig3, Fig4, Fig6, Hyperparameters, TableNumber
 from stars.config.report import Report
 from stars.config.training import Model, Motion, Optimiser, Pretrain, Sampling, Schedule
@@ -46,6 +47,8 @@ __all__ = [
     "Motion",
     "Nnclr",
     "Optimiser",
+    "OwnProtocol",
+    "OwnTable",
     "Pair",
     "Pretrain",
     "Recipe",
@@ -122,8 +125,8 @@ class Config(Settings):
     )
     targets: tuple[str, ...] = key(
         ("quickstart",),
-        "what a plain `snakemake` makes: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, curves, quality, report; or every result of a "
-        "protocol: linear, knn, finetune, semi, transfer, few_shot",
+        "what a plain `snakemake` makes: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, curves, quality, report, "
+        "a table of your own; or every result of a protocol: linear, knn, finetune, semi, transfer, few_shot, or one of your own",
         min_length=1,
     )
     data: dict[str, Data] = key({}, "data sets by name; the name is the folder under results/")
@@ -161,6 +164,8 @@ class Config(Settings):
     fig4: Fig4 = key(Fig4(), "t-SNE")
     fig6: Fig6 = key(Fig6(), "confusion matrix")
     curves: Comparison = key(Comparison(), "training curves; `methods` null: as in Table 1")
+    protocols: dict[str, OwnProtocol] = key({}, "protocols of your own by name: files of stars/evaluation/own")
+    tables: dict[str, OwnTable] = key({}, "tables of your own by name: files of stars/paper/own")
     inspect: Inspect = key(Inspect(), "quality page")
     report: Report = key(Report(), "report page")
     checkpoint: Checkpoint = key(Checkpoint(), "work in progress")

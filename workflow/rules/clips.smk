@@ -10,7 +10,7 @@ rule simulate:
     benchmark:
         "results/benchmarks/simulate/{data}.tsv"
     conda:
-        ENVIRONMENT
+        READING
     threads: 1
     resources:
         mem_mb=grows(1000),
@@ -41,7 +41,7 @@ rule ingest:
     wildcard_constraints:
         data=one_of(ingested_by("one")),
     conda:
-        ENVIRONMENT
+        READING
     threads: COMPUTE.threads
     resources:
         mem_mb=grows(8000),
@@ -73,7 +73,7 @@ rule ingest_setup:
     wildcard_constraints:
         data=one_of(ingested_by("setup")),
     conda:
-        ENVIRONMENT
+        READING
     threads: COMPUTE.threads
     resources:
         mem_mb=grows(8000),
@@ -109,7 +109,7 @@ rule join:
     wildcard_constraints:
         data=one_of(ingested_by("setup")),
     conda:
-        ENVIRONMENT
+        READING
     threads: 1
     resources:
         mem_mb=grows(4000),
@@ -138,7 +138,7 @@ rule split:
     benchmark:
         "results/benchmarks/split/{data}_{split}.tsv"
     conda:
-        ENVIRONMENT
+        READING
     threads: 1
     resources:
         mem_mb=grows(1000),

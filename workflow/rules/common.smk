@@ -5,7 +5,7 @@ import sys
 from itertools import product
 from pathlib import Path
 
-from stars import drawings, layout, recipes
+from stars import drawings, layout, own, recipes
 from stars.errors import InputError
 from stars.provenance import code, stale
 
@@ -18,7 +18,8 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-ENVIRONMENT = "../../envs/stars.yaml"
+ENVIRONMENT = "../../envs/stars.yaml"  # what trains, encodes and evaluates
+READING, DRAWING = "../../envs/read.yaml", "../../envs/draw.yaml"  # families without torch
 FIG4_RUN, FIG6_RUN = drawings.place(CONFIG, CONFIG.fig4), drawings.place(CONFIG, CONFIG.fig6)
 # Where jobs run and how often they save: given as resources, since they change no result.
 COMPUTE, CHECKPOINT = CONFIG.compute, CONFIG.checkpoint

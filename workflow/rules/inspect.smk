@@ -17,7 +17,7 @@ rule inspect:
     benchmark:
         "results/benchmarks/inspect/{data}.tsv"
     conda:
-        ENVIRONMENT
+        DRAWING
     threads: 1
     resources:
         mem_mb=grows(1000),

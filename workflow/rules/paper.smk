@@ -24,7 +24,7 @@ rule table:
     wildcard_constraints:
         number=one_of(map(str, drawings.TABLES)),
     conda:
-        ENVIRONMENT
+        DRAWING
     threads: 1
     resources:
         mem_mb=grows(2000),
@@ -56,7 +56,7 @@ rule draw_fig1:
     benchmark:
         "results/benchmarks/figure/fig1.tsv"
     conda:
-        ENVIRONMENT
+        DRAWING
     threads: 1
     resources:
         mem_mb=grows(1000),
@@ -88,7 +88,7 @@ rule draw_sweep:
     wildcard_constraints:
         sweep=one_of(drawings.SWEEPS),
     conda:
-        ENVIRONMENT
+        DRAWING
     threads: 1
     resources:
         mem_mb=grows(1000),
@@ -119,7 +119,7 @@ rule draw_fig4:
     benchmark:
         "results/benchmarks/figure/fig4.tsv"
     conda:
-        ENVIRONMENT
+        DRAWING
     threads: 1
     resources:
         mem_mb=grows(4000),
@@ -152,7 +152,7 @@ rule draw_fig6:
     benchmark:
         "results/benchmarks/figure/fig6.tsv"
     conda:
-        ENVIRONMENT
+        DRAWING
     threads: 1
     resources:
         mem_mb=grows(2000),
@@ -187,7 +187,7 @@ rule draw_curves:
     benchmark:
         "results/benchmarks/figure/curves_{data}_{split}.tsv"
     conda:
-        ENVIRONMENT
+        DRAWING
     threads: 1
     resources:
         mem_mb=grows(2000),

@@ -12,7 +12,7 @@ rule subsets:
     benchmark:
         "results/benchmarks/subsets/{data}_{split}_{fraction}.tsv"
     conda:
-        ENVIRONMENT
+        READING
     threads: 1
     resources:
         mem_mb=grows(1000),
@@ -39,7 +39,7 @@ rule exemplars:
     benchmark:
         "results/benchmarks/exemplars/{target}_{target_split}_{shots}.tsv"
     conda:
-        ENVIRONMENT
+        READING
     threads: 1
     resources:
         mem_mb=grows(1000),

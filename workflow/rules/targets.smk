@@ -12,13 +12,15 @@ TARGETS["curves"] = [
 ]
 TARGETS["quality"] = expand("results/{data}/quality/index.html", data=CONFIG.data)
 TARGETS["report"] = ["results/report/index.html"]
+TARGETS |= {name: expand("results/tables/{name}.{kind}", name=name, kind=["csv", "md", "tex", "html"]) for name in CONFIG.tables}
 TARGETS["all"] = [file for files in TARGETS.values() for file in files]
 TARGETS["quickstart"] = [file for name in (*drawings.QUICKSTART, "report") for file in TARGETS[name]]
 TARGETS["quickstart"] += expand("results/{data}/quality/index.html", data=dict.fromkeys(data for data, _ in layout.runs(CONFIG)))
-NAMED = list(TARGETS)
+NAMED = [name for name in TARGETS if name not in CONFIG.tables]
 
 # Every result of a protocol. Their jobs have these names already, so they are asked for by `targets:` alone.
 TARGETS |= {protocol: layout.results(CONFIG, protocol) for protocol in ["linear", "knn", "finetune", "semi", "transfer", "few_shot"]}
+TARGETS |= {protocol: own.results(CONFIG, protocol) for protocol in CONFIG.protocols}
 
 for name in CONFIG.targets:
     if name not in TARGETS:

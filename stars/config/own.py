@@ -1,0 +1,63 @@
+"""Settings of protocols and tables of one's own (docs/extending.md)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from stars.config.base import Settings, key
+from stars.config.reading import nearest
+from stars.errors import InputError
+
+PLAIN = ("knn", "linear", "finetune")  # protocols that file their results as {data}_{split}/{method}/{protocol}
+TAKEN = (*PLAIN, "semi", "transfer", "few_shot", "features", "all", "quickstart", "curves", "quality")
+PACKAGE = Path(__file__).parents[1]
+
+
+class OwnProtocol(Settings):
+    """A protocol of one's own: stars/evaluation/own/NAME.py."""
+
+    methods: tuple[str, ...] | None = key(None, "methods evaluated by it; null: all")
+    runs: tuple[str, ...] | None = key(None, "on what, each as {data}_{split}; null: every split of every data set")
+    options: dict = key({}, "its settings, as its file defines them")
+
+
+class OwnTable(Settings):
+    """A table of one's own: stars/paper/own/NAME.py."""
+
+    protocol: str = key(..., "whose results it reads: knn, linear, finetune, or a protocol of your own")
+    title: str = key("", "words above the table; empty: its name")
+    methods: tuple[str, ...] | None = key(None, "methods shown, in this order; null: all that the protocol evaluates")
+    runs: tuple[str, ...] | None = key(None, "what they were trained on, each as {data}_{split}; null: wherever the protocol is evaluated")
+    options: dict = key({}, "its settings, as its file defines them")
+
+
+def check(protocols: Mapping[str, OwnProtocol], tables: Mapping[str, OwnTable], methods: Iterable[str], runs: Iterable[str]) -> None:
+    """InputError for the first name that is taken, has no file, or is defined nowhere.
+
+    Args:
+        methods: names of all methods; runs: of all {data}_{split}.
+    """
+    for name in protocols:
+        _check_name(f"protocols.{name}", name, "evaluation/own", TAKEN)
+    for name, table in tables.items():
+        _check_name(f"tables.{name}", name, "paper/own", (*TAKEN, *protocols))
+        _known(f"tables.{name}.protocol", [table.protocol], (*PLAIN, *protocols))
+    for kind, blocks in (("protocols", protocols), ("tables", tables)):
+        for name, block in blocks.items():
+            _known(f"{kind}.{name}.methods", block.methods, methods)
+            _known(f"{kind}.{name}.runs", block.runs, runs)
+
+
+def _check_name(where: str, name: str, folder: str, taken: Iterable[str]) -> None:
+    if not re.fullmatch(r"[a-z][a-z_]*", name) or name in taken:
+        raise InputError(f"{where}: a name of your own is lower-case letters and _, and none that is taken: choose another")
+    if not (PACKAGE / folder / f"{name}.py").is_file():
+        raise InputError(f"{where}: no file stars/{folder}/{name}.py: write it as docs/extending.md shows")
+
+
+def _known(where: str, names: Iterable[str] | None, known: Iterable[str]) -> None:
+    for name in names or ():
+        if name not in known:
+            raise InputError(f"{where}: unknown {name}{nearest(name, known)}")
