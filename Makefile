@@ -8,7 +8,7 @@ TORCH ?= envs/torch-cpu.txt
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test test-slurm fuzz torture killed tamper lint benchmark docs rebuild-table constraints clean
+.PHONY: demo test test-slurm fuzz torture killed tamper lint benchmark docs rebuild-table manual coverage constraints clean
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES)
@@ -66,7 +66,21 @@ docs: $(INSTALLED)
 rebuild-table: $(INSTALLED)
 	$(BIN)/python tests/rebuild.py
 
-constraints: $(INSTALLED)
+# The pages of docs/ as a site in site/; a link that leads nowhere, in them or in the site, is an error.
+manual: $(VENV)/.docs
+	rm -rf site
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs site
+	$(BIN)/python tests/links.py README.md CHANGELOG.md CONTRIBUTING.md docs site
+
+# All tests with the share of lines and branches that they run: on the terminal, line by line in coverage/index.html.
+coverage: $(INSTALLED)
+	rm -f .coverage .coverage.*
+	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n $(CORES)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage html --quiet
+	$(BIN)/python -m coverage report
+
+constraints: $(INSTALLED) $(VENV)/.docs
 	{ echo "# Exact versions of everything that is installed, so that a run next year is the run of today. Made by \`make constraints\`."; \
 	  echo "# torch stands in torch-cpu.txt and torch-cuda.txt."; \
 	  $(BIN)/pip freeze --exclude torch --exclude-editable; } > envs/constraints.txt
@@ -77,5 +91,9 @@ $(INSTALLED): pyproject.toml envs/constraints.txt $(TORCH)
 	$(BIN)/pip install --quiet --constraint envs/constraints.txt --requirement $(TORCH) --editable '.[workflow,dev]'
 	@touch $@
 
+$(VENV)/.docs: $(INSTALLED)
+	$(BIN)/pip install --quiet --constraint envs/constraints.txt --editable '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .snakemake $(filter-out results/ledger/,$(wildcard results/*/)) results/.work
+	rm -rf $(VENV) site coverage .coverage* .snakemake $(filter-out results/ledger/,$(wildcard results/*/)) results/.work

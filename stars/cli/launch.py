@@ -30,7 +30,7 @@ def launch(arguments: Sequence[str], processes: int) -> int:
     """
     with ExitStack() as stack:
         said = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(1, processes)]
-        ranks: list[subprocess.Popen] = []
+        ranks: list[subprocess.Popen[bytes]] = []
         stack.enter_context(_passed_on(ranks))
         stack.callback(_end, ranks)
         port = str(free_port())
@@ -51,7 +51,7 @@ def _follow() -> None:
     os._exit(1)
 
 
-def _start(arguments: Sequence[str], rank: int, processes: int, port: str, stderr: IO[bytes] | None) -> subprocess.Popen:
+def _start(arguments: Sequence[str], rank: int, processes: int, port: str, stderr: IO[bytes] | None) -> subprocess.Popen[bytes]:
     place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     return subprocess.Popen(
         [sys.executable, "-m", "stars", *arguments],
@@ -70,7 +70,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def _passed_on(ranks: list[subprocess.Popen]) -> Iterator[None]:
+def _passed_on(ranks: list[subprocess.Popen[bytes]]) -> Iterator[None]:
     def forward(number: int, frame: FrameType | None) -> None:
         for rank in ranks:
             rank.send_signal(number)
@@ -83,7 +83,7 @@ def _passed_on(ranks: list[subprocess.Popen]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _wait(ranks: list[subprocess.Popen]) -> None:
+def _wait(ranks: list[subprocess.Popen[bytes]]) -> None:
     """Until all have ended; when one fails, the others have a little time, since they may wait for it for ever."""
     deadline = float("inf")
     while any(rank.poll() is None for rank in ranks):
@@ -94,7 +94,7 @@ def _wait(ranks: list[subprocess.Popen]) -> None:
         time.sleep(0.05)
 
 
-def _end(ranks: list[subprocess.Popen]) -> None:
+def _end(ranks: list[subprocess.Popen[bytes]]) -> None:
     for rank in ranks:
         rank.kill()
         rank.wait()

@@ -79,9 +79,9 @@ class Recipe(Settings):
     heads: str | None = key(
         None, "tuned method whose heads are the start of this one's (STARS-3stage); null: its parent's choice, at last new ones"
     )
-    model: dict | None = key(None, "differences in `model`")
-    pretrain: dict | None = key(None, "differences in `pretrain`; present, even if empty: the method has stage 1")
-    tune: dict | None = key(None, "differences in `tune`; present, even if empty: the method has stage 2")
+    model: dict[str, Any] | None = key(None, "differences in `model`")
+    pretrain: dict[str, Any] | None = key(None, "differences in `pretrain`; present, even if empty: the method has stage 1")
+    tune: dict[str, Any] | None = key(None, "differences in `tune`; present, even if empty: the method has stage 2")
     gpus: Count | None = key(
         None, "GPUs that share each batch of its training; null: its parent's, at last `compute.gpus`. Rebuilds nothing"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import model_validator
 
@@ -87,7 +87,7 @@ class Data(Settings):
         ("linear", "knn", "finetune", "semi"),
         "protocols whose results, tables included, this data set has of its own; where it is a source or a target is said in `transfer` and `few_shot`",
     )
-    settings: dict = key(
+    settings: dict[str, Any] = key(
         {}, "differences of `model`, `pretrain`, `tune`, `embed`, `knn`, `linear`, `finetune` that hold for this data set alone"
     )
 

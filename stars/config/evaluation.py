@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -73,7 +73,7 @@ class Semi(Settings):
 
     fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = key((0.01, 0.1), "shares of the training clips", min_length=1)
     subsets: Count = key(5, "random subsets of each size; the result is their mean ± standard deviation")
-    finetune: dict = key({"score_epochs": 10}, "differences from `finetune`")
+    finetune: dict[str, Any] = key({"score_epochs": 10}, "differences from `finetune`")
 
 
 class Pair(Settings):
@@ -89,7 +89,7 @@ class Transfer(Settings):
     """Transfer protocol: fine-tuning on another data set than the encoder's (Table 4)."""
 
     pairs: tuple[Pair, ...] = key((), "from which data set to which: a list of `source`, `target` and, where not the first, their splits")
-    finetune: dict = key({}, "differences from `finetune`")
+    finetune: dict[str, Any] = key({}, "differences from `finetune`")
 
 
 class Shots(Settings):

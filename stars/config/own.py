@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from stars.config.base import Settings, key
 from stars.config.reading import nearest
@@ -20,7 +21,7 @@ class OwnProtocol(Settings):
 
     methods: tuple[str, ...] | None = key(None, "methods evaluated by it; null: all")
     runs: tuple[str, ...] | None = key(None, "on what, each as {data}_{split}; null: every split of every data set")
-    options: dict = key({}, "its settings, as its file defines them")
+    options: dict[str, Any] = key({}, "its settings, as its file defines them")
 
 
 class OwnTable(Settings):
@@ -30,7 +31,7 @@ class OwnTable(Settings):
     title: str = key("", "words above the table; empty: its name")
     methods: tuple[str, ...] | None = key(None, "methods shown, in this order; null: all that the protocol evaluates")
     runs: tuple[str, ...] | None = key(None, "what they were trained on, each as {data}_{split}; null: wherever the protocol is evaluated")
-    options: dict = key({}, "its settings, as its file defines them")
+    options: dict[str, Any] = key({}, "its settings, as its file defines them")
 
 
 def check(protocols: Mapping[str, OwnProtocol], tables: Mapping[str, OwnTable], methods: Iterable[str], runs: Iterable[str]) -> None:

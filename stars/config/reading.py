@@ -20,7 +20,7 @@ Block = TypeVar("Block", bound=Settings)
 class Loader(yaml.SafeLoader):
     """Plain data only, numbers as YAML 1.2 reads them (1e-3 is a number), and no key twice."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(child, deep=True) for child, _ in node.value]
         for name in keys:
             if keys.count(name) > 1:

@@ -92,7 +92,7 @@ class Tune(TuneBase):
     nnclr: Nnclr = key(Nnclr(), "strategy: nnclr")
     dino: Dino = key(Dino(), "strategy: dino")
     moco: Moco = key(Moco(), "strategy: moco")
-    options: dict = key({}, "settings of a strategy of your own, as its file defines them")
+    options: dict[str, Any] = key({}, "settings of a strategy of your own, as its file defines them")
 
     @model_validator(mode="after")
     def _of_its_own(self) -> Tune:

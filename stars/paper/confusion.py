@@ -109,7 +109,7 @@ def _draw(settings: Fig6Stage, counts: np.ndarray, names: list[str], out: Path) 
             _number_cells(axis, shares(counts))
         bar = drawn.colorbar(image, ax=axis, shrink=0.7, aspect=30, pad=0.02, format=lambda share, _: f"{100 * share:.0f} %")
         bar.set_label("share of the true class's clips", fontsize=0.85 * text)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         where = f"{settings.title}, {settings.data_title} {settings.split_title}: KNN, K = {settings.k}"
         axis.set_title(f"{where}\n{counts.sum():,} test clips, {right:.1f} % right", fontsize=text)
         style.save(drawn, out / "fig6")

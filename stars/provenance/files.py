@@ -134,7 +134,7 @@ def read_npy(path: Path | str, memory_map: bool = False) -> np.ndarray:
 def write_npz(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays as a compressed npz. NumPy dates every entry 1980-01-01, so equal arrays give equal bytes."""
     with atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def read_npz(path: Path | str, arrays: Sequence[str]) -> dict[str, np.ndarray]:

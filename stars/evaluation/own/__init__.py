@@ -29,7 +29,7 @@ class OwnStage(Settings):
     """Everything the protocol is told."""
 
     name: str
-    options: dict
+    options: dict[str, Any]
 
 
 def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, out: Path, settings: OwnStage) -> None:

@@ -32,7 +32,7 @@ class Result(Settings):
     method: str
     title: str
     seed: int
-    metrics: dict = key({}, "its metrics.json (docs/files.md)")
+    metrics: dict[str, Any] = key({}, "its metrics.json (docs/files.md)")
 
 
 class OwnTableStage(Settings):
@@ -40,7 +40,7 @@ class OwnTableStage(Settings):
 
     name: str
     title: str
-    options: dict
+    options: dict[str, Any]
     results: tuple[Result, ...]
 
 

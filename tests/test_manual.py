@@ -1,0 +1,165 @@
+"""What the manual and the repository's own files claim: links, messages, the map of the code, versions, environments."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import links
+import pytest
+import yaml
+
+from stars.provenance import code
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs"]
+PINNED = dict(re.findall(r"(?m)^([\w.-]+)==(\S+)$", (ROOT / "envs/constraints.txt").read_text()))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in (ROOT / "stars").rglob("*.py")
+)
+
+
+def test_no_link_is_dead():
+    assert list(links.dead(links.found([str(ROOT / page) for page in PAGES]))) == []
+
+
+def test_a_dead_link_is_found(tmp_path):
+    (tmp_path / "a.md").write_text("# A `b`, c\n[1](#a-b-c) [2](#c) [3](b.md) [4](a.md#a-b-c) [5](https://x)\n```\n[6](none.md)\n```\n")
+    (tmp_path / "c.html").write_text('<p id="x"><a href="#x"></a><img src="d.png"><a href="a.md#none">')
+    assert [line.split(": ")[1] for line in links.dead(links.found([str(tmp_path)]))] == ["#c", "b.md", "d.png", "a.md#none"]
+
+
+def said() -> Iterator[str]:
+    """Every text in the code, what stands in braces as a NUL."""
+    for path in (ROOT / "stars").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+    for path in [*ROOT.glob("workflow/rules/*.smk"), ROOT / "Makefile"]:
+        yield from re.findall(r'"([^"\n]+)"', re.sub(r"\{[^{}]*\}", "\0", path.read_text()))
+
+
+def messages(page: str) -> list[str]:
+    """What stands in back-quotes in the first column of a page's tables of messages."""
+    tables = re.findall(r"^\| message \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", (ROOT / "docs" / page).read_text(), re.MULTILINE)
+    cells = [line.split(" | ")[0] for table in tables for line in table.splitlines()]
+    return [message for cell in cells for message in re.findall(r"`([^`]+)`", cell)]
+
+
+def pieces(message: str) -> list[str]:
+    """The words of a message between what varies."""
+    return [piece.strip(" :;,") for piece in re.split(r"…|\bFILE\b|\bN\b|\bNAME\b|\d+", message) if len(piece.strip(" :;,()")) > 2]
+
+
+def test_messages_of_trouble_shooting_stand_in_the_code():
+    texts = list(said())
+    wanted = messages("trouble.md")
+    patterns = {message: re.compile(".*".join(map(re.escape, pieces(message))), re.DOTALL) for message in wanted}
+    assert [message for message, pattern in patterns.items() if not any(map(pattern.search, texts))] == []
+    assert len(wanted) > 40 and not any(re.search("no such message at all", text) for text in texts)
+
+
+def test_messages_about_data_stand_in_the_code():
+    texts = "\n".join(said())
+    assert [(message, piece) for message in messages("data.md") for piece in pieces(message) if piece not in texts] == []
+
+
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
+
+
+def test_the_map_names_every_package_and_module_at_the_top():
+    drawn = ARCHITECTURE.split("```")[1].split("stars/\n")[1]
+    names = {path.name for path in (ROOT / "stars").iterdir() if (path / "__init__.py").is_file()}
+    names |= {path.stem for path in (ROOT / "stars").glob("*.py") if not path.stem.startswith("__")}
+    assert sorted(name for name in names if not re.search(rf"(?m)^  (.*[ ,;])?{name}\b", drawn)) == []
+
+
+def layers() -> dict[str, int]:
+    """Part of the package → its layer, the lowest 0, as docs/architecture.md lists them."""
+    table = re.findall(r"^\| (\d+) \| ([^|]+) \|", ARCHITECTURE, re.MULTILINE)
+    return {name: int(number) for number, names in table for name in re.findall(r"`([\w.]+)`", names)}
+
+
+def layer(module: str, of: dict[str, int]) -> int:
+    """The layer of the longest part of a module's name that is listed."""
+    parts = module.split(".")[1:]
+    named = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
+    return next(of[name] for name in named if name in of)
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module not in ("stars", "stars.__main__")])
+def test_imports_run_one_way(module):
+    of = layers()
+    upward = {name for name in code.imports(module) if name != "stars" and layer(name, of) > layer(module, of)}
+    assert not upward, f"{module}, layer {layer(module, of)}, imports {sorted(upward)}"
+
+
+def test_data_knows_no_model_and_the_model_touches_no_file():
+    reached = {start: set().union(*(code.imports(module) for module in MODULES if module.startswith(start))) for start in ("stars.data", "stars.model")}
+    assert not [name for name in reached["stars.data"] if name.startswith(("stars.model", "stars.training"))]
+    texts = [path.read_text() for path in (ROOT / "stars/model").glob("*.py")]
+    assert not [text for text in texts if re.search(r"\bopen\(|pathlib|stars\.provenance", text)]
+
+
+FAMILIES = {
+    "read": ("stars.data.simulate", "stars.ingest", "stars.data.splits", "stars.data.subsets"),
+    "stars": ("stars.training", "stars.evaluation.features", "stars.evaluation.knn", "stars.evaluation.linear", "stars.evaluation.finetune",
+              "stars.evaluation.semi", "stars.evaluation.few_shot", "stars.evaluation.own"),
+    "draw": ("stars.paper.tables", "stars.paper.hyperparameters", "stars.paper.figures", "stars.paper.own", "stars.inspect.page"),
+}  # fmt: skip
+DISTRIBUTIONS = {"yaml": "pyyaml", "PIL": "pillow", "sklearn": "scikit-learn", "torch": "pytorch", "matplotlib": "matplotlib-base"}
+BROUGHT = {"pydantic_core": "pydantic", "markupsafe": "jinja2", "threadpoolctl": "scikit-learn"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_environment_holds_what_its_rules_import(family):
+    """Of the command line, what `--settings` leads to: `stars.config`, `stars.recipes` and what they import."""
+    starts = [module for module in MODULES if module.startswith(FAMILIES[family])] + ["stars.cli.common", "stars.config", "stars.recipes"]
+    reached: set[str] = set()
+    while starts:
+        module = starts.pop()
+        if module not in reached and not (module == "stars.training.losses" and family != "stars"):
+            reached.add(module)
+            starts.extend(code.imports(module))
+    needed = {DISTRIBUTIONS.get(name, BROUGHT.get(name, name)) for module in reached for name in third_party(module)}
+    dependencies = yaml.safe_load((ROOT / f"envs/{family}.yaml").read_text())["dependencies"]
+    held = {re.split("[<>=]", name)[0] for name in dependencies}
+    assert needed <= held and held - needed == {"python", "pip", "setuptools"} | (held - needed & {"pillow"})
+    assert (ROOT / f"envs/{family}.post-deploy.sh").read_bytes() == (ROOT / "envs/read.post-deploy.sh").read_bytes()
+
+
+def third_party(module: str) -> set[str]:
+    nodes = ast.walk(ast.parse(code._file(module).read_text()))
+    names = {
+        name
+        for node in nodes
+        for name in ([a.name for a in node.names] if isinstance(node, ast.Import) else [node.module] if isinstance(node, ast.ImportFrom) else [])
+    }
+    return {str(name).split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"stars", "None"}
+
+
+def test_commit_hooks_run_the_pinned_versions():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    asked = [dependency.split("==") for hook in hooks for dependency in hook["additional_dependencies"]]
+    assert asked and all(PINNED[name] == version for name, version in asked)
+
+
+def test_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == PROJECT["version"] and citation["license"] == PROJECT["license"]
+    assert [author["family-names"] for author in citation["preferred-citation"]["authors"]] == ["Mehraban", "Rajabi", "Taati"]
+
+
+def test_every_dependency_is_pinned_and_has_its_reason():
+    reasons = (ROOT / "docs/decisions.md").read_text()
+    extras = [name for group in PROJECT["optional-dependencies"].values() for name in group]
+    names = [re.split("[<>=]", name)[0] for name in PROJECT["dependencies"] + extras]
+    pins = {name.lower().replace("_", "-") for name in PINNED} | {"torch"}
+    assert [name for name in names if name.lower() not in pins or name not in reasons] == []
