@@ -58,6 +58,12 @@ def pieces(message: str) -> list[str]:
     return [piece.strip(" :;,") for piece in re.split(r"…|\bFILE\b|\bN\b|\bNAME\b|\d+", message) if len(piece.strip(" :;,()")) > 2]
 
 
+def parts(message: str) -> list[str]:
+    """The same where "FILE, line N: expected …, found …" is put together of three texts."""
+    split = [part.strip(" :;,()") for piece in pieces(message) for part in re.split(r": |, |\bexpected\b|\bfound\b", piece)]
+    return [part for part in split if len(part) > 2]
+
+
 def test_messages_of_trouble_shooting_stand_in_the_code():
     texts = list(said())
     wanted = messages("trouble.md")
@@ -68,7 +74,7 @@ def test_messages_of_trouble_shooting_stand_in_the_code():
 
 def test_messages_about_data_stand_in_the_code():
     texts = "\n".join(said())
-    assert [(message, piece) for message in messages("data.md") for piece in pieces(message) if piece not in texts] == []
+    assert [(message, piece) for message in messages("data.md") for piece in parts(message) if piece not in texts] == []
 
 
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
@@ -91,18 +97,23 @@ def layer(module: str, of: dict[str, int]) -> int:
     """The layer of the longest part of a module's name that is listed."""
     parts = module.split(".")[1:]
     named = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
-    return next(of[name] for name in named if name in of)
+    found = [of[name] for name in named if name in of]
+    assert found, f"{module} stands in no layer of docs/architecture.md"
+    return found[0]
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module not in ("stars", "stars.__main__")])
-def test_imports_run_one_way(module):
-    of = layers()
-    upward = {name for name in code.imports(module) if name != "stars" and layer(name, of) > layer(module, of)}
-    assert not upward, f"{module}, layer {layer(module, of)}, imports {sorted(upward)}"
+def test_imports_run_one_way():
+    of, parts = layers(), [module for module in MODULES if module not in ("stars", "stars.__main__")]
+    edges = [(module, name) for module in parts for name in code.imports(module) if name != "stars"]
+    assert [(module, name) for module, name in edges if layer(name, of) > layer(module, of)] == []
+    assert len(edges) > 500
 
 
 def test_data_knows_no_model_and_the_model_touches_no_file():
-    reached = {start: set().union(*(code.imports(module) for module in MODULES if module.startswith(start))) for start in ("stars.data", "stars.model")}
+    reached = {
+        start: set().union(*(code.imports(module) for module in MODULES if module.startswith(start)))
+        for start in ("stars.data", "stars.model")
+    }
     assert not [name for name in reached["stars.data"] if name.startswith(("stars.model", "stars.training"))]
     texts = [path.read_text() for path in (ROOT / "stars/model").glob("*.py")]
     assert not [text for text in texts if re.search(r"\bopen\(|pathlib|stars\.provenance", text)]
@@ -131,7 +142,7 @@ def test_an_environment_holds_what_its_rules_import(family):
     needed = {DISTRIBUTIONS.get(name, BROUGHT.get(name, name)) for module in reached for name in third_party(module)}
     dependencies = yaml.safe_load((ROOT / f"envs/{family}.yaml").read_text())["dependencies"]
     held = {re.split("[<>=]", name)[0] for name in dependencies}
-    assert needed <= held and held - needed == {"python", "pip", "setuptools"} | (held - needed & {"pillow"})
+    assert needed == held - {"python", "pip", "setuptools"}
     assert (ROOT / f"envs/{family}.post-deploy.sh").read_bytes() == (ROOT / "envs/read.post-deploy.sh").read_bytes()
 
 
@@ -140,7 +151,9 @@ def third_party(module: str) -> set[str]:
     names = {
         name
         for node in nodes
-        for name in ([a.name for a in node.names] if isinstance(node, ast.Import) else [node.module] if isinstance(node, ast.ImportFrom) else [])
+        for name in (
+            [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module] if isinstance(node, ast.ImportFrom) else []
+        )
     }
     return {str(name).split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"stars", "None"}
 
