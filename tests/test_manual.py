@@ -77,6 +77,17 @@ def test_messages_about_data_stand_in_the_code():
     assert [(message, piece) for message in messages("data.md") for piece in parts(message) if piece not in texts] == []
 
 
+def test_code_that_the_method_page_names_is_there():
+    page = (ROOT / "docs/method.md").read_text()
+    files = set(re.findall(r"`(stars/[\w/.]+)`", page))
+    assert len(files) > 20 and [file for file in files if not (ROOT / file).exists()] == []
+    code_text = "\n".join(path.read_text() for path in (ROOT / "stars").rglob("*.py"))
+    where = [line.rpartition(" | ")[2] for line in page.split("## From clip")[1].splitlines() if line.startswith("|")]
+    names = {name.rpartition(".")[2] for cell in where for name in re.findall(r"`([A-Za-z_.]+)`", cell) if not name.endswith(".py")}
+    assert len(names) > 40 and [name for name in names if not re.search(rf"(def|class) {name}\b", code_text)] == []
+    assert all(f"({number})" in page for number in range(1, 8))
+
+
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 
 
