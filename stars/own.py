@@ -22,7 +22,7 @@ def places(config: Config, protocol: str) -> list[Place]:
     """Every result of a plain protocol or of one of one's own, in the order of the configuration."""
     if protocol in config.protocols:
         block = config.protocols[protocol]
-        runs = [run for run in layout.every_run(config) if block.runs is None or "_".join(run) in block.runs]
+        runs = layout.runs(config) if block.runs is None else [run for run in layout.every_run(config) if "_".join(run) in block.runs]
         methods = tuple(config.methods) if block.methods is None else block.methods
     else:
         runs, methods = layout.runs(config, protocol), layout.evaluated(config, protocol)

@@ -113,6 +113,9 @@ def test_a_protocol_of_ones_own_is_a_file_and_a_block(package, made, tmp_path):
     assert refused.returncode == 2 and "protocols.centre: no file stars/evaluation/own/centre.py: write it as" in refused.stderr
     wrong = stars(package, "own-protocol", *paths, "--out", out, "--settings", '{"name": "centroid", "options": {"center": true}}')
     assert wrong.returncode == 2 and "unknown key options.center: did you mean centre?" in wrong.stderr
+    (package / "stars/evaluation/own/empty.py").write_text("")
+    empty = stars(package, "own-protocol", *paths, "--out", out, "--settings", '{"name": "empty", "options": {}}')
+    assert empty.returncode == 2 and "stars/evaluation/own/empty.py must define Options and classify" in empty.stderr
 
 
 def by_hand(made: Path) -> float:

@@ -20,7 +20,9 @@ class OwnProtocol(Settings):
     """A protocol of one's own: stars/evaluation/own/NAME.py."""
 
     methods: tuple[str, ...] | None = key(None, "methods evaluated by it; null: all")
-    runs: tuple[str, ...] | None = key(None, "on what, each as {data}_{split}; null: every split of every data set")
+    runs: tuple[str, ...] | None = key(
+        None, "on what, each as {data}_{split}; null: every split of every data set that has results of its own"
+    )
     options: dict[str, Any] = key({}, "its settings, as its file defines them")
 
 

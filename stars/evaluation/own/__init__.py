@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from stars.config import Settings
+from stars.config import Settings, key
 from stars.config.reading import validate
 from stars.data.store import ClipStore
 from stars.errors import InputError
@@ -28,7 +28,7 @@ from stars.provenance.record import recording
 class OwnStage(Settings):
     """Everything the protocol is told."""
 
-    name: str
+    name: str = key(..., "its file's name", pattern="^[a-z][a-z_]*$")
     options: dict[str, Any]
 
 
@@ -56,7 +56,10 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
 def _module(name: str, module: str) -> Any:
     if not (Path(__file__).parent / f"{name}.py").is_file():
         raise InputError(f"protocols.{name}: no file stars/evaluation/own/{name}.py: write it as docs/extending.md shows")
-    return import_module(module)
+    own = import_module(module)
+    if not (hasattr(own, "Options") and hasattr(own, "classify")):
+        raise InputError(f"protocols.{name}: stars/evaluation/own/{name}.py must define Options and classify (docs/extending.md)")
+    return own
 
 
 def _checked(scores: Any, task: Task, name: str) -> np.ndarray:

@@ -38,7 +38,7 @@ class Result(Settings):
 class OwnTableStage(Settings):
     """Everything the table is told."""
 
-    name: str
+    name: str = key(..., "its file's name", pattern="^[a-z][a-z_]*$")
     title: str
     options: dict[str, Any]
     results: tuple[Result, ...]
@@ -57,6 +57,8 @@ def build(settings: OwnTableStage, files: Mapping[str, Path], out: Path) -> None
     if not (Path(__file__).parent / f"{name}.py").is_file():
         raise InputError(f"tables.{name}: no file stars/paper/own/{name}.py: write it as docs/extending.md shows")
     own = import_module(stage)
+    if not (hasattr(own, "Options") and hasattr(own, "table")):
+        raise InputError(f"tables.{name}: stars/paper/own/{name}.py must define Options and table (docs/extending.md)")
     options = validate(own.Options, settings.options, f"tables.{name}", "options")
     for path in files.values():
         if not path.is_file():
