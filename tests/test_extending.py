@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -32,7 +33,7 @@ def blocks(language: str, word: str) -> str:
 
 
 def stars(package: Path, *words: object) -> subprocess.CompletedProcess:
-    environment = {"PYTHONPATH": str(package), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [sys.executable, "-m", "stars", *map(str, words)], cwd=package, env=environment, capture_output=True, text=True, check=False
     )
