@@ -179,7 +179,9 @@ def test_results_prints_our_rows_and_where_things_lie(capsys, complain, tmp_path
     assert "make them with `snakemake --cores 2`" in complain("results", str(tmp_path))
 
 
-@pytest.mark.parametrize("command", [*stages.COMMANDS, "table", "figure", "inspect", "results", "import-weights", "config"])
+@pytest.mark.parametrize(
+    "command", [*stages.COMMANDS, "table", "figure", "own-protocol", "own-table", "inspect", "results", "import-weights", "config"]
+)
 def test_help_of_every_command(capsys, command):
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])

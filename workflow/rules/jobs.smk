@@ -9,6 +9,7 @@ localrules:  # seconds each
     split,
     scratch,
     table,
+    own_table,
     draw_fig1,
     draw_sweep,
     draw_fig6,
