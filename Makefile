@@ -58,6 +58,15 @@ benchmark: $(INSTALLED)
 	$(BIN)/stars bench knn --rounds 1
 	$(BIN)/python benchmarks/startup.py
 
+# docs/benchmarks.md from records of real data: every protocol with three seeds, then the ablation of stage 2 on a held-out training subject
+.PHONY: benchmark-page
+UTD = --cores $(CORES) --configfile config/utd_mhad.yaml
+benchmark-page: $(INSTALLED)
+	$(BIN)/snakemake $(UTD) --config 'seeds=[0,1,2]' -- benchmarks
+	$(BIN)/snakemake $(UTD) config/ablation_utd_mhad.yaml -- benchmarks
+	{ printf '# Benchmarks\n\nMade by `make benchmark-page` from the records of its runs; what follows from it: [results](results.md).\n'; \
+	  for split in xsub held; do echo; cat results/utd_mhad_$$split/benchmarks.md; done; } > docs/benchmarks.md
+
 docs: $(INSTALLED)
 	$(BIN)/stars config reference > docs/configuration.md
 	$(BIN)/stars config schema > config/schema.json

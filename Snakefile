@@ -2,7 +2,7 @@
 #
 #   snakemake --cores 2                                         the demo, on simulated raw files
 #   snakemake --cores 2 --configfile config/utd_mhad.yaml       real data
-#   snakemake --cores 2 table5                                  one table or figure: table1 … table11 fig1 fig3a fig3b fig4 fig6 curves quality report
+#   snakemake --cores 2 table5                                  one table or figure: table1 … table11 fig1 fig3a fig3b fig4 fig6 curves benchmarks quality report
 #   snakemake --cores 2 all                                     everything
 #
 # WHAT is made stands in config/, WHERE it runs in workflow/profiles/.
@@ -42,3 +42,4 @@ include: "workflow/rules/finetune.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/own.smk"
+include: "workflow/rules/benchmarks.smk"

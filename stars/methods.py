@@ -14,7 +14,8 @@ from stars.data import common
 from stars.data.dataset import Dataset
 from stars.errors import InputError
 
-BLOCKS = ("model", "pretrain", "tune", "embed", "knn", "linear", "finetune")
+BLOCKS = ("model", "pretrain", "tune", "embed", "joints", "knn", "linear", "finetune")
+TRAINED = ("pretrain", "tune")  # kinds of method; scratch and joints are not
 LAYER_DECAY = 0.8  # of fine-tuning a pre-trained encoder, as in the released code
 HOME = Path(__file__).resolve().parents[1]
 Found = TypeVar("Found")
@@ -91,7 +92,7 @@ class Method:
 
     name: str
     title: str
-    kind: str  # scratch, pretrain or tune
+    kind: str  # scratch, pretrain, tune or joints
     parent: str | None
     heads: str | None  # tuned method whose heads it starts from
     blocks: dict[str, dict[str, Any]]
@@ -113,7 +114,13 @@ def method(config: Config, data: str, name: str) -> Method:
     parent = next(iter(links[links.index(tuned[-1]) + 1 :]), None) if tuned else None
     if tuned:
         _check_tuned(chain, parent)
-    kind = "tune" if tuned else "pretrain" if any(recipe.pretrain is not None for _, recipe in chain) else "scratch"
+    kind = (
+        "tune"
+        if tuned
+        else next((kind for kind in ("joints", "pretrain") if any(getattr(one, kind) is not None for _, one in chain)), "scratch")
+    )
+    if any(recipe.joints is not None for _, recipe in chain):
+        _check_joints(chain)
     blocks = {}
     for block in BLOCKS:
         value = merge(getattr(config, block).model_dump(), config.data[data].settings.get(block))
@@ -122,7 +129,7 @@ def method(config: Config, data: str, name: str) -> Method:
         typed = validate(type(getattr(config, block)), value, f"methods.{name} on data.{data}", block)
         blocks[block] = typed.read() if isinstance(typed, Tune) else typed.model_dump(mode="json")
     gpus = next((recipe.gpus for _, recipe in chain if recipe.gpus), config.compute.gpus)
-    batch = blocks[kind]["optimiser"]["batch"] if kind in blocks else gpus
+    batch = blocks[kind]["optimiser"]["batch"] if kind in TRAINED else gpus
     if batch % gpus:
         raise InputError(f"methods.{name} on data.{data}: {gpus} GPUs cannot share {kind}.optimiser.batch ({batch}) evenly: change either")
     heads = next((recipe.heads for _, recipe in chain if recipe.heads), None)
@@ -136,7 +143,7 @@ def trainings(config: Config, data: str, name: str) -> list[str]:
     """The trained methods behind an encoder, its own included, in the order in which they are trained; none for random weights."""
     found = method(config, data, name)
     before = [one for start in (found.parent, found.heads) if start for one in trainings(config, data, start)]
-    return [*dict.fromkeys(before), *([name] if found.kind != "scratch" else [])]
+    return [*dict.fromkeys(before), *([name] if found.kind in TRAINED else [])]
 
 
 def _chain(config: Config, name: str) -> list[tuple[str, Recipe]]:
@@ -164,6 +171,18 @@ def _check_tuned(chain: list[tuple[str, Recipe]], parent: str | None) -> None:
                 raise InputError(
                     f"methods.{link}.{block}: a tuned method takes its encoder as it is; make an untuned method with this block and start `from` it"
                 )
+
+
+def _check_joints(chain: list[tuple[str, Recipe]]) -> None:
+    """Joint positions are no encoder that could be trained, or evaluated by training."""
+    name = chain[0][0]
+    if any(recipe.pretrain is not None or recipe.tune is not None for _, recipe in chain):
+        raise InputError(
+            f"methods.{name}: joint positions cannot be trained: take `joints` or `pretrain` and `tune` out of it and its parents"
+        )
+    protocols = chain[0][1].protocols
+    if protocols is None or not {*protocols} <= {"knn", "few_shot"}:
+        raise InputError(f"methods.{name}: joint positions are compared, not trained on: give protocols: [knn, few_shot]")
 
 
 def _check_strategy(config: Config, data: str, found: Method) -> None:

@@ -173,6 +173,8 @@ def stage_settings(config: Config, stage: str, data: str, folder: str = "", spli
         return {"seed": seed, **{need: blocks[need] for need in needs}, **_of_the_body(stage, blocks, stored(config, data))}
     if stage == "embed":
         return {"embed": blocks["embed"], "outputs": list(recipe.outputs)}
+    if stage == "joints":
+        return {"joints": blocks["joints"], "root": dataset(config, data).root}
     if stage == "knn":
         return {"knn": blocks["knn"], "outputs": list(recipe.outputs)}
     if stage == "few_shot":

@@ -22,6 +22,7 @@ STAGE_BLOCKS = {
     "pretrain": ("model", "pretrain"),
     "tune": ("tune",),
     "embed": ("embed",),
+    "joints": ("joints",),
     "knn": ("knn",),
     "map": ("report.points", "report.neighbours", "report.perplexity"),
     "linear": ("linear", "embed"),

@@ -22,7 +22,7 @@ def test_shipped_configurations_are_right(name):
     config = recipes.load_file(ROOT / f"config/{name}.yaml")
     for data in config.data:
         for method in config.methods:
-            assert recipes.method(config, data, method).kind in ("scratch", "pretrain", "tune")
+            assert recipes.method(config, data, method).kind in ("scratch", "pretrain", "tune", "joints")
 
 
 @pytest.mark.parametrize(

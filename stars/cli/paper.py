@@ -22,7 +22,7 @@ PUBLISHED = "folder of published numbers [config/published]"
 
 
 def add(commands: Any) -> None:
-    """table and figure."""
+    """table, figure and benchmarks."""
     text = "a table of the paper with this run's rows beside the published ones"
     table = commands.add_parser("table", help=text, description=f"Make {text}.")
     table.add_argument(
@@ -38,7 +38,9 @@ def add(commands: Any) -> None:
     figure.add_argument("name", choices=list(FIGURES), help="; ".join(f"{name}: {what}" for name, what in FIGURES.items()))
     figure.add_argument("--clips", type=Path, metavar="PATH", help=CLIPS + " [the configuration's]")
     figure.add_argument("--test", type=Path, metavar="PATH", help=TEST + " [the configuration's]")
-    for parser, handler in ((table, _table), (figure, _figure)):
+    text = "all protocols on one split, a row a method: accuracies, training time"
+    page = commands.add_parser("benchmarks", help=text, description=f"Write {text}.")
+    for parser, handler in ((table, _table), (figure, _figure), (page, _benchmarks)):
         parser.add_argument(
             "--settings", metavar="JSON", help="what it shows, exactly: a line of JSON; without it, as the configuration says"
         )
@@ -82,6 +84,14 @@ def _figure(chosen: argparse.Namespace) -> None:
         figures.fig6(recipes.validate(figures.Fig6Stage, settings, "settings"), chosen.clips, files["predictions"], chosen.out)
     else:
         figures.curves(recipes.validate(figures.CurvesStage, settings, "settings"), files, chosen.out)
+
+
+def _benchmarks(chosen: argparse.Namespace) -> None:
+    from stars import drawings, recipes
+    from stars.paper import benchmarks
+
+    settings, files = _drawing(chosen, lambda config: drawings.benchmarks(config, *drawings.benchmark_runs(config)[0]))
+    benchmarks.benchmarks(recipes.validate(benchmarks.BenchmarkStage, settings, "settings"), files, chosen.out)
 
 
 def _drawing(chosen: argparse.Namespace, plan: Callable[[Any], Any]) -> tuple[Any, dict[str, Path]]:

@@ -79,6 +79,10 @@ COMMANDS = {
          "target": "name of the data set embedded"},
         uses_device=True, reads_files=True,
     ),
+    "joints": Command(
+        "joint positions as features (the floor without learning)", "joints", "stars.evaluation.joints:JointsStage", "stars.evaluation.joints:describe",
+        {"clips": CLIPS, "train": TRAIN, "test": TEST, "out": "folder for the features", "target": "name of the data set"},
+    ),
     "knn": Command(
         "K-nearest-neighbour protocol", "knn", "stars.evaluation.knn:KnnStage", "stars.evaluation.knn:evaluate",
         {"features": "folder of the features", "target": "name of the data set", "clips": CLIPS, "train": TRAIN, "test": TEST,

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 
 from stars.config.base import Count, Positive, Settings, key
 from stars.config.data import Data, Denoise, Ingest, Simulate
-from stars.config.evaluation import Embed, FewShot, Finetune, Knn, Linear, Pair, Semi, Shots, Transfer
+from stars.config.evaluation import Embed, FewShot, Finetune, Joints, Knn, Linear, Pair, Semi, Shots, Transfer
 from stars.config.inspect import Inspect
 from stars.config.own import OwnProtocol, OwnTable
 from stars.config.paper import Comparison, Fig1, Fig3, Fig4, Fig6, Hyperparameters, TableNumber
@@ -40,6 +40,7 @@ __all__ = [
     "Hyperparameters",
     "Ingest",
     "Inspect",
+    "Joints",
     "Knn",
     "Linear",
     "Moco",
@@ -82,6 +83,9 @@ class Recipe(Settings):
     model: dict[str, Any] | None = key(None, "differences in `model`")
     pretrain: dict[str, Any] | None = key(None, "differences in `pretrain`; present, even if empty: the method has stage 1")
     tune: dict[str, Any] | None = key(None, "differences in `tune`; present, even if empty: the method has stage 2")
+    joints: dict[str, Any] | None = key(
+        None, "differences in `joints`; present, even if empty: its features are joint positions, for the protocols knn and few_shot"
+    )
     gpus: Count | None = key(
         None, "GPUs that share each batch of its training; null: its parent's, at last `compute.gpus`. Rebuilds nothing"
     )
@@ -125,7 +129,7 @@ class Config(Settings):
     )
     targets: tuple[str, ...] = key(
         ("quickstart",),
-        "what a plain `snakemake` makes: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, curves, quality, report, "
+        "what a plain `snakemake` makes: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, curves, benchmarks, quality, report, "
         "a table of your own; or every result of a protocol: linear, knn, finetune, semi, transfer, few_shot, or one of your own",
         min_length=1,
     )
@@ -142,6 +146,7 @@ class Config(Settings):
     pretrain: Pretrain = key(Pretrain(), "stage 1")
     tune: Tune = key(Tune(), "stage 2")
     embed: Embed = key(Embed(), "features")
+    joints: Joints = key(Joints(), "joint positions as features: the floor without any learning")
     knn: Knn = key(Knn(), "KNN protocol")
     linear: Linear = key(Linear(), "linear protocol")
     finetune: Finetune = key(Finetune(), "fine-tuning protocol")
@@ -163,6 +168,7 @@ class Config(Settings):
     fig3: Fig3 = key(Fig3(), "layer-wise decay (3a) and queue size (3b)")
     fig4: Fig4 = key(Fig4(), "t-SNE")
     fig6: Fig6 = key(Fig6(), "confusion matrix")
+    benchmarks: Comparison = key(Comparison(), "page of all protocols; `methods` null: as in Table 1")
     curves: Comparison = key(Comparison(), "training curves; `methods` null: as in Table 1")
     protocols: dict[str, OwnProtocol] = key({}, "protocols of your own by name: files of stars/evaluation/own")
     tables: dict[str, OwnTable] = key({}, "tables of your own by name: files of stars/paper/own")

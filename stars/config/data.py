@@ -88,7 +88,7 @@ class Data(Settings):
         "protocols whose results, tables included, this data set has of its own; where it is a source or a target is said in `transfer` and `few_shot`",
     )
     settings: dict[str, Any] = key(
-        {}, "differences of `model`, `pretrain`, `tune`, `embed`, `knn`, `linear`, `finetune` that hold for this data set alone"
+        {}, "differences of `model`, `pretrain`, `tune`, `embed`, `joints`, `knn`, `linear`, `finetune` that hold for this data set alone"
     )
 
     @model_validator(mode="after")

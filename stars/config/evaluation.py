@@ -9,6 +9,8 @@ from pydantic import Field
 from stars.config.base import Count, Fraction, Positive, Settings, key
 from stars.config.training import Optimiser, Sampling, Schedule
 
+Compared = Literal["encoder", "standardised", "whitened", "projector", "predictor"]
+
 
 class Embed(Settings):
     """Features of a trained encoder, computed once for every evaluation that reads them."""
@@ -18,13 +20,20 @@ class Embed(Settings):
     precision: Literal["fp32", "bf16"] = key("fp32", "arithmetic of the matrix products")
 
 
+class Joints(Settings):
+    """Joint positions as features, without an encoder."""
+
+    frames: Count = key(32, "frames at which the joints are taken, spread evenly over a clip")
+
+
 class Knn(Settings):
     """K-nearest-neighbour protocol: cosine similarity, majority vote."""
 
     k: tuple[Count, ...] = key((1, 10), "numbers of neighbours; the first is the headline", min_length=1)
-    outputs: tuple[Literal["encoder", "projector", "predictor"], ...] = key(
+    outputs: tuple[Compared, ...] = key(
         ("encoder", "projector", "predictor"),
-        "whose outputs are compared, where the method has them; the first is the headline",
+        "whose outputs are compared, where the method has them; the first is the headline. standardised, whitened: the encoder's, rescaled to "
+        "variance 1 in each feature, or by PCA in each principal direction, as the training clips have it",
         min_length=1,
     )
 
@@ -99,8 +108,10 @@ class Shots(Settings):
         (1, 2, 5), "labelled clips of each class, which is also how many neighbours vote; the first is the headline", min_length=1
     )
     draws: Count = key(5, "random choices of these clips; the result is their mean ± standard deviation")
-    outputs: tuple[Literal["encoder", "projector", "predictor"], ...] = key(
-        ("encoder", "projector", "predictor"), "as in `knn`", min_length=1
+    outputs: tuple[Compared, ...] = key(
+        ("encoder", "projector", "predictor"),
+        "as in `knn`; rescaled as all training clips of the target have it, whose labels are not looked at",
+        min_length=1,
     )
 
 

@@ -14,7 +14,7 @@ ReaderName: TypeAlias = Literal["ntu", "pku", "nw_ucla", "utd_mhad", "folder"]
 
 
 class Split(Settings):
-    """Which clips train. Every clip that does not train tests."""
+    """Which clips train. Every clip that does not train tests, unless `test` or `actions` leaves it out."""
 
     title: str = key(..., "name in tables, e.g. XSub")
     by: Literal["subject", "camera", "setup", "video"] = key(
@@ -24,6 +24,8 @@ class Split(Settings):
     list_file: str | None = key(
         None, "instead of train: a text file among the raw files, its name without .txt; the second line lists the training videos"
     )
+    test: tuple[int, ...] | None = key(None, "values whose clips test; null: all that do not train")
+    actions: tuple[int, ...] | None = key(None, "action numbers whose clips it has; null: all")
     counts: tuple[int, int] | None = key(None, "training and test clips of the complete data set")
     novel_counts: tuple[int, int] | None = key(None, "the same of the classes that are `novel`")
 
@@ -31,6 +33,8 @@ class Split(Settings):
     def _one_rule(self) -> Split:
         if (self.train is None) == (self.list_file is None) or (self.list_file is None) == (self.by == "video"):
             raise ValueError("give train with a number's column, or by: video with list_file")
+        if self.test is not None and (not isinstance(self.train, tuple) or {*self.train} & {*self.test}):
+            raise ValueError("test goes with train as a list of values, and shares none with it")
         return self
 
 
@@ -78,4 +82,6 @@ class Dataset(Settings):
             raise ValueError("two_person names an action that actions does not have")
         if not set(self.novel) <= set(self.actions):
             raise ValueError("novel names an action that actions does not have")
+        if odd := [name for name, split in self.splits.items() if not {*(split.actions or ())} <= {*self.actions}]:
+            raise ValueError(f"splits.{odd[0]}.actions names an action that actions does not have")
         return self

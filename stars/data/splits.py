@@ -45,23 +45,36 @@ def split(clips: Path, out: Path, settings: SplitStage, raw: Path | None = None)
         table = read_table(path)
         listed = _listed_videos(raw, settings, notes) if settings.split.list_file else None
         trains = training_clips(table, settings.split, listed)
-        _check(table, trains, settings)
-        sides = np.flatnonzero(trains), np.flatnonzero(~trains)
+        tests = test_clips(table, settings.split, trains)
+        _check(table, trains, tests, settings)
+        sides = np.flatnonzero(trains), np.flatnonzero(tests)
         for file, rows in zip(files, sides, strict=True):
             write_npy(Path(out) / file, rows.astype(np.int64))
         notes["clips"] = {"train": len(sides[0]), "test": len(sides[1])}
 
 
 def training_clips(table: pd.DataFrame, split: Split, listed: Collection[str] | None = None) -> np.ndarray:
-    """(clips,) bool: the clips that train. Every other one tests.
+    """(clips,) bool: the clips that train.
 
     Args:
         listed: the training videos, where the split is by video.
     """
     if listed is not None:
-        return table["source"].map(lambda source: PurePosixPath(source).stem in listed).to_numpy(bool)
-    values = table[split.by].to_numpy()
-    return values % 2 == 0 if split.train == "even" else np.isin(values, list(split.train or ()))
+        chosen = table["source"].map(lambda source: PurePosixPath(source).stem in listed).to_numpy(bool)
+    else:
+        values = table[split.by].to_numpy()
+        chosen = values % 2 == 0 if split.train == "even" else np.isin(values, list(split.train or ()))
+    return chosen & _of_actions(table, split)
+
+
+def test_clips(table: pd.DataFrame, split: Split, trains: np.ndarray) -> np.ndarray:
+    """(clips,) bool: the clips that test, every other one of the split's actions where it names no values for them."""
+    chosen = ~trains if split.test is None else np.isin(table[split.by].to_numpy(), list(split.test))
+    return chosen & _of_actions(table, split)
+
+
+def _of_actions(table: pd.DataFrame, split: Split) -> np.ndarray:
+    return np.ones(len(table), bool) if split.actions is None else np.isin(table["action"].to_numpy(), list(split.actions))
 
 
 def _listed_videos(raw: Path | None, settings: SplitStage, notes: dict[str, Any]) -> frozenset[str]:
@@ -89,18 +102,18 @@ def training_list(data: bytes, source: str) -> frozenset[str]:
     return videos
 
 
-def _check(table: pd.DataFrame, trains: np.ndarray, settings: SplitStage) -> None:
+def _check(table: pd.DataFrame, trains: np.ndarray, tests: np.ndarray, settings: SplitStage) -> None:
     where = f"split {settings.name} (by {settings.split.by}, training values {settings.split.list_file or settings.split.train})"
-    for side, clips in (("training", trains), ("test", ~trains)):
+    for side, clips in (("training", trains), ("test", tests)):
         if not clips.any():
             raise InputError(
                 f"{where} has no {side} clips among {len(table)}: complete the raw files, or correct the split in the data set's YAML"
             )
-    untrained = table.loc[~trains & ~table["label"].isin(table["label"][trains])]
+    untrained = table.loc[tests & ~table["label"].isin(table["label"][trains])]
     if len(untrained):
         names = ", ".join(untrained["action_name"].unique()[:5])
         raise InputError(f"{where}: class {names} has test clips but no training clips: complete the raw files, or leave the class out")
-    found = int(trains.sum()), int((~trains).sum())
+    found = int(trains.sum()), int(tests.sum())
     if settings.split.counts and found != settings.split.counts:
         expected = settings.split.counts
         message = f"{where}: {found[0]} training and {found[1]} test clips; the complete data set has {expected[0]} and {expected[1]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stars.config import Config
 from stars.drawings import figures, tables
+from stars.drawings.benchmarks import benchmark_runs, benchmarks
 from stars.drawings.common import FIGURES, HYPERPARAMETERS, QUICKSTART, TABLES, Drawing, place
 from stars.drawings.figures import SWEEPS, curve_runs, curves
 from stars.drawings.hyperparameters import hyperparameters
@@ -16,6 +17,8 @@ __all__ = [
     "SWEEPS",
     "TABLES",
     "Drawing",
+    "benchmark_runs",
+    "benchmarks",
     "curve_runs",
     "curves",
     "figure",

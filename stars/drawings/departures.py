@@ -49,6 +49,7 @@ def points(config: Config, protocol: str, names: Iterable[str], runs: Iterable[t
 
 
 def _notes(config: Config, protocol: str, names: list[str], data: str, split: str, target: str) -> list[str]:
+    names = [name for name in names if recipes.method(config, data, name).kind != "joints"]  # the paper has nothing like it
     told = {name: _told(config, name, protocol, data, split, target) for name in names}
     readers: dict[str, list[str]] = {}  # block → methods whose jobs are told it
     holders: dict[str, list[str]] = {}  # setting → methods that have it

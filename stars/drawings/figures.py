@@ -82,7 +82,7 @@ def fig6(config: Config) -> Drawing:
 
 def curves(config: Config, data: str, split: str) -> Drawing:
     """Training curves of every trained method, first seed."""
-    names = [name for name in methods(config, config.curves.methods) if recipes.method(config, data, name).kind != "scratch"]
+    names = [name for name in methods(config, config.curves.methods) if recipes.trainings(config, data, name)]
     files = {name: f"{layout.run(data, split)}/{name}/curve.csv" for name in names}
     return Drawing({"panels": panels(config, data, names), **titles(config, data, split)}, files)
 

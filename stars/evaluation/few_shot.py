@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from stars.config import Settings, Shots
+from stars.config.evaluation import Compared
 from stars.data.store import ClipStore
 from stars.errors import InputError
-from stars.evaluation.features import PARTS, Output, feature_file, read_features
+from stars.evaluation.features import Output
 from stars.evaluation.knn import compared, neighbours, vote
 from stars.evaluation.metrics import RESULT_FILES, Task, over_runs, present, read_rows, score, write_result
+from stars.evaluation.rescale import feature_files, read_compared
 from stars.provenance.record import recording
 
 STAGE = "stars.evaluation.few_shot"
@@ -48,7 +50,7 @@ def few_shot(features: Path, target: str, clips: Path, train: Path, test: Path, 
     outputs = compared("few_shot", options.outputs, settings.outputs)
     drawn = {(shots, draw): Path(exemplars) / f"{shots}_{draw}.npy" for shots in options.shots for draw in range(options.draws)}
     inputs = {"clips": Path(clips) / "clips.csv", "train": train, "test": test}
-    inputs |= {f"{part}_{output}": feature_file(features, target, part, output) for part in PARTS for output in outputs}
+    inputs |= feature_files(features, target, outputs)
     inputs |= {f"exemplars_{shots}_{draw}": path for (shots, draw), path in drawn.items()}
     with recording(out, STAGE, settings.model_dump(mode="json"), present(inputs), RESULT_FILES):
         store = ClipStore.open(clips)
@@ -79,9 +81,9 @@ def novel_task(split: Task, exemplars: Path, train: Path) -> Task:
     return replace(split, train_rows=rows, test_rows=scored, class_names=names)
 
 
-def _ranked(features: Path, output: Output, split: Task, tasks: dict[tuple[int, int], Task]) -> dict[tuple[int, int], np.ndarray]:
+def _ranked(features: Path, output: Compared, split: Task, tasks: dict[tuple[int, int], Task]) -> dict[tuple[int, int], np.ndarray]:
     """(shots, draw) → rankings (test clips, ≤ 5) by one output."""
-    train, test = (read_features(features, split, part, output) for part in PARTS)
+    train, test = read_compared(features, split, output)
     found = {}
     for (shots, draw), task in tasks.items():
         queries = test[np.searchsorted(split.test_rows, task.test_rows)]

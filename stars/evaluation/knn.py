@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 
 from stars.config import Knn, Settings
+from stars.config.evaluation import Compared
 from stars.data.store import ClipStore
 from stars.errors import InputError
-from stars.evaluation.features import PARTS, Output, feature_file, read_features
+from stars.evaluation.features import Output
 from stars.evaluation.metrics import RESULT_FILES, TOP, Task, present, score, write_result
+from stars.evaluation.rescale import feature_files, read_compared, source
 from stars.provenance.record import recording
 
 MARGIN = 16  # candidates beyond k: enough that near-ties at the k-th place rarely need the full comparison
@@ -58,7 +60,7 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
     if most > available:
         raise InputError(f"knn.k asks for {most} neighbours, but {train} has only {available} training clips: lower knn.k")
     inputs = {"clips": Path(clips) / "clips.csv", "train": train, "test": test}
-    inputs |= {f"{part}_{output}": feature_file(features, target, part, output) for part in PARTS for output in outputs}
+    inputs |= feature_files(features, target, outputs)
     with recording(out, "stars.evaluation.knn", settings.model_dump(mode="json"), present(inputs), RESULT_FILES):
         rankings = {(output, k): ranking for output in outputs for k, ranking in _rankings(features, output, task, settings.knn.k).items()}
         results = [{"output": output, "k": k, **score(ranking, task)} for (output, k), ranking in rankings.items()]
@@ -66,17 +68,17 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
         write_result(out, "knn", task, task.test_rows, [rankings[outputs[0], settings.knn.k[0]]], results, predicted)
 
 
-def compared(block: str, asked: Sequence[Output], had: Sequence[Output]) -> list[Output]:
+def compared(block: str, asked: Sequence[Compared], had: Sequence[Output]) -> list[Compared]:
     """Outputs asked for in the configuration's `block` that a method has; InputError where there is none."""
-    found = [output for output in asked if output in had]
+    found = [output for output in asked if source(output) in had]
     if not found:
         raise InputError(f"{block}.outputs names none of the outputs this method has: add one of {', '.join(had)}")
     return found
 
 
-def _rankings(features: Path, output: Output, task: Task, ks: tuple[int, ...]) -> dict[int, np.ndarray]:
+def _rankings(features: Path, output: Compared, task: Task, ks: tuple[int, ...]) -> dict[int, np.ndarray]:
     """Class rankings (test clips, 5) of one output for each k, from one search."""
-    train, test = (read_features(features, task, part, output) for part in PARTS)
+    train, test = read_compared(features, task, output)
     nearest = neighbours(test, train, task.train_labels, max(ks))
     return {k: vote(nearest, k, task.classes) for k in ks}
 

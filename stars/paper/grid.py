@@ -69,7 +69,7 @@ class Column:
 class Table:
     """Everything that is written, whatever the format."""
 
-    number: int
+    number: int | str  # of the paper; a table that is none of its has a name
     caption: str
     stubs: tuple[str, ...]
     columns: tuple[Column, ...]

@@ -27,7 +27,7 @@ def as_csv(table: Table) -> str:
     return text.getvalue()
 
 
-def _line(number: int, row: Row, column: str) -> dict[str, object]:
+def _line(number: int | str, row: Row, column: str) -> dict[str, object]:
     cell = row.cells[column]
     return {
         "table": number,

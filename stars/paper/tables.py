@@ -72,7 +72,7 @@ def assemble(settings: TableStage, printed: paper.Published, files: Mapping[str,
     ours = _our_rows(printed, columns, results)
     tested = p_rows(settings.pairs, _by_cell(printed, results), [column.key for column in columns], files)
     rows = (*_published_rows(printed, columns, source), *ours, *_differences(printed, columns, ours, source), *tested)
-    notes = [*printed.layout.notes, *_spread_notes(results), *_star_note(printed), *([P_NOTE] if tested else [])]
+    notes = [*printed.layout.notes, *spread_notes(results), *_star_note(printed), *([P_NOTE] if tested else [])]
     if ours and printed.layout.chosen:
         points = "; ".join(f"{point}: {choice}" for point, choice in printed.layout.chosen.items())
         notes.append(f"This run, where the paper is silent or can be read in two ways (docs/fidelity.md): {points}.")
@@ -142,7 +142,7 @@ def _our_rows(printed: paper.Published, columns: Sequence[Column], results: Sequ
             origin="this run",
             group="This run",
             method=titles[method],
-            cells={column.key: _mean_cell(cells.get((method, column.key), [])) for column in columns},
+            cells={column.key: mean_cell(cells.get((method, column.key), [])) for column in columns},
             recipe=method,
             stub=stub,
         )
@@ -150,7 +150,7 @@ def _our_rows(printed: paper.Published, columns: Sequence[Column], results: Sequ
     ]
 
 
-def _mean_cell(results: Sequence[Result]) -> Cell:
+def mean_cell(results: Sequence[Result]) -> Cell:
     """The mean over seeds; a seed without a result makes the whole cell a dash, never a mean over fewer seeds than were asked for."""
     lacking = [result.reason for result in results if result.found is None]
     found = [result.found for result in results if result.found is not None]
@@ -193,7 +193,7 @@ def _measured_on(results: Sequence[Result]) -> str:
     return "; ".join(f"{data} {split} ({train:,} training, {test:,} test clips)" for data, split, train, test in seen)
 
 
-def _spread_notes(results: Sequence[Result]) -> list[str]:
+def spread_notes(results: Sequence[Result]) -> list[str]:
     """What ± stands for: several seeds, or with one seed the repetitions of the protocol itself."""
     seeds: dict[tuple[str, str], list[int]] = {}
     for result in results:

@@ -40,7 +40,7 @@ def methods_where(holds):
 
 
 def methods_of(kind):
-    """Folders of all methods of a kind (scratch, pretrain, tune)."""
+    """Folders of all methods of a kind (scratch, pretrain, tune, joints)."""
     return methods_where(lambda method: method.kind == kind)
 
 
@@ -178,7 +178,7 @@ def files(wildcards):
 wildcard_constraints:
     data=one_of(CONFIG.data),
     split="[a-z0-9]+",
-    method=one_of([folder for kind in ("scratch", "pretrain", "tune") for folder in methods_of(kind)]),
+    method=one_of([folder for kind in ("scratch", "pretrain", "tune", "joints") for folder in methods_of(kind)]),
     part="train|test",
     setup="[0-9]+",
     target=one_of(CONFIG.data),

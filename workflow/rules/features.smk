@@ -25,7 +25,7 @@ rule embed:
     benchmark:
         "results/benchmarks/embed/{data}_{split}/{method}.tsv"
     wildcard_constraints:
-        method=one_of(methods_where(lambda method: "predictor" not in method.outputs)),
+        method=one_of(methods_where(lambda method: method.kind != "joints" and "predictor" not in method.outputs)),
     conda:
         ENVIRONMENT
     threads: COMPUTE.threads
@@ -102,3 +102,61 @@ use rule embed_elsewhere as embed_elsewhere_tuned with:
         **of_heads(FEATURES_ELSEWHERE),
     wildcard_constraints:
         method=one_of(methods_with_heads()),
+
+
+# Joint positions in their place, for methods without an encoder.
+rule joints:
+    input:
+        table="results/{data}/clips/clips.csv",
+        frames="results/{data}/clips/frames.npy",
+        offsets="results/{data}/clips/offsets.npy",
+        train="results/{data}/splits/{split}_train.npy",
+        test="results/{data}/splits/{split}_test.npy",
+    output:
+        **FEATURES,
+    log:
+        "results/logs/joints/{data}_{split}/{method}.log",
+    benchmark:
+        "results/benchmarks/joints/{data}_{split}/{method}.tsv"
+    wildcard_constraints:
+        method=one_of(methods_of("joints")),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=grows(8000),
+        runtime=grows(30),
+    params:
+        settings=settings("joints"),
+        code=code_digest("stars.evaluation.joints"),
+        clips=subpath(input.table, parent=True),
+        features=subpath(output.train, parent=True),
+        target="{data}",
+    message:
+        "Joint positions: {wildcards.data} {wildcards.split} {wildcards.method}"
+    shell:
+        "stars joints --clips {params.clips} --train {input.train} --test {input.test} --out {params.features} --target {params.target}"
+        " --settings {params.settings:q} > {log} 2>&1"
+
+
+use rule joints as joints_elsewhere with:
+    input:
+        table="results/{target}/clips/clips.csv",
+        frames="results/{target}/clips/frames.npy",
+        offsets="results/{target}/clips/offsets.npy",
+        train="results/{target}/splits/{target_split}_train.npy",
+        test="results/{target}/splits/{target_split}_test.npy",
+    output:
+        **FEATURES_ELSEWHERE,
+    log:
+        "results/logs/joints/{data}_{split}/{method}_{target}_{target_split}.log",
+    benchmark:
+        "results/benchmarks/joints/{data}_{split}/{method}_{target}_{target_split}.tsv"
+    params:
+        settings=settings("joints"),
+        code=code_digest("stars.evaluation.joints"),
+        clips=subpath(input.table, parent=True),
+        features=subpath(output.train, parent=True),
+        target="{target}_{target_split}",
+    message:
+        "Joint positions of another data set: {wildcards.data} {wildcards.split} {wildcards.method} on {wildcards.target} {wildcards.target_split}"

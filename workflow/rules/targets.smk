@@ -10,6 +10,10 @@ TARGETS["fig6"].append("results/figures/fig6_pairs.csv")
 TARGETS["curves"] = [
     f"{layout.run(data, split)}/curves.{kind}" for (data, split), kind in product(drawings.curve_runs(CONFIG), ["svg", "png", "csv"])
 ]
+TARGETS["benchmarks"] = [
+    f"{layout.run(data, split)}/benchmarks.{kind}"
+    for (data, split), kind in product(drawings.benchmark_runs(CONFIG), ["md", "csv", "tex", "html"])
+]
 TARGETS["quality"] = expand("results/{data}/quality/index.html", data=CONFIG.data)
 TARGETS["report"] = ["results/report/index.html"]
 TARGETS |= {name: expand("results/tables/{name}.{kind}", name=name, kind=["csv", "md", "tex", "html"]) for name in CONFIG.tables}

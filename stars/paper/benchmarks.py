@@ -1,0 +1,136 @@
+"""All protocols on one split, a row a method: mean ± std over seeds, training time, signs of collapse; floors first."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from stars.config import Settings, key
+from stars.errors import InputError
+from stars.evaluation.statistics import mean_std
+from stars.paper.grid import Cell, Column, Row, Table, ranked
+from stars.paper.results import Result, Run, read
+from stars.paper.tables import WRITERS, mean_cell, spread_notes
+from stars.paper.times import Trained, training_seconds
+from stars.provenance.files import read_npy, write_text
+from stars.provenance.record import recording
+from stars.training.collapse import effective_rank
+
+FLOOR, LEARNT = "Floors: nothing is trained", "Trained"
+FACTS = {
+    "rank": "effective rank",
+    "steps": "steps of the last training",
+    "self_matches": "self-matches, %",
+    "seconds": "training time",
+}
+NOTES = (
+    "KNN, k = 1. Whitened, standardised: the encoder's features, rescaled as the training clips have them; nothing is trained for it.",
+    "Effective rank: of the encoder's test features, from 1 to their width; it falls when features collapse.",
+    "Self-matches: share of neighbours in the last step of stage 2 that are earlier embeddings of the same clip.",
+)
+UNTRAINED, NOT_MEASURED = "Nothing is trained.", "Measured in stage 2 alone."
+
+
+class Measured(Trained):
+    """A method, the trainings behind it, and whether it is a floor."""
+
+    floor: bool = key(False, "nothing is trained for it")
+
+
+class BenchmarkStage(Settings):
+    """What the page shows."""
+
+    methods: tuple[Measured, ...] = key(..., "methods, a row each")
+    runs: tuple[Run, ...] = key(..., "results, in the order of their columns")
+    seeds: tuple[int, ...] = key(..., "seeds of training; a cell is their mean", min_length=1)
+    data_title: str = key(..., "data set's name in the caption")
+    split_title: str = key(..., "split's name in the caption")
+
+
+def benchmarks(settings: BenchmarkStage, files: Mapping[str, Path], out: Path) -> None:
+    """Write out/benchmarks.md, .csv, .tex, .html and .record.json.
+
+    Args:
+        files: `Run.name` → metrics.json; features/{method}/{seed} → test features of the encoder; curve/{method}/{seed} → curve.csv of a
+            trained method; record/{training}/{seed} → record.json of each training behind one.
+
+    Raises:
+        InputError: a file that is missing, or is not what it should be.
+    """
+    names = [f"benchmarks.{ending}" for ending in WRITERS]
+    with recording(out, __name__, settings.model_dump(mode="json"), files, names, "benchmarks.record.json"):
+        table = assemble(settings, files)
+        for ending, text in WRITERS.items():
+            write_text(out / f"benchmarks.{ending}", text(table))
+
+
+def assemble(settings: BenchmarkStage, files: Mapping[str, Path]) -> Table:
+    """The ranked table."""
+    results = [read(run, files[run.name], {}) for run in settings.runs]
+    measured = {result.run.column: Column(result.run.column, "", result.run.variant_title or "", published=False) for result in results}
+    columns = (*measured.values(), *(Column(name, "", title, published=False) for name, title in FACTS.items()))
+    rows = [_row(settings, method, measured, results, files) for method in sorted(settings.methods, key=lambda method: not method.floor)]
+    clips = dict.fromkeys(result.clips for result in results if result.clips)
+    sizes = "; ".join(f"{train:,} training, {test:,} test clips" for train, test in list(clips)[:1])
+    caption = f"{settings.data_title}, {settings.split_title} ({sizes}): top-1 accuracy, %, of every protocol"
+    notes = (*spread_notes(results), *NOTES, _hardware(settings, files))
+    return ranked(Table("benchmarks", caption, (), columns, tuple(rows), notes, cites=False))
+
+
+def _row(
+    settings: BenchmarkStage, method: Measured, measured: Mapping[str, Column], results: Sequence[Result], files: Mapping[str, Path]
+) -> Row:
+    own = [result for result in results if result.run.method == method.method]
+    cells = {name: mean_cell([result for result in own if result.run.column == name]) for name in measured}
+    return Row("this run", FLOOR if method.floor else LEARNT, method.title, cells | _facts(settings, method, files), recipe=method.method)
+
+
+def _facts(settings: BenchmarkStage, method: Measured, files: Mapping[str, Path]) -> dict[str, Cell]:
+    """What stands beside the accuracies, in words, so that it is not ranked among them."""
+
+    def told(kind: str) -> list[Path]:
+        return [files[role] for seed in settings.seeds if (role := f"{kind}/{method.method}/{seed}") in files]
+
+    ranks, curves = told("features"), [_last_row(path) for path in told("curve")]
+    matches = [100 * float(row["self_matches"]) for row in curves if row.get("self_matches")]
+    times = [sum(training_seconds(files[f"record/{one}/{seed}"])[0] for one in method.trainings) for seed in settings.seeds]
+    return {
+        "rank": _words([effective_rank(torch.from_numpy(read_npy(path))) for path in ranks], "{:.1f}", ranks),
+        "steps": _words([float(row["step"]) for row in curves], "{:,.0f}", told("curve"), UNTRAINED),
+        "self_matches": _words(matches, "{:.0f}", told("curve"), NOT_MEASURED),
+        "seconds": Cell(words=duration(mean_std(times)[0])) if method.trainings else Cell(reason=UNTRAINED),
+    }
+
+
+def _words(values: Sequence[float], form: str, sources: Sequence[Path], reason: str = "") -> Cell:
+    if not values:
+        return Cell(reason=reason)
+    return Cell(words=form.format(mean_std(values)[0]), values=tuple(values), sources=tuple(map(str, sources)))
+
+
+def _last_row(path: Path) -> dict[str, str]:
+    """The last row of a training's curve.csv; InputError if there is none."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            *_, last = csv.DictReader(file)
+        return {**last, "step": str(int(last["step"]))}
+    except (OSError, ValueError, KeyError, csv.Error):
+        raise InputError(f"{path} is not the curve of a training: train again") from None
+
+
+def duration(seconds: float) -> str:
+    """45 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _hardware(settings: BenchmarkStage, files: Mapping[str, Path]) -> str:
+    trained = dict.fromkeys(f"record/{one}/{seed}" for method in settings.methods for one in method.trainings for seed in settings.seeds)
+    machines = dict.fromkeys(training_seconds(files[role])[1] for role in trained)
+    where = "; ".join(machines) or "nothing was trained"
+    return f"Training time: wall time of all trainings behind an encoder, mean over seeds, other jobs beside them ({where})."

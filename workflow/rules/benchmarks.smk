@@ -1,0 +1,36 @@
+# All protocols on one split: the page that docs/benchmarks.md is made of.
+
+
+def page(wildcards):
+    """What the page of a split is told, and the files it reads."""
+    return drawings.benchmarks(CONFIG, wildcards.data, wildcards.split)
+
+
+rule benchmark_page:
+    input:
+        results=lambda wildcards: list(page(wildcards).files.values()),
+    output:
+        markdown="results/{data}_{split}/benchmarks.md",
+        csv="results/{data}_{split}/benchmarks.csv",
+        latex="results/{data}_{split}/benchmarks.tex",
+        html="results/{data}_{split}/benchmarks.html",
+        record="results/{data}_{split}/benchmarks.record.json",
+    log:
+        "results/logs/benchmarks/{data}_{split}.log",
+    benchmark:
+        "results/benchmarks/benchmarks/{data}_{split}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=grows(2000),
+        runtime=grows(10),
+    params:
+        settings=lambda wildcards: recipes.as_argument(page(wildcards).settings),
+        files=lambda wildcards: recipes.as_argument(page(wildcards).files),
+        code=code_digest("stars.paper.benchmarks"),
+        out=subpath(output.markdown, parent=True),
+    message:
+        "Benchmarks: {wildcards.data} {wildcards.split}"
+    shell:
+        "stars benchmarks --settings {params.settings:q} --files {params.files:q} --out {params.out} > {log} 2>&1"
