@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
+from tiny import project, snakemake
 
 from stars import drawings, recipes
 from stars.config import Joints, Knn
+from stars.data.dataset import Split
+from stars.data.splits import test_clips as clips_that_test
+from stars.data.splits import training_clips
 from stars.data.store import ClipStore
 from stars.errors import InputError
 from stars.evaluation import joints, knn
@@ -170,7 +177,6 @@ def test_the_page_shows_the_means_of_its_files(tmp_path):
     assert cells["stars", "seconds"]["value"] == "2 min 0 s" and cells["mamp", "seconds"]["value"] == "1 min 40 s"
     ranks = [float(line) for line in cells["raw", "rank"]["values"].split(";")]
     features = [np.load(files[f"features/raw/{seed}"]) for seed in (0, 1)]
-    torch = pytest.importorskip("torch")
     assert ranks == pytest.approx([effective_rank(torch.from_numpy(one)) for one in features])
     assert (cells["stars", "steps"]["value"], cells["stars", "self_matches"]["value"]) == ("20", "25")
     assert cells["raw", "utd_mhad_xsub_linear"]["reason"] and cells["scratch", "seconds"]["reason"] == "Nothing is trained."
@@ -194,3 +200,34 @@ def test_the_ablation_is_laid_over_the_benchmark_and_never_sees_the_test_split()
     split = recipes.dataset(config, "utd_mhad").splits["held"]
     assert {*split.train, *split.test} == {*recipes.dataset(config, "utd_mhad").splits["xsub"].train}
     assert {"base", "held", "xsub"} == {*recipes.dataset(config, "utd_mhad").splits}
+
+
+def test_a_split_can_leave_out_subjects_and_actions():
+    table = pd.DataFrame({"subject": [1, 2, 3, 7, 7, 1], "action": [1, 1, 1, 1, 2, 2]})
+
+    def sides(**keys) -> tuple[list[int], list[int]]:
+        chosen = Split(title="", by="subject", train=(1, 3), **keys)
+        trains = training_clips(table, chosen)
+        return np.flatnonzero(trains).tolist(), np.flatnonzero(clips_that_test(table, chosen, trains)).tolist()
+
+    assert sides() == ([0, 2, 5], [1, 3, 4])
+    assert sides(test=(7,)) == ([0, 2, 5], [3, 4])
+    assert sides(actions=(1,)) == ([0, 2], [1, 3])
+    assert sides(test=(7,), actions=(2,)) == ([5], [4])
+    with pytest.raises(InputError, match="test goes with train as a list of values, and shares none with it"):
+        recipes.validate(Split, {"title": "", "by": "subject", "train": [1, 7], "test": [7]}, "x.yaml")
+
+
+def test_the_benchmark_page_asks_for_joint_positions_of_both_splits_and_no_encoder_of_them(tmp_path):
+    folder = project(tmp_path / "project")
+    raw = folder / "raw"
+    raw.mkdir()
+    found = snakemake(
+        folder, "--dry-run", "--config", f'data={{"utd_mhad": {{"raw": "{raw}"}}}}', config=("config/utd_mhad.yaml", "--", "benchmarks")
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    jobs = set(re.findall(r"^Job \d+: (.+)$", found.stdout, re.MULTILINE))
+    assert {"Joint positions: utd_mhad xsub raw_joints", "KNN: utd_mhad xsub raw_joints", "Benchmarks: utd_mhad xsub"} <= jobs
+    assert {"Joint positions of another data set: utd_mhad base raw_joints on utd_mhad xsub"} <= jobs
+    assert {job for job in jobs if "raw_joints" in job and not job.startswith(("Joint", "KNN", "Few-shot"))} == set()
+    assert not any("base" in job and job.startswith(("KNN", "Linear", "Fine-tune", "Semi")) for job in jobs)
