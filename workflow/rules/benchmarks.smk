@@ -1,11 +1,6 @@
 # All protocols on one split: the page that docs/benchmarks.md is made of.
 
 
-def page(wildcards):
-    """What the page of a split is told, and the files it reads."""
-    return drawings.benchmarks(CONFIG, wildcards.data, wildcards.split)
-
-
 rule benchmark_page:
     input:
         results=lambda wildcards: list(page(wildcards).files.values()),

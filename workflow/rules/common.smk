@@ -175,6 +175,11 @@ def files(wildcards):
     return recipes.as_argument(drawing(wildcards).files)
 
 
+def page(wildcards):
+    """What the page of a split is told, and the files it reads."""
+    return drawings.benchmarks(CONFIG, wildcards.data, wildcards.split)
+
+
 wildcard_constraints:
     data=one_of(CONFIG.data),
     split="[a-z0-9]+",
