@@ -69,7 +69,11 @@ def _columns(config: Config, data: str, split: str) -> Iterator[tuple[str, Shown
         for shown in tables.COLUMNS[number](config, None):
             if (shown.data, shown.split) == run:
                 words = ", ".join(part for part in (shown.variant_title, shown.source_title) if part)
-                yield protocol, replace(shown, variant=f"{protocol}_{shown.variant}", variant_title=words)
+                plain = replace(shown, variant=f"{protocol}_{shown.variant}", variant_title=words)
+                yield protocol, plain
+                if protocol == "few_shot" and "whitened" in config.few_shot.outputs:
+                    select = {**shown.select, "output": "whitened"}
+                    yield protocol, replace(plain, variant=f"{plain.variant}_whitened", variant_title=f"{words}, whitened", select=select)
 
 
 def _cell(config: Config, shown: Shown) -> dict[str, Any]:

@@ -27,7 +27,8 @@ FACTS = {
     "seconds": "training time",
 }
 NOTES = (
-    "KNN, k = 1. Whitened, standardised: the encoder's features, rescaled as the training clips have them; nothing is trained for it.",
+    "KNN by the first k of knn.k. Whitened, standardised: the features rescaled as the training clips have them; nothing is trained for it. Where there are "
+    "more features than training clips, as of raw joints, whitening makes all training clips equally far from one another.",
     "Effective rank: of the encoder's test features, from 1 to their width; it falls when features collapse.",
     "Self-matches: share of neighbours in the last step of stage 2 that are earlier embeddings of the same clip.",
 )
