@@ -78,7 +78,7 @@ def _right(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return of, np.stack([found[array] == found["label"] for array in repeated], axis=1)
 
 
-def _repetitions(metrics: dict) -> list[str]:
+def _repetitions(metrics: dict[str, Any]) -> list[str]:
     """Arrays of predictions.npz behind the headline."""
     if metrics["protocol"] == "semi":
         return [f"predicted_subset{number}" for number in range(metrics["runs"])]
