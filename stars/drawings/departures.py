@@ -42,6 +42,8 @@ def points(config: Config, protocol: str, names: Iterable[str], runs: Iterable[t
     """The same, one setting at a time: its dotted key, ours and paper as JSON, and the titles of the methods that have it."""
     found: dict[tuple[str, str, str], dict[str, None]] = {}
     for (data, split, target), name in product(runs, names):
+        if recipes.method(config, data, name).kind == "joints":  # the paper has nothing like it
+            continue
         told = _told(config, name, protocol, data, split, target)
         for key, (ours, papers) in differences(told, _papers(config, name, protocol, data, split, target)).items():
             found.setdefault((key, _text(ours), _text(papers)), {})[recipes.method(config, data, name).title] = None
@@ -49,7 +51,7 @@ def points(config: Config, protocol: str, names: Iterable[str], runs: Iterable[t
 
 
 def _notes(config: Config, protocol: str, names: list[str], data: str, split: str, target: str) -> list[str]:
-    names = [name for name in names if recipes.method(config, data, name).kind != "joints"]  # the paper has nothing like it
+    names = [name for name in names if recipes.method(config, data, name).kind != "joints"]
     told = {name: _told(config, name, protocol, data, split, target) for name in names}
     readers: dict[str, list[str]] = {}  # block → methods whose jobs are told it
     holders: dict[str, list[str]] = {}  # setting → methods that have it

@@ -28,7 +28,8 @@ def _of_method(config: Config, data: str, split: str, path: PurePosixPath) -> It
     """Of a file in a method's folder: its stage, the trainings behind the method, its features, its clips and rows."""
     folder, protocol, *variant = path.parts[2:-1] + ("",) * (len(path.parts) == 4)
     name, seed = recipes.untag(config, folder)
-    for training in {*recipes.trainings(config, data, name), name}:
+    trained = set() if recipes.method(config, data, name).kind == "joints" else {*recipes.trainings(config, data, name), name}
+    for training in trained:
         yield f"{layout.method(config, data, split, training, seed)}/record.json"
     yield from _of_split(config, data, split)
     if protocol not in ("", "features"):
