@@ -17,7 +17,7 @@ rule map:
     benchmark:
         "results/benchmarks/map/{data}_{split}/{method}.tsv"
     conda:
-        ENVIRONMENT
+        DRAWING
     threads: 1
     resources:
         mem_mb=grows(2000),
@@ -46,7 +46,7 @@ rule report_page:
     benchmark:
         "results/benchmarks/report.tsv"
     conda:
-        ENVIRONMENT
+        DRAWING
     threads: 1
     resources:
         mem_mb=grows(2000),
