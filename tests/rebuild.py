@@ -32,7 +32,10 @@ PAGE = ROOT / "docs/rebuild_keys.md"
 EVERY = "tests/config/every.yaml"
 BY_SETUP = "config/datasets/by_setup.yaml"
 # What some keys need under them: a loss of one's own, a second split.
-OWN_LOSS = {"methods": {"barlow": {"from": "mamp", "tune": {"strategy": "barlow"}, "tables": [], "protocols": ["knn"]}}}
+OWN_LOSS = {
+    "targets": ["all", "knn"],
+    "methods": {"barlow": {"from": "mamp", "tune": {"strategy": "barlow"}, "tables": [], "protocols": ["knn"]}},
+}
 TWO_SPLITS = {"data": {"demo": {"splits": ["xsub", "xview"]}}}
 UNDER = {"tune.options": "own_loss.yaml", **dict.fromkeys(("fig1.split", "fig3.split", "fig4.split", "fig6.split"), "two_splits.yaml")}
 PAIR = {"source": "demo", "target": "demo"}
