@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stars import drawings, recipes
+from stars import drawings, own, recipes
 from stars.config import Config
 from stars.errors import InputError
 
@@ -30,10 +30,16 @@ PLACES = {
     rf"{METHOD}/semi/(?P<variant>[^/]+)/record\.json": "semi",
     rf"{METHOD}/transfer/{ACROSS}/record\.json": "transfer",
     rf"{METHOD}/few_shot/{ACROSS}/record\.json": "few_shot",
+    rf"{METHOD}/map/record\.json": "map",
+    rf"{METHOD}/(?P<own>\w+)/record\.json": "protocol",
     rf"{RUN}/curves\.record\.json": "curves",
+    rf"{RUN}/benchmarks\.record\.json": "benchmarks",
+    r"report/record\.json": "report",
     r"tables/table(?P<number>\d+)\.record\.json": "table",
     rf"figures/(?P<name>{'|'.join(drawings.FIGURES)})\.record\.json": "figure",
+    r"tables/(?P<own>\w+)\.record\.json": "own table",
 }
+DRAWN = ("curves", "benchmarks", "report", "table", "own table", "figure")
 
 LEFT_OUT: dict[str, dict[str, Any]] = {
     "scratch": {"parents": []},
@@ -55,7 +61,7 @@ def settings(config: Config, path: Path) -> dict[str, Any] | None:
         return None
     if split is not None and split not in recipes.dataset(config, str(data)).splits:
         return None
-    told = _drawing(config, stage, names) if stage in ("curves", "table", "figure") else _stage(config, stage, names)
+    told = _drawing(config, stage, names) if stage in DRAWN else _stage(config, stage, names)
     return None if told is None else json.loads(recipes.as_argument(told))
 
 
@@ -68,12 +74,17 @@ def place_of(path: Path) -> tuple[str, dict[str, str]] | None:
 
 
 def _drawing(config: Config, stage: str, names: Mapping[str, str]) -> dict[str, Any] | None:
+    if stage == "own table":
+        return own.table(config, names["own"])[0] if names["own"] in config.tables else None
     if stage == "table":
         number = int(names["number"])
         return drawings.table(config, number).settings if number in drawings.TABLES else None
-    return (
-        drawings.figure(config, names["name"]) if stage == "figure" else drawings.curves(config, names["data"], names["split"])
-    ).settings
+    if stage == "figure":
+        return drawings.figure(config, names["name"]).settings
+    if stage == "report":
+        return drawings.report(config).settings
+    drawn = {"curves": drawings.curves, "benchmarks": drawings.benchmarks}[stage]
+    return drawn(config, names["data"], names["split"]).settings
 
 
 def _stage(config: Config, stage: str, names: Mapping[str, str]) -> dict[str, Any] | None:
@@ -85,7 +96,10 @@ def _stage(config: Config, stage: str, names: Mapping[str, str]) -> dict[str, An
         name, seed = recipes.untag(config, folder)
         if name not in config.methods or seed not in config.seeds:
             return None
-        stage = recipes.method(config, data, name).kind if stage == "training" else stage
+        kind = recipes.method(config, data, name).kind
+        stage = kind if stage == "training" or (stage, kind) == ("embed", "joints") else stage
+    if stage == "protocol":
+        return own.protocol_settings(config, names["own"]) if names["own"] in config.protocols else None
     try:
         told = recipes.stage_settings(config, stage, target, folder, names.get("split", ""), names.get("variant", ""))
     except (InputError, ValueError):  # a folder that only looks like one of the workflow's

@@ -95,7 +95,8 @@ def check(results: Path, words: list[str]) -> int:
         )
         assert start(words) == 0
         assert {path: path.read_bytes() for path in files} == files, f"{words[0]}, killed after {writes} files: other bytes in the end"
-        assert not (lines := list(audit(results))), lines
+        lines = [line for line in audit(results) if not line.startswith("results/report/")]  # it shows records, which have times
+        assert not lines, lines
     raise AssertionError("a stage without an end")
 
 

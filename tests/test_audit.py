@@ -123,6 +123,7 @@ def forge(path: Path, **changes: object) -> None:
 
 def test_a_number_that_a_table_did_not_come_from_is_named_though_every_digest_fits(results):
     """What whoever knows the records could do: another accuracy, and every digest made to fit. The table still has the old one."""
+    shutil.rmtree(results / "report")  # whose record names the records that are forged here
     folder = results / "demo_xsub/stars/knn"
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics["results"][0]["top1"] = 99.5

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from stars.cli import stages
+from stars.cli import common
 from stars.errors import InputError
 from stars.jobs import devices
 
@@ -68,8 +68,8 @@ def test_a_stage_takes_its_gpu_before_it_looks_for_one(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     seen = []
     monkeypatch.setattr("torch.cuda.is_available", lambda: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]) or True)
-    assert stages._device("auto", None) == "cuda" and set(seen) == {"2"}
-    assert stages._device("cpu", None) == "cpu"
+    assert common.device("auto", None) == "cuda" and set(seen) == {"2"}
+    assert common.device("cpu", None) == "cpu"
 
 
 def test_more_gpus_than_there_are_is_one_clear_line(monkeypatch):

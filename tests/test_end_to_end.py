@@ -57,7 +57,8 @@ def promised() -> set[str]:
 
 def test_what_is_promised_is_there_and_nothing_else():
     found = {path.relative_to("results").as_posix() for path in Path("results").rglob("*") if path.is_file()}
-    assert {file for file in found if not file.startswith(("logs/", "benchmarks/"))} == promised()
+    assert {file for file in found if not file.startswith(("logs/", "benchmarks/", "ledger/"))} == promised()
+    assert len([file for file in found if file.startswith("ledger/")]) == len(RESULTS + FEW_SHOT)
     assert all((Path("results") / file).stat().st_size for file in promised())
     protocols = ("knn", "linear", "finetune", "semi", "transfer", "few_shot")
     for rule in ("ingest", "subsets", "exemplars", "pretrain", "tune", "embed", *protocols, "table", "figure"):

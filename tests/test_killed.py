@@ -13,7 +13,7 @@ from stars.audit import audit
 from stars.recipes import load, merge, read_yaml
 
 
-@pytest.mark.parametrize(("stage", "points"), [("split", 3), ("knn", 4), ("table", 5)])
+@pytest.mark.parametrize(("stage", "points"), [("split", 3), ("knn", 4), ("table", 6)])
 def test_a_stage_killed_at_any_point_leaves_nothing_that_passes_for_whole(own, monkeypatch, stage, points):
     monkeypatch.chdir(own)
     assert killed.check(Path("results"), killed.commands(own)[stage]) == points
