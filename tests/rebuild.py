@@ -31,20 +31,28 @@ from stars.reference import rows
 PAGE = ROOT / "docs/rebuild_keys.md"
 EVERY = "tests/config/every.yaml"
 BY_SETUP = "config/datasets/by_setup.yaml"
-# What some keys need under them: a loss of one's own, a second split.
-OWN_LOSS = {
-    "targets": ["all", "knn"],
+# What some keys need under them: a loss, a protocol and a table of one's own; a second split.
+OWN = {
+    "targets": ["all", "knn", "centroid", "mine"],
     "methods": {"barlow": {"from": "mamp", "tune": {"strategy": "barlow"}, "tables": [], "protocols": ["knn"]}},
+    "protocols": {"centroid": {}},
+    "tables": {"mine": {"protocol": "centroid"}},
 }
 TWO_SPLITS = {"data": {"demo": {"splits": ["xsub", "xview"]}}}
-UNDER = {"tune.options": "own_loss.yaml", **dict.fromkeys(("fig1.split", "fig3.split", "fig4.split", "fig6.split"), "two_splits.yaml")}
+UNDER = {
+    **dict.fromkeys(("tune.options", *(f"protocols.NAME.{name}" for name in ("methods", "runs", "options"))), "own.yaml"),
+    **dict.fromkeys((f"tables.NAME.{name}" for name in ("protocol", "title", "methods", "runs", "options")), "own.yaml"),
+    **dict.fromkeys(("fig1.split", "fig3.split", "fig4.split", "fig6.split"), "two_splits.yaml"),
+}
 PAIR = {"source": "demo", "target": "demo"}
 MORE = {"from": "stars", "tune": {"layer_decay": 0.5}}
 
 # Where a key is changed, if not at data.demo or methods.stars, and to what, where that does not follow from its kind.
+NAMES = {"data": "demo", "methods": "stars", "protocols": "centroid", "tables": "mine"}
 WHERE = {
-    **{f"data.NAME.{name}": f"data.given.{name}" for name in ("raw", "ingest_jobs", "ingest.missing_list")},
+    **{f"data.NAME.{name}": f"data.given.{name}" for name in ("raw", "ingest_jobs", "ingest.missing_list", "ingest.joints")},
     **{f"methods.NAME.{name}": f"methods.mamp.{name}" for name in ("model", "pretrain")},
+    "methods.NAME.joints": "methods.floor.joints",
     "tune.options": "methods.barlow.tune.options",
 }
 VALUES: dict[str, Any] = {
@@ -61,7 +69,7 @@ VALUES: dict[str, Any] = {
     "data.NAME.ingest.bodies": 1,
     "data.NAME.ingest.centre": "none",
     "data.NAME.ingest.single_body": "copy",
-    "data.NAME.splits": ["xsub", "xview"],
+    "data.NAME.splits": ["xsub", "xset"],
     "data.NAME.protocols": ["linear", "knn"],
     "data.NAME.settings": {"embed": {"test_crop": 0.8}},
     "recipes": "tests/config/more.yaml",
@@ -72,6 +80,7 @@ VALUES: dict[str, Any] = {
     "methods.NAME.model": {"depth": 3},
     "methods.NAME.pretrain": {"motion": {"normalise": False}},
     "methods.NAME.tune": {"layer_decay": 0.5},
+    "methods.NAME.joints": {"frames": 16},
     "methods.NAME.gpus": 2,
     "methods.NAME.protocols": ["knn"],
     "methods.NAME.tables": [2],
@@ -104,6 +113,12 @@ VALUES: dict[str, Any] = {
     "fig3.k": 5,
     "fig6.k": 5,
     "fig6.method": "mamp",
+    "protocols.NAME.runs": ["other_xsub"],
+    "protocols.NAME.options": {"near": 1},
+    "tables.NAME.protocol": "knn",
+    "tables.NAME.title": "Mine",
+    "tables.NAME.options": {"near": 1},
+    "report.shows": ["table1"],
     "checkpoint.folder": "elsewhere",
     "compute.gpus": 2,
 }
@@ -144,14 +159,16 @@ class Bench:
         shutil.copytree(ROOT / "config", self.package / "config")
         self._write(BY_SETUP, {**recipes.read_yaml(ROOT / "config/datasets/demo.yaml"), "setups": [1, 2]})
         self._write("tests/config/more.yaml", {"methods": {"more": MORE}})
-        self._write("own_loss.yaml", OWN_LOSS)
+        for module in ("evaluation/own/centroid.py", "paper/own/mine.py"):
+            (self.package / "stars" / module).touch()
+        self._write("own.yaml", OWN)
         self._write("two_splits.yaml", TWO_SPLITS)
         (self.folder / "given").mkdir()
         for name in ("given/S001.zip", "other.zip", "missing.txt"):
             (self.folder / name).touch()
         self.base = recipes.merge(recipes.read_yaml(self.folder / CONFIG), recipes.read_yaml(self.folder / EVERY))
-        # The last run is the newest: a loss of one's own adds to the others' files, a second split changes the tables.
-        for configs in ((EVERY, "two_splits.yaml"), (EVERY, "own_loss.yaml")) if under else ((EVERY,),):
+        # The last run is the newest: what is one's own adds to the others' files, a second split changes the tables.
+        for configs in ((EVERY, "two_splits.yaml"), (EVERY, "own.yaml")) if under else ((EVERY,),):
             self.files = self._pretend(*configs)
         assert "Nothing to be done" in self._run("--dry-run", configs=(EVERY,))
 
@@ -159,8 +176,8 @@ class Bench:
         (self.folder / name).write_text(yaml.safe_dump(content, sort_keys=False))
 
     def _run(self, *arguments: str, configs: tuple[str | Path, ...]) -> str:
-        own_loss = any("own_loss" in Path(name).name for name in configs)
-        done = snakemake(self.folder, *arguments, config=(CONFIG, *configs), package=self.package if own_loss else ROOT)
+        own = "own.yaml" in configs
+        done = snakemake(self.folder, *arguments, config=(CONFIG, *configs), package=self.package if own else ROOT)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -191,7 +208,9 @@ class Bench:
             otherwise = "" if plan else self.otherwise((*under, file.name))
         again = {rule for rule, _ in plan}
         params = {rule for rule, reason in plan if "Params have changed" in reason}
-        told = self.told(key, changed)
+        told = (
+            params if UNDER.get(key) == "own.yaml" else self.told(key, changed)
+        )  # of what is one's own its file alone knows what it is told
         assert params <= told or key == "code_changes", (
             f"{key}: params of {sorted(params - told)} changed, which stars.expected does not say"
         )
@@ -201,7 +220,7 @@ class Bench:
 
     def change(self, key: str) -> tuple[str, Any]:
         """Where a key is changed, and to what: another value of its kind."""
-        where = WHERE.get(key, key.replace("data.NAME", "data.demo").replace("methods.NAME", "methods.stars"))
+        where = WHERE.get(key, key.replace("NAME", NAMES.get(key.split(".")[0], "")))
         if key in VALUES:
             return where, VALUES[key]
         if key.rpartition(".")[2] in ENDINGS:
@@ -219,8 +238,6 @@ class Bench:
 
     def told(self, key: str, changed: dict[str, Any]) -> set[str]:
         """Rules whose settings differ, by `stars.expected`."""
-        if key == "tune.options":
-            return {"tune"}  # its settings can be read beside the loss alone
         base = recipes.merge(self.base, TWO_SPLITS) if key in UNDER else self.base
         before, after = (recipes.load(given) for given in (base, recipes.merge(base, changed)))
         found = set()
@@ -243,6 +260,13 @@ class Bench:
 RULES = {
     **TINY_RULES,
     "Join setups": "join",
+    "Map": "map",
+    "Report": "report_page",
+    "Benchmarks": "benchmark_page",
+    "Joint positions": "joints",
+    "Joint positions of another data set": "joints_elsewhere",
+    "Protocol centroid": "own_protocol",
+    "Table mine": "own_table",
     "Read raw files of a setup": "ingest_setup",
     "Figure 1": "draw_fig1",
     "Figure 3": "draw_sweep",
@@ -269,12 +293,16 @@ def rule_of(place: Path, config: Config) -> str:
     """Rule that writes the record at `place`, from the results folder."""
     if place.parts[0] in ("tables", "figures"):
         return DRAWN.get(place.name.partition(".")[0], "table")
-    if place.name == "curves.record.json":
-        return "draw_curves"
+    pages = {"curves.record.json": "draw_curves", "benchmarks.record.json": "benchmark_page"}
+    if place.name in pages or place.parts[0] == "report":
+        return pages.get(place.name, "report_page")
     stage, names = expected.place_of(place) or ("", {})
+    if stage not in ("training", "embed"):
+        return stage
+    kind = recipes.method(config, names["data"], recipes.untag(config, names["folder"])[0]).kind
     if stage == "training":
-        return recipes.method(config, names["data"], recipes.untag(config, names["folder"])[0]).kind
-    return "embed_elsewhere" if stage == "embed" and "target" in names else stage
+        return kind
+    return f"{'joints' if kind == 'joints' else 'embed'}{'_elsewhere' if 'target' in names else ''}"
 
 
 def keys() -> list[str]:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -61,13 +61,18 @@ def held(flow, wildcards: str = "demo_xsub_mamp", besides: int = 0) -> Iterator[
     wait_for(lambda: any(file.stat().st_mtime > since for file in checkpoints(flow)), 300, "its checkpoint")
     os.kill(process, signal.SIGSTOP)
     yield process
-    os.kill(process, signal.SIGCONT)
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGCONT)
 
 
 def is_told(process: int) -> bool:
-    """Whether SIGUSR1 waits for a stopped process."""
-    pending = re.search(r"^ShdPnd:\s*(\w+)", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
-    return bool(int(pending[1], 16) & 1 << signal.SIGUSR1 - 1)
+    """Whether Slurm's notice reached a stopped process: SIGUSR1 waits for it, or Slurm let it run on to take it."""
+    try:
+        told = Path(f"/proc/{process}/status").read_text()
+    except OSError:  # it saved and ended
+        return True
+    pending = re.search(r"^ShdPnd:\s*(\w+)", told, re.MULTILINE)
+    return bool(int(pending[1], 16) & 1 << signal.SIGUSR1 - 1) or not re.search(r"^State:\s*T", told, re.MULTILINE)
 
 
 def made(flow, target: str = ENCODER) -> dict[str, bytes]:
