@@ -52,7 +52,7 @@ class BenchmarkStage(Settings):
 
 
 def benchmarks(settings: BenchmarkStage, files: Mapping[str, Path], out: Path) -> None:
-    """Write out/benchmarks.md, .csv, .tex, .html and .record.json.
+    """Write out/benchmarks.csv, .json, .md, .tex, .html and .record.json.
 
     Args:
         files: `Run.name` → metrics.json; features/{method}/{seed} → test features of the encoder; curve/{method}/{seed} → curve.csv of a

@@ -7,6 +7,7 @@ rule benchmark_page:
     output:
         markdown="results/{data}_{split}/benchmarks.md",
         csv="results/{data}_{split}/benchmarks.csv",
+        json="results/{data}_{split}/benchmarks.json",
         latex="results/{data}_{split}/benchmarks.tex",
         html="results/{data}_{split}/benchmarks.html",
         record="results/{data}_{split}/benchmarks.record.json",

@@ -12,7 +12,7 @@ TARGETS["curves"] = [
 ]
 TARGETS["benchmarks"] = [
     f"{layout.run(data, split)}/benchmarks.{kind}"
-    for (data, split), kind in product(drawings.benchmark_runs(CONFIG), ["md", "csv", "tex", "html"])
+    for (data, split), kind in product(drawings.benchmark_runs(CONFIG), ["csv", "json", "md", "tex", "html"])
 ]
 TARGETS["quality"] = expand("results/{data}/quality/index.html", data=CONFIG.data)
 TARGETS["report"] = ["results/report/index.html"]
