@@ -58,7 +58,7 @@ WHERE = {
 VALUES: dict[str, Any] = {
     "seeds": [0, 1],
     "code_changes": "rebuild",
-    "targets": ["table2"],
+    "targets": ["table2", "report"],
     "data": {"more": {"dataset": "demo", "simulate": {"actions": 4, "subjects": 4}, "protocols": []}},
     "data.NAME.dataset": "demo_base",
     "data.NAME.raw": "other.zip",

@@ -157,9 +157,12 @@ def start(words: list[str]) -> subprocess.Popen:
     return subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
 
 
+PATIENCE = 300  # seconds after which a test takes a process for hung: a busy machine needs minutes for what takes seconds
+
+
 def under_way(bench: Bench, out: str) -> None:
     """Wait for a checkpoint."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not list((bench.folder / f"{out}.work").glob("*/last.ckpt")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -171,7 +174,7 @@ def ranks_of(launcher: int) -> list[int]:
 
 
 def gone(process: int) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while Path(f"/proc/{process}").exists() and Path(f"/proc/{process}/stat").read_text().split()[2] != "Z":
         if time.monotonic() > deadline:
             return False
@@ -183,7 +186,7 @@ def test_a_signal_to_the_command_saves_and_its_exit_code_asks_to_run_it_again(be
     run = start(command(bench, "stopped", 1e5, "--gpus", "2"))
     under_way(bench, "stopped")
     run.send_signal(signal.SIGTERM)
-    said = run.communicate(timeout=60)[1]
+    said = run.communicate(timeout=PATIENCE)[1]
     assert run.returncode == 75
     assert said.count("stars: tune: stopped after step") == 1 and "Traceback" not in said
 
@@ -201,14 +204,14 @@ def test_a_process_that_dies_ends_the_others_with_a_line_that_says_so(bench):
     run = start(command(bench, "broken", 1e5, "--gpus", "2"))
     under_way(bench, "broken")
     os.kill(ranks_of(run.pid)[1], signal.SIGKILL)
-    said = run.communicate(timeout=60)[1]
+    said = run.communicate(timeout=PATIENCE)[1]
     assert run.returncode == 1
     assert "stars: a process of this training failed" in said.splitlines()[-1] and "process 1 with code -9" in said.splitlines()[-1]
 
 
 def test_torchrun_works_too(bench):
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "stars")
-    done = subprocess.run(command(bench, "torchrun", 2, by=torchrun), capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command(bench, "torchrun", 2, by=torchrun), capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads((bench.folder / "torchrun/record.json").read_text())["notes"]["processes"] == 2
 
