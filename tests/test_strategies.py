@@ -242,7 +242,7 @@ def test_augmentations_reach_the_step_and_follow_the_mirror_pairs(bench, data):
         tune_module.Step(model, clips, settings).views(rows, torch.Generator().manual_seed(1))
         for settings in (told, told.model_copy(update={"tune": TUNE}))
     )
-    torch.testing.assert_close(flipped, plain[..., [0, 2, 1, 4, 3], :] * torch.tensor([-1.0, 1.0, 1.0]))
+    torch.testing.assert_close(flipped.x_bmtvc, plain.x_bmtvc[..., [0, 2, 1, 4, 3], :] * torch.tensor([-1.0, 1.0, 1.0]))
 
 
 def test_a_flip_without_its_pairs_is_refused(bench):

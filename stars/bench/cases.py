@@ -156,7 +156,7 @@ def crop_one_by_one(clips: Clips, rows: Tensor, frames: int, sampling: Sampling)
         poses_ct = clips.frames[first : first + length].flatten(1).T[None]
         resized = F.interpolate(poses_ct, frames, mode="linear").squeeze(0).T.unflatten(1, clips.frames.shape[1:])
         angles = (2 * torch.rand(1, 3) - 1) * sampling.rotation
-        views.append(rotate(resized.transpose(0, 1)[None], angles.to(resized.device)))
+        views.append(rotate(resized.transpose(0, 1)[None], angles))
     return torch.cat(views)
 
 

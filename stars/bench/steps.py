@@ -30,7 +30,7 @@ def random_clips(count: int, joints: int, single: float, device: str) -> Clips:
     frames = torch.randn(int(lengths.sum()), 2, joints, 3, generator=generator) * 0.1
     alone = torch.randperm(count, generator=generator) < round(single * count)
     frames[torch.repeat_interleave(alone, lengths), 1] = 0
-    return Clips(*(tensor.to(device) for tensor in (frames, starts, lengths, torch.zeros(count, dtype=torch.long))))
+    return Clips(frames.to(device), starts, lengths, torch.zeros(count, dtype=torch.long, device=device))
 
 
 def stage_1(shape: Model, settings: Pretrain, joints: int, clips: Clips, compiled: bool = False) -> Step:

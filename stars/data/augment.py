@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from stars.config import Augment
 from stars.data.sampling import mapped
+from stars.data.sending import sent
 
 Pairs = Sequence[tuple[int, int]]
 
@@ -39,16 +40,16 @@ def augment(x_bmtvc: Tensor, settings: Augment, mirror: Pairs, generator: Genera
     if not matrices:
         return x_bmtvc
     matrix_bcc = functools.reduce(lambda before, after: after @ before, matrices)
-    return mapped(x_bmtvc, matrix_bcc.to(x_bmtvc.device))
+    return mapped(x_bmtvc, matrix_bcc)
 
 
 def exchanged(x_bmtvc: Tensor, chosen_b: Tensor, mirror: Pairs) -> Tensor:
     """The same clips, but that in the chosen ones, (B,) bool on the CPU, left and right joints change places."""
-    rows, order = chosen_b.nonzero().squeeze(1).to(x_bmtvc.device), torch.arange(x_bmtvc.shape[-2])
+    rows, order = sent(chosen_b.nonzero().squeeze(1), x_bmtvc.device), torch.arange(x_bmtvc.shape[-2])
     for left, right in mirror:
         order[left], order[right] = right, left
     x_btmvc = x_bmtvc.transpose(1, 2)  # a crop's order in memory
-    return x_btmvc.index_copy(0, rows, x_btmvc[rows].index_select(-2, order.to(x_bmtvc.device))).transpose(1, 2)
+    return x_btmvc.index_copy(0, rows, x_btmvc.index_select(0, rows).index_select(-2, sent(order, x_bmtvc.device))).transpose(1, 2)
 
 
 def reflection(chosen_b: Tensor, axis: str | None) -> Tensor:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from stars.config import Sampling
+from stars.data.bodies import Bodies, Frames, bodies_between, frames_of
+from stars.data.sending import sent
 
 if TYPE_CHECKING:
     from stars.data.store import ClipStore
@@ -22,8 +25,8 @@ SIDE_BY_SIDE = 4  # points that are rotated in one product: fastest of 1 to 25 o
 class Clips:
     """Some clips of a store, numbered 0 to N−1.
 
-    frames: float32 (sum of frames, M, V, 3) in metres; starts: int64 (N,), each clip's first frame in it; lengths: int64 (N,), in frames;
-    labels: int64 (N,), on the device. The first three are on the device, or all of them in main memory where it has no room for them.
+    frames: float32 (sum of frames, M, V, 3) in metres, on the device, or in main memory where it has no room for them; starts: int64 (N,), each
+    clip's first frame in it, and lengths: int64 (N,), in frames, both in main memory; labels: int64 (N,), on the device.
     """
 
     frames: Tensor
@@ -47,11 +50,36 @@ class Clips:
         np.take(store.frames, source, axis=0, out=frames, mode="clip")
         labels = np.asarray(store.labels)[index]
         held = device if has_room(torch.device(device), frames.nbytes) else "cpu"
-        frames_fmvc, starts_n, lengths_n = (torch.from_numpy(array).to(held) for array in (frames, starts, lengths))
-        return cls(frames_fmvc, starts_n, lengths_n, torch.from_numpy(labels).to(device))
+        return cls(
+            torch.from_numpy(frames).to(held), torch.from_numpy(starts), torch.from_numpy(lengths), torch.from_numpy(labels).to(device)
+        )
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    @cached_property
+    def looked_at(self) -> Frames:
+        """What is known of the frames' bodies; they are looked at once."""
+        return frames_of(self.frames)
+
+
+class Cut(NamedTuple):
+    """Where views come from: each of their frames lies `share` of the way from one frame of the store to another; (B, T) in main memory."""
+
+    before_bt: Tensor
+    after_bt: Tensor
+    share_bt: Tensor
+
+
+class View(NamedTuple):
+    """A crop of each clip of a batch (B, M, T, V, 3), and what is known of its bodies."""
+
+    x_bmtvc: Tensor
+    bodies: Bodies
+
+    def of(self, clips: slice) -> View:
+        """That of some of the clips."""
+        return View(self.x_bmtvc[clips], self.bodies.of(clips))
 
 
 def has_room(device: torch.device, size: int) -> bool:
@@ -69,17 +97,27 @@ def random_crop(clips: Clips, rows: Tensor, frames: int, sampling: Sampling, gen
 
     Returns (B, M, T, V, 3).
     """
-    device = clips.frames.device
-    draws_b2 = torch.rand(len(rows), 2, generator=generator, dtype=torch.float64).to(device)
+    return _rotated(_resized(clips, _random_cut(clips, rows, frames, sampling, generator)), sampling, generator)
+
+
+def random_view(clips: Clips, rows: Tensor, frames: int, sampling: Sampling, generator: Generator) -> View:
+    """The same, with what is known of the bodies."""
+    cut = _random_cut(clips, rows, frames, sampling, generator)
+    return View(_rotated(_resized(clips, cut), sampling, generator), bodies_between(clips.looked_at, *cut))
+
+
+def _random_cut(clips: Clips, rows: Tensor, frames: int, sampling: Sampling, generator: Generator) -> Cut:
+    share_b, place_b = torch.rand(len(rows), 2, generator=generator, dtype=torch.float64).unbind(1)
     low, high = sampling.crop
-    valid = clips.lengths[rows.to(device)]
-    length = crop_length(valid, low + (high - low) * draws_b2[:, 0], sampling.min_frames)
-    start = (draws_b2[:, 1] * (valid - length + 1)).long()
-    x_bmtvc = crop_resize(clips, rows, start, length, frames)
+    valid = clips.lengths[rows]
+    length = crop_length(valid, low + (high - low) * share_b, sampling.min_frames)
+    return _cut(clips, rows, (place_b * (valid - length + 1)).long(), length, frames)
+
+
+def _rotated(x_bmtvc: Tensor, sampling: Sampling, generator: Generator) -> Tensor:
     if sampling.rotation == 0:
         return x_bmtvc
-    angles_b3 = (2 * torch.rand(len(rows), 3, generator=generator) - 1) * sampling.rotation
-    return rotate(x_bmtvc, angles_b3.to(clips.device))
+    return rotate(x_bmtvc, (2 * torch.rand(len(x_bmtvc), 3, generator=generator) - 1) * sampling.rotation)
 
 
 def crop_length(valid: Tensor, share: Tensor, min_frames: int) -> Tensor:
@@ -89,7 +127,7 @@ def crop_length(valid: Tensor, share: Tensor, min_frames: int) -> Tensor:
 
 def centre_crop(clips: Clips, rows: Tensor, frames: int, crop: float = 0.9) -> Tensor:
     """Test views: (1 − crop)/2 of each clip left out at either end, rounded down to frames, then resized; (B, M, T, V, 3)."""
-    valid = clips.lengths[rows.to(clips.lengths.device)]
+    valid = clips.lengths[rows]
     start = ((1 - crop) * valid.double() / 2).long()
     return crop_resize(clips, rows, start, valid - 2 * start, frames)
 
@@ -99,38 +137,37 @@ def crop_resize(clips: Clips, rows: Tensor, start: Tensor, length: Tensor, frame
 
     Linear interpolation between two frames at half-pixel centres, ends repeated: F.interpolate(mode="linear", align_corners=False).
     """
-    device = clips.frames.device
-    rows = rows.to(device)
+    return _resized(clips, _cut(clips, rows, start, length, frames))
+
+
+def _cut(clips: Clips, rows: Tensor, start: Tensor, length: Tensor, frames: int) -> Cut:
     last_b1 = length[:, None] - 1
-    centres = torch.arange(frames, device=device) + 0.5
-    place_bt = (centres * (length[:, None] / frames) - 0.5).clamp(min=0)
+    place_bt = ((torch.arange(frames) + 0.5) * (length[:, None] / frames) - 0.5).clamp(min=0)
     before_bt = place_bt.long().minimum(last_b1)
     first_b1 = (clips.starts[rows] + start)[:, None]
+    return Cut(first_b1 + before_bt, first_b1 + (before_bt + 1).minimum(last_b1), place_bt - before_bt)
+
+
+def _resized(clips: Clips, cut: Cut) -> Tensor:
+    """The views of a cut, (B, M, T, V, 3), cut where the frames are and sent to the device."""
+    before, after, share = (sent(place_bt.flatten(), clips.frames.device) for place_bt in cut)
     poses = clips.frames.flatten(1)
-    resized = poses.index_select(0, (first_b1 + before_bt).flatten())
-    after = poses.index_select(0, (first_b1 + (before_bt + 1).minimum(last_b1)).flatten())
-    resized.lerp_(after, (place_bt - before_bt).view(-1, 1))
-    return _sent(resized, clips.device).view(len(rows), frames, *clips.frames.shape[1:]).transpose(1, 2)
-
-
-def _sent(views: Tensor, device: torch.device) -> Tensor:
-    """Views on the device. From main memory they go by way of pinned memory, and nothing waits: the next batch is cut while this one is computed."""
-    if views.device == device:
-        return views
-    return (views.pin_memory() if device.type == "cuda" else views).to(device, non_blocking=True)
+    resized = poses.index_select(0, before)
+    resized.lerp_(poses.index_select(0, after), share[:, None])
+    return sent(resized, clips.device).view(*cut.before_bt.shape, *clips.frames.shape[1:]).transpose(1, 2)
 
 
 def rotate(x_bmtvc: Tensor, angles_b3: Tensor) -> Tensor:
-    """Each clip turned about the origin by R = Rz·Ry·Rx, all frames and bodies alike; angles (B, 3) about x, y, z in radians."""
+    """Each clip turned about the origin by R = Rz·Ry·Rx, all frames and bodies alike; angles (B, 3) about x, y, z in radians, in main memory."""
     return mapped(x_bmtvc, rotation_matrix(angles_b3))
 
 
 def mapped(x_bmtvc: Tensor, matrix_bcc: Tensor) -> Tensor:
-    """Every point of a clip multiplied by the clip's own matrix (B, 3, 3), from the left."""
+    """Every point of a clip multiplied by the clip's own matrix (B, 3, 3), in main memory, from the left."""
     x_btmvc = x_bmtvc.transpose(1, 2)  # a crop's order in memory
     # Products of 3 columns leave processors idle: several points side by side, with a block-diagonal matrix, take half the time.
     side_by_side = math.gcd(x_btmvc[0].numel() // 3, SIDE_BY_SIDE)
-    maps = torch.kron(torch.eye(side_by_side, device=x_bmtvc.device), matrix_bcc.mT.contiguous())
+    maps = sent(torch.kron(torch.eye(side_by_side), matrix_bcc.mT.contiguous()), x_bmtvc.device)
     points = x_btmvc.reshape(len(maps), -1, 3 * side_by_side) @ maps
     return points.view(x_btmvc.shape).transpose(1, 2)
 

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stars.config import Model
+from stars.data.bodies import Bodies, bodies_of
+from stars.data.sending import sent
 from stars.model.initialise import init_
 from stars.model.streams import Stream
 from stars.model.transformer import Block, PatchEmbedding, Positions, split_segments, take_tokens
@@ -67,26 +69,23 @@ def clip_features(
     bodies: Literal["all", "present"] = "all",
     pool: Callable[[Tensor, int], Tensor] = mean_tokens,
     distinct: bool = True,
+    known: Bodies | None = None,
 ) -> Tensor:
     """Features of whole clips, (B, M, T, V, 3) → (B, C): pooled tokens of each body, averaged over bodies.
 
     Args:
         bodies: "all" averages absent (all-zero) bodies in; "present" leaves them out, a clip with none counting its first body.
         pool: (tokens (R, L, C), joints) → (R, features) of each body.
-        distinct: encode each distinct body once: equal to encoding every row, gradients included, unless something is drawn for each
-            row. On a GPU the number of distinct bodies is asked for, which waits for the device once a call.
+        distinct: encode each distinct body once: equal to encoding every row, gradients included, unless something is drawn for each row.
+        known: which bodies are absent or copies; None: they are looked at, which on a GPU waits for it once.
     """
-    absent_bm = absent(x_bmtvc)
-    counted_bm = counted_bodies(absent_bm, bodies)
-    rows_rtvc, source_bm = distinct_bodies(x_bmtvc, absent_bm, counted_bm) if distinct else _every(x_bmtvc, counted_bm)
-    pooled_rc = pool(encoder(rows_rtvc), encoder.joints)
+    known = known or bodies_of(x_bmtvc)
+    counted_bm = counted_bodies(known.absent_bm, bodies)
+    order_r, source_bm = distinct_bodies(known, counted_bm) if distinct else _every(counted_bm)
     share_bm = counted_bm / counted_bm.sum(1, keepdim=True)
+    order_r, source_bm, share_bm = (sent(tensor, x_bmtvc.device) for tensor in (order_r, source_bm, share_bm))
+    pooled_rc = pool(encoder(x_bmtvc.flatten(0, 1).index_select(0, order_r)), encoder.joints)
     return (F.embedding(source_bm, pooled_rc) * share_bm[..., None]).sum(1)
-
-
-def absent(x_bmtvc: Tensor) -> Tensor:
-    """Bodies that are all zeros, (B, M) bool."""
-    return (x_bmtvc == 0).flatten(2).all(2)
 
 
 def counted_bodies(absent_bm: Tensor, bodies: Literal["all", "present"]) -> Tensor:
@@ -97,25 +96,21 @@ def counted_bodies(absent_bm: Tensor, bodies: Literal["all", "present"]) -> Tens
     return ~absent_bm | (none_b1 & first_m)
 
 
-def _every(x_bmtvc: Tensor, counted_bm: Tensor) -> tuple[Tensor, Tensor]:
+def _every(counted_bm: Tensor) -> tuple[Tensor, Tensor]:
     """As `distinct_bodies`, but every counted body is a row of its own."""
     source_bm = (counted_bm.flatten().cumsum(0) - 1).view_as(counted_bm)
-    return x_bmtvc[counted_bm], source_bm.masked_fill(~counted_bm, 0)
+    return counted_bm.flatten().nonzero().squeeze(1), source_bm.masked_fill(~counted_bm, 0)
 
 
-def distinct_bodies(x_bmtvc: Tensor, absent_bm: Tensor, counted_bm: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows worth encoding and where each body's result is found.
+def distinct_bodies(known: Bodies, counted_bm: Tensor) -> tuple[Tensor, Tensor]:
+    """Bodies worth encoding and where each body's result is found, in main memory.
 
-    Returns rows (R, T, V, 3): one all-zero row if a counted body is absent, then every present body that is no copy of its clip's first;
-    and the row of each body, int64 (B, M). What is not counted points to an arbitrary row.
+    Returns their places among all B · M, int64 (R,): an absent one if any is counted, then every present one that is no copy of its clip's
+    first; and the row of each body, int64 (B, M). What is not counted points to an arbitrary row.
     """
-    copied_bm = (x_bmtvc == x_bmtvc[:, :1]).flatten(2).all(2) & ~absent_bm
-    copied_bm[:, 0] = False
-    own_bm = ~(absent_bm | copied_bm)
-    rows = x_bmtvc[own_bm]
-    source_bm = own_bm.flatten().cumsum(0).view_as(own_bm)
-    source_bm = torch.where(copied_bm, source_bm[:, :1], source_bm)
-    if (absent_bm & counted_bm).any():
-        rows = torch.cat([torch.zeros_like(x_bmtvc[:1, 0]), rows])
-        return rows, source_bm.masked_fill(absent_bm, 0)
-    return rows, (source_bm - 1).masked_fill(absent_bm, 0)
+    own_bm = ~(known.absent_bm | known.copied_bm)
+    order_r = own_bm.flatten().nonzero().squeeze(1)
+    source_bm = (own_bm.flatten().cumsum(0) - 1).view_as(own_bm)
+    source_bm = torch.where(known.copied_bm, source_bm[:, :1], source_bm)
+    empty = (known.absent_bm & counted_bm).flatten().nonzero().squeeze(1)[:1]
+    return torch.cat([empty, order_r]), (source_bm + len(empty)).masked_fill(known.absent_bm, 0)

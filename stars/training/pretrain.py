@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from stars.config import Checkpoint, Model, Pretrain, Settings
-from stars.data.sampling import Clips, random_crop
+from stars.data.sampling import Clips, random_view
+from stars.data.sending import sent
 from stars.model.masked_motion import MaskedMotion
 from stars.training import memory, online_knn, parallel
 from stars.training.collapse import effective_rank, feature_std
@@ -88,13 +89,15 @@ class Step:
         """The whole batch: its bodies (R, T, V, 3) and ε of Eq. 3 for each of their tokens (R, L)."""
         x_rtvc = self.bodies(rows, generator)
         tokens = self.shape.frames // self.shape.segment * x_rtvc.shape[2]
-        return x_rtvc, torch.rand(len(x_rtvc), tokens, generator=generator).to(x_rtvc.device)
+        return x_rtvc, sent(torch.rand(len(x_rtvc), tokens, generator=generator), x_rtvc.device)
 
     def bodies(self, rows: Tensor, generator: torch.Generator) -> Tensor:
         """Crops of the clips `rows`, their bodies as rows of one batch (R, T, V, 3), clip-major; absent ones too or not, as told."""
-        x_bmtvc = random_crop(self.clips, rows, self.shape.frames, self.settings.sampling, generator)
-        x_rtvc = x_bmtvc.flatten(0, 1)
-        return x_rtvc if self.settings.bodies == "all" else x_rtvc[x_rtvc.flatten(1).any(dim=1)]
+        x_bmtvc, known = random_view(self.clips, rows, self.shape.frames, self.settings.sampling, generator)
+        if self.settings.bodies == "all":
+            return x_bmtvc.flatten(0, 1)
+        present_r = (~known.absent_bm).flatten().nonzero().squeeze(1)
+        return x_bmtvc.flatten(0, 1).index_select(0, sent(present_r, x_bmtvc.device))
 
     def loss(self, x_rtvc: Tensor, noise_rl: Tensor) -> Tensor:
         """Mean over these bodies."""

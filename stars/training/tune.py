@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from stars.config import Checkpoint, Settings, Tune
 from stars.data.augment import augment
-from stars.data.sampling import Clips, random_crop
+from stars.data.sampling import Clips, View, random_view
+from stars.data.sending import sent
 from stars.errors import InputError
-from stars.model.encoder import Encoder, absent, counted_bodies, distinct_bodies
+from stars.model.encoder import Encoder, counted_bodies, distinct_bodies
 from stars.provenance import code
 from stars.training import losses, memory, online_knn, parallel
 from stars.training.collapse import effective_rank, feature_std
@@ -145,16 +146,16 @@ class Step:
         self._newest = batch.seen, facts
         return loss
 
-    def batch(self, rows: Tensor, views: list[Tensor]) -> Batch:
+    def batch(self, rows: Tensor, views: list[View]) -> Batch:
         """What the strategy is given of the clips `rows`."""
-        return Batch(self.model.encoder, views, rows.to(self.clips.device), self.clips.labels, self.settings)
+        return Batch(self.model.encoder, views, sent(rows, self.clips.device), self.clips.labels, self.settings)
 
-    def views(self, rows: Tensor, generator: torch.Generator) -> list[Tensor]:
+    def views(self, rows: Tensor, generator: torch.Generator) -> list[View]:
         """This process's share of the crops (b, M, T, V, 3) that the strategy asks for, augmented as told; drawn for the whole batch."""
         frames, own = self.model.encoder.shape.frames, parallel.share(len(rows))
         crops = self.model.strategy.crops(self.settings.sampling)
-        whole = [random_crop(self.clips, rows, frames, crop, generator) for crop in crops]
-        return [augment(x_bmtvc, self.settings.augment, self.mirror, generator)[own] for x_bmtvc in whole]
+        whole = [random_view(self.clips, rows, frames, crop, generator) for crop in crops]
+        return [View(augment(x_bmtvc, self.settings.augment, self.mirror, generator), bodies).of(own) for x_bmtvc, bodies in whole]
 
     def facts(self) -> dict[str, float]:
         """Of the newest step: spread and rank of the features, and what the strategy measured."""
@@ -169,13 +170,11 @@ class Step:
         views = self.views(rows, plan.generator(0))
 
         def forward(clips: int) -> object:
-            return self.model.strategy(self.batch(rows[: clips * parallel.count()], [view[:clips] for view in views]))
+            return self.model.strategy(self.batch(rows[: clips * parallel.count()], [view.of(slice(clips)) for view in views]))
 
         def encoded(clips: int) -> int:
-            bodies = [(view[:clips], absent(view[:clips])) for view in views]
-            return sum(
-                len(distinct_bodies(x_bmtvc, gone_bm, counted_bodies(gone_bm, self.settings.bodies))[0]) for x_bmtvc, gone_bm in bodies
-            )
+            known = [view.bodies.of(slice(clips)) for view in views]
+            return sum(len(distinct_bodies(one, counted_bodies(one.absent_bm, self.settings.bodies))[0]) for one in known)
 
-        sizes = tuple(encoded(clips) for clips in (*memory.SAMPLES, len(views[0])))
+        sizes = tuple(encoded(clips) for clips in (*memory.SAMPLES, len(views[0].x_bmtvc)))
         memory.check_step("tune", self.model, forward, sizes, self.clips.device)

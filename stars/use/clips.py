@@ -97,6 +97,6 @@ def _batches(given: Iterable[OwnClip]) -> Iterator[list[OwnClip]]:
 
 def _side_by_side(some: Sequence[OwnClip], device: str) -> Clips:
     lengths = np.array([len(clip.x_tmvc) for clip in some], np.int64)
-    frames = np.concatenate([clip.x_tmvc for clip in some])
-    arrays = (frames, np.cumsum(lengths) - lengths, lengths, np.zeros_like(lengths))
-    return Clips(*(torch.from_numpy(array).to(device) for array in arrays))
+    frames = torch.from_numpy(np.concatenate([clip.x_tmvc for clip in some])).to(device)
+    labels = torch.zeros(len(some), dtype=torch.long, device=device)
+    return Clips(frames, torch.from_numpy(np.cumsum(lengths) - lengths), torch.from_numpy(lengths), labels)

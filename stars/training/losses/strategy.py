@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from stars.config import Sampling, Settings, TuneBase
+from stars.data.bodies import joined
+from stars.data.sampling import View
 from stars.model.encoder import Encoder, clip_features
 from stars.training import parallel
 from stars.training.optimiser import arithmetic
@@ -21,7 +23,7 @@ class Batch:
 
     Args:
         encoder: the one that is tuned.
-        views: crops (b, M, T, V, 3), in the order of `Strategy.crops`; b is this process's share of B clips.
+        views: crops (b, M, T, V, 3) with what is known of them, in the order of `Strategy.crops`; b is this process's share of B clips.
         clips: numbers of the B clips.
         labels: of all training clips, for what is only watched.
 
@@ -30,16 +32,16 @@ class Batch:
 
     seen: Tensor
 
-    def __init__(self, encoder: Encoder, views: Sequence[Tensor], clips: Tensor, labels: Tensor, settings: TuneBase) -> None:
+    def __init__(self, encoder: Encoder, views: Sequence[View], clips: Tensor, labels: Tensor, settings: TuneBase) -> None:
         self.encoder, self.views, self.clips, self.settings = encoder, views, clips, settings
         self._labels = labels
 
     def features(self, encoder: Encoder | None = None, views: slice = slice(None)) -> tuple[Tensor, ...]:
         """Pooled outputs (B, C) float32 of each view, by `encoder` (None: the tuned one) in one pass over all of them."""
         chosen = self.views[views]
-        x_bmtvc = torch.cat(list(chosen))
+        x_bmtvc, known = torch.cat([view.x_bmtvc for view in chosen]), joined(view.bodies for view in chosen)
         with arithmetic(x_bmtvc.device, self.settings.precision):
-            y_bc = clip_features(encoder or self.encoder, x_bmtvc, self.settings.bodies).float()
+            y_bc = clip_features(encoder or self.encoder, x_bmtvc, self.settings.bodies, known=known).float()
         y_views = tuple(parallel.gather(y_bc) for y_bc in y_bc.chunk(len(chosen)))
         if encoder is None:
             self.seen = y_views[0].detach()
