@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
@@ -28,12 +28,16 @@ from stars.methods import pairs as pairs
 from stars.methods import tag as tag
 from stars.methods import trainings as trainings
 
+PRESETS = get_args(Config.model_fields["preset"].annotation)
+
 
 def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
     """Check a mapping (a file's, or Snakemake's merged one) against every setting there is, its preset and recipes laid under it."""
     name = given.get("preset", "paper")
-    preset = read_yaml(find("presets", str(name), f"{source}: preset")) if name in ("paper", "release") else {}
+    preset = read_yaml(find("presets", str(name), f"{source}: preset")) if name in PRESETS else {}
     used = given.get("data") or {}
+    if isinstance(used, Mapping):
+        given = {**given, "data": {data: _alike(used, data, source) for data in used}}
     preset["data"] = {data: block for data, block in preset.get("data", {}).items() if data in used}
     catalogue = read_yaml(find("recipes", str(given["recipes"]), f"{source}: recipes")) if given.get("recipes") else {}
     config = validate(Config, merge(_defaults(), merge(preset, merge(catalogue, given))), source)
@@ -42,6 +46,19 @@ def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
         config.protocols, config.tables, config.methods, [f"{data}_{split}" for data, one in config.data.items() for split in one.splits]
     )
     return config
+
+
+def _alike(blocks: Mapping[str, Any], data: str, source: str) -> Any:
+    """A block of data, as it is given, over the files of the one that it is `like`."""
+    block = blocks[data]
+    name = block.get("like") if isinstance(block, Mapping) else None
+    if name is None:
+        return block
+    if not isinstance(blocks.get(name), Mapping) or blocks[name].get("like"):
+        known = [other for other, one in blocks.items() if isinstance(one, Mapping) and not one.get("like")]
+        raise InputError(f"{source}: data.{data}.like: no data set {name} with files of its own{nearest(str(name), known)}")
+    taken = ("dataset",) if {"raw", "simulate"} & block.keys() else ("dataset", "raw", "simulate")
+    return {**{key: blocks[name][key] for key in taken if key in blocks[name]}, **block}
 
 
 def _defaults() -> dict[str, Any]:

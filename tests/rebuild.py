@@ -31,7 +31,7 @@ from stars.reference import rows
 PAGE = ROOT / "docs/rebuild_keys.md"
 EVERY = "tests/config/every.yaml"
 BY_SETUP = "config/datasets/by_setup.yaml"
-# What some keys need under them: a loss, a protocol and a table of one's own; a second split.
+# What some keys need under them: a loss, a protocol and a table of one's own; a second split; a data set of another's files.
 OWN = {
     "targets": ["all", "knn", "centroid", "mine"],
     "methods": {"barlow": {"from": "mamp", "tune": {"strategy": "barlow"}, "tables": [], "protocols": ["knn"]}},
@@ -39,10 +39,13 @@ OWN = {
     "tables": {"mine": {"protocol": "centroid"}},
 }
 TWO_SPLITS = {"data": {"demo": {"splits": ["xsub", "xview"]}}}
+TWIN = {"data": {"twin": {"like": "demo", "protocols": []}}}
+OVERLAYS: dict[str, dict[str, Any]] = {"own.yaml": OWN, "two_splits.yaml": TWO_SPLITS, "twin.yaml": TWIN}
 UNDER = {
     **dict.fromkeys(("tune.options", *(f"protocols.NAME.{name}" for name in ("methods", "runs", "options"))), "own.yaml"),
     **dict.fromkeys((f"tables.NAME.{name}" for name in ("protocol", "title", "methods", "runs", "options")), "own.yaml"),
     **dict.fromkeys(("fig1.split", "fig3.split", "fig4.split", "fig6.split"), "two_splits.yaml"),
+    "data.NAME.like": "twin.yaml",
 }
 PAIR = {"source": "demo", "target": "demo"}
 MORE = {"from": "stars", "tune": {"layer_decay": 0.5}}
@@ -52,6 +55,7 @@ NAMES = {"data": "demo", "methods": "stars", "protocols": "centroid", "tables": 
 WHERE = {
     **{f"data.NAME.{name}": f"data.given.{name}" for name in ("raw", "ingest_jobs", "ingest.missing_list", "ingest.joints")},
     **{f"methods.NAME.{name}": f"methods.mamp.{name}" for name in ("model", "pretrain")},
+    "data.NAME.like": "data.twin.like",
     "methods.NAME.joints": "methods.floor.joints",
     "tune.options": "methods.barlow.tune.options",
 }
@@ -61,6 +65,7 @@ VALUES: dict[str, Any] = {
     "targets": ["table2", "report"],
     "data": {"more": {"dataset": "demo", "simulate": {"actions": 4, "subjects": 4}, "protocols": []}},
     "data.NAME.dataset": "demo_base",
+    "data.NAME.like": "other",
     "data.NAME.raw": "other.zip",
     "data.NAME.simulate": {"seed": 3},
     "data.NAME.simulate.clips": 20,
@@ -161,15 +166,16 @@ class Bench:
         self._write("tests/config/more.yaml", {"methods": {"more": MORE}})
         for module in ("evaluation/own/centroid.py", "paper/own/mine.py"):
             (self.package / "stars" / module).touch()
-        self._write("own.yaml", OWN)
-        self._write("two_splits.yaml", TWO_SPLITS)
+        for name, overlay in OVERLAYS.items():
+            self._write(name, overlay)
         (self.folder / "given").mkdir()
         for name in ("given/S001.zip", "other.zip", "missing.txt"):
             (self.folder / name).touch()
         self.base = recipes.merge(recipes.read_yaml(self.folder / CONFIG), recipes.read_yaml(self.folder / EVERY))
+        self.files: dict[Path, None] = {}  # records, from the results folder
         # The last run is the newest: what is one's own adds to the others' files, a second split changes the tables.
-        for configs in ((EVERY, "two_splits.yaml"), (EVERY, "own.yaml")) if under else ((EVERY,),):
-            self.files = self._pretend(*configs)
+        for configs in [(EVERY, name) for name in ("twin.yaml", "two_splits.yaml", "own.yaml")] if under else [(EVERY,)]:
+            self.files |= dict.fromkeys(self._pretend(*configs))
         assert "Nothing to be done" in self._run("--dry-run", configs=(EVERY,))
 
     def _write(self, name: str, content: Any) -> None:
@@ -238,7 +244,7 @@ class Bench:
 
     def told(self, key: str, changed: dict[str, Any]) -> set[str]:
         """Rules whose settings differ, by `stars.expected`."""
-        base = recipes.merge(self.base, TWO_SPLITS) if key in UNDER else self.base
+        base = recipes.merge(self.base, OVERLAYS[UNDER[key]]) if key in UNDER else self.base
         before, after = (recipes.load(given) for given in (base, recipes.merge(base, changed)))
         found = set()
         for place in self.files:

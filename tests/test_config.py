@@ -96,6 +96,29 @@ def test_release_uses_three_decoder_blocks_on_ntu60_alone():
     assert "ntu60" not in recipes.load({"preset": "release", **DEMO}).data
 
 
+def test_the_small_preset_and_its_methods_are_all_that_a_small_data_set_needs():
+    config = recipes.load({"preset": "small", "recipes": "small", "data": {"utd_mhad": {"dataset": "utd_mhad", "raw": "a"}}})
+    assert list(config.methods) == ["raw_joints", "scratch", "mamp", "stars", "stars_heads", "stars_3stage", "stars_two_views"]
+    two = recipes.method(config, "utd_mhad", "stars_two_views").blocks["tune"]
+    assert (two["tuned_blocks"], two["nnclr"]["views"], two["nnclr"]["queue"], two["sampling"]["rotation"]) == (4, 2, 512, 0.3)
+    assert (config.model.width, config.pretrain.motion.ratio, config.pretrain.optimiser.epochs) == (128, 0.75, 250)
+    assert config.pretrain.motion.target == recipes.load(DEMO).pretrain.motion.target  # contested points stay the paper's
+
+
+def test_a_data_set_is_like_another():
+    utd = {"dataset": "utd_mhad", "raw": "a", "splits": ["xsub", "base"], "protocols": ["knn"]}
+    config = recipes.load(
+        {"data": {"utd": utd, "twin": {"like": "utd", "ingest": {"joints": "common"}}, "own": {"like": "utd", "raw": "b"}}}
+    )
+    assert (config.data["twin"].dataset, config.data["twin"].raw, config.data["own"].raw) == ("utd_mhad", "a", "b")
+    assert config.data["twin"].splits == ("xsub",) and config.data["twin"].ingest.joints == "common"  # the files alone
+    acted = recipes.load({"data": {"utd": utd, "own": {"like": "utd", "simulate": {}}}}).data["own"]
+    assert acted.raw is None and acted.simulate is not None
+    for name in ("utb", "twin", 3):
+        with pytest.raises(InputError, match=rf"x\.yaml: data\.twin\.like: no data set {name} with files of its own"):
+            recipes.load({"data": {"utd": utd, "twin": {"like": name}}}, "x.yaml")
+
+
 def test_recipes_inherit_and_start_from_the_right_encoder():
     config = load(
         seeds=[4, 5],

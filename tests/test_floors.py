@@ -103,8 +103,8 @@ METHODS = {
 }
 
 
-def configured(**more) -> recipes.Config:
-    return recipes.load({"data": DATA, "methods": METHODS, **more})
+def configured(data=DATA, **more) -> recipes.Config:
+    return recipes.load({"data": data, "methods": METHODS, **more})
 
 
 @pytest.mark.parametrize(
@@ -119,10 +119,10 @@ def test_joint_positions_refuse_what_needs_an_encoder(method, message):
         recipes.method(configured(methods={**METHODS, "own": method}), "utd_mhad", "own")
 
 
-def planned_page(**more):
+def planned_page(data=DATA, **more):
     pair = {"source": "utd_mhad", "source_split": "base", "target": "utd_mhad"}
     changes = {"knn": {"outputs": ["encoder", "whitened"]}, "few_shot": {"pairs": [pair], "shots": [1]}, "semi": {"fractions": [0.1]}}
-    return drawings.benchmarks(configured(seeds=[0, 1], **changes, **more), "utd_mhad", "xsub")
+    return drawings.benchmarks(configured(data, seeds=[0, 1], **changes, **more), "utd_mhad", "xsub")
 
 
 def test_the_page_has_every_protocol_and_only_what_a_method_is_evaluated_by():
@@ -137,6 +137,20 @@ def test_the_page_has_every_protocol_and_only_what_a_method_is_evaluated_by():
         f"record/{name}/{seed}" for name in ("mamp", "stars") for seed in (0, 1)
     }
     assert {role.split("/")[1] for role in page.files if role.startswith("curve")} == {"mamp", "stars"}
+
+
+def test_the_page_shows_transfer_onto_other_joints_of_the_same_files():
+    blocks = {
+        "sim": {"dataset": "demo", "simulate": {}, "ingest": {"joints": "common"}, "protocols": []},
+        "utd_common": {"like": "utd_mhad", "ingest": {"joints": "common"}, "protocols": []},
+        "others": {"dataset": "utd_mhad", "raw": "y", "ingest": {"joints": "common"}, "protocols": []},
+    }
+    pairs = [{"source": "sim", "target": target} for target in ("utd_common", "others")]
+    page = planned_page(data={**DATA, **blocks}, transfer={"pairs": pairs})
+    shown = [run for run in page.settings["runs"] if "transfer" in run["variant"]]
+    assert {run["variant_title"] for run in shown} == {"transfer from Simulated XSub, common joints"}
+    assert {(run["method"], run["data"]) for run in shown} == {(name, "utd_mhad") for name in METHODS if name != "raw"}
+    assert page.files["utd_mhad_xsub_transfer_from_sim_xsub/mamp/1"] == "results/sim_xsub/mamp-seed1/transfer/utd_common_xsub/metrics.json"
 
 
 def written(root: Path, files: dict[str, str]) -> dict[str, Path]:
@@ -231,3 +245,5 @@ def test_the_benchmark_page_asks_for_joint_positions_of_both_splits_and_no_encod
     assert {"Joint positions of another data set: utd_mhad base raw_joints on utd_mhad xsub"} <= jobs
     assert {job for job in jobs if "raw_joints" in job and not job.startswith(("Joint", "KNN", "Few-shot"))} == set()
     assert not any("base" in job and job.startswith(("KNN", "Linear", "Fine-tune", "Semi")) for job in jobs)
+    onto = {job for job in jobs if job.startswith("Transfer")}  # between joint layouts
+    assert onto == {f"Transfer: kinect_v2 xsub {name} on utd_mhad_common xsub" for name in ("scratch", "mamp", "stars", "stars_two_views")}

@@ -128,7 +128,8 @@ def test_no_changed_file_raises_anything_else(changes):
 
 def test_the_description_holds_the_published_facts():
     assert len(NW_UCLA.joints) == 20 and list(NW_UCLA.actions) == [1, 2, 3, 4, 5, 6, 8, 9, 11, 12]
-    assert all(sum(split.counts) == NW_UCLA.clips == 1484 for split in NW_UCLA.splits.values())
+    assert all(sum(NW_UCLA.splits[split].counts) == NW_UCLA.clips == 1484 for split in ("xview", "xsub"))
+    assert {*NW_UCLA.splits["base"].actions} == {*NW_UCLA.actions} - {*NW_UCLA.novel}  # its encoder has not seen what is novel
     assert NW_UCLA.parents[NW_UCLA.root] == NW_UCLA.root
     assert all(NW_UCLA.joints[left].replace("left", "right") == NW_UCLA.joints[right] for left, right in NW_UCLA.mirror)
 
@@ -136,9 +137,10 @@ def test_the_description_holds_the_published_facts():
 SMALL = {"raw": None, "simulate": {"actions": 4, "subjects": 6, "repetitions": 1, "frames": [10, 16], "clips": 60}}
 
 
-def test_its_configuration_is_planned(tmp_path):
+def test_its_configuration_has_every_protocol_planned(tmp_path):
     folder = project(tmp_path / "project")
-    (folder / "small.yaml").write_text(yaml.safe_dump({"data": {"nw_ucla": SMALL}, "targets": ["quickstart", "finetune", "semi"]}))
+    targets = ["quickstart", "finetune", "semi", "few_shot", "transfer", "benchmarks"]
+    (folder / "small.yaml").write_text(yaml.safe_dump({"data": {"nw_ucla": SMALL}, "targets": targets}))
     done = snakemake(folder, "--dry-run", config=("config/nw_ucla.yaml", "small.yaml"))
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = set(re.findall(r"^Job \d+: (.+)$", done.stdout + done.stderr, re.MULTILINE))
@@ -146,6 +148,10 @@ def test_its_configuration_is_planned(tmp_path):
         for method in ("scratch", "mamp", "stars", "stars_two_views"):
             evaluated = {f"{job}: nw_ucla {split} {method}" for job in ("Embed", "KNN", "Linear probe", "Fine-tune")}
             assert evaluated <= jobs and sum(job.startswith(f"Semi-supervised: nw_ucla {split} {method} ") for job in jobs) == 3
+            assert f"Few-shot: nw_ucla base {method} on nw_ucla xview" in jobs
+            assert f"Transfer: kinect_v2 xsub {method} on nw_ucla_common xview" in jobs
+    assert {"KNN: nw_ucla xview raw_joints", "Benchmarks: nw_ucla xview", "Benchmarks: nw_ucla xsub"} <= jobs
+    assert not any(job.startswith(("KNN: kinect_v2", "KNN: nw_ucla_common", "KNN: nw_ucla base")) for job in jobs)
 
 
 def test_both_of_its_splits_run(tmp_path, monkeypatch):
@@ -153,9 +159,8 @@ def test_both_of_its_splits_run(tmp_path, monkeypatch):
     given = read_yaml("config/nw_ucla.yaml")
     tiny = {name: read_yaml("tests/config/tiny.yaml")[name] for name in ("model", "pretrain", "tune")}
     config = tmp_path / "config.yaml"
-    config.write_text(
-        yaml.safe_dump(merge(given, {**tiny, "data": {"nw_ucla": SMALL}, "methods": {"stars_two_views": {"tune": {"tuned_blocks": 2}}}}))
-    )
+    changed = {**tiny, "data": {"nw_ucla": SMALL}, "methods": {"stars_two_views": {"tune": {"tuned_blocks": 2}}}}
+    config.write_text(yaml.safe_dump(merge(given, changed), sort_keys=False))
 
     def stars(command: str, recipe: str = "", **paths: object) -> None:
         told = [word for name, path in paths.items() for word in (f"--{name}", str(path))]

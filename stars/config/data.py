@@ -76,6 +76,10 @@ class Data(Settings):
     """A data set that this configuration uses."""
 
     dataset: str = key(..., "description of the data set: a YAML file in config/datasets, without its folder and ending")
+    like: str | None = key(
+        None,
+        "data set of this configuration whose `dataset`, `raw` and `simulate` hold for this one, too: the same files, read in another way",
+    )
     raw: str | None = key(None, "raw files: a folder or a zip; relative to the working directory. null: they are simulated")
     simulate: Simulate | None = key(None, "how the raw files are simulated, when there are none")
     ingest: Ingest = key(Ingest(), "raw files to clips")

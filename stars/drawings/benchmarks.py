@@ -21,6 +21,7 @@ OUTPUTS = {
     "predictor": "KNN, predictor",
 }
 PLAIN = {"linear": "linear", "finetune": "fine-tuned"}
+WORDS = {"semi": "", "transfer": "transfer ", "few_shot": ""}  # before what a column says of itself
 FLOORS = ("scratch", "joints")
 
 
@@ -67,13 +68,23 @@ def _columns(config: Config, data: str, split: str) -> Iterator[tuple[str, Shown
             yield protocol, Shown(run, protocol, *run, variant=protocol, variant_title=words)
     for number, protocol in ((9, "semi"), (4, "transfer"), (5, "few_shot")):
         for shown in tables.COLUMNS[number](config, None):
-            if (shown.data, shown.split) == run:
-                words = ", ".join(part for part in (shown.variant_title, shown.source_title) if part)
-                plain = replace(shown, variant=f"{protocol}_{shown.variant}", variant_title=words)
+            if shown.split == split and _same_clips(config, shown.data, data):
+                words = ", ".join(part for part in (shown.variant_title, shown.source_title, _joints(config, shown.data)) if part)
+                plain = replace(shown, data=data, variant=f"{protocol}_{shown.variant}", variant_title=f"{WORDS[protocol]}{words}")
                 yield protocol, plain
                 if protocol == "few_shot" and "whitened" in config.few_shot.outputs:
                     select = {**shown.select, "output": "whitened"}
                     yield protocol, replace(plain, variant=f"{plain.variant}_whitened", variant_title=f"{words}, whitened", select=select)
+
+
+def _same_clips(config: Config, one: str, other: str) -> bool:
+    """Whether two blocks of data read the same raw files: they may keep other joints of them."""
+    told = [config.data[name].model_dump(include={"dataset", "raw", "simulate"}) for name in (one, other)]
+    return told[0] == told[1]
+
+
+def _joints(config: Config, data: str) -> str:
+    return "" if config.data[data].ingest.joints == "file" else "common joints"
 
 
 def _cell(config: Config, shown: Shown) -> dict[str, Any]:
