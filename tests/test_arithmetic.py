@@ -15,7 +15,7 @@ from stars.config import Sampling
 from stars.data import sampling
 from stars.data.sampling import Clips, random_crop
 from stars.errors import Interrupted
-from stars.model.transformer import Block
+from stars.model.transformer import Block, Blocks
 from stars.training import compiling, optimiser
 
 __all__ = ["data"]  # a fixture
@@ -52,15 +52,15 @@ def test_only_fp16_is_scaled(monkeypatch):
 
 def test_blocks_are_compiled_under_their_own_names_and_compute_the_same():
     torch.manual_seed(0)
-    model = torch.nn.Sequential(Block(16, 2, 32), Block(16, 2, 32))
+    model = torch.nn.ModuleDict({"blocks": Blocks(Block(16, 2, 32) for _ in range(2))})
     x_rlc, names = torch.randn(5, 6, 16), list(model.state_dict())
-    expected = model(x_rlc)
+    expected = model["blocks"](x_rlc)
     assert not compiling.compile_blocks(model, "fp32")  # nobody wants it
     with compiling.wanted(True):
         if not compiling.compile_blocks(model, "fp32"):
             pytest.skip("no compiler that torch can use here")
     assert list(model.state_dict()) == names
-    torch.testing.assert_close(model(x_rlc), expected)
+    torch.testing.assert_close(model["blocks"](x_rlc), expected)
 
 
 def test_where_compiling_fails_a_line_says_so_and_training_goes_on(bench, monkeypatch, capsys):

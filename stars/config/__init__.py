@@ -108,7 +108,7 @@ class Compute(Settings):
 
     device: Literal["auto", "cpu", "cuda"] = key("auto", "auto: a GPU where there is one")
     threads: Count = key(1, "CPU threads of a training job, over all its processes; as many jobs run side by side as cores allow")
-    compile: bool = key(False, "torch.compile of transformer blocks in training; where it does not work, a line in the log says so")
+    compile: bool = key(False, "torch.compile of the transformer blocks in training; where it does not work, a line in the log says so")
     gpus: Count = key(
         1, "GPUs that share each batch of a training, a process each; with `device: cpu`, processes on the CPU. `batch` stays what it is"
     )

@@ -14,7 +14,7 @@ from stars.data.bodies import Bodies, bodies_of
 from stars.data.sending import sent
 from stars.model.initialise import init_
 from stars.model.streams import Stream
-from stars.model.transformer import Block, PatchEmbedding, Positions, split_segments, take_tokens
+from stars.model.transformer import Block, Blocks, PatchEmbedding, Positions, split_segments, take_tokens
 
 
 class Encoder(nn.Module):
@@ -26,7 +26,7 @@ class Encoder(nn.Module):
         self.stream = Stream(shape.stream, joints, parents)
         self.embed = PatchEmbedding(shape.segment, shape.width)
         self.positions = Positions(shape.frames // shape.segment, joints, shape.width)
-        self.blocks = nn.ModuleList(Block(shape.width, shape.heads, shape.hidden) for _ in range(shape.depth))
+        self.blocks = Blocks(Block(shape.width, shape.heads, shape.hidden) for _ in range(shape.depth))
         self.norm = nn.LayerNorm(shape.width)
         init_(self)
 
@@ -47,10 +47,7 @@ class Encoder(nn.Module):
 
     def forward(self, x_rtvc: Tensor, keep: Tensor | None = None) -> Tensor:
         """Y_θ: (R, T, V, 3) → (R, K or L, C) after the final LayerNorm; `keep` as in `tokens`."""
-        tokens = self.tokens(x_rtvc, keep)
-        for block in self.blocks:
-            tokens = block(tokens)
-        return self.norm(tokens)
+        return self.norm(self.blocks(self.tokens(x_rtvc, keep)))
 
 
 def mean_tokens(tokens_rlc: Tensor, joints: int) -> Tensor:

@@ -12,7 +12,7 @@ from stars.config import Model, Motion
 from stars.errors import InputError
 from stars.model.encoder import Encoder
 from stars.model.initialise import init_
-from stars.model.transformer import COORDINATES, Block, Positions, split_segments, take_tokens
+from stars.model.transformer import COORDINATES, Block, Blocks, Positions, split_segments, take_tokens
 
 TINY = 1e-10  # keeps logarithms and quotients finite
 VARIANCE_FLOOR = 1e-6  # m²: joints that move less than about a millimetre have a target near zero, not amplified noise
@@ -55,7 +55,7 @@ class Decoder(nn.Module):
         self.embed = nn.Linear(shape.width, width)
         self.mask_token = nn.Parameter(torch.zeros(1, width))
         self.positions = Positions(shape.frames // shape.segment, joints, width)
-        self.blocks = nn.ModuleList(Block(width, shape.heads, shape.decoder_hidden) for _ in range(shape.decoder_depth))
+        self.blocks = Blocks(Block(width, shape.heads, shape.decoder_hidden) for _ in range(shape.decoder_depth))
         self.norm = nn.LayerNorm(width)
         self.predict = nn.Linear(width, shape.segment * COORDINATES)
         init_(self)
@@ -66,9 +66,7 @@ class Decoder(nn.Module):
         (rows, count, _), length = kept.shape, restore_rl.shape[1]
         shuffled = torch.cat([kept, self.mask_token.to(kept.dtype).expand(rows, length - count, -1)], 1)
         tokens = take_tokens(shuffled, restore_rl) + self.positions()
-        for block in self.blocks:
-            tokens = block(tokens)
-        return self.predict(self.norm(tokens))
+        return self.predict(self.norm(self.blocks(tokens)))
 
 
 def check_motion(shape: Model, motion: Motion, joints: int) -> None:

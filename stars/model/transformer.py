@@ -93,3 +93,12 @@ class Block(nn.Module):
             return branch_rlc
         kept_r11 = branch_rlc.new_empty(len(branch_rlc), 1, 1).bernoulli_(1 - self.drop_path)
         return branch_rlc * (kept_r11 / (1 - self.drop_path))
+
+
+class Blocks(nn.ModuleList):
+    """Blocks one after the other, (R, L, C) → (R, L, C): what `torch.compile` is given, so that it sees across their borders."""
+
+    def forward(self, x_rlc: Tensor) -> Tensor:
+        for block in self:
+            x_rlc = block(x_rlc)
+        return x_rlc

@@ -1,4 +1,4 @@
-"""torch.compile of transformer blocks, where it is wanted and works; the names of what is saved stay."""
+"""torch.compile of stacks of transformer blocks, where it is wanted and works; the names of what is saved stay."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from stars.model.transformer import Block
+from stars.model.transformer import Blocks
 from stars.training.optimiser import arithmetic
 
 _wanted = False
@@ -26,26 +26,26 @@ def wanted(flag: bool) -> Iterator[None]:
 
 
 def compile_blocks(model: nn.Module, precision: str) -> bool:
-    """Compile every block of a model, in place; False, after one line, where a trial block cannot be compiled or run."""
-    blocks = [module for module in model.modules() if isinstance(module, Block)]
-    if not (_wanted and blocks):
+    """Compile every stack of blocks of a model, in place; False, after one line, where a trial one cannot be compiled or run."""
+    stacks = [module for module in model.modules() if isinstance(module, Blocks)]
+    if not (_wanted and stacks):
         return False
     try:
-        _try(blocks[0], precision)
+        _try(stacks[0], precision)
     except Exception as error:  # whatever the compilers of this machine raise
         reason = str(error).strip().partition("\n")[0]
         print(f"torch.compile does not work here, going on without it: {reason}", file=sys.stderr, flush=True)
         return False
-    for block in blocks:
-        block.compile(dynamic=True)
+    for blocks in stacks:
+        blocks.compile()
     return True
 
 
-def _try(block: Block, precision: str) -> None:
-    """A forward and a backward pass of a compiled copy, at two sizes: batches differ in the number of bodies."""
-    trial = copy.deepcopy(block)
-    trial.compile(dynamic=True)
-    weight = trial.attention.qkv.weight
+def _try(blocks: Blocks, precision: str) -> None:
+    """A forward and a backward pass of a compiled copy of one block, at two sizes: batches differ in the number of bodies."""
+    trial = copy.deepcopy(blocks[:1])
+    trial.compile()
+    weight = next(trial.parameters())  # of its first LayerNorm
     for rows in (2, 3):
         with arithmetic(weight.device, precision):
-            trial(torch.zeros(rows, 4, weight.shape[1], device=weight.device, requires_grad=True)).sum().backward()
+            trial(torch.zeros(rows, 4, len(weight), device=weight.device, requires_grad=True)).sum().backward()
