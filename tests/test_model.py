@@ -10,6 +10,8 @@ import torch
 
 from stars.config import Model, Motion
 from stars.errors import InputError
+from stars.model import encoder as encoder_module
+from stars.model import transformer
 from stars.model.encoder import Encoder, clip_features
 from stars.model.heads import Predictor, Projector
 from stars.model.mamp_names import ours, released, to_ours, to_released
@@ -60,6 +62,33 @@ def test_mask_score_of_equation_2():
     torch.testing.assert_close(score, torch.log_softmax(intensity / 2.0, 1))
     assert torch.equal(score[1], torch.full_like(score[1], 1 / 20).log())
     assert mask_score(x, Motion(temperature=0.0), 4) is None
+
+
+def test_stage_1_equals_equations_1_to_4_written_out():
+    """Body by body, token by token: motion, its intensity, the top K of log π + Gumbel noise, the decoder's input, the error over what is hidden."""
+    model, x, noise = MaskedMotion(SMALL, Motion(ratio=0.7, temperature=0.5), JOINTS), torch.randn(3, 16, JOINTS, 3), torch.rand(3, 20)
+    x[2] = 0
+    errors = []
+    for body, eps in zip(x, noise, strict=True):
+        moves = [body[max(t, t % 4 + 4)] - body[max(t, t % 4 + 4) - 4] for t in range(16)]
+        tokens = [torch.stack([moves[4 * t + f][v] for f in range(4)]).flatten() for t in range(4) for v in range(JOINTS)]
+        pi = torch.stack([token.abs().sum() / 0.5 for token in tokens]).softmax(0)
+        score = pi.log() - torch.log(-torch.log(eps))
+        masked = set(score.topk(20 - int(20 * (1 - 0.7))).indices.tolist())
+        seen = torch.tensor(sorted(set(range(20)) - masked))
+        latent = dict(zip(seen.tolist(), model.decoder.embed(model.encoder(body[None], seen[None])[0]), strict=True))
+        places = model.decoder.positions()
+        filled = torch.stack([latent.get(token, model.decoder.mask_token[0]) + places[token] for token in range(20)])[None]
+        for block in model.decoder.blocks:
+            filled = block(filled)
+        predicted = model.decoder.predict(model.decoder.norm(filled))[0]
+        for token in masked:
+            target = (tokens[token] - tokens[token].mean()) / (tokens[token].var() + 1e-6).sqrt()
+            errors.append((predicted[token] - target).square().mean())
+    slow, fast = torch.stack(errors).mean(), model(x, noise)
+    torch.testing.assert_close(fast, slow, atol=1e-5, rtol=1e-5)
+    ours, theirs = (torch.autograd.grad(total, list(model.parameters())) for total in (fast, slow))
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
 def test_mask_hides_what_moves_and_its_order_can_be_undone():
@@ -113,6 +142,32 @@ def test_each_distinct_body_is_encoded_once():
     clip_features(encoder, some_bodies(), "all")  # 3 + 1 + 1 + 2 present and no copy of body 1, and the empty one
     clip_features(encoder, some_bodies()[:4], "present")
     assert rows == [8, 7]
+
+
+@pytest.mark.parametrize(("cached", "parts"), [(1, [1] * 8), (3 * 20 * 24, [3, 3, 2]), (1 << 20, [8])])
+@torch.no_grad()
+def test_a_cpu_encodes_few_bodies_at_a_time_with_the_same_result(monkeypatch, cached, parts):
+    encoder, x, rows = Encoder(SMALL, JOINTS), some_bodies(), []
+    whole = clip_features(encoder, x)
+    monkeypatch.setattr(encoder_module, "CACHED", cached)
+    encoder.register_forward_pre_hook(lambda _, arguments: rows.append(len(arguments[0])))
+    torch.testing.assert_close(clip_features(encoder, x), whole, rtol=1e-5, atol=1e-6)
+    assert rows == parts
+    with torch.enable_grad():
+        clip_features(encoder, x)
+    assert rows == [*parts, 8]  # for a backward pass all is kept anyway
+
+
+def test_attention_of_bf16_is_computed_in_float32_where_there_are_no_matrix_units(monkeypatch):
+    query, key, value = (torch.randn(2, 2, 9, 8).bfloat16() for _ in range(3))
+    exact, outs = (query.float() @ key.float().mT / 8**0.5).softmax(-1) @ value.float(), {}
+    with torch.autocast("cpu", torch.bfloat16):
+        for units in (True, False):
+            monkeypatch.setattr(transformer, "MATRIX_UNITS", units)
+            outs[units] = transformer.attend(query, key, value)
+    assert [outs[units].dtype for units in (True, False)] == [torch.bfloat16, torch.float32]
+    torch.testing.assert_close(outs[False], exact, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(outs[True].float(), exact, rtol=0.05, atol=0.02)
 
 
 def test_frozen_lower_blocks_get_no_gradient_and_change_no_other():

@@ -16,6 +16,8 @@ from stars.model.initialise import init_
 from stars.model.streams import Stream
 from stars.model.transformer import Block, Blocks, PatchEmbedding, Positions, split_segments, take_tokens
 
+CACHED = 4_000_000  # numbers of a layer's output; with more, memory is asked from the system and cleared anew for each layer
+
 
 class Encoder(nn.Module):
     """Transformer over the L = T/l · V tokens of one body; bodies are rows of the batch and never attend to each other."""
@@ -81,8 +83,17 @@ def clip_features(
     order_r, source_bm = distinct_bodies(known, counted_bm) if distinct else _every(counted_bm)
     share_bm = counted_bm / counted_bm.sum(1, keepdim=True)
     order_r, source_bm, share_bm = (sent(tensor, x_bmtvc.device) for tensor in (order_r, source_bm, share_bm))
-    pooled_rc = pool(encoder(x_bmtvc.flatten(0, 1).index_select(0, order_r)), encoder.joints)
+    rows_rtvc = x_bmtvc.flatten(0, 1).index_select(0, order_r)
+    pooled_rc = torch.cat([pool(encoder(part_rtvc), encoder.joints) for part_rtvc in rows_rtvc.split(_together(encoder, rows_rtvc))])
     return (F.embedding(source_bm, pooled_rc) * share_bm[..., None]).sum(1)
+
+
+def _together(encoder: Encoder, rows_rtvc: Tensor) -> int:
+    """Rows to encode at a time: all, but where a CPU keeps nothing for a backward pass so many that a layer's output stays in its caches."""
+    if rows_rtvc.is_cuda or torch.is_grad_enabled():
+        return max(1, len(rows_rtvc))
+    _, frames, joints, _ = rows_rtvc.shape
+    return max(1, CACHED // (frames // encoder.shape.segment * joints * encoder.shape.hidden))
 
 
 def counted_bodies(absent_bm: Tensor, bodies: Literal["all", "present"]) -> Tensor:

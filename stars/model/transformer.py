@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 COORDINATES = 3
+MATRIX_UNITS = torch.cpu._is_amx_tile_supported()  # of the CPU, for bf16
 
 
 def split_segments(x_rtvc: Tensor, segment: int) -> Tensor:
@@ -42,7 +43,7 @@ class Positions(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over all tokens of a row, with PyTorch's fused kernel."""
+    """Multi-head self-attention over all tokens of a row."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -52,8 +53,16 @@ class Attention(nn.Module):
 
     def forward(self, x_rlc: Tensor) -> Tensor:
         query, key, value = self.qkv(x_rlc).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed_rhld = F.scaled_dot_product_attention(query, key, value)
+        mixed_rhld = attend(query, key, value)
         return self.out(mixed_rhld.transpose(1, 2).flatten(2))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """softmax(QKᵀ/√d)·V of each row and head, (R, H, L, d), by the fused kernel; in float32 where that is faster than bf16."""
+    if query.dtype == torch.bfloat16 and query.device.type == "cpu" and not MATRIX_UNITS:
+        with torch.autocast("cpu", enabled=False):
+            return F.scaled_dot_product_attention(query.float(), key.float(), value.float())
+    return F.scaled_dot_product_attention(query, key, value)
 
 
 class FeedForward(nn.Module):
