@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,8 @@ from matplotlib.figure import Figure
 
 from stars.provenance.files import atomic
 
-WIDTH = 7.0  # inches: a page's text width; in one column of 3.4 in the text is still 5 pt
+WIDTH = 5.2  # inches; printed in one column of 3.4 in, text of 7.5 to 10 pt is 5 to 6.5 pt high
+LINE = 54  # characters of a title that fit on it
 DPI = 150
 OKABE_ITO = (
     "#0072B2",
@@ -65,6 +67,11 @@ def save(drawn: Figure, stem: Path) -> None:
     for ending, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         with atomic(stem.with_name(f"{stem.name}.{ending}")) as path:
             drawn.savefig(path, format=ending, metadata=metadata)
+
+
+def fitted(text: str, columns: int = 1) -> str:
+    """A title in as many lines as it needs over a figure, or over each of so many panels side by side."""
+    return textwrap.fill(text, LINE // columns)
 
 
 def say(axis: Axes, text: str) -> None:

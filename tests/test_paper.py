@@ -19,7 +19,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.text import Text
 
+from stars import style
 from stars.errors import InputError
 from stars.evaluation.projection import perplexity, tsne, unit
 from stars.evaluation.statistics import mean_std, paired_p
@@ -381,6 +383,32 @@ def test_figures_hold_their_data_and_repeat_byte_for_byte(inputs):
     assert all("<script" not in (inputs / "one" / name).read_text() for name in files if name.endswith(".svg"))
     curve = pd.read_csv(inputs / "one" / "curves.csv")
     assert list(curve) == ["method", *steps] and (curve["method"] == "a").all() and np.allclose(curve[steps.columns], steps)
+
+
+def test_text_is_legible_in_one_column_of_print_and_no_title_is_cut_off(inputs, monkeypatch):
+    smallest, save = {}, style.save
+
+    def noted(drawn, stem):
+        save(drawn, stem)
+        texts = [text for text in drawn.findobj(Text) if text.get_visible() and text.get_text().strip()]
+        smallest[stem.name] = min(text.get_fontsize() for text in texts) * 3.4 / drawn.get_figwidth()
+        titles = [
+            text for text in texts if text is drawn._suptitle or (stem.name == "fig4" and text in [axis.title for axis in drawn.axes])
+        ]
+        extents = [title.get_window_extent() for title in titles]
+        assert all(drawn.bbox.x0 <= box.x0 and box.x1 <= drawn.bbox.x1 for box in extents), stem.name
+        assert not any(one.overlaps(other) for one, other in itertools.combinations(extents, 2)), stem.name
+
+    monkeypatch.setattr(style, "save", noted)
+    draw_all(inputs, inputs / "out")
+    long = Fig4Stage(
+        seed=0,
+        panels=tuple(Features(method=name, title="STARS, two views", output="predictor") for name in "abc"),
+        data_title="Exercises at home, seen from the left of the person",
+        split_title="Cross-subject",
+    )
+    fig4(long, inputs / "clips", inputs / "test.npy", dict.fromkeys("abc", inputs / "x.npy"), inputs / "out")
+    assert set(smallest) == {"curves", "fig1", "fig3a", "fig3b", "fig4", "fig6"} and min(smallest.values()) > 4.9
 
 
 def test_fig1_holds_times_of_all_runs_and_cites_the_paper_on_its_own_complete_data_alone(inputs):

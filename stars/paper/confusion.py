@@ -116,7 +116,7 @@ def _draw(settings: Fig6Stage, counts: np.ndarray, names: list[str], out: Path) 
 
 
 def _name_axes(axis: Axes, names: list[str]) -> None:
-    places, size = range(len(names)), 8 if len(names) <= LABELLED else 7
+    places, size = range(len(names)), 8 if len(names) <= LABELLED else 9
     axis.set_xticks(places, names, rotation=90, fontsize=size)
     axis.set_yticks(places, names, fontsize=size)
     axis.set(xlabel="predicted", ylabel="true")

@@ -66,18 +66,18 @@ def _read(path: Path) -> pd.DataFrame:
 def _draw(settings: CurvesStage, tables: Mapping[str, pd.DataFrame], out: Path) -> None:
     columns = min(2, len(tables))
     lines = math.ceil(len(tables) / columns)
-    with style.figure(0.5 + 2.5 * lines) as drawn:
+    with style.figure(0.5 + 2.3 * lines) as drawn:
         axes = drawn.subplots(lines, columns, squeeze=False).ravel()
         for axis, panel in zip(axes, settings.panels, strict=False):
             _panel(axis, panel.title, tables[panel.method])
         for axis in axes[len(tables) :]:
             axis.axis("off")
-        drawn.suptitle(f"Training, {settings.data_title} {settings.split_title}")
+        drawn.suptitle(style.fitted(f"Training, {settings.data_title} {settings.split_title}"))
         style.save(drawn, out / "curves")
 
 
 def _panel(axis: Axes, title: str, table: pd.DataFrame) -> None:
-    axis.set_title(title)
+    axis.set_title(title, loc="left")
     if table.empty:
         style.say(axis, "not trained")
         return

@@ -118,16 +118,17 @@ def _tex(text: str) -> str:
 
 
 def as_latex(table: Table) -> str:
-    """A table environment for the booktabs package; notes are paragraphs under it."""
+    """A table environment for the packages booktabs and graphicx, no wider than the page; notes are paragraphs under it."""
     reasons = table.reasons()
     lead = len(table.lead)
     width = lead + len(table.columns)
     lines = [
-        f"% Table {table.number}; needs \\usepackage{{booktabs}}",
+        f"% Table {table.number}; needs \\usepackage{{booktabs,graphicx}}",
         r"\begin{table*}",
         r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
         rf"\caption{{{_tex(table.caption)}}}",
         rf"\label{{tab:stars-{table.number}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{'l' * lead}{'c' * len(table.columns)}}}",
         r"\toprule",
         *_tex_heading(table, lead),
@@ -135,7 +136,7 @@ def as_latex(table: Table) -> str:
     for group, rows in table.groups():
         lines += [r"\midrule", *([rf"\multicolumn{{{width}}}{{l}}{{\textit{{{_tex(group)}}}}} \\"] if group else [])]
         lines += [_tex_row(table, row, reasons) for row in rows]
-    lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip\raggedright\footnotesize"]
+    lines += [r"\bottomrule", r"\end{tabular}}", r"\par\smallskip\raggedright\footnotesize"]
     notes = [rf"\textsuperscript{{{mark}}}\,{_tex(reason)}" for reason, mark in reasons.items()] + [_tex(note) for note in table.notes]
     lines += [rf"{note}\par" for note in [*_ranks_note(table, r"\textbf{bold}", r"\underline{underlined}"), *notes]]
     return "\n".join([*lines, r"\end{table*}"]) + "\n"

@@ -67,7 +67,7 @@ def _measure(settings: SweepStage, point: Point, files: Mapping[str, Path]) -> d
 
 
 def _draw(settings: SweepStage, table: pd.DataFrame, out: Path) -> None:
-    with style.figure(3.6, 5.2) as drawn:
+    with style.figure(3.6) as drawn:
         axis = drawn.subplots()
         axis.set(xlabel=settings.setting, ylabel=f"KNN, k = {settings.k}, top-1 accuracy, %")
         axis.set_title(f"{settings.data_title} {settings.split_title}")

@@ -22,6 +22,7 @@ from stars.provenance.files import read_json
 from stars.provenance.record import recording
 
 UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
+PICTURED = ("published; the paper", "gives times only", "as a picture")
 REACH = 15.0  # points below this run's least accuracy down to which published ones are drawn
 COLUMNS = ("method", "origin", "seconds", "top1", "std", "hardware")
 NAMES = ("fig1.svg", "fig1.png", "fig1.csv")
@@ -108,15 +109,15 @@ def _cited(printed: Path, column: str) -> list[dict[str, object]]:
 
 def _draw(settings: Fig1Stage, table: pd.DataFrame, out: Path) -> None:
     ours, cited = (table[table["origin"] == origin] for origin in ("this run", "published"))
-    with style.figure(4.6 if cited.empty else 5.2) as drawn:
-        axes = drawn.subplots(1, 1 + (not cited.empty), squeeze=False, sharey=True, width_ratios=[3, 1][: 1 + (not cited.empty)])[0]
+    with style.figure(3.9 if cited.empty else 4.9) as drawn:
+        axes = drawn.subplots(1, 1 + (not cited.empty), squeeze=False, sharey=True, width_ratios=[9, 4][: 1 + (not cited.empty)])[0]
         if ours.empty:
             style.say(axes[0], "no method of this configuration is trained")
         else:
             _points(axes[0], ours)
         if not cited.empty:
             _margin(axes[1], cited, ours["top1"].min())
-        drawn.suptitle(f"Linear protocol against training time, {settings.data_title} {settings.split_title}")
+        drawn.suptitle(style.fitted(f"Linear protocol against training time, {settings.data_title} {settings.split_title}"))
         drawn.legend(loc="outside lower center", ncols=3, frameon=False)
         style.save(drawn, out / "fig1")
 
@@ -130,6 +131,7 @@ def _points(axis: Axes, ours: pd.DataFrame) -> None:
     longest = max(ours["seconds"].max() / seconds, 1e-9)
     axis.set_xlim(-0.03 * longest, 1.06 * longest)
     axis.margins(y=0.12)
+    axis.locator_params(axis="x", nbins=5)
     axis.grid(color="#e4e4e4", linewidth=0.6)
     axis.set_axisbelow(True)
     where = "; ".join(dict.fromkeys(ours["hardware"]))
@@ -147,9 +149,7 @@ def _margin(axis: Axes, cited: pd.DataFrame, least: float) -> None:
         text: dict[str, Any] = {"xytext": (0.14, place), "va": "center", "fontsize": 8, "color": "#3c3c3c", "annotation_clip": False}
         axis.annotate(point.method, (0, point.top1), arrowprops=line, **text)
     names = [f"{point.method} {point.top1:.1f}" for point in below.itertuples()]
-    axis.set_xlabel(
-        "\n".join(["published; the paper gives", "times only as a picture", *(["below: " + ", ".join(names)] if names else [])]), fontsize=8
-    )
+    axis.set_xlabel("\n".join([*PICTURED, *(["below: " + ", ".join(names)] if names else [])]), fontsize=8)
     axis.set(xlim=(-0.05, 1), xticks=[])
     axis.tick_params(left=False, labelleft=False)
     axis.spines[["bottom", "left"]].set_visible(False)

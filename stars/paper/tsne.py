@@ -105,16 +105,18 @@ def _draw(settings: Fig4Stage, points: list[pd.DataFrame], names: dict[int, str]
     named = any(panel.output != "encoder" for panel in settings.panels)
     lines, legend = math.ceil(len(points) / columns), 3 if max(map(len, names.values())) < 26 else 2
     side = min(style.WIDTH / columns, 4.6)
-    height = (0.3 if columns > 1 else 0.45) + lines * (side + 0.2) + 0.22 * math.ceil(len(names) / legend)
+    what = f"{settings.data_title} {settings.split_title}: {len(names)} classes, {len(points[0]):,} clips"
+    head = style.fitted(f"t-SNE of test features, {what}")
+    titles = [style.fitted(f"{panel.title}, {panel.output}" if named else panel.title, columns) for panel in settings.panels]
+    above = 0.2 * (head.count("\n") + lines * max(title.count("\n") for title in titles))
+    height = (0.3 if columns > 1 else 0.45) + above + lines * (side + 0.2) + 0.22 * math.ceil(len(names) / legend)
     with style.figure(height) as drawn:
         axes = drawn.subplots(lines, columns, squeeze=False).ravel()
-        for axis, panel, table in zip(axes, settings.panels, points, strict=False):
-            _scatter(axis, f"{panel.title}, {panel.output}" if named else panel.title, table, names)
+        for axis, title, table in zip(axes, titles, points, strict=False):
+            _scatter(axis, title, table, names)
         for axis in axes[len(points) :]:
             axis.axis("off")
-        drawn.suptitle(
-            f"t-SNE of test features, {settings.data_title} {settings.split_title}: {len(names)} classes, {len(points[0]):,} clips"
-        )
+        drawn.suptitle(head)
         handles = [
             Line2D([], [], linestyle="", marker=style.marker(i), color=style.colour(i), markersize=6, label=name)
             for i, name in enumerate(names.values())

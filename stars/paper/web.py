@@ -21,15 +21,18 @@ PAGE = """\
   body { margin: 2rem auto; padding: 0 1rem; max-width: 84rem; color: var(--text); background: var(--page); font: 1rem/1.45 system-ui, sans-serif; }
   h1 { font-size: 1.05rem; font-weight: 600; max-width: 60rem; }
   .wide { overflow-x: auto; }
-  table { border-collapse: collapse; font-size: .93rem; border-block: 2px solid var(--text); }
+  table { border-collapse: separate; border-spacing: 0; font-size: .93rem; border-block: 2px solid var(--text); }
   th, td { padding: .24rem .55rem; text-align: left; white-space: nowrap; }
   thead th { font-weight: 600; vertical-align: bottom; }
   thead tr:last-child th { border-bottom: 1px solid var(--text); }
   thead .span { text-align: center; border-bottom: 1px solid var(--line); }
   tbody th { font-weight: 400; }
-  tbody .group th { background: var(--band); font-style: italic; }
-  .number { text-align: right; font-variant-numeric: tabular-nums; }
+  tr { background: var(--page); }
   .own { background: var(--own); }
+  tr > :first-child:not([colspan]) { position: sticky; left: 0; background: inherit; }
+  tbody .group th { background: var(--band); font-style: italic; }
+  .group span { position: sticky; left: .55rem; }
+  .number { text-align: right; font-variant-numeric: tabular-nums; }
   .quiet, sup { color: var(--quiet); }
   sup { line-height: 0; }
   u { text-underline-offset: .2em; }
@@ -51,7 +54,7 @@ PAGE = """\
 {%- for group, rows in table.groups() %}
 <tbody>
 {%- if group %}
-<tr class="group"><th colspan="{{ table.lead|length + table.columns|length }}" scope="rowgroup">{{ group }}</th></tr>
+<tr class="group"><th colspan="{{ table.lead|length + table.columns|length }}" scope="rowgroup"><span>{{ group }}</span></th></tr>
 {%- endif %}
 {%- for row in rows %}
 <tr{% if row.origin == "this run" %} class="own"{% endif %}>
