@@ -1,6 +1,6 @@
 """Rates of this machine for `stars plan`, as lines of config/rates.csv: `python benchmarks/rates.py --name "8-core Xeon" >> config/rates.csv`.
 
-Stage 1 and the encoder at the paper's size (T = 120, 25 joints, two bodies of which the second is empty in three of four clips), the
+Stage 1 and the encoder at the paper's size, in fp32 and in bf16 (T = 120, 25 joints, two bodies of which the second is empty in three of four clips), the
 median of a few steps; reading of simulated NTU files by one process; what a job costs before it does any work.
 """
 
@@ -78,7 +78,6 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="what the machine is called")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--batch", type=int, help="clips a step [8, on a GPU 128]")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
@@ -86,14 +85,14 @@ def main() -> None:
     batch = options.batch or (128 if options.device == "cuda" else 8)
     with tempfile.TemporaryDirectory() as folder:
         found = {
-            "train": training(options.device, batch, options.precision, options.repeats) / 1e9,
-            "encode": encoding(options.device, batch, options.precision, options.repeats) / 1e9,
+            "train": training(options.device, batch, "fp32", options.repeats) / 1e9,
+            "encode": encoding(options.device, batch, "fp32", options.repeats) / 1e9,
+            "train bf16": training(options.device, batch, "bf16", options.repeats) / 1e9,
+            "encode bf16": encoding(options.device, batch, "bf16", options.repeats) / 1e9,
             "read": reading(Path(folder)),
             "start": start(),
         }
-    source = (
-        f"benchmarks/rates.py, {options.precision}, batch {batch}, {options.threads} threads, torch {torch.__version__}, {date.today()}"
-    )
+    source = f"benchmarks/rates.py, batch {batch}, {options.threads} threads, torch {torch.__version__}, {date.today()}"
     writer = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
     for work, rate in found.items():
         gpu = "yes" if options.device == "cuda" else "no"

@@ -191,6 +191,15 @@ def test_linear_headline_is_the_last_epoch_and_a_moving_encoder_is_caught(made, 
         run_linear(made, tmp_path / "moved", epochs=1)
 
 
+def test_a_fingerprint_is_of_weights_and_buffers():
+    norm = torch.nn.BatchNorm1d(3)
+    before, x_nc = linear.fingerprint(norm), torch.randn(4, 3)
+    norm.eval()(x_nc)
+    assert linear.fingerprint(norm) == before
+    norm.train()(x_nc)  # moves the running mean, as a BatchNorm of an encoder left in training mode would
+    assert linear.fingerprint(norm) != before
+
+
 def test_a_probe_stopped_by_a_signal_ends_with_the_same_bytes(made, tmp_path, monkeypatch):
     run_linear(made, tmp_path / "whole")
     calls = iter(range(1, 100))

@@ -98,7 +98,23 @@ def test_own_runs_go_before_the_file_s_machines(finished, monkeypatch):
 
 def test_the_rates_that_come_with_the_repository_are_whole():
     machines = rates.load(ROOT / "config/rates.csv")
-    assert machines and all(set(machine.rates) == set(rates.UNITS) and machine.sources for machine in machines.values())
+    assert {machine.gpu for machine in machines.values()} == {False, True}
+    for machine in machines.values():
+        assert {"train", "encode", "read", "start"} <= set(machine.rates) <= set(rates.UNITS) and machine.sources
+
+
+def test_the_paper_s_cost_is_counted_at_measured_rates_of_its_precision(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(project(tmp_path / "project"))
+    known = rates.load(ROOT / "config/rates.csv")["NVIDIA H200"]
+    (tmp_path / "bf16.yaml").write_text((ROOT / "config/paper.yaml").read_text() + "pretrain: {precision: bf16}\n")
+    for path, work_name in ((ROOT / "config/paper.yaml", "train"), (tmp_path / "bf16.yaml", "train bf16")):
+        assert main(["plan", "curves", "--config", str(path)]) == 0
+        said = capsys.readouterr().out
+        row = next(line.split() for line in said.splitlines() if line.startswith("pretrain"))
+        assert float(row[3]) == pytest.approx(float(row[2].replace(",", "")) * 1e15 / known.rates[work_name] / 3600, rel=0.01)
+        assert "Rates of NVIDIA H200: train 26,590 GFLOP/s" in said and "train, encode, train bf16, encode bf16: functions of" in said
+    slow = rates.Machine("m", False, {"train": 1e9}, ())
+    assert slow.rate(work.Work("train", 1, precision="bf16")) == 1e9 and slow.rate(work.Work("encode", 1)) is None
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from stars import recipes
 from stars.config import Config
 
 NO_SETTING = ("seed", "gpus")  # what jobs are told beside their settings
+KNOWN = ("test_crop", "bodies", "fraction", "subsets")  # told to a protocol under another name: they stand under `embed` and `semi`
 
 
 def departures(config: Config, protocol: str, names: Iterable[str], runs: Iterable[tuple[str, str, str]]) -> list[str]:
@@ -82,7 +83,10 @@ def _told(config: Config, name: str, protocol: str, data: str, split: str, targe
     for training in recipes.trainings(config, data, name) or [name]:
         found |= recipes.stage_settings(config, recipes.method(config, data, training).kind, data, training, split)
     found |= recipes.stage_settings(config, "embed", data, name, split)
-    return found | recipes.stage_settings(config, protocol, target, name, split)
+    told = recipes.stage_settings(config, protocol, target, name, split)
+    if protocol == "semi":
+        told["semi"] = {"fractions": list(config.semi.fractions), "subsets": config.semi.subsets}
+    return found | {key: value for key, value in told.items() if key not in KNOWN}
 
 
 def _papers(config: Config, name: str, protocol: str, data: str, split: str, target: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from stars.plan.jobs import Job
 from stars.provenance.files import read_json
 
 FIELDS = ["machine", "gpu", "work", "rate", "unit", "source"]
-UNITS = {"train": "GFLOP/s", "encode": "GFLOP/s", "read": "files/s", "start": "s"}
+ARITHMETIC = ("train", "encode", "train bf16", "encode bf16")
+UNITS = {**dict.fromkeys(ARITHMETIC, "GFLOP/s"), "read": "files/s", "start": "s"}
 STAGES = {f"stars.training.{name}": name for name in ("pretrain", "tune")} | {
     f"stars.evaluation.{name}": name for name in ("linear", "finetune", "semi")
 }
@@ -24,21 +25,25 @@ STAGES = {f"stars.training.{name}": name for name in ("pretrain", "tune")} | {
 
 @dataclass(frozen=True)
 class Machine:
-    """Rates of one machine: train and encode in operations a second, read in files a second, start in seconds a job."""
+    """Rates of one machine: train and encode in operations a second, in fp32 and in bf16; read in files a second, start in seconds a job."""
 
     name: str
     gpu: bool
     rates: dict[str, float]
     sources: tuple[str, ...]
 
+    def rate(self, done: work.Work) -> float | None:
+        """How fast it does this kind of work; where it was not measured in bf16, as fast as in fp32."""
+        return self.rates.get(f"{done.kind} {done.precision}", self.rates.get(done.kind))
+
     def beside(self) -> dict[str, float]:
         """Its rates of all but arithmetic."""
-        return {work: rate for work, rate in self.rates.items() if work not in ("train", "encode")}
+        return {work: rate for work, rate in self.rates.items() if work not in ARITHMETIC}
 
     def assuming(self, operations: float) -> Machine:
         """The same machine, its arithmetic at so many operations a second."""
         assumed = f"{operations / 1e12:g} TFLOP/s are assumed, not measured"
-        return Machine(self.name, self.gpu, {**self.rates, "train": operations, "encode": operations}, (*self.sources, assumed))
+        return Machine(self.name, self.gpu, {**self.beside(), "train": operations, "encode": operations}, (*self.sources, assumed))
 
 
 def load(path: Path) -> dict[str, Machine]:
@@ -56,9 +61,17 @@ def load(path: Path) -> dict[str, Machine]:
         except ValueError:
             raise InputError(f"{path}, line {line}: rate must be a number, found {row['rate']!r}") from None
         one = found.get(row["machine"], Machine(row["machine"], row["gpu"] == "yes", {}, ()))
-        sources = tuple(dict.fromkeys((*one.sources, row["source"])))
-        found[row["machine"]] = Machine(one.name, one.gpu, {**one.rates, row["work"]: rate}, sources)
+        found[row["machine"]] = Machine(one.name, one.gpu, {**one.rates, row["work"]: rate}, _sources(rows, one.name))
     return found
+
+
+def _sources(rows: Sequence[Mapping[str, str]], machine: str) -> tuple[str, ...]:
+    """Where a machine's rates come from: "train, encode: …"."""
+    measured: dict[str, list[str]] = {}
+    for row in rows:
+        if row["machine"] == machine:
+            measured.setdefault(row["source"], []).append(row["work"])
+    return tuple(f"{', '.join(works)}: {source}" for source, works in measured.items())
 
 
 def own(config: Config, results: Path, gpu: bool) -> dict[str, float]:

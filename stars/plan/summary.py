@@ -41,7 +41,7 @@ def _order(name: str) -> int:
 def _stage(name: str, done: Sequence[work.Work], machine: Machine, own: Mapping[str, float]) -> Stage:
     seconds: float | None = machine.rates.get("start", 0.0) * len(done)
     for one in done:
-        rate = own.get(name) or machine.rates.get(one.kind)
+        rate = own.get(name) or machine.rate(one)
         if one.amount:
             seconds = None if rate is None or seconds is None else seconds + one.amount / rate
     hours = None if seconds is None else seconds / 3600
@@ -113,7 +113,8 @@ def _sources(machine: Machine, own: Mapping[str, float]) -> list[str]:
         lines.append(
             "Rates of your own runs, which go first: " + ", ".join(f"{stage} {_rate('train', rate)}" for stage, rate in own.items()) + "."
         )
-    return [*lines, "Hours are those of one job after another; times vary with the machine and with what else runs on it."]
+    lines.append("Hours are those of one job after another; times vary with the machine and with what else runs on it.")
+    return [*lines, "Counted are training, encoding, reading and starts; what else a job does takes seconds to minutes of a CPU."]
 
 
 def _rate(work: str, rate: float) -> str:

@@ -21,11 +21,17 @@ FRAMES = 80  # frames of a clip, where nothing is known of them; NTU's mean is n
 ROWS = r"results/(?P<data>\w+)/splits/(?P<split>\w+)_(train|test)\.npy$"
 METHOD = r"results/(?P<run>\w+)/(?P<folder>[\w.-]+)"
 Kind = Literal["train", "encode", "read", ""]
+COMPUTED = (
+    "pretrain",
+    "tune",
+    "finetune",
+    "embed",
+)  # blocks that say in which precision a stage computes; a probe's encoder is run as `embed` says
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one job does: an amount of a kind (train, encode: operations; read: raw files), and bytes that stay on disk.
+    """What one job does: an amount of a kind (train, encode: operations, in a precision; read: raw files), and bytes that stay on disk.
 
     `known` is false where nobody can say how many clips there are.
     """
@@ -34,6 +40,7 @@ class Work:
     amount: float = 0.0
     disk: float = 0.0
     known: bool = True
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,8 @@ def of(job: Job, config: Config) -> Work:
 def amount(stage: str, settings: Mapping[str, Any], shape: Model, size: Size) -> Work:
     """The work of a stage with these settings on a model of this shape."""
     kind, operations = AMOUNTS[stage](settings, shape, size)
-    return Work(kind, operations, _disk(stage, settings, shape, size))
+    precision = next((settings[name]["precision"] for name in COMPUTED if "precision" in settings.get(name, {})), "fp32")
+    return Work(kind, operations, _disk(stage, settings, shape, size), precision=precision)
 
 
 def encoder_flops(shape: Model, joints: int, visible: float = 1.0) -> float:
