@@ -84,24 +84,32 @@ def test_a_site_with_accounts_names_it_in_every_job(submit):
     assert of("linear", lines) and of("knn", lines) and all(" -A p1234 " in line for line in lines)
 
 
-def test_every_rule_that_uses_a_gpu_or_goes_on_after_a_restart_is_named_in_the_profile():
-    text = "\n".join(path.read_text() for path in RULES.glob("*.smk"))
-    found = re.findall(r"^(?:rule|use rule (\w+) as) (\w+)(?: with)?:\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
-    bodies: dict[str, str] = {"": ""}
-    for base, name, body in found:
+def rules() -> dict[str, str]:
+    """Text of every rule by its name, with that of the rule it is made from."""
+    text = "\n".join(path.read_text() for path in sorted(RULES.glob("*.smk")))
+    bodies = {"": ""}
+    for base, name, body in re.findall(r"^(?:rule|use rule (\w+) as) (\w+)(?: with)?:\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL):
         bodies[name] = body + bodies[base]
+    return bodies
+
+
+def test_every_rule_that_uses_a_gpu_or_goes_on_after_a_restart_is_named_in_the_profile():
     named = yte.process_yaml((PROFILES / "slurm/config.yaml").read_text(), require_use_yte=True)["set-resources"]
-    assert {rule for rule, body in bodies.items() if "  gpu=" in body} == set(named)
-    assert {rule for rule, body in bodies.items() if "checkpoint_seconds=" in body} == {
+    assert {rule for rule, body in rules().items() if "  gpu=" in body} == set(named)
+    assert {rule for rule, body in rules().items() if "checkpoint_seconds=" in body} == {
         rule for rule in named if "slurm_extra" in named[rule]
     }
 
 
 def test_every_rule_s_memory_grows_and_its_time_too_unless_it_goes_on_where_it_stopped():
-    rules = [rule for path in RULES.glob("*.smk") for rule in re.split(r"^(?=rule |use rule )", path.read_text(), flags=re.MULTILINE)]
-    asking = [rule for rule in rules if "    resources:" in rule]
-    assert len(asking) > 15 and all("mem_mb=grows(" in rule for rule in asking)
-    assert all(("runtime=grows(" in rule) != ("checkpoint_seconds=" in rule) for rule in asking)
+    asking = [body for body in rules().values() if "    resources:" in body]
+    assert len(asking) > 15 and all("mem_mb=grows(" in body for body in asking)
+    assert all(("runtime=grows(" in body) != ("checkpoint_seconds=" in body) for body in asking)
+
+
+def test_what_takes_seconds_runs_where_snakemake_runs_and_nothing_else_does():
+    local = re.search(r"^localrules:.*?\n((?:    \w+,\n)+)", (RULES / "jobs.smk").read_text(), re.MULTILINE)
+    assert set(re.findall(r"\w+", local[1])) == {rule for rule, body in rules().items() if "runtime=grows(10)" in body}
 
 
 def test_what_a_profile_says_is_not_said_elsewhere():

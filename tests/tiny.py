@@ -66,7 +66,7 @@ def snakemake(
     """Run Snakemake in `folder`, on the package `stars` that lies in `package`."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", *map(str, config)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(package)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=900)
 
 
 def planned(folder: Path, *config: str | Path, package: Path = ROOT) -> set[str]:

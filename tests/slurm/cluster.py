@@ -9,11 +9,12 @@ import getpass
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ DAEMONS = {
 }
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo", "setpriv")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")  # what stands for GPUs: Slurm wants device files, each once
+PATIENCE = 600.0  # seconds: what has not come by then hangs, on a slow and busy machine too
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 CONFIGURATION = """
 ClusterName=loopback
@@ -33,7 +35,7 @@ SlurmdPort={ports[1]}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket,cred_expire=5
+AuthInfo=socket={folder}/munge.socket,cred_expire=10
 CredType=cred/munge
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 StateSaveLocation={folder}/state
@@ -55,6 +57,9 @@ DefMemPerCPU=500
 MinJobAge=3600
 SchedulerParameters=bf_interval=1,sched_interval=1,sched_min_interval=0,batch_sched_delay=0
 KillWait=5
+MessageTimeout=60
+BatchStartTimeout=60
+TCPTimeout=10
 ReturnToService=1
 JobRequeue=0
 SlurmdParameters=config_overrides
@@ -77,12 +82,22 @@ def _program(name: str) -> str | None:
     return shutil.which(name, path=os.pathsep.join([os.environ["PATH"], *SBIN]))
 
 
-def wait_for(happened: Callable[[], object], seconds: float, what: str) -> None:
+def wait_for(happened: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
     """Wait until `happened()` is true; AssertionError saying `what` did not come when `seconds` are over."""
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, f"waited {seconds:g} s in vain for {what}"
         time.sleep(0.1)
+
+
+def processes(variable: str) -> list[Path]:
+    """Folders in /proc of the processes that have `NAME=value` in the environment they were started with."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended
+            if variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(folder)
+    return found
 
 
 @dataclass
@@ -95,7 +110,7 @@ class Cluster:
 
     def ask(self, *command: str) -> str:
         """Output of a Slurm command; CalledProcessError where it fails."""
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True, timeout=PATIENCE)
         return done.stdout.strip()
 
     def jobs(self, form: str = "%i", *options: str) -> list[str]:
@@ -106,10 +121,11 @@ class Cluster:
         """What Slurm knows of a job, by scontrol's names."""
         return dict(word.split("=", 1) for word in self.ask("scontrol", "show", "job", number).split() if "=" in word)
 
-    def limit(self, job: str, to_come: int) -> None:
-        """Let a job's time end in so many seconds, rounded up to whole minutes of its run."""
-        hours, minutes, seconds = map(int, self.job(job)["RunTime"].split(":"))
-        self.ask("scontrol", "update", f"jobid={job}", f"timelimit={-(-(3600 * hours + 60 * minutes + seconds + to_come) // 60)}")
+    def cancel_all(self) -> None:
+        """Cancel what has not ended, and wait for its end."""
+        if left := self.jobs():
+            self.ask("scancel", *left)
+            wait_for(lambda: not self.jobs(), "jobs to end")
 
     def start(self, name: str) -> None:
         """Start a daemon; it ends with this process, however that ends."""
@@ -120,11 +136,11 @@ class Cluster:
     def stop(self, name: str) -> None:
         """Stop a daemon and wait for its end."""
         self.daemons[name].terminate()
-        self.daemons.pop(name).wait(timeout=30)
+        self.daemons.pop(name).wait(timeout=PATIENCE)
 
     def wait_until_idle(self) -> None:
         """Wait until the node takes jobs."""
-        wait_for(lambda: self._state() in ("idle", "mixed", "allocated"), 30, f"an idle node; {self.folder}/*.log say why")
+        wait_for(lambda: self._state() in ("idle", "mixed", "allocated"), f"an idle node; {self.folder}/*.log say why")
 
     def _state(self) -> str:
         assert all(daemon.poll() is None for daemon in self.daemons.values()), f"a daemon ended: {self.folder}/*.log say why"
@@ -138,23 +154,18 @@ def running(folder: Path, cpus: int = 8, memory: int = 200_000, gpus: int = 4) -
     cluster = _prepare(folder, cpus, memory, gpus)
     try:
         cluster.start("munged")
-        wait_for((folder / "munge.socket").exists, 10, "munged")
+        wait_for((folder / "munge.socket").exists, "munged")
         cluster.start("slurmctld")
         cluster.start("slurmd")
         cluster.wait_until_idle()
-        try:
-            yield cluster
-        finally:
-            _cancel_all(cluster)
+        yield cluster
+        cluster.cancel_all()
     finally:
         for name in reversed(list(cluster.daemons)):
             cluster.stop(name)
-
-
-def _cancel_all(cluster: Cluster) -> None:
-    if left := cluster.jobs():
-        cluster.ask("scancel", *left)
-        wait_for(lambda: not cluster.jobs(), 60, "jobs to end")
+        for process in processes(f"SLURM_CONF={folder}/slurm.conf"):  # jobs outlive their daemons where a test went wrong
+            with suppress(ProcessLookupError):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def _prepare(folder: Path, cpus: int, memory: int, gpus: int) -> Cluster:

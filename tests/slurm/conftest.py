@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,6 @@ def clips(tmp_path_factory) -> Path:
 @pytest.fixture
 def flows(cluster, clips, tmp_path):
     """Make (flow through Slurm, flow on this machine) with those clips; `site` edits the profile. Nothing runs on after the test."""
-    made: list[Flow] = []
 
     def make(changed: dict, **site: object) -> tuple[Flow, Flow]:
         pair = Flow(project(tmp_path / "slurm"), changed, cluster), Flow(project(tmp_path / "here"), changed)
@@ -38,12 +38,9 @@ def flows(cluster, clips, tmp_path):
             shutil.copytree(clips / "results/demo", flow.folder / "results/demo")
             shutil.copytree(clips / ".snakemake/metadata", flow.folder / ".snakemake/metadata")
         set_site(pair[0].folder, **site)
-        made.extend(pair)
+        for flow in pair:
+            stack.enter_context(closing(flow))
         return pair
 
-    yield make
-    for process in (process for flow in made for process in flow.started if process.poll() is None):
-        process.kill()
-        process.wait()
-    if left := cluster.jobs():
-        cluster.ask("scancel", *left)
+    with ExitStack() as stack:
+        yield make

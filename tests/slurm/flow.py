@@ -1,36 +1,52 @@
 """The workflow in a folder of its own, run through Slurm or on this machine, and what it made."""
 
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from cluster import Cluster
+from cluster import PATIENCE, Cluster
 from tiny import CONFIG, ROOT
 
-POLL = ("--slurm-init-seconds-before-status-checks", "6", "--latency-wait", "20")
+LITERAL = (str(Path(sys.executable).with_name("snakemake")),)  # as a user types it
+OFTEN = (sys.executable, str(Path(__file__).with_name("often.py")))
 
 
 @dataclass
 class Flow:
-    """The workflow in a folder, on the tiny configuration and what `changed` says; `cluster`: what runs its jobs, None for this machine."""
+    """The workflow in a folder, on the tiny configuration and what `changed` says.
+
+    `cluster`: what runs its jobs, None for this machine; `snakemake`: the command.
+    """
 
     folder: Path
     changed: dict
     cluster: Cluster | None = None
+    snakemake: tuple[str, ...] = OFTEN
     started: list[subprocess.Popen] = field(default_factory=list)
 
     def start(self, *targets: str, options: tuple[str, ...] = ()) -> subprocess.Popen:
-        """Snakemake in the background; what it says is in the file `said`."""
+        """Snakemake in the background, killed if this process is; what it says is in the file `said`."""
         (self.folder / "changed.yaml").write_text(yaml.safe_dump(self.changed))
-        where = ("--profile", "slurm", *POLL) if self.cluster else ("--cores", "1")
-        command = [sys.executable, "-m", "snakemake", *where, *options, "--configfile", CONFIG, "changed.yaml", "--", *targets]
+        where = ("--profile", "slurm") if self.cluster else ("--cores", "1")
+        command = [*self.snakemake, *where, *options, "--configfile", CONFIG, "changed.yaml", "--", *targets]
         base = self.cluster.environment if self.cluster else os.environ
         environment = {**base, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         with self.said.open("ab") as file:
-            self.started.append(subprocess.Popen(command, cwd=self.folder, env=environment, stdout=file, stderr=file))
+            self.started.append(
+                subprocess.Popen(
+                    ["setpriv", "--pdeathsig", "KILL", *command],
+                    cwd=self.folder,
+                    env=environment,
+                    stdout=file,
+                    stderr=file,
+                    start_new_session=True,
+                )
+            )
         return self.started[-1]
 
     @property
@@ -44,8 +60,17 @@ class Flow:
     def run(self, *targets: str, options: tuple[str, ...] = ()) -> tuple[int, str]:
         """Snakemake to its end: exit code, and what it said."""
         before = self.said.stat().st_size if self.said.exists() else 0
-        code = self.start(*targets, options=options).wait(timeout=600)
+        code = self.start(*targets, options=options).wait(timeout=PATIENCE)
         return code, self.said.read_bytes()[before:].decode()
+
+    def close(self) -> None:
+        """End all that it started and that has not ended."""
+        for process in self.started:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if self.cluster:
+            self.cluster.cancel_all()
 
     def status(self) -> str:
         """What `stars status` says, by itself in a process without Slurm."""

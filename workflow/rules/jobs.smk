@@ -9,6 +9,7 @@ localrules:  # seconds each
     split,
     scratch,
     table,
+    benchmark_page,
     own_table,
     draw_fig1,
     draw_sweep,
