@@ -23,7 +23,9 @@ SAID = {
     "stars: 2 processes need a GPU each, but torch sees 0: ask for fewer, or for more GPUs": "no usable GPU driver on that node",
     "RuntimeError: Found no NVIDIA driver on your system.": "no usable GPU driver on that node: load its module",
     "slurmstepd-localhost: error: *** JOB 1 ON localhost CANCELLED AT 2026-11-24T03:23:12 DUE TO TIME LIMIT ***": "it needed more time",
+    "SLURM-job '7' failed, SLURM status is: 'TIMEOUT'.": "it needed more time: raise runtime",
     "SLURM-job '7' failed, SLURM status is: 'NODE_FAIL'.": "its node failed: run again",
+    "SLURM-job '7' failed, SLURM status is: 'CANCELLED'.": "it was cancelled",
     "slurmstepd: error: *** STEP 1.0 ON localhost CANCELLED AT 2026-11-24T03:23:12 ***": "it was cancelled",
 }
 

@@ -12,6 +12,7 @@ from stars.errors import Interrupted
 from stars.training.checkpoint import Work
 from stars.training.loop import Job, train
 from stars.training.plan import Plan
+from stars.training.stopping import notices_kept
 
 PLAN = Plan(seed=0, stage="probe", clips=10, batch=4, epochs=3.5)
 
@@ -68,6 +69,16 @@ def test_any_job_can_be_stopped_and_goes_on_as_if_nothing_had_happened(tmp_path)
     resumed = train(again, PLAN, Work(tmp_path / "stopped", seconds=1e6))
     assert torch.equal(again.model.weight, whole.model.weight)
     assert resumed.rows == curve.rows and vars(kept) == vars(best)
+
+
+def test_a_notice_that_comes_before_the_training_is_not_lost(tmp_path):
+    job, _ = probe()
+    with notices_kept():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        with pytest.raises(Interrupted, match="probe: stopped after step 1 of 7") as stopped:
+            train(job, PLAN, Work(tmp_path / "work", seconds=1e6))
+    assert stopped.value.signal == signal.SIGUSR1
+    train(job, PLAN, Work(tmp_path / "work", seconds=1e6))
 
 
 def test_what_was_not_measured_in_a_row_is_an_empty_cell(tmp_path):

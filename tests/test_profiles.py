@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yte
-from tiny import CONFIG, ROOT, set_site, snakemake
+from tiny import CONFIG, ROOT, project, set_site, snakemake
 
 RULES = ROOT / "workflow/rules"
 PROFILES = ROOT / "workflow/profiles"
@@ -93,6 +93,12 @@ def rules() -> dict[str, str]:
     return bodies
 
 
+def local_rules() -> set[str]:
+    """Rules whose jobs run where Snakemake runs."""
+    listed = re.search(r"^localrules:.*?\n((?:    \w+,\n)+)", (RULES / "jobs.smk").read_text(), re.MULTILINE)
+    return set(re.findall(r"\w+", listed[1]))
+
+
 def test_every_rule_that_uses_a_gpu_or_goes_on_after_a_restart_is_named_in_the_profile():
     named = yte.process_yaml((PROFILES / "slurm/config.yaml").read_text(), require_use_yte=True)["set-resources"]
     assert {rule for rule, body in rules().items() if "  gpu=" in body} == set(named)
@@ -108,8 +114,19 @@ def test_every_rule_s_memory_grows_and_its_time_too_unless_it_goes_on_where_it_s
 
 
 def test_what_takes_seconds_runs_where_snakemake_runs_and_nothing_else_does():
-    local = re.search(r"^localrules:.*?\n((?:    \w+,\n)+)", (RULES / "jobs.smk").read_text(), re.MULTILINE)
-    assert set(re.findall(r"\w+", local[1])) == {rule for rule, body in rules().items() if "runtime=grows(10)" in body}
+    assert local_rules() == {rule for rule, body in rules().items() if "runtime=grows(10)" in body}
+
+
+def test_the_manual_counts_the_paper_s_jobs_and_those_that_wait_in_a_queue(tmp_path):
+    folder = project(tmp_path / "paper")
+    for path in re.findall(r"(?:raw|missing_list): (\S+)", (folder / "config/paper.yaml").read_text()):
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).touch()
+    done = snakemake(folder, "--dry-run", config=("config/paper.yaml",))
+    planned = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE)}
+    total, here = planned.pop("total"), {"targets", *local_rules()}
+    queued = sum(count for rule, count in planned.items() if rule not in here)
+    assert f"Of the {total} jobs of `config/paper.yaml` {queued} are queued" in (ROOT / "docs/cluster.md").read_text()
 
 
 def test_what_a_profile_says_is_not_said_elsewhere():

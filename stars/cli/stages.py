@@ -212,11 +212,12 @@ def _run_stage(chosen: argparse.Namespace) -> int:
 def _training(chosen: argparse.Namespace, options: dict[str, Any]) -> Iterator[None]:
     """What a training is told besides, and the other processes that share it."""
     from stars.config import Checkpoint
-    from stars.training import compiling, parallel
+    from stars.training import compiling, parallel, stopping
 
     options["checkpoint"] = Checkpoint(seconds=chosen.checkpoint_seconds, epochs=chosen.checkpoint_epochs, folder=chosen.work)
     follow_launcher()
     with (
+        stopping.notices_kept(),
         parallel.group(options["device"]) if chosen.command.shared else nullcontext(),
         compiling.wanted(getattr(chosen, "compile", "no") == "yes"),
     ):

@@ -28,7 +28,9 @@ HINTS = {
     r"torch sees (no gpu|0)|no nvidia driver|cuda driver version|libcuda|nvidia-smi has failed": (
         f"no usable GPU driver on that node: load its module (modules in {PROFILE}), or install the build that fits (envs/torch-cuda.txt)"
     ),
-    r"timeout|due to time limit": f"it needed more time: raise runtime of this rule under set-resources in {PROFILE}; training goes on where it stopped",
+    r"status is: 'timeout'|due to time limit": (
+        f"it needed more time: raise runtime of this rule under set-resources in {PROFILE}; training goes on where it stopped"
+    ),
     r"node_fail|boot_fail": "its node failed: run again, training goes on where it stopped",
     r"cancelled": "it was cancelled (scancel, or by an administrator): run again, training goes on where it stopped",
 }

@@ -26,7 +26,8 @@ class Journal(logging.Handler):
 
     def __init__(self, path: Path = PATH) -> None:
         super().__init__()
-        self.path, self.heard = path, []  # type: Path, list[dict[str, Any]]
+        self.path = path
+        self.heard: list[dict[str, Any]] = []
         self.file: TextIO | None = None
 
     def begin(self) -> None:
@@ -66,13 +67,8 @@ def _entry(record: logging.LogRecord) -> dict[str, Any] | None:
         return {"event": "start", "job": told["jobid"], **what, "logs": list(told["log"])}
     if event == "job_error":
         reason, slurm = str(told["rule_msg"] or ""), told["aux"].get("external_jobid")
-        return {
-            "event": "error",
-            "job": told["jobid"],
-            "reason": reason,
-            "slurm": slurm,
-            "logs": [_short(log) for log in told["log"] if log],
-        }
+        logs = [_short(log) for log in told["log"] if log]
+        return {"event": "error", "job": told["jobid"], "reason": reason, "slurm": slurm, "logs": logs}
     if event == "job_finished":
         return {"event": "finish", "job": told["job_id"]}
     found = re.fullmatch(r"SLURM run ID: (\S+)", record.getMessage())

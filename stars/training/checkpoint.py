@@ -7,21 +7,17 @@ import math
 import os
 import pickle
 import shutil
-import signal
-import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from torch import nn
 
 from stars.config import Checkpoint, Settings
-from stars.errors import Interrupted
 from stars.provenance import code
 from stars.provenance.files import atomic, digest, exclusive, hashes
 from stars.training.progress import say
@@ -137,31 +133,3 @@ def work_in_progress(checkpoint: Checkpoint, stage: str, settings: Settings, inp
     finally:
         with suppress(OSError):  # others train
             folder.parent.rmdir()
-
-
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn SIGTERM and SIGUSR1 (a scheduler's notice) into a flag, yielded as a function; the handlers before come back at the end.
-
-    An Interrupted that leaves the block is told which of them came last.
-    """
-    came: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-
-    def any_came() -> bool:
-        return bool(came)
-
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
-        yield any_came
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGUSR1)}
-    try:
-        yield any_came
-    except Interrupted as error:
-        error.signal = came[-1] if came else None
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -12,10 +12,11 @@ from torch.amp import GradScaler
 
 from stars.errors import InputError, Interrupted
 from stars.training import compiling, memory, optimiser, parallel
-from stars.training.checkpoint import Work, stop_signals
+from stars.training.checkpoint import Work
 from stars.training.curve import Curve
 from stars.training.plan import Plan
 from stars.training.progress import Progress
+from stars.training.stopping import stop_signals
 
 
 class Kept(Protocol):
