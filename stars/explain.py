@@ -12,12 +12,13 @@ from stars.errors import InputError
 from stars.provenance.lineage import Lineage, Record
 
 
-def explain(results: Path, path: Path, cell: str | None = None) -> Iterator[str]:
-    """Lines that lead from a result to the raw files, and the command that made it.
+def explain(results: Path, path: Path, cell: str | None = None, program: str = "stars") -> Iterator[str]:
+    """Lines that lead from a result to the raw files, and the commands that make it again, to be run in the project's folder.
 
     Args:
         results: the results folder; path: a file in it, from the project's folder.
-        cell: of a table's csv, "METHOD,COLUMN": the chain of that cell's own files alone.
+        cell: of a table's csv, "METHOD,COLUMN": the chain of that cell's own files alone, of every seed.
+        program: what `stars` is called by where the commands are to be run.
 
     Raises:
         InputError: no record speaks of the file, or the table has no such cell.
@@ -30,7 +31,9 @@ def explain(results: Path, path: Path, cell: str | None = None) -> Iterator[str]
     for start in starts:
         for depth, file, digest, maker in lineage.chain(start):
             yield "  " * (depth + (cell is not None)) + f"{file}  {digest[:12]}  {_made(maker)}"
-    yield f"make again: {shlex.join(lineage.makers()[starts[0]].told['command'])}"
+    makers = lineage.makers()
+    for maker in dict.fromkeys(makers[file] for file in (*starts, path) if file in makers):
+        yield f"make again: {program} {shlex.join(maker.told['command'][1:])}"
 
 
 def _made(record: Record | None) -> str:

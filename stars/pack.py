@@ -2,42 +2,69 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from stars.errors import InputError
+from stars.provenance import ledger
 from stars.provenance.files import atomic, json_text, read_json, sha256
-from stars.provenance.lineage import result_files, seal
+from stars.provenance.lineage import PATTERN, Lineage, Record, result_files, seal
 
 MANIFEST = "MANIFEST.json"
-CLIPS = (
-    "clips/frames.npy",
-    "raw.zip",
-    "report/index.html",
-)  # joints of clips: large, and a data set's owners may not allow that they are handed on
-DATE = (1980, 1, 1, 0, 0, 0)
+# Stage → those of its files that hold joints of clips: large, and a data set's owners may not allow that they are handed on.
+JOINTS = {
+    "stars.data.simulate": "*.zip",
+    "stars.ingest": "frames.npy",
+    "stars.evaluation.joints": "*.npy",
+    "stars.report.page": "*.html",
+}
+DATE, MODE = (1980, 1, 1, 0, 0, 0), 0o644
 
 
 def pack(results: Path, out: Path, with_clips: bool = False) -> dict[str, Any]:
-    """Write archive `out` (.zip) of every result and record below `results`, the same bytes for the same results, and return its manifest.
+    """Write archive `out` (.zip) of every result, record and ledger's entry, the same bytes for the same results, and return its manifest.
 
     Args:
-        with_clips: the clips' joints too; otherwise the manifest names them, with their digests, as left out.
+        with_clips: the clips' joints too; otherwise the manifest names them, with their digests, as left out. So it does, in any case, with
+            files that no record speaks of: nobody knows what is in them.
+
+    Raises:
+        InputError: there is nothing to pack, or a record is damaged.
     """
-    left_out = [path for path in result_files(results) if not with_clips and path.as_posix().endswith(CLIPS)]
-    kept = [path for path in result_files(results) if path not in left_out and path.name != MANIFEST]
-    if not kept:
+    lineage = Lineage.read(results)
+    if lineage.damaged:
+        raise InputError(lineage.damaged[0])
+    makers, project, files = lineage.makers(), results.parent, list(result_files(results))
+    kept = [path for path in files if _handed_on(path, makers.get(path), with_clips)]
+    left_out = [path for path in files if path not in kept]
+    if not makers:
         raise InputError(f"{results} holds no results: run the workflow first")
-    project = results.parent
     told: dict[str, Any] = {"files": _digests(project, kept), "left_out": _digests(project, left_out)}
     told["seal"] = seal(told)
     with atomic(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(zipfile.ZipInfo(f"{results.name}/{MANIFEST}", DATE), json_text(told))
+        archive.writestr(_entry(f"{results.name}/{MANIFEST}"), json_text(told))
         for path in kept:
-            archive.writestr(zipfile.ZipInfo(path.as_posix(), DATE), (project / path).read_bytes(), zipfile.ZIP_DEFLATED)
+            entry = _entry(path.as_posix())
+            entry.file_size = (project / path).stat().st_size  # tells zipfile whether 4 GB are enough
+            with (project / path).open("rb") as file, archive.open(entry, "w") as packed:
+                shutil.copyfileobj(file, packed, 1 << 20)
     return told
+
+
+def _handed_on(path: Path, maker: Record | None, with_clips: bool) -> bool:
+    if maker is None:
+        return path.match(PATTERN) or path.parts[1] == ledger.FOLDER
+    return with_clips or maker.stage not in JOINTS or not path.match(JOINTS[maker.stage])
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """A file of the archive that says nothing of when and where it was packed, and that all may read."""
+    entry = zipfile.ZipInfo(name, DATE)
+    entry.compress_type, entry.create_system, entry.external_attr = zipfile.ZIP_DEFLATED, 3, MODE << 16
+    return entry
 
 
 def _digests(project: Path, paths: list[Path]) -> dict[str, str]:

@@ -1,13 +1,17 @@
 """Tracing results: a changed byte anywhere is found, nothing is found in an untouched folder, and a cell leads back to the raw files."""
 
 import json
+import os
 import random
+import re
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
-from tiny import CONFIG
+from tiny import CONFIG, ROOT
 
 from stars import cli, expected
 from stars.audit import audit
@@ -25,9 +29,28 @@ def results(own, monkeypatch) -> Path:
     return Path("results")
 
 
-def test_an_untouched_folder_is_clean_wherever_it_lies(results, capsys):
-    assert cli.main(["audit", "--config", CONFIG]) == 0 and capsys.readouterr().out == ""
-    assert cli.main(["audit", "nowhere"]) == 2
+def test_an_untouched_folder_is_clean_wherever_it_lies(results, tmp_path, capsys):
+    assert cli.main(["audit", "--config", CONFIG]) == 0
+    said = capsys.readouterr()
+    assert said.out == "" and said.err == f"results: {len(list(result_files(results)))} files, all as recorded\n"
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["audit", "nowhere"]) == cli.main(["audit", str(tmp_path / "empty")]) == 2
+
+
+def test_what_lies_on_another_disk_or_directly_in_the_folder_is_looked_at_too(results, tmp_path):
+    shutil.move(results / "demo_xsub", tmp_path / "disk")
+    (results / "demo_xsub").symlink_to(tmp_path / "disk")
+    (results / "demo_xsub/stars/around").symlink_to(results.absolute())
+    (results / "MANIFEST.json").touch()
+    (results / "README.md").touch()
+    assert list(audit(results)) == []
+    (results / "numbers.csv").write_text("mine")
+    with (results / "demo_xsub/mamp/encoder.safetensors").open("ab") as file:
+        file.write(b"0")
+    assert [line.split("; ")[0] for line in audit(results)] == [
+        "results/demo_xsub/mamp/encoder.safetensors: its bytes differ from its record",
+        "results/numbers.csv: no record says what made it",
+    ]
 
 
 def test_every_single_byte_change_is_found(results):
@@ -146,16 +169,81 @@ def test_a_cell_leads_back_to_the_raw_files(results, capsys):
     lines = list(explain(results, table, "STARS, Demo xsub"))
     value = json.loads((results / "demo_xsub/stars/knn/metrics.json").read_text())["top1"]
     assert float(lines[0].rsplit(": ", 1)[1]) == pytest.approx(value, abs=1e-3)
-    files = [line.split()[0] for line in lines[1:-1]]
+    files = [line.split()[0] for line in lines[1:-2]]
     assert files[0] == "results/demo_xsub/stars/knn/metrics.json" and len(files) == len(set(files))
     for file in ("stars/encoder.safetensors", "mamp/encoder.safetensors"):
         assert f"results/demo_xsub/{file}" in files
     assert "results/demo/raw.zip" in files and not any("scratch" in file for file in files)
-    assert lines[-1].startswith("make again: ") and " knn --features" in lines[-1]
+    assert lines[-2].startswith("make again: stars knn --features") and lines[-1].startswith("make again: stars table ")
+    for one in (table.absolute(), Path("results/demo/../tables/table2.csv")):
+        assert cli.main(["explain", str(one), "--cell", "STARS,Demo XSub"]) == 0
     assert any("scratch/knn/metrics.json" in line for line in explain(results, table))
     for arguments in ([str(table), "--cell", "STARS,XView"], ["results/none.csv"], ["README.md", "--cell", "a,b"]):
         assert cli.main(["explain", *arguments]) == 2
     assert "it has SCRATCH,demo_xsub; MAMP,demo_xsub; STARS,demo_xsub" in capsys.readouterr().err
+
+
+def test_the_commands_that_are_printed_make_a_lost_cell_again(results, tmp_path):
+    """As a user would paste them, from the folder of the project, also where it has been moved since."""
+    Path.cwd().rename(moved := tmp_path / "moved")
+    os.chdir(moved)
+    cell, table = results / "demo_xsub/stars/knn", results / "tables/table2.csv"
+    before = {path: path.read_bytes() for path in (cell / "metrics.json", cell / "predictions.npz", table)}
+    stars = [sys.executable, "-m", "stars"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    told = subprocess.run(
+        [*stars, "explain", table, "--cell", "STARS,Demo xsub"], env=environment, capture_output=True, text=True, check=True
+    )
+    commands = [line.removeprefix("make again: ") for line in told.stdout.splitlines() if line.startswith("make again: ")]
+    assert len(commands) == 2
+    shutil.rmtree(cell)
+    table.unlink()
+    for command in commands:
+        subprocess.run(["bash", "-c", command], env=environment, check=True)
+    assert {path: path.read_bytes() for path in before} == before
+    assert {line.split(":")[0] for line in audit(results)} == {"results/report/record.json"}  # it shows when the others were made
+
+
+def test_every_seed_of_a_cell_is_traced_and_has_its_command(results):
+    """A table of two seeds, the second one's results copies of the first's."""
+    table = results / "tables/table2.csv"
+    text = table.read_text()
+    source = "results/demo_xsub/stars/knn/metrics.json"
+    assert f",{source}," in text
+    table.write_text(text.replace(f",{source},", f",{source};results/demo_xsub/mamp/knn/metrics.json,"))
+    lines = list(explain(results, table, "STARS, Demo xsub", program="run stars"))
+    again = [line for line in lines if line.startswith("make again: run stars ")]
+    assert [re.search(r"--out (\S+)", line)[1] for line in again[:2]] == ["results/demo_xsub/stars/knn", "results/demo_xsub/mamp/knn"]
+    assert len(again) == 3 and any("mamp/knn/metrics.json" in line for line in lines)
+
+
+def test_joints_do_not_leave_unless_that_is_asked_for(results, capsys):
+    """Neither as clips, nor as the features of a method of joint positions, nor in a file of which nobody knows what it is."""
+    features = results / "demo_xsub/scratch/features"
+    forge(features / "demo.record.json", stage="stars.evaluation.joints")
+    (results / "demo/more.npy").write_bytes(b"?")
+    archive = results.parent / "run.zip"
+    assert cli.main(["pack", "--out", str(archive)]) == 0
+    held = {"demo/clips/frames.npy", "demo/raw.zip", "other/clips/frames.npy", "other/raw.zip", "report/index.html"}
+    held |= {"demo_xsub/scratch/features/demo_train.npy", "demo_xsub/scratch/features/demo_test.npy", "demo/more.npy"}
+    with zipfile.ZipFile(archive) as opened:
+        assert not {f"results/{name}" for name in held} & set(opened.namelist())
+        assert set(json.loads(opened.read("results/MANIFEST.json"))["left_out"]) == {f"results/{name}" for name in held}
+        assert {entry.external_attr >> 16 for entry in opened.infolist()} == {0o644}
+    assert cli.main(["pack", "--with-clips", "--out", str(archive)]) == 0
+    with zipfile.ZipFile(archive) as opened:
+        assert {f"results/{name}" for name in held} - set(opened.namelist()) == {"results/demo/more.npy"}
+    (results / "demo/clips/record.json").write_text("{}")
+    assert cli.main(["pack", "--out", str(archive)]) == 2 and "demo/clips/record.json: the record was changed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{}", '{"outputs": {"a": 1}}', "\0"])
+def test_a_record_or_manifest_of_whatever_form_is_a_line(results, text, capsys):
+    for name in ("demo_xsub/mamp/record.json", "ledger/1.json", "MANIFEST.json"):
+        (results / name).write_text(text)
+    named = {line.split(": ")[0] for line in audit(results)}
+    assert {"results/demo_xsub/mamp/record.json", "results/ledger/1.json"} <= named
+    assert cli.main(["audit", "--packed"]) == 2 and "MANIFEST.json" in capsys.readouterr().err
 
 
 def test_a_packed_folder_is_checked_where_it_was_unpacked(results, tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """The ledger, what `stars history` tells from it, and `stars diff` of two results folders."""
 
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -111,20 +112,37 @@ def no_links(*paths: Path) -> None:
     raise PermissionError("this filesystem has none")
 
 
-def test_many_writers_at_once_overwrite_nothing_and_leave_nothing(tmp_path, monkeypatch):
+def _write_without_links(job: tuple[Path, int]) -> None:
+    os.link = no_links
+    _write(job)
+
+
+def _die(*paths: Path) -> None:
+    os._exit(9)
+
+
+def _die_before_it_has_its_name(path: Path) -> None:
+    os.link, Path.replace = no_links, _die
+    write_once(path, "never whole")
+
+
+@pytest.mark.parametrize("write", [_write, _write_without_links])
+def test_many_writers_at_once_overwrite_nothing_and_leave_nothing(tmp_path, write):
     with ProcessPoolExecutor(4) as pool:
-        list(pool.map(_write, [(tmp_path / "ledger", number) for number in range(8)]))
+        list(pool.map(write, [(tmp_path / "ledger", number) for number in range(8)]))
     texts = [(tmp_path / "ledger" / f"{entry}.json").read_text() for entry in range(40)]
-    assert (
-        all(re.fullmatch(rf"\d of {entry}\n", text) for entry, text in enumerate(texts))
-        and len(list((tmp_path / "ledger").iterdir())) == 40
-    )
-    _write((tmp_path / "ledger", 9))
-    monkeypatch.setattr(os, "link", no_links)
-    _write((tmp_path / "ledger", 9))
-    _write((tmp_path / "plain", 7))
-    assert len(list((tmp_path / "plain").iterdir())) == 40 and (tmp_path / "plain/5.json").read_text() == "7 of 5\n"
+    assert all(re.fullmatch(rf"\d of {entry}\n", text) for entry, text in enumerate(texts))
+    assert len(list((tmp_path / "ledger").iterdir())) == 40
+    with ProcessPoolExecutor(1) as pool:
+        list(pool.map(write, [(tmp_path / "ledger", 9)]))
     assert [(tmp_path / "ledger" / f"{entry}.json").read_text() for entry in range(40)] == texts
+
+
+def test_a_writer_killed_where_there_are_no_links_leaves_no_half_entry(tmp_path):
+    process = multiprocessing.get_context("fork").Process(target=_die_before_it_has_its_name, args=(tmp_path / "1.json",))
+    process.start()
+    process.join()
+    assert process.exitcode == 9 and not (tmp_path / "1.json").exists() and list(tmp_path.iterdir())
 
 
 def test_two_folders_are_compared_by_settings_numbers_and_significance(results, tmp_path, capsys):

@@ -1,5 +1,7 @@
 """Records, digests, locks, and files that are whole or not there."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -23,7 +25,7 @@ from stars.errors import InputError
 from stars.model.encoder import Encoder
 from stars.provenance import code, energy, stale
 from stars.provenance.files import atomic, digest, exclusive, read_npy, read_npz, write_json, write_npy, write_npz, write_text
-from stars.provenance.record import LIBRARIES, recording
+from stars.provenance.record import LIBRARIES, git_state, recording
 from stars.style import figure, save
 from stars.training.checkpoint import Work
 from stars.training.weights import save_encoder
@@ -212,6 +214,45 @@ def test_two_runs_do_not_write_the_same_outputs_at_once(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with exclusive(tmp_path / "a"):
         pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
+def test_a_filesystem_without_locks_is_written_to_all_the_same_and_that_is_said(tmp_path, monkeypatch, capsys, number):
+    def flock(descriptor: int, how: int) -> None:
+        raise OSError(number, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with exclusive(tmp_path / "a"):
+        write_text(tmp_path / "a", "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"] and "has no locks" in capsys.readouterr().err
+
+
+def git(folder: Path, *words: str) -> None:
+    subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e", *words], cwd=folder, check=True, capture_output=True)
+
+
+def test_the_commit_is_that_of_the_package_and_a_module_that_git_does_not_know_is_a_change(tmp_path, monkeypatch):
+    package = tmp_path / "project/stars"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "knn.py", "__pycache__"):
+        (package / name).touch()
+    git(package.parent, "init")
+    (package.parent / "notes.txt").touch()
+    git(package.parent, "add", "notes.txt")
+    git(package.parent, "commit", "-m", "of somebody else")
+    monkeypatch.setattr(code, "PACKAGE", package)
+    assert git_state() == {"commit": None, "dirty": None}  # it only lies in that project's folder
+    git(package.parent, "add", ".")
+    git(package.parent, "commit", "-m", "one")
+    clean = git_state()
+    assert re.fullmatch(r"[0-9a-f]{40}", clean["commit"]) and clean["dirty"] is False
+    (package.parent / "notes.txt").write_text("no source")
+    assert git_state() == clean
+    (package / "mine.py").touch()
+    assert git_state() == {**clean, "dirty": True}
+    (package / "mine.py").unlink()
+    (package / "knn.py").write_text("1")
+    assert git_state() == {**clean, "dirty": True}
 
 
 def test_the_lock_of_a_killed_run_holds_nobody_up(tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ def add(commands: Any) -> None:
     explain = commands.add_parser(
         "explain",
         help="where a result comes from, back to the raw files",
-        description="Print what a result was made from, file by file, back to the raw files, and the command that made it.",
+        description="Print what a result was made from, file by file, back to the raw files, and the commands that make it again.",
     )
     explain.add_argument("file", type=Path, metavar="FILE", help="a result, e.g. results/tables/table2.csv")
     explain.add_argument("--cell", metavar="METHOD,COLUMN", help='one cell of a table\'s csv, e.g. "STARS,NTU-60 XSub"')
@@ -70,15 +72,19 @@ def add(commands: Any) -> None:
 def _audit(chosen: argparse.Namespace) -> None:
     from stars import recipes
     from stars.audit import audit
+    from stars.provenance.lineage import result_files
 
     _check_folder(chosen.results)
+    results = sum(1 for _ in result_files(chosen.results))
+    if not results:
+        raise InputError(f"{chosen.results} holds no results: run the workflow first, or name another folder")
     configs = [] if chosen.packed else [recipes.load_file(path) for path in chosen.config or ["config/config.yaml"]]
     lines = list(audit(chosen.results, chosen.packed, configs))
     for line in lines:
         print(line)
     if lines:
         raise SystemExit(1)
-    print(f"{chosen.results}: every result equals its record", file=sys.stderr)
+    print(f"{chosen.results}: {results} files, all as recorded", file=sys.stderr)
 
 
 def _pack(chosen: argparse.Namespace) -> None:
@@ -86,15 +92,23 @@ def _pack(chosen: argparse.Namespace) -> None:
 
     _check_folder(chosen.results)
     told = pack(chosen.results, chosen.out, chosen.with_clips)
-    print(f"{chosen.out}: {len(told['files'])} files, {len(told['left_out'])} with the joints of clips left out", file=sys.stderr)
+    print(f"{chosen.out}: {len(told['files'])} files; left out, and named in its manifest: {len(told['left_out'])}", file=sys.stderr)
 
 
 def _explain(chosen: argparse.Namespace) -> None:
     from stars.explain import explain
 
     _check_folder(chosen.results)
-    for line in explain(chosen.results, chosen.file, chosen.cell):
+    project = chosen.results.parent
+    file = chosen.file if (project / chosen.file).exists() else Path(os.path.relpath(chosen.file, project))
+    for line in explain(chosen.results, file, chosen.cell, _program()):
         print(line)
+
+
+def _program() -> str:
+    """What this command was called by."""
+    called = Path(sys.argv[0])
+    return f"{shlex.quote(sys.executable)} -m stars" if called.name == "__main__.py" else shlex.quote(str(called))
 
 
 def _history(chosen: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import sys
 import tokenize
 import zipfile
 import zlib
@@ -24,6 +25,9 @@ DAMAGE = (
     *(ValueError, EOFError, OSError, TypeError, AttributeError, LookupError, RuntimeError, MemoryError, OverflowError),
     *(zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError),
 )
+
+# What flock raises where the filesystem does not have it.
+NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 @contextmanager
@@ -66,7 +70,7 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_once(path: Path | str, text: str) -> None:
-    """Write a file that is never overwritten: one that is there stays. Safe for many jobs on a shared filesystem: a link is made or is not."""
+    """Write a file that is never overwritten: one that is there stays. Safe for many jobs on a shared filesystem, and whole or not there."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with _full_disk_named(path):
@@ -83,16 +87,23 @@ def write_once(path: Path | str, text: str) -> None:
 
 
 def _link(temporary: Path, path: Path) -> None:
-    """Give the file its name; FileExistsError where there is one. A filesystem without links gets a copy, which a kill can leave unfinished."""
+    """Give the file its name; FileExistsError where there is one.
+
+    Where the filesystem has no hard links (exFAT, some network shares) a file that only one writer can create stands for the right to rename.
+    """
     try:
         os.link(temporary, path)
     except FileExistsError:
         raise
     except OSError:
-        with path.open("xb") as file:
-            file.write(temporary.read_bytes())
-            file.flush()
-            os.fsync(file.fileno())
+        claim = path.with_name(f".{path.name}.claim")
+        claim.open("x").close()
+        try:
+            if path.exists():
+                raise FileExistsError(path) from None
+            temporary.replace(path)
+        finally:
+            claim.unlink()
 
 
 def write_json(path: Path | str, value: Any) -> None:
@@ -117,7 +128,7 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing: run the stage that makes it") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}): delete it and run again") from None
 
 
@@ -174,7 +185,8 @@ def canonical(value: Any) -> str:
 def exclusive(path: Path | str) -> Iterator[None]:
     """Hold `path`, a folder or a file to be written, for this process alone; InputError if another run holds it.
 
-    The lock is a file beside `path` that is gone when it is not held; one that a killed run left behind holds nobody up.
+    The lock is a file beside `path` that is gone when it is not held; one that a killed run left behind holds nobody up. A filesystem without
+    locks (Lustre mounted without `flock`) is said so on stderr and trusted to have one writer, as Snakemake sees to.
     """
     path = Path(path)
     lock = path.with_name(f".{path.name}.lock")
@@ -201,6 +213,11 @@ def _lock(lock: Path, path: Path) -> int | None:
         raise InputError(f"another run is writing {path}: wait for it to end, or stop it") from None
     except FileNotFoundError:
         pass
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        print(f"stars: the filesystem of {path} has no locks: let no second run write there", file=sys.stderr)
+        return descriptor
     os.close(descriptor)
     return None
 

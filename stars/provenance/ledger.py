@@ -44,7 +44,7 @@ class Entry:
             told = json.loads(text)
             if json_text(told) == text and told["seal"] == seal(told):
                 return cls(told["time"], told["place"], told["metrics"], told["stages"], told["given"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
         raise InputError(
             f"{path}: the ledger's entry was changed or is damaged: restore it, or delete it knowing that its numbers are lost"

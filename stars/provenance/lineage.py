@@ -13,7 +13,11 @@ from stars.provenance.files import digest, json_text
 
 PATTERN = "*record.json"
 RESULTS = "results"  # the folder's name in a project
-NOT_RESULTS = ("logs", "benchmarks", ".work")  # folders of a results folder whose files have no record
+NOT_RESULTS = ("logs", "benchmarks", "README.md", "MANIFEST.json")  # what stands in a results folder without a record
+# What a record has in any case, beside its inputs, outputs and seal.
+FIELDS = frozenset(
+    ("stage", "settings", "code", "seed", "command", "versions", "hardware", "slurm_job", "started", "wall_seconds", "peak_memory_mb")
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +48,8 @@ class Record:
             told = json.loads(text)
             outputs = {path.parent / name: entry["sha256"] for name, entry in told["outputs"].items()}
             inputs = {Path(entry["path"]): entry["sha256"] for entry in told["inputs"].values()}
-            whole = json_text(told) == text and told["seal"] == seal(told)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            whole = json_text(told) == text and told["seal"] == seal(told) and told.keys() >= FIELDS
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             whole = False
         if not whole:
             raise InputError(f"{path}: the record was changed or is damaged: delete what it stands beside and run again")
@@ -144,13 +148,21 @@ def _maker(project: Path, path: Path) -> Record | None:
 
 
 def result_files(results: Path) -> Iterator[Path]:
-    """Every result and record, from the project's folder, sorted; hidden files are work in progress or locks."""
-    for path in sorted(results.rglob("*")):
-        inside = path.relative_to(results)
-        if (
-            path.is_file()
-            and inside.parts[0] not in NOT_RESULTS
-            and not any(part.startswith(".") for part in inside.parts)
-            and len(inside.parts) > 1
-        ):
-            yield path.relative_to(results.parent)
+    """Every result and record, from the project's folder, sorted; hidden files are work in progress or locks.
+
+    Folders that are links, as to another disk, are entered.
+    """
+    for path in sorted(_walk(results, set())):
+        yield path.relative_to(results.parent)
+
+
+def _walk(folder: Path, above: set[Path]) -> Iterator[Path]:
+    """Files below a folder of results; `above`: the folders around it, which a link may lead back to."""
+    here = folder.resolve()
+    for path in folder.iterdir() if here not in above else ():
+        if path.name.startswith(".") or (not above and path.name in NOT_RESULTS):
+            continue
+        if path.is_dir():
+            yield from _walk(path, above | {here})
+        elif path.is_file():
+            yield path

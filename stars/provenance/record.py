@@ -111,14 +111,19 @@ def peak_memory_mb() -> float:
 
 
 def git_state() -> dict[str, Any]:
-    """Commit of the source and whether it was changed since; nulls outside a git checkout."""
+    """Commit of the source and whether it differs from that, modules that git does not know included; nulls outside a git checkout.
+
+    A package that only lies inside of another project's checkout, as in its virtual environment, has no commit.
+    """
 
     def ask(*words: str) -> str | None:
         done = subprocess.run(["git", "-C", str(code.PACKAGE), *words], capture_output=True, text=True, check=False)
         return done.stdout.strip() if done.returncode == 0 else None
 
     try:
-        commit, changes = ask("rev-parse", "HEAD"), ask("status", "--porcelain", "--untracked-files=no", "--", ".")
+        if not ask("ls-files", "--", "__init__.py"):
+            return {"commit": None, "dirty": None}
+        commit, changes = ask("rev-parse", "HEAD"), ask("status", "--porcelain", "--untracked-files=all", "--", ".")
     except FileNotFoundError:
         return {"commit": None, "dirty": None}
     return {"commit": commit, "dirty": None if changes is None else bool(changes)}
