@@ -111,6 +111,45 @@ def test_methods_are_switched_and_a_cell_s_clips_are_shown(there, page):
     assert page.run("document.querySelectorAll('#strip canvas').length") == min(count, 12) and page.errors == []
 
 
+def typed(page, text: str) -> str:
+    """What the field says that finds clips, when this stands in it."""
+    page.run("document.getElementById('find').focus(); document.getElementById('find').select()")
+    page.ask("Input.insertText", text=text)
+    return page.run("document.getElementById('found').textContent")
+
+
+@needs_browser
+def test_clips_are_found_by_name_or_action_and_let_go_again(there, page):
+    shown(page, PAGE)
+    names = pd.read_csv("results/demo_xsub/stars/map/map.csv")["name"]
+    page.run("document.querySelectorAll('#legend button')[0].click()")
+    assert page.run("document.querySelectorAll('#legend [aria-pressed=true]').length") == 1
+    one = names.iloc[-1]
+    assert typed(page, one.lower()) == "1 found"
+    assert page.run("[...document.querySelectorAll('#facts dd')].map(e => e.textContent)")[1] == one
+    assert page.run("document.querySelectorAll('#strip canvas').length") == 1
+    assert page.run("document.querySelectorAll('#legend [aria-pressed=true]').length") == 0
+    assert typed(page, "no such clip") == "0 found"
+    action = page.run("document.querySelector('#legend button').textContent")
+    count = int(typed(page, action).split()[0])
+    assert 0 < count < len(names) and page.run("document.querySelectorAll('#strip canvas').length") == min(count, 12)
+    page.run(REMEMBER.format("map"))
+    page.press("Escape")
+    page.wait(CHANGED.format("map"))
+    assert page.run("document.getElementById('find').value") == "" and page.errors == []
+
+
+@needs_browser
+def test_the_other_map_is_another_map(there, page):
+    shown(page, PAGE, prefers_reduced_motion="reduce")
+    seen = []
+    for kind in (0, 1, 0):
+        page.run(f"document.querySelectorAll('#kinds button')[{kind}].click()")
+        time.sleep(0.3)
+        seen.append(page.run("document.getElementById('map').toDataURL()"))
+    assert seen[0] == seen[2] != seen[1] and page.errors == []
+
+
 @needs_browser
 def test_tables_sort_and_numbers_lead_to_the_raw_files(there, page):
     shown(page, PAGE)
@@ -129,7 +168,7 @@ def test_tables_sort_and_numbers_lead_to_the_raw_files(there, page):
     assert page.run("document.getElementById('lineage').open")
     chain = page.run("document.getElementById('lineage-chain').textContent")
     assert "results/demo/raw.zip" in chain and "stars.data.simulate" in chain and "knn/metrics.json" in chain
-    assert page.run("document.getElementById('lineage-command').textContent").split()[1] == "knn"
+    assert page.run("document.getElementById('lineage-command').textContent").split()[:2] == ["stars", "knn"]
     page.press("Escape")
     assert not page.run("document.getElementById('lineage').open") and page.errors == []
 

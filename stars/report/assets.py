@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDER = Path(__file__).with_name("web")
-SCRIPTS = ("page", "tables", "lineage", "palette", "skeleton", "scatter", "confusion", "explorer", "start")  # each uses those before it
+# Each uses those before it.
+SCRIPTS = ("page", "tables", "lineage", "palette", "skeleton", "scatter", "confusion", "words", "find", "explorer", "start")
 
 
 def template() -> str:

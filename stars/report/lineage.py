@@ -8,7 +8,7 @@ from typing import Any
 
 from stars.provenance.lineage import Lineage, Record
 
-KEPT = ("settings", "seed", "command", "versions", "hardware", "slurm_job", "started", "wall_seconds", "peak_memory_mb")
+KEPT = ("settings", "seed", "command", "versions", "hardware", "slurm_job", "started", "wall_seconds", "peak_memory_mb", "energy_joules")
 
 
 class Graph:
@@ -42,7 +42,7 @@ class Graph:
     def _add(self, record: Record) -> None:
         self._records[record.path] = len(self._told)
         told = {"stage": record.stage, "path": str(record.path), "code": record.told["code"]}
-        entry: dict[str, Any] = {**told, **{name: record.told[name] for name in KEPT}}
+        entry: dict[str, Any] = {**told, **{name: record.told.get(name) for name in KEPT}}
         self._told.append(entry)
         entry["inputs"] = [self.number(path) for path in record.inputs]
 

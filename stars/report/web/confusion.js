@@ -1,5 +1,7 @@
 // The confusion matrix on a canvas: a cell can be pointed at, or gone to by arrow keys.
 
+const WIDEST = 744; // CSS pixels
+
 class Confusion {
   constructor(canvas, told, chosen) {
     Object.assign(this, { canvas, told, chosen, row: 0, column: 0, counts: [], classes: [] });
@@ -31,7 +33,7 @@ class Confusion {
   }
 
   layout() {
-    const width = this.canvas.parentElement.clientWidth;
+    const width = Math.min(this.canvas.closest(".confused").clientWidth, WIDEST);
     const named = width >= 500 && this.classes.length <= 30;
     this.left = named ? 150 : 0;
     this.top = named ? 120 : 0;

@@ -9,6 +9,7 @@ class Explorer {
     this.map = new Scatter(byId("map"));
     this.player = new Player(byId("player"));
     this.matrix = new Confusion(byId("confusion"), (row, column) => this.say(row, column), (row, column) => this.watch(row, column));
+    this.finder = new Finder(byId("find"), byId("found"), this);
     this.minis = [];
     this.last = 0;
     this.player.listen();
@@ -20,6 +21,7 @@ class Explorer {
     Object.assign(this, { run, method: run.methods[run.shown], kind: "tsne", by: "action", chosen: -1 });
     this.player.clips = new Clips(run.clips);
     this.map.goal = [];
+    this.finder.clear();
     segments(byId("kinds"), KINDS.map(([, title]) => [title]), 0, (index) => this.move(this.method, KINDS[index][0]));
     segments(byId("colours"), COLOUR_BY.map(([, title]) => [title]), 0, (index) => this.colour(COLOUR_BY[index][0]));
     segments(byId("methods"), run.methods.map((one) => [one.title, `${one.top1.toFixed(1)} %`]), run.shown, (index) => this.move(run.methods[index], this.kind));
@@ -33,21 +35,11 @@ class Explorer {
   move(method, kind) {
     Object.assign(this, { method, kind });
     this.map.place(method[kind]);
-    this.score();
+    tellMethod(this.run, method);
     this.matrix.set(this.run.classes, method.confusion);
     this.pairs();
     this.colour(this.by);
     if (this.chosen >= 0) this.choose(this.chosen, this.map.kept);
-  }
-
-  /** The method's accuracy in words, with what it comes from. */
-  score() {
-    const { run, method } = this;
-    const from = (text, files, title) => make("button", { type: "button", className: "from", "data-from": files, "data-title": `${run.title}, ${method.title}: ${title}` }, text);
-    const shown = run.names.length < run.tested ? `; ${run.names.length} of them are shown` : "";
-    byId("score").replaceChildren(
-      from(`${method.top1.toFixed(1)} %`, method.from, `KNN, K = ${run.k}`), ` of ${run.tested} test clips are recognised by their ${run.k} nearest training clips${shown}. `,
-      from("Predictions", method.guessed, "predictions"), ", ", from("map", method.mapped, "map"), ".");
   }
 
   colour(by) {
@@ -64,15 +56,21 @@ class Explorer {
 
   legend(entries) {
     byId("legend").replaceChildren(...entries.map(([group, title]) => {
-      const button = make("button", { type: "button", "aria-pressed": false }, glyph(group), title);
+      const button = make("button", { type: "button", "aria-pressed": false, "data-group": group }, glyph(group), title);
       button.addEventListener("click", () => {
-        this.map.alone = this.map.alone === group ? null : group;
+        this.finder.clear();
         this.map.marked = null;
-        for (const other of byId("legend").children) other.setAttribute("aria-pressed", other === button && this.map.alone === group);
-        this.wake();
+        this.alone(this.map.alone === group ? null : group);
       });
       return button;
     }));
+  }
+
+  /** Show one group alone, whose button in the legend is then pressed; null: all. */
+  alone(group) {
+    this.map.alone = group;
+    for (const button of byId("legend").children) button.setAttribute("aria-pressed", button.dataset.group === String(group));
+    this.wake();
   }
 
   /** Show a clip with its facts and its nearest clips; cell: it is one of a confusion cell's, whose clips stay beside it. */
@@ -81,26 +79,12 @@ class Explorer {
     Object.assign(this.map, { focus: index, kept: keep, near: cell ? [] : this.method.neighbours[index] });
     if (!cell) this.map.marked = null;
     this.player.show(this.run.clip[index], !STILL.matches);
-    this.facts(index);
+    tellClip(this.run, this.method, index);
     if (!cell) {
       byId("strip-title").textContent = `Nearest clips, by ${this.method.title}`;
-      this.strip(this.method.neighbours[index], (place) => `${this.method.cosines[index][place].toFixed(2)}`);
+      this.strip(this.method.neighbours[index], (place) => `${this.method.cosines[index][place].toFixed(3)}`);
     }
     this.wake();
-  }
-
-  facts(index) {
-    const { run, method } = this;
-    const right = run.action[index] === method.predicted[index];
-    byId("said").textContent = run.classes[run.action[index]] + (right ? "" : `, taken for ${run.classes[method.predicted[index]]}`);
-    const verdict = make("dd", { className: right ? "right" : "wrong" }, `${right ? "✓" : "✗"} ${run.classes[method.predicted[index]]}`);
-    const facts = [["subject", run.subject], ["camera", run.camera], ["setup", run.setup]].map(([name, values]) => `${name} ${values[index]}`);
-    byId("facts").replaceChildren(
-      make("dt", {}, method.title), verdict,
-      make("dt", {}, "clip"), make("dd", {}, run.names[index]),
-      make("dt", {}, "filmed"), make("dd", {}, `${facts.join(", ")}; ${(run.frames[index] / run.fps).toFixed(1)} s`));
-    byId("play").disabled = byId("frame").disabled = run.clip[index] < 0;
-    byId("player").classList.toggle("empty", run.clip[index] < 0);
   }
 
   /** Small players of some clips; a click shows one in the large one. */
@@ -127,13 +111,19 @@ class Explorer {
       if (this.matrix.count(row, column)) byId("cell").textContent += ": none of them is on the map";
       return;
     }
-    const first = [...found].sort((a, b) => (run.clip[b] >= 0) - (run.clip[a] >= 0)).slice(0, MOST_CLIPS);
-    this.map.alone = null;
+    this.finder.clear();
+    this.stand(found, `${found.length} of “${run.classes[row]}” taken for “${run.classes[column]}”`);
+    byId("map").scrollIntoView({ block: "center", behavior: STILL.matches ? "auto" : "smooth" });
+  }
+
+  /** Let clips stand out on the map, and play them beside it: first those that can be played. */
+  stand(found, title) {
+    const first = [...found].sort((a, b) => (this.run.clip[b] >= 0) - (this.run.clip[a] >= 0)).slice(0, MOST_CLIPS);
+    this.alone(null);
     this.map.marked = new Set(found);
-    byId("strip-title").textContent = `${found.length} of “${run.classes[row]}” taken for “${run.classes[column]}”`;
+    byId("strip-title").textContent = title;
     this.strip(first, (place) => `${place + 1} of ${found.length}`, true);
     this.choose(first[0], true, true);
-    byId("map").scrollIntoView({ block: "center", behavior: STILL.matches ? "auto" : "smooth" });
   }
 
   say(row, column) {
@@ -158,8 +148,9 @@ class Explorer {
 
   /** Let go of what was kept or shown alone. */
   release() {
-    Object.assign(this.map, { kept: false, marked: null, alone: null });
-    for (const button of byId("legend").children) button.setAttribute("aria-pressed", false);
+    Object.assign(this.map, { kept: false, marked: null });
+    this.finder.clear();
+    this.alone(null);
     if (this.chosen >= 0) this.choose(this.chosen, false);
   }
 
@@ -219,7 +210,7 @@ class Explorer {
     if (!this.run) return;
     const { alone } = this.map;
     this.colour(this.by);
-    this.map.alone = alone;
+    this.alone(alone);
     this.matrix.draw();
     for (const one of [this.player, ...this.minis]) one.draw();
   }

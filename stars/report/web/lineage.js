@@ -10,8 +10,8 @@ function showLineage(button) {
   byId("lineage-seeds").textContent = button.dataset.seeds || "";
   const seen = new Set();
   byId("lineage-chain").replaceChildren(...starts.flatMap((file) => chain(file, 0, seen)));
-  const maker = RECORDS[FILES[starts[0]][2]];
-  byId("lineage-command").textContent = maker ? [maker.command[0].split("/").pop(), ...maker.command.slice(1)].map(quoted).join(" ") : "given with the source, not made";
+  const makers = new Set(starts.map((file) => RECORDS[FILES[file][2]]).filter(Boolean));
+  byId("lineage-command").textContent = [...makers].map(({ command }) => ["stars", ...command.slice(1)].map(quoted).join(" ")).join("\n\n") || "given with the source, not made";
   byId("lineage").showModal();
 }
 
@@ -31,8 +31,9 @@ function made(record) {
   const { code, seed, hardware } = record;
   const version = code.commit ? `commit ${code.commit.slice(0, 9)}${code.dirty ? " + changes" : ""}` : `source ${code.digest.slice(0, 9)}`;
   const where = [hardware.host, hardware.gpu, record.slurm_job && `Slurm job ${record.slurm_job}`].filter(Boolean).join(", ");
+  const energy = record.energy_joules === null ? "" : `${(record.energy_joules / 3600).toPrecision(3)} Wh`;
   return [record.stage, seed === null ? "" : `seed ${seed}`, version, where, record.started.replace("T", " "),
-    `${record.wall_seconds.toFixed(1)} s`, `${Math.round(record.peak_memory_mb)} MB`].filter(Boolean).join(" · ");
+    `${record.wall_seconds.toFixed(1)} s`, `${Math.round(record.peak_memory_mb)} MB`, energy].filter(Boolean).join(" · ");
 }
 
 /** What made a file; opened, with settings and versions. */

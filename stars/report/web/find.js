@@ -1,0 +1,27 @@
+// Finding clips: those whose name or action holds what is typed stand out on the map, and the first of them plays.
+
+class Finder {
+  constructor(field, told, explorer) {
+    Object.assign(this, { field, told, explorer });
+    field.addEventListener("input", () => this.find());
+    field.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      this.clear();
+      explorer.release();
+    });
+  }
+
+  find() {
+    const { run } = this.explorer;
+    const text = this.field.value.trim();
+    const holds = (words) => words.toLowerCase().includes(text.toLowerCase());
+    const found = run.names.flatMap((name, index) => (holds(`${name} ${run.classes[run.action[index]]}`) ? [index] : []));
+    if (!text) this.explorer.release();
+    else if (found.length) this.explorer.stand(found, `${found.length} of ${run.names.length} clips hold “${text}”`);
+    this.told.textContent = text ? `${found.length} found` : "";
+  }
+
+  clear() {
+    this.field.value = this.told.textContent = "";
+  }
+}

@@ -1,0 +1,24 @@
+// What the explorer says of a method and of a clip.
+
+/** A method's accuracy, with what it comes from. */
+function tellMethod(run, method) {
+  const from = (text, files, title) => make("button", { type: "button", className: "from", "data-from": files, "data-title": `${run.title}, ${method.title}: ${title}` }, text);
+  const shown = run.names.length < run.tested ? `; ${run.names.length} of them are shown` : "";
+  byId("score").replaceChildren(
+    from(`${method.top1.toFixed(1)} %`, method.from, `KNN, K = ${run.k}`), ` of ${run.tested} test clips are recognised by their ${run.k} nearest training clips${shown}. `,
+    from("Predictions", method.guessed, "predictions"), ", ", from("map", method.mapped, "map"), ".");
+}
+
+/** What a clip shows, what it was taken for, and where it was filmed. */
+function tellClip(run, method, index) {
+  const right = run.action[index] === method.predicted[index];
+  const predicted = run.classes[method.predicted[index]];
+  byId("said").textContent = run.classes[run.action[index]] + (right ? "" : `, taken for ${predicted}`);
+  const facts = [["subject", run.subject], ["camera", run.camera], ["setup", run.setup]].map(([name, values]) => `${name} ${values[index]}`);
+  byId("facts").replaceChildren(
+    make("dt", {}, method.title), make("dd", { className: right ? "right" : "wrong" }, `${right ? "✓" : "✗"} ${predicted}`),
+    make("dt", {}, "clip"), make("dd", {}, run.names[index]),
+    make("dt", {}, "filmed"), make("dd", {}, `${facts.join(", ")}; ${(run.frames[index] / run.fps).toFixed(1)} s`));
+  byId("play").disabled = byId("frame").disabled = run.clip[index] < 0;
+  byId("player").classList.toggle("empty", run.clip[index] < 0);
+}
