@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from browser import CHROMIUM, browser
 from tiny import CONFIG, ROOT, planned, project, snakemake
 
 from stars.audit import audit
@@ -71,6 +72,35 @@ def test_a_second_run_does_nothing_nor_does_one_after_touching_the_configuration
     output = done.stdout + done.stderr
     assert done.returncode == 0 and "Nothing to be done" in output and "earlier version" not in output
     assert {path: path.stat().st_mtime_ns for path in (own / "results").rglob("*")} == before
+
+
+def test_a_copy_whose_files_all_have_new_times_re_runs_nothing(own):
+    """As `cp -r` or a checkout leaves them: what was made first may be the newest. Among them is one of more than Snakemake's own limit, 1 MB."""
+    paths = sorted(path for path in own.rglob("*") if path.is_file() and ".snakemake" not in path.parts)
+    assert max(path.stat().st_size for path in paths) > 1_000_000
+    for path in paths[::-1]:
+        os.utime(path)
+    assert planned(own) == set()
+
+
+def test_snakemake_s_own_report_has_every_result_with_its_caption_and_needs_no_network(own, monkeypatch):
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody answers there
+    done = snakemake(own, "--report", "report.html")
+    assert done.returncode == 0, done.stderr
+    text = (own / "report.html").read_text()
+    for file in ("tables/table1.html", "tables/table2.html", "figures/fig4.svg", "figures/fig6.svg", "demo_xsub/curves.svg"):
+        assert f"results/{file}" in text, file
+    for file in ("demo/quality/index.html", "report/index.html"):
+        assert f"results/{file}" in text, file
+    for caption in ("table", "fig4", "fig6", "curves", "quality", "page", "workflow"):
+        words = re.sub(r"^Table {{.*?}} ", "", (ROOT / f"workflow/report/{caption}.rst").read_text())
+        assert re.split(r"{{|[*`'\n]", words)[0].strip() in text, caption
+    if CHROMIUM:
+        with browser() as page:
+            page.open(own / "report.html")
+            page.wait("document.body.innerText.includes('From raw skeleton files')")
+            assert page.requests == []
 
 
 def test_another_branch_re_runs_what_it_changes_and_the_way_back_nothing(own):
