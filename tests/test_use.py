@@ -274,6 +274,8 @@ def test_import_is_light():
     code = "import sys, stars; print(sorted({'torch', 'numpy', 'pandas', 'pydantic', 'scipy', 'matplotlib'} & set(sys.modules)), stars.load.__doc__[:9])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split("\n")[0] == "[] A trained"
+    code = "import sys, stars.use.library, stars.use.model; print(sorted({'pandas', 'scipy', 'matplotlib', 'sklearn'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout == "[]\n"
 
 
 def test_the_page_s_examples_run(model, capsys, monkeypatch, tmp_path):

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import pandas as pd
 
 from stars.errors import InputError
 from stars.provenance.files import atomic, read_npy, write_npy, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd  # loaded where a table is read or written: `stars predict` needs none
 
 FRAMES, OFFSETS, TABLE = "frames.npy", "offsets.npy", "clips.csv"
 BLOCK = 2**16  # frames read or copied at a time
@@ -58,6 +60,8 @@ class ClipStore:
             clips: (row, x) in the order of the store: row holds COLUMNS but `frames`; x is (T, M, V, 3), in metres.
             bodies: M, joints: V.
         """
+        import pandas as pd
+
         folder, rows = Path(folder), []
         with atomic(folder / FRAMES) as temporary, temporary.open("wb") as file:
             _header(file, (0, bodies, joints, 3))
@@ -76,6 +80,8 @@ class ClipStore:
         Raises:
             InputError: a part is missing or damaged, or is not of `bodies` and `joints`.
         """
+        import pandas as pd
+
         folder = Path(folder)
         table = pd.concat([read_table(Path(part) / TABLE) for part in parts], ignore_index=True)
         with atomic(folder / FRAMES) as temporary, temporary.open("wb") as file:
@@ -147,6 +153,8 @@ def _write_table(folder: Path, table: pd.DataFrame) -> pd.DataFrame:
 
 def read_table(path: Path | str) -> pd.DataFrame:
     """The table of a store, clips.csv; InputError where it is missing or damaged."""
+    import pandas as pd
+
     types = {column: TEXT.get(column, np.int64) for column in COLUMNS}
     try:
         table = pd.read_csv(path, dtype=types, keep_default_na=False)
