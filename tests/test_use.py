@@ -226,6 +226,29 @@ def test_what_is_wrong_is_one_line(model, given, capsys, tmp_path):
     assert capsys.readouterr().err.replace(path, given).startswith(f"stars: {WRONG[given]}")
 
 
+def test_clips_without_a_body_are_left_out_of_a_folder_with_a_line_each(model, capsys, tmp_path):
+    for folder in ("recordings", "library"):
+        shutil.copytree(folder, tmp_path / folder)
+    action = sorted(path.name for path in (tmp_path / "library").iterdir())[0]
+    for empty in (tmp_path / "recordings/empty.skeleton", tmp_path / f"library/{action}/empty.skeleton"):
+        empty.write_bytes(b"2\n0\n0\n")
+    told = ("--encoder", ENCODER, "--device", "cpu", "--csv")
+    run("predict", "recordings", *told, "--library", "library")
+    whole = capsys.readouterr()
+    run("predict", tmp_path / "recordings", *told, "--library", tmp_path / "library")
+    found = capsys.readouterr()
+    assert not whole.err and found.out.replace(f"{tmp_path}/", "") == whole.out
+    assert found.err == "".join(
+        f"stars: {tmp_path}/{path}/empty.skeleton: no body in any frame: left out\n" for path in (f"library/{action}", "recordings")
+    )
+    run("embed", tmp_path / "library", "--encoder", ENCODER, "--device", "cpu", "--out", tmp_path / "library.npz")
+    kept, alike = (model.library(path) for path in (tmp_path / "library.npz", "library"))
+    assert kept.labels == alike.labels and np.array_equal(kept.features, alike.features)
+    assert np.array_equal(kept.joints(3), alike.joints(3))
+    with pytest.warns(UserWarning, match="empty.skeleton: no body in any frame: left out"):
+        assert len(model.read(tmp_path / "recordings")) == len(model.read("recordings"))
+
+
 def test_wrong_libraries_and_options_are_one_line(model, capsys, tmp_path):
     def complaint(*words: object) -> str:
         assert cli.main([*map(str, words)]) == 2

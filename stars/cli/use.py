@@ -6,7 +6,9 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,16 @@ def add_model(parser: argparse.ArgumentParser, required: bool) -> None:
         form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=f"print {name.upper()}")
 
 
+@contextmanager
+def _warned() -> Iterator[None]:
+    """A warning is one line, as an error is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_: print(f"stars: {message}", file=sys.stderr)
+        yield
+
+
+@_warned()
 def _predict(chosen: argparse.Namespace) -> None:
     found = _model(chosen).library(chosen.library).predict(chosen.files, chosen.k)
     if chosen.form == "json":
@@ -63,6 +75,7 @@ def _predict(chosen: argparse.Namespace) -> None:
     _print_rows(chosen.form, head, [(one.clip, one.label, f"{one.votes:.2f}", f"{one.similarity:.3f}", one.nearest) for one in found])
 
 
+@_warned()
 def _search(chosen: argparse.Namespace) -> None:
     library = _model(chosen).library(chosen.library)
     if chosen.pictures:
@@ -78,6 +91,7 @@ def _search(chosen: argparse.Namespace) -> None:
     _print_rows(chosen.form, ("clip", "rank", "action", "similarity", "nearest"), rows)
 
 
+@_warned()
 def embed(chosen: argparse.Namespace) -> None:
     """`stars embed FILE …`: features as a .npz with --out, else printed."""
     if chosen.encoder is None:
@@ -99,8 +113,13 @@ def embed(chosen: argparse.Namespace) -> None:
 
 
 def _model(chosen: argparse.Namespace) -> Any:
+    """The encoder, after a look whether what is asked for is there: loading it takes a second or two."""
     import stars
+    from stars.use.files import existing
 
+    library = getattr(chosen, "library", None)
+    for path in (*chosen.files, *([library] if library else [])):
+        existing(path)
     return stars.load(chosen.encoder, chosen.like, device(chosen.device, chosen.threads), chosen.precision)
 
 

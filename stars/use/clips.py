@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from stars.data.sampling import Clips
 from stars.errors import InputError
 from stars.evaluation.features import check_finite, encode
 from stars.model.encoder import Encoder
-from stars.use.files import File, files, layout_of
+from stars.use.files import File, alone, files, layout_of
 from stars.use.preparation import Preparation
 
 Given: TypeAlias = str | Path | np.ndarray
@@ -35,18 +36,35 @@ class OwnClip:
     x_tmvc: np.ndarray
 
 
+class Nobody(InputError):
+    """A clip in which nobody is seen."""
+
+
 def clips(given: Given | Iterable[Given], preparation: Preparation) -> Iterator[OwnClip]:
     """Every clip that is given, in order, those of a folder by their paths; read one at a time.
 
+    Of a folder or zip, clips in which nobody is seen are left out, as ingest does, with a warning.
+
     Raises:
-        InputError: a file is not there or cannot be read, or nobody is in it.
+        InputError: a file is not there or cannot be read, or nobody is in one that is named itself.
     """
     several = [given] if isinstance(given, str | Path | np.ndarray) else list(given)
     for number, one in enumerate(several):
         if isinstance(one, np.ndarray):
             yield _array(one, f"clip {number}", preparation)
+        elif alone(one):
+            yield read(files(one, preparation.dataset)[0], preparation)
         else:
-            yield from (read(file, preparation) for file in files(one, preparation.dataset))
+            yield from inhabited(files(one, preparation.dataset), preparation)
+
+
+def inhabited(found: Iterable[File], preparation: Preparation) -> Iterator[OwnClip]:
+    """The clips of files in which somebody is seen; a warning for each of the others."""
+    for file in found:
+        try:
+            yield read(file, preparation)
+        except Nobody:
+            warnings.warn(f"{file.name}: {NO_BODY}: left out", stacklevel=2)
 
 
 def read(file: File, preparation: Preparation) -> OwnClip:
@@ -66,7 +84,7 @@ def _array(x: np.ndarray, name: str, preparation: Preparation) -> OwnClip:
 def _clip(data: bytes, name: str, layout: Layout, preparation: Preparation) -> OwnClip:
     x_tmvc = actors(data, name, layout, preparation.ingest)
     if not x_tmvc.any():
-        raise InputError(f"{name}: {NO_BODY}: leave it out")
+        raise Nobody(f"{name}: {NO_BODY}: leave it out")
     return OwnClip(name, stored(x_tmvc, layout, preparation.ingest))
 
 
@@ -78,7 +96,7 @@ def features(encoder: Encoder, given: Iterable[OwnClip], settings: Embed, device
         names += [clip.name for clip in some]
         parts.append(encode(encoder, _side_by_side(some, device), settings))
     if not parts:
-        raise InputError("no clip is given: name files, or a folder of them")
+        raise InputError("no clip is given in which somebody is seen: name files, or a folder of them")
     found = np.concatenate(parts)
     check_finite(found, np.array(names), Path("clips"))
     return names, found

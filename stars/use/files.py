@@ -25,13 +25,23 @@ class File:
     inside: str
 
 
+def existing(path: str | Path) -> Path:
+    """The path; InputError where nothing is there."""
+    if not Path(path).exists():
+        raise InputError(f"{path} does not exist: name a file, or a folder or zip of files")
+    return Path(path)
+
+
+def alone(path: str | Path) -> bool:
+    """Whether a path names one file, and no folder or zip of files."""
+    return Path(path).is_file() and Path(path).suffix != ".zip"
+
+
 def files(path: str | Path, layout: Layout) -> list[File]:
     """The files that a path names: itself, or all below a folder or in a zip whose names end as clips' do; at least one."""
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path} does not exist: name a file, or a folder or zip of files")
+    path = existing(path)
     endings = tuple(dict.fromkeys((*reader(layout.reader).SUFFIXES, *ENDINGS)))
-    if path.is_file() and path.suffix != ".zip":
+    if alone(path):
         if not path.name.endswith(endings):
             raise InputError(f"{path}: expected a file whose name ends in {', '.join(endings)}")
         return [File(str(path), Source(path.parent, {path.name: None}), path.name)]

@@ -15,7 +15,7 @@ from stars.errors import InputError
 from stars.evaluation.knn import Neighbours, neighbours, vote
 from stars.provenance.files import read_json, read_npy, read_npz, write_npz
 from stars.provenance.record import recording
-from stars.use.clips import Given, OwnClip, clips, read
+from stars.use.clips import Given, OwnClip, clips, inhabited, read
 from stars.use.files import files, labels
 from stars.use.model import Model, check_encoder
 from stars.use.preparation import features_record, recorded_input
@@ -135,11 +135,11 @@ def keep(model: Model, paths: Sequence[Path], out: Path) -> int:
     {out}.record.json; the number of clips."""
     layout = model.preparation.dataset
     found = [(path, files(path, layout)) for path in paths]
-    told = [label for _, some in found for label in labels(some, layout)]
+    told = {file.name: label for _, some in found for file, label in zip(some, labels(some, layout), strict=True)}
     settings = {**model.preparation.model_dump(mode="json"), "files": [str(path) for path in paths]}
     with recording(out.parent, "stars.use.library", settings, {"encoder": model.path}, [out.name], f"{out.name}.record.json"):
-        names, features = model.named_features(read(file, model.preparation) for _, some in found for file in some)
-        arrays = (np.array(names), np.array(told), features, np.array(model.sha256))
+        names, features = model.named_features(inhabited((file for _, some in found for file in some), model.preparation))
+        arrays = (np.array(names), np.array([told[name] for name in names]), features, np.array(model.sha256))
         write_npz(out, dict(zip(ARRAYS, arrays, strict=True)))
     return len(names)
 
@@ -150,8 +150,10 @@ def of_clips(model: Model, path: Path) -> Library:
     told = labels(found, model.preparation.dataset)
     if "" in told:
         raise InputError(f"{found[told.index('')].name} has no label: put it into a folder named as its action, or into clips.csv")
-    names, features = model.named_features(read(file, model.preparation) for file in found)
-    return _sorted(model, names, told, features, sorted(set(told)), lambda place: read(found[place], model.preparation).x_tmvc)
+    names, features = model.named_features(inhabited(found, model.preparation))
+    file = {file.name: (file, label) for file, label in zip(found, told, strict=True)}
+    kept = [file[name][1] for name in names]
+    return _sorted(model, names, kept, features, sorted(set(kept)), lambda place: read(file[names[place]][0], model.preparation).x_tmvc)
 
 
 def of_file(model: Model, path: Path) -> Library:

@@ -65,7 +65,8 @@ class Model:
             given: a file (.skeleton, .npy, .mat, .json, .csv), a folder or zip of them, joints (T, V, 3) or (T, M, V, 3) in metres; or several.
 
         Raises:
-            InputError: a file is not there or cannot be read, or nobody is in it.
+            InputError: a file is not there or cannot be read, or nobody is in it. Of a folder or zip, clips without a body are left out
+                with a warning.
         """
         return list(clips(given, self.preparation))
 
