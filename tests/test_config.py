@@ -98,7 +98,16 @@ def test_release_uses_three_decoder_blocks_on_ntu60_alone():
 
 def test_the_small_preset_and_its_methods_are_all_that_a_small_data_set_needs():
     config = recipes.load({"preset": "small", "recipes": "small", "data": {"utd_mhad": {"dataset": "utd_mhad", "raw": "a"}}})
-    assert list(config.methods) == ["raw_joints", "scratch", "mamp", "stars", "stars_heads", "stars_3stage", "stars_two_views"]
+    assert list(config.methods) == [
+        "raw_joints",
+        "scratch",
+        "mamp",
+        "stars",
+        "stars_heads",
+        "stars_3stage",
+        "stars_all_blocks",
+        "stars_two_views",
+    ]
     two = recipes.method(config, "utd_mhad", "stars_two_views").blocks["tune"]
     assert (two["tuned_blocks"], two["nnclr"]["views"], two["nnclr"]["queue"], two["sampling"]["rotation"]) == (4, 2, 512, 0.3)
     assert (config.model.width, config.pretrain.motion.ratio, config.pretrain.optimiser.epochs) == (128, 0.75, 250)
