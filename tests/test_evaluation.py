@@ -104,6 +104,22 @@ def test_knn_equals_scikit_learn():
     np.testing.assert_array_equal(knn.vote(found, 1, 20)[:, 0], nearest)
 
 
+@pytest.mark.parametrize("references", [60, 4000])
+def test_what_knn_holds_at_once_is_bounded_with_few_references_too(references, monkeypatch):
+    """Few-shot at the paper's size has 34,432 queries and 60 references: the candidates take more room than the similarities."""
+    rng, held, search = np.random.default_rng(0), [], knn._search
+
+    def noted(queries, exact, rough, k, room):
+        held.append(len(queries) * max(4 * len(exact), 8 * min(k + knn.MARGIN, len(exact)) * exact.shape[1]))
+        return search(queries, exact, rough, k, room)
+
+    monkeypatch.setattr(knn, "_search", noted)
+    monkeypatch.setattr(knn, "CHUNK", 1 << 20)
+    queries, others = rng.standard_normal((500, 64)), rng.standard_normal((references, 64))
+    found = knn.neighbours(queries, others, np.zeros(references, np.int64), 5)
+    assert max(held) <= 1 << 20 and len(held) > 1 and found.labels.shape == (500, 5)
+
+
 def test_knn_end_to_end(made, tmp_path):
     result = run_knn(made, tmp_path, k=(3, 1))
     assert [(row["output"], row["k"]) for row in result["results"]] == [(output, k) for output in OUTPUTS for k in (3, 1)]

@@ -24,7 +24,7 @@ from stars.evaluation.rescale import feature_files, read_compared, source
 from stars.provenance.record import recording
 
 MARGIN = 16  # candidates beyond k: enough that near-ties at the k-th place rarely need the full comparison
-CHUNK = 1 << 27  # bytes of similarities held at once
+CHUNK = 1 << 27  # bytes held at once: similarities, or candidates
 DECIMALS = 12  # float64 similarities that agree so far are equal: copies of a clip tie
 
 
@@ -94,7 +94,9 @@ def neighbours(queries: np.ndarray, references: np.ndarray, labels: np.ndarray, 
     order = np.argsort(labels, kind="stable")  # from here on the lower of two equal places has the lower label
     exact, sorted_labels = _unit(references[order]), torch.from_numpy(labels[order])
     rough = exact.float()
-    room = torch.empty(min(_rows(len(exact) * 4), len(queries)), len(exact))  # reused: fresh memory costs as much as the products
+    candidates = 8 * min(k + MARGIN, len(exact)) * exact.shape[1]  # bytes a query
+    most = min(_rows(len(exact) * 4), _rows(candidates), len(queries))
+    room = torch.empty(most, len(exact))  # reused: fresh memory costs as much as the products
     parts = [_search(_unit(part), exact, rough, k, room[: len(part)]) for part in _split(queries, len(room))]
     places, similarity = (torch.cat(found) for found in zip(*parts, strict=True))
     return Neighbours(sorted_labels[places], similarity)

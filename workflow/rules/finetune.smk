@@ -22,7 +22,7 @@ rule finetune:
         ENVIRONMENT
     threads: COMPUTE.threads
     resources:
-        mem_mb=grows(8000),
+        mem_mb=grows(16000),
         runtime=1440,
         gpu=GPU,
         device=COMPUTE.device,
@@ -93,7 +93,7 @@ rule semi:
         ENVIRONMENT
     threads: COMPUTE.threads
     resources:
-        mem_mb=grows(8000),
+        mem_mb=grows(16000),
         runtime=1440,
         gpu=GPU,
         device=COMPUTE.device,
