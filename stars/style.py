@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from stars.provenance.files import atomic
 
 WIDTH = 5.2  # inches; printed in one column of 3.4 in, text of 7.5 to 10 pt is 5 to 6.5 pt high
-LINE = 54  # characters of a title that fit on it
+LINE = 60  # characters of a title that fit on it
 DPI = 150
 OKABE_ITO = (
     "#0072B2",

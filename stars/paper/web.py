@@ -33,6 +33,7 @@ PAGE = """\
   tbody .group th { background: var(--band); font-style: italic; }
   .group span { position: sticky; left: .55rem; }
   .number { text-align: right; font-variant-numeric: tabular-nums; }
+  thead .number { white-space: normal; }
   .quiet, sup { color: var(--quiet); }
   sup { line-height: 0; }
   u { text-underline-offset: .2em; }
