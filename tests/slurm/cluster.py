@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
+Found = TypeVar("Found")
 DAEMONS = {
     "munged": "--foreground --key-file={0}/munge.key --socket={0}/munge.socket --pid-file={0}/munged.pid --seed-file={0}/munged.seed --force",
     "slurmctld": "-D -f {0}/slurm.conf",
@@ -82,12 +84,13 @@ def _program(name: str) -> str | None:
     return shutil.which(name, path=os.pathsep.join([os.environ["PATH"], *SBIN]))
 
 
-def wait_for(happened: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
-    """Wait until `happened()` is true; AssertionError saying `what` did not come when `seconds` are over."""
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, f"waited {seconds:g} s in vain for {what}"
+def wait_for(happened: Callable[[], Found], what: str) -> Found:
+    """Wait until `happened()` is true, and return it; AssertionError saying `what` did not come when patience is over."""
+    end = time.monotonic() + PATIENCE
+    while not (found := happened()):
+        assert time.monotonic() < end, f"waited {PATIENCE:g} s in vain for {what}"
         time.sleep(0.1)
+    return found
 
 
 def processes(variable: str) -> list[Path]:

@@ -56,8 +56,7 @@ def stop(flow, wildcards: str = "demo_xsub_mamp", besides: int = 0) -> int:
         found = processes_of(flow, job_of(flow, wildcards))
         return [process for process, arguments in found.items() if "--work" in arguments and process != besides]
 
-    wait_for(training, f"{wildcards} to begin")
-    since, process = time.time(), training()[0]
+    process, since = min(wait_for(training, f"{wildcards} to begin")), time.time()
     wait_for(lambda: saved_at(process) > since, f"a checkpoint of {wildcards}")
     os.kill(process, signal.SIGSTOP)
     return process
@@ -168,7 +167,8 @@ def test_what_a_user_can_mend_is_one_line_that_says_how_and_leaves_nothing_behin
     hints = [line for line in said.splitlines() if "hint:" in line]
     assert code == 1, said
     assert len(hints) == 1 and hint in hints[0], said
-    assert not [path for path in (*made(flow), *flow.leftovers()) if not path.endswith((".lock", ".work"))]  # what a next run takes up
+    left = [path for path in flow.leftovers() if not path.startswith(".work") and not path.endswith(".lock")]  # which a next run takes up
+    assert not made(flow) and not left
     assert "1 failed" in flow.status() and hints[0] in flow.status()
     if "compute" in changed:
         assert cluster.job(job_of(flow, "demo_xsub_mamp"))["TresPerJob"] == "gres:gpu:2"
