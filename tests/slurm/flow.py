@@ -1,6 +1,7 @@
 """The workflow in a folder of its own, run through Slurm or on this machine, and what it made."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,9 @@ import yaml
 from cluster import PATIENCE, Cluster
 from tiny import CONFIG, ROOT
 
+OF_A_RUN = ("ledger", "logs", "benchmarks")  # folders of results/ that tell of runs
+PAGE = "report/index.html"
+FACTS = re.compile(rb'"(slurm_job|started|wall_seconds|peak_memory_mb)": ?(null|"[^"]*"|[\d.]+)')  # of a record, that the page shows
 LITERAL = (str(Path(sys.executable).with_name("snakemake")),)  # as a user types it
 OFTEN = (sys.executable, str(Path(__file__).with_name("often.py")))
 
@@ -79,10 +83,11 @@ class Flow:
         return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=True).stdout
 
     def results(self) -> dict[str, bytes]:
-        """Every result by its path, records aside: they hold times, as logs and benchmarks do."""
+        """Every result by its path, records aside: they hold times, as the ledger, logs and benchmarks do. Of the page what it shows of records."""
         root = self.folder / "results"
-        paths = [path for path in root.rglob("*") if path.is_file() and path.relative_to(root).parts[0] not in ("logs", "benchmarks")]
-        return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths if not path.name.endswith("record.json")}
+        paths = [path for path in root.rglob("*") if path.is_file() and path.relative_to(root).parts[0] not in OF_A_RUN]
+        found = {path.relative_to(root).as_posix(): path.read_bytes() for path in paths if not path.name.endswith("record.json")}
+        return {path: FACTS.sub(b"", content) if path == PAGE else content for path, content in found.items()}
 
     def leftovers(self) -> list[str]:
         """What a job must not leave behind: work in progress, temporary files, locks."""
