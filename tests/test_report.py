@@ -313,10 +313,12 @@ def test_the_page_s_own_files_are_part_of_its_source(tmp_path, monkeypatch):
     package = tmp_path / "stars"
     shutil.copytree(code.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(code, "PACKAGE", package)
-    digests = []
+    digests, parts = [], []
     for _ in range(2):
         code.digest_of.cache_clear()
+        parts.append(code.parts_of("stars.report.page"))
         digests.append([code.digest_of(stage) for stage in ("stars.report.page", "stars.evaluation.feature_map")])
         (package / "report/web/style.css").write_text("")
     code.digest_of.cache_clear()
     assert digests[0][0] != digests[1][0] and digests[0][1] == digests[1][1]
+    assert {name for name, part in parts[0].items() if parts[1][name] != part} == {"stars.report.assets"}

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from tiny import ROOT
 
+from stars.audit import audit
 from stars.errors import InputError
-from stars.provenance.files import read_npy, read_npz
+from stars.provenance.files import json_text, read_npy, read_npz, write_text
+from stars.provenance.lineage import FIELDS, seal
 
 
 class Evil:
@@ -51,3 +53,31 @@ def test_no_loader_that_runs_code_is_used():
     for name in ("pickle.load", "pickle.loads", "yaml.unsafe_load", "yaml.full_load", "joblib.load", "shelve.open", "marshal.loads"):
         assert calls(name) == []
     assert {ast.unparse(word.value) for _, call in calls("yaml.load") for word in call.keywords if word.arg == "Loader"} == {"Loader"}
+
+
+def test_no_archive_is_unpacked_so_that_no_name_in_it_is_a_path():
+    for path in sorted((ROOT / "stars").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            called = node.func if isinstance(node, ast.Call) else None
+            assert not (isinstance(called, ast.Attribute) and called.attr in ("extract", "extractall", "unpack_archive")), path.name
+
+
+def test_names_that_lead_out_of_a_packed_folder_are_only_compared(tmp_path):
+    """A manifest and a record, sealed as if they were ours, of files elsewhere: a line each, and nothing is written."""
+    results = tmp_path / "unpacked/results"
+    (tmp_path / "mine.txt").write_text("mine")
+    named = {"files": {"../mine.txt": "0", "/etc/hostname": "0"}, "left_out": {}}
+    record = dict.fromkeys(FIELDS) | {
+        "stage": "stars.data.splits",
+        "settings": {},
+        "inputs": {},
+        "outputs": {"../../../mine.txt": {"sha256": "0"}},
+    }
+    record["code"] = {"digest": "0"}
+    for name, told in (("MANIFEST.json", named), ("demo/record.json", record)):
+        write_text(results / name, json_text({**told, "seal": seal(told)}))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    lines = list(audit(results, packed=True))
+    assert [line for line in lines if line.startswith("../mine.txt: its bytes differ from the manifest")]
+    assert [line for line in lines if line.startswith("results/demo/../../../mine.txt: its bytes differ from its record")]
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

@@ -26,8 +26,9 @@ def digest_of(modules: str) -> str:
 
 
 def parts_of(modules: str) -> dict[str, str]:
-    """Module → the first 12 hex digits of its source's sha256, of all that `digest_of` these modules covers."""
-    return {name: hashlib.sha256(_file(name).read_bytes()).hexdigest()[:12] for name in _behind(modules)}
+    """Module → the first 12 hex digits of its source's sha256, of all that `digest_of` these modules covers; `assets` with what it keeps."""
+    sources = {name: b"".join(file.read_bytes() for file in (_file(name), *_assets(name))) for name in _behind(modules)}
+    return {name: hashlib.sha256(source).hexdigest()[:12] for name, source in sources.items()}
 
 
 def _behind(modules: str) -> list[str]:
