@@ -20,6 +20,7 @@ from stars import cli
 from stars.config.reading import merge, read_yaml
 from stars.errors import InputError
 from stars.use.clips import clips
+from stars.use.picture import stems
 
 PAGE = (ROOT / "docs/use.md").read_text()
 ENCODER = "results/demo_xsub/stars/encoder.safetensors"
@@ -291,6 +292,10 @@ def test_an_encoder_of_common_joints_reads_other_layouts(home, monkeypatch, tmp_
     joints = list(model.preparation.dataset.joints)
     file = next(clips(found[0].name, stars.load(tmp_path / "encoder/encoder.safetensors", like="utd_mhad").preparation))
     assert np.array_equal(file.x_tmvc, found[0].x_tmvc) and len(joints) == 20
+
+
+def test_pictures_of_files_of_one_name_are_several():
+    assert stems(["a/1.npy", "b/1.npy", "b/kick.npy", "c/x y.npy"]) == ["a_1.npy", "b_1.npy", "kick", "x_y"]
 
 
 def test_import_is_light():

@@ -18,7 +18,7 @@ from stars.inspect.scene import Scene
 from stars.inspect.skeleton import Skeleton
 from stars.methods import describe, folders
 from stars.provenance.files import atomic
-from stars.use.clips import Given, OwnClip
+from stars.use.clips import Given
 from stars.use.library import Library, Match
 from stars.use.preparation import Preparation
 
@@ -34,16 +34,17 @@ def pictures(library: Library, given: Given | Iterable[Given], out: Path, k: int
     """
     skeleton, shown = Skeleton.of(described(library.model.preparation)), library.model.read(given)
     matches = library.matches(shown, k)
-    for clip, found in zip(shown, matches, strict=True):
+    for clip, found, stem in zip(shown, matches, stems([clip.name for clip in shown]), strict=True):
         strips = [(clip.name, clip.x_tmvc)]
         strips += [(f"{match.rank}. {match.label}, {match.similarity:.3f}: {match.name}", library.joints(match.place)) for match in found]
-        draw_strips(out / f"{stem(clip)}.png", strips, skeleton)
+        draw_strips(out / f"{stem}.png", strips, skeleton)
     return matches
 
 
-def stem(clip: OwnClip) -> str:
-    """Name of a clip's picture: of its file, without what file names should not hold."""
-    return re.sub(r"[^\w.-]", "_", Path(clip.name).stem)
+def stems(names: Sequence[str]) -> list[str]:
+    """Name of each clip's picture: of its file, or of its whole path where several files are called so; without what file names should not hold."""
+    short, whole = ([re.sub(r"[^\w.-]", "_", name) for name in some] for some in ([Path(name).stem for name in names], names))
+    return [path if short.count(stem) > 1 else stem for stem, path in zip(short, whole, strict=True)]
 
 
 def draw_strips(path: Path, strips: Sequence[tuple[str, np.ndarray]], skeleton: Skeleton) -> None:
