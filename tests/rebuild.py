@@ -15,17 +15,20 @@ import re
 import shutil
 import sys
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from tiny import CONFIG, ROOT, project, snakemake
+from tiny import CONFIG, ROOT, project
 from tiny import RULES as TINY_RULES
+from zygote import Zygote
 
 from stars import expected, recipes
 from stars.config import Config
+from stars.provenance.files import digest
 from stars.reference import rows
 
 PAGE = ROOT / "docs/rebuild_keys.md"
@@ -135,6 +138,7 @@ ENDINGS: dict[str, Any] = {
     "data": "other",
     "split": "xview",
 }  # by a key's last word
+ELSEWHERE, FEWER = "changes how jobs run, and no result", "asks for fewer files"  # what a key does that re-runs nothing
 
 
 @dataclass(frozen=True)
@@ -152,16 +156,24 @@ class Row:
         return "| " + " | ".join(cells) + " |"
 
 
+def _package(folder: Path) -> Path:
+    """A folder with a copy of the package, and of the configurations that lie beside it."""
+    shutil.copytree(ROOT / "stars", folder / "stars", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "config", folder / "config")
+    return folder
+
+
 class Bench:
     """The project, and what Snakemake says in it."""
 
     def __init__(self, folder: Path, under: bool = False) -> None:
         """What a complete run leaves; `under`: of the configurations in `UNDER` too."""
         self.folder = project(folder / "project")
-        self.package = shutil.copytree(ROOT / "stars", folder / "package/stars", ignore=shutil.ignore_patterns("__pycache__")).parent
+        self._zygotes: dict[tuple[int, Path], Zygote] = {}
+        self._told: dict[str | None, dict[Path, dict[str, Any] | None]] = {}
+        self.plain, self.package = (_package(folder / name) for name in ("plain", "package"))  # so that an edit meanwhile changes nothing
         source = (ROOT / "docs/extending.md").read_text().split("```python\n# stars/training/losses/barlow.py\n")[1].split("```")[0]
         (self.package / "stars/training/losses/barlow.py").write_text(source)
-        shutil.copytree(ROOT / "config", self.package / "config")
         self._write(BY_SETUP, {**recipes.read_yaml(ROOT / "config/datasets/demo.yaml"), "setups": [1, 2]})
         self._write("tests/config/more.yaml", {"methods": {"more": MORE}})
         for module in ("evaluation/own/centroid.py", "paper/own/mine.py"):
@@ -182,10 +194,25 @@ class Bench:
         (self.folder / name).write_text(yaml.safe_dump(content, sort_keys=False))
 
     def _run(self, *arguments: str, configs: tuple[str | Path, ...]) -> str:
-        own = "own.yaml" in configs
-        done = snakemake(self.folder, *arguments, config=(CONFIG, *configs), package=self.package if own else ROOT)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        at = threading.get_ident(), self.package if "own.yaml" in configs else self.plain
+        if at not in self._zygotes:
+            self._zygotes[at] = Zygote(at[1])
+        return self._zygotes[at].run(self.folder, "--cores", "2", *arguments, "--configfile", CONFIG, *map(str, configs))
+
+    def close(self) -> None:
+        for zygote in self._zygotes.values():
+            zygote.close()
+
+    def planned(self) -> dict[str, tuple[str, str]]:
+        """Jobs that would run as things are."""
+        return jobs(self._run("--dry-run", configs=(EVERY,)))
+
+    def graph(self) -> str:
+        """Digest of which rule reads what which other makes, and of the small configuration: where it changes, so may who re-runs after whom."""
+        text = self._run("--rulegraph", configs=(EVERY,))
+        names = dict(re.findall(r'^\s*(\d+)\[label = "([^"]*)"', text, re.MULTILINE))
+        read = sorted((names[one], names[other]) for one, other in re.findall(r"^\s*(\d+) -> (\d+)", text, re.MULTILINE))
+        return digest({"read": read, "configuration": self.base})[:12]
 
     def _pretend(self, *configs: str) -> list[Path]:
         """Every file there, as if it had been made; those that are records."""
@@ -200,10 +227,7 @@ class Bench:
 
     def row(self, key: str) -> Row:
         """What a change of this key alone re-runs."""
-        where, value = self.change(key)
-        changed: Any = value
-        for name in reversed(where.split(".")):
-            changed = {name: changed}
+        shown, changed = self.change(key)
         under = (EVERY, *([UNDER[key]] if key in UNDER else []))
         before = jobs(self._run("--dry-run", configs=under)) if key in UNDER else {}
         with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=self.folder) as file:
@@ -220,11 +244,21 @@ class Bench:
         assert params <= told or key == "code_changes", (
             f"{key}: params of {sorted(params - told)} changed, which stars.expected does not say"
         )
+        if otherwise == FEWER:
+            told = set()  # nobody asks for their files any more
         assert told <= again, f"{key}: {sorted(told - again)} are told it and do not re-run"
-        shown = f"{where}: {yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix('...' + chr(10)).strip()}"
         return Row(key, shown, tuple(sorted(told)), tuple(sorted(again - told)), otherwise)
 
-    def change(self, key: str) -> tuple[str, Any]:
+    def change(self, key: str) -> tuple[str, dict[str, Any]]:
+        """How a key is changed, in words and as a configuration."""
+        where, value = self._value(key)
+        words = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()
+        changed: Any = value
+        for name in reversed(where.split(".")):
+            changed = {name: changed}
+        return f"{where}: {words}", changed
+
+    def _value(self, key: str) -> tuple[str, Any]:
         """Where a key is changed, and to what: another value of its kind."""
         where = WHERE.get(key, key.replace("NAME", NAMES.get(key.split(".")[0], "")))
         if key in VALUES:
@@ -244,14 +278,25 @@ class Bench:
 
     def told(self, key: str, changed: dict[str, Any]) -> set[str]:
         """Rules whose settings differ, by `stars.expected`."""
-        base = recipes.merge(self.base, OVERLAYS[UNDER[key]]) if key in UNDER else self.base
-        before, after = (recipes.load(given) for given in (base, recipes.merge(base, changed)))
+        under = UNDER.get(key)
+        after = recipes.load(recipes.merge(self._unchanged(under), changed))
         found = set()
-        for place in self.files:
-            settings = [expected.settings(config, place) for config in (before, after)]
-            if settings[1] is not None and settings[0] is not None and settings[0] != settings[1]:
+        for place, told in self._settings(under).items():
+            settings = expected.settings(after, place)
+            if settings is not None and told is not None and settings != told:
                 found.add(rule_of(place, after))
         return found
+
+    def _unchanged(self, under: str | None) -> dict[str, Any]:
+        """The small configuration, with that of `UNDER` laid over it."""
+        return recipes.merge(self.base, OVERLAYS[under]) if under else self.base
+
+    def _settings(self, under: str | None) -> dict[Path, dict[str, Any] | None]:
+        """What each job is told where nothing is changed, worked out once."""
+        if under not in self._told:
+            config = recipes.load(self._unchanged(under))
+            self._told[under] = {place: expected.settings(config, place) for place in self.files}
+        return self._told[under]
 
     def otherwise(self, configs: tuple[str | Path, ...]) -> str:
         """What a change does that re-runs nothing; AssertionError where it does nothing."""
@@ -260,7 +305,7 @@ class Bench:
         if commands[0] == commands[1]:
             threads = [sorted(re.findall(r"(?:threads|resources): .*", text)) for text in (before, after)]
             assert threads[0] != threads[1], f"{configs[-1]}: nobody reads this key"
-        return "asks for fewer files" if commands[1] < commands[0] else "changes how jobs run, and no result"
+        return FEWER if commands[1] < commands[0] else ELSEWHERE
 
 
 RULES = {
@@ -311,6 +356,11 @@ def rule_of(place: Path, config: Config) -> str:
     return f"{'joints' if kind == 'joints' else 'embed'}{'_elsewhere' if 'target' in names else ''}"
 
 
+def cells(row: str) -> list[str]:
+    """Key, change, told and "and then" of a row of the page."""
+    return [cell.strip().strip("`") for cell in row.strip().strip("|").split(" | ")]
+
+
 def keys() -> list[str]:
     """Every key, blocks that hold nothing but keys of their own left out."""
     return [key for key, kind, _, _ in rows() if kind != "block" or key in VALUES]
@@ -323,7 +373,9 @@ Written by `make rebuild-table` (`tests/rebuild.py`): each key alone is changed 
 
 **told**: rules whose jobs are told the key; the dry run must re-run all of these, and no other for its settings. **and then**: rules that
 re-run because what they read is made anew, or because they read other files. A key that changes nothing is an error.
-`tests/test_rebuild.py` repeats some of the rows. How it works, and what a change in the code does: [rebuild.md](rebuild.md).
+`tests/test_rebuild.py` works out **told** anew for every row, makes the dry run of some, and compares the graph of rules and the configuration, here
+`{graph}`, with what there is: where a key, a setting of a job or an input of a rule changes, it asks for `make rebuild-table`.
+How it works, and what a change in the code does: [rebuild.md](rebuild.md).
 
 | key | changed to | told | and then |
 |---|---|---|---|
@@ -331,15 +383,28 @@ re-run because what they read is made anew, or because they read other files. A 
 
 
 def main() -> None:
+    mistakes: list[str] = []
+
+    def line(key: str) -> str:
+        try:
+            return f"{bench.row(key)}\n"
+        except AssertionError as mistake:
+            mistakes.append(str(mistake))
+            return ""
+
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), under=True)
         os.chdir(bench.folder)  # descriptions of data sets are found from there
         with ThreadPoolExecutor(2) as pool:
-            lines = [f"{row}\n" for row in pool.map(bench.row, sys.argv[1:] or keys())]
+            lines = list(pool.map(line, sys.argv[1:] or keys()))
+        head = HEAD.format(graph=bench.graph())
+        bench.close()
+    if mistakes:
+        raise SystemExit("\n".join(mistakes))
     if sys.argv[1:]:
         print(*lines, sep="", end="")
     else:
-        PAGE.write_text(HEAD + "".join(lines))
+        PAGE.write_text(head + "".join(lines))
 
 
 if __name__ == "__main__":
