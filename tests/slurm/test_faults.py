@@ -52,12 +52,14 @@ def stop(flow, wildcards: str = "demo_xsub_mamp", besides: int = 0) -> int:
     `besides`: an earlier process, which may not have gone yet.
     """
 
-    def training() -> list[int]:
-        found = processes_of(flow, job_of(flow, wildcards))
-        return [process for process, arguments in found.items() if "--work" in arguments and process != besides]
+    seen: dict[int, float] = {}  # since when; for a moment there is a child too, of the same arguments
 
-    process, since = min(wait_for(training, f"{wildcards} to begin")), time.time()
-    wait_for(lambda: saved_at(process) > since, f"a checkpoint of {wildcards}")
+    def saving() -> int | None:
+        found = processes_of(flow, job_of(flow, wildcards))
+        trains = [process for process, arguments in found.items() if "--work" in arguments and process != besides]
+        return next((process for process in trains if saved_at(process) > seen.setdefault(process, time.time())), None)
+
+    process = wait_for(saving, f"a checkpoint of {wildcards}")
     os.kill(process, signal.SIGSTOP)
     return process
 
