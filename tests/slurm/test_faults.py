@@ -16,7 +16,7 @@ from cluster import PATIENCE, processes, wait_for
 
 ENCODER = "results/demo_xsub/mamp/encoder.safetensors"
 ONCE = ("--retries", "0")
-EPOCHS, STEPS = 200, 400
+EPOCHS, STEPS = 500, 1000
 TRAINING = {"pretrain": {"optimiser": {"epochs": EPOCHS}}, "checkpoint": {"seconds": 0.1}}
 
 
@@ -55,7 +55,7 @@ def stop(flow, wildcards: str = "demo_xsub_mamp", besides: int = 0) -> int:
     seen: dict[int, float] = {}  # since when; for a moment there is a child too, of the same arguments
 
     def saving() -> int | None:
-        found = processes_of(flow, job_of(flow, wildcards))
+        found = processes_of(flow, job) if (job := job_of(flow, wildcards)) else {}
         trains = [process for process, arguments in found.items() if "--work" in arguments and process != besides]
         return next((process for process in trains if saved_at(process) > seen.setdefault(process, time.time())), None)
 
