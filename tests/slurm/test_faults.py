@@ -61,6 +61,7 @@ def stop(flow, wildcards: str = "demo_xsub_mamp", besides: int = 0) -> int:
 
     process = wait_for(saving, f"a checkpoint of {wildcards}")
     os.kill(process, signal.SIGSTOP)
+    wait_for(lambda: re.search(r"(?m)^State:\s*T", Path(f"/proc/{process}/status").read_text()), f"{wildcards} to stop")
     return process
 
 
