@@ -170,8 +170,8 @@ def test_what_a_user_can_mend_is_one_line_that_says_how_and_leaves_nothing_behin
     hints = [line for line in said.splitlines() if "hint:" in line]
     assert code == 1, said
     assert len(hints) == 1 and hint in hints[0], said
-    left = [path for path in flow.leftovers() if not path.startswith(".work") and not path.endswith(".lock")]  # which a next run takes up
-    assert not made(flow) and not left
+    left = [path for path in (*made(flow), *flow.leftovers()) if not path.startswith(".work") and not path.endswith(".lock")]
+    assert not left  # but what a next run takes up
     assert "1 failed" in flow.status() and hints[0] in flow.status()
     if "compute" in changed:
         assert cluster.job(job_of(flow, "demo_xsub_mamp"))["TresPerJob"] == "gres:gpu:2"
