@@ -124,7 +124,7 @@ def test_the_manual_counts_the_paper_s_jobs_and_those_that_wait_in_a_queue(tmp_p
         (folder / path).touch()
     done = snakemake(folder, "--dry-run", config=("config/paper.yaml",))
     planned = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE)}
-    total, here = planned.pop("total"), {"targets", *local_rules()}
+    total, here = planned.pop("total") - planned.pop("targets"), set(local_rules())
     queued = sum(count for rule, count in planned.items() if rule not in here)
     assert f"Of the {total} jobs of `config/paper.yaml` {queued} are queued" in (ROOT / "docs/cluster.md").read_text()
 

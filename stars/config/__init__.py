@@ -120,7 +120,7 @@ class Config(Settings):
     preset: Literal["paper", "release", "small"] = key(
         "paper",
         "what keys default to: the paper's statement; release: the released code's behaviour in contested points; small: the paper's, with sizes, "
-        "masks and steps for a few hundred clips (config/presets)",
+        "masks, steps and more for a few hundred clips (config/presets)",
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = key(
         (0,), "seeds of training; several give mean ± standard deviation in the tables", min_length=1
