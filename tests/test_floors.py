@@ -246,4 +246,4 @@ def test_the_benchmark_page_asks_for_joint_positions_of_both_splits_and_no_encod
     assert {job for job in jobs if "raw_joints" in job and not job.startswith(("Joint", "KNN", "Few-shot"))} == set()
     assert not any("base" in job and job.startswith(("KNN", "Linear", "Fine-tune", "Semi")) for job in jobs)
     onto = {job for job in jobs if job.startswith("Transfer")}  # between joint layouts
-    assert onto == {f"Transfer: kinect_v2 xsub {name} on utd_mhad_common xsub" for name in ("scratch", "mamp", "stars", "stars_two_views")}
+    assert onto == {f"Transfer: kinect_v2 xsub {name} on utd_mhad_common xsub" for name in ("scratch", "mamp", "stars")}
