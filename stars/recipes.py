@@ -54,7 +54,7 @@ def _alike(blocks: Mapping[str, Any], data: str, source: str) -> Any:
     name = block.get("like") if isinstance(block, Mapping) else None
     if name is None:
         return block
-    if not isinstance(blocks.get(name), Mapping) or blocks[name].get("like"):
+    if not isinstance(name, str) or not isinstance(blocks.get(name), Mapping) or blocks[name].get("like"):
         known = [other for other, one in blocks.items() if isinstance(one, Mapping) and not one.get("like")]
         raise InputError(f"{source}: data.{data}.like: no data set {name} with files of its own{nearest(str(name), known)}")
     taken = ("dataset",) if {"raw", "simulate"} & block.keys() else ("dataset", "raw", "simulate")

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from stars.config import Config, Data, OwnProtocol, OwnTable, Recipe, Simulate
+from stars.provenance.files import json_text
 
 STAGE_BLOCKS = {
     "simulate": ("data.NAME.simulate",),
@@ -43,13 +44,15 @@ def rows(model: type[BaseModel] = Config, prefix: str = "", default: BaseModel |
         if isinstance(value, BaseModel) and inner is None:
             yield from rows(type(value), path + ".", value)
             continue
-        yield path, _kind(field.annotation), _default(value), field.description or ""
+        shown = f"(required unless {UNLESS[path]})" if path in UNLESS else _default(value)
+        yield path, _kind(field.annotation), shown, field.description or ""
         if inner is not None:
             yield from rows(inner, f"{path}.NAME." if path in NAMED else f"{path}.")
 
 
 NAMED: dict[str, type[BaseModel]] = {"data": Data, "methods": Recipe, "protocols": OwnProtocol, "tables": OwnTable}
 INNER: dict[str, type[BaseModel]] = {**NAMED, "data.NAME.simulate": Simulate}
+UNLESS = {"data.NAME.dataset": "like"}  # required key → the one beside it that may stand instead, from which `stars.recipes` fills it in
 
 
 def _kind(annotation: Any) -> str:
@@ -104,14 +107,11 @@ def page() -> str:
 
 def schema() -> str:
     """JSON schema of a configuration file."""
-    return (
-        json.dumps(
-            {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema(by_alias=True)},
-            indent=2,
-            ensure_ascii=False,
-        )
-        + "\n"
-    )
+    told = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema(by_alias=True)}
+    data = told["$defs"]["Data"]
+    given = {"required": ["like"], "properties": {"like": {"type": "string"}}}
+    data["anyOf"] = [{"required": data.pop("required")}, given]
+    return json_text(told)
 
 
 def as_yaml(config: BaseModel) -> str:

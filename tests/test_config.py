@@ -1,8 +1,10 @@
 """Configuration: typed, merged in the stated order, and every mistake named in one line with the nearest right key."""
 
 import json
+import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
@@ -123,9 +125,12 @@ def test_a_data_set_is_like_another():
     assert config.data["twin"].splits == ("xsub",) and config.data["twin"].ingest.joints == "common"  # the files alone
     acted = recipes.load({"data": {"utd": utd, "own": {"like": "utd", "simulate": {}}}}).data["own"]
     assert acted.raw is None and acted.simulate is not None
-    for name in ("utb", "twin", 3):
-        with pytest.raises(InputError, match=rf"x\.yaml: data\.twin\.like: no data set {name} with files of its own"):
+    for name in ("utb", "twin", 3, ["a"], {}):
+        with pytest.raises(
+            InputError, match=rf"x\.yaml: data\.twin\.like: no data set {re.escape(str(name))} with files of its own"
+        ) as told:
             recipes.load({"data": {"utd": utd, "twin": {"like": name}}}, "x.yaml")
+        assert "\n" not in str(told.value)
 
 
 def test_recipes_inherit_and_start_from_the_right_encoder():
@@ -274,6 +279,21 @@ def test_a_pair_of_other_joints_is_refused():
 def test_generated_pages_are_up_to_date():
     assert (ROOT / "docs/configuration.md").read_text() == reference.page(), "run: make docs"
     assert (ROOT / "config/schema.json").read_text() == reference.schema(), "run: make docs"
+
+
+def test_the_schema_is_what_a_data_set_must_have():
+    """Every configuration that comes with the repository passes; a data set that is neither described nor like another does not."""
+    schema = json.loads(reference.schema())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    given = {path.name: recipes.read_yaml(path) for path in sorted((ROOT / "config").glob("*.yaml"))}
+    blocks = [block for one in given.values() for block in one["data"].values()]
+    assert any("like" in block and "dataset" not in block for block in blocks) and any("dataset" in block for block in blocks)
+    told = jsonschema.Draft202012Validator({**schema, "$ref": "#/$defs/Data", "properties": {}, "additionalProperties": True})
+    for block in blocks:
+        assert not list(told.iter_errors(block)), block
+    for wrong in ({"raw": "a"}, {"like": None, "raw": "a"}, {"like": "utd", "splitz": []}):
+        assert list(told.iter_errors(wrong)), wrong
+    assert "| `data.NAME.dataset` | text | `(required unless like)` |" in reference.page()
 
 
 @pytest.mark.parametrize(
