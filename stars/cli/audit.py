@@ -100,15 +100,19 @@ def _explain(chosen: argparse.Namespace) -> None:
 
     _check_folder(chosen.results)
     project = chosen.results.parent
-    file = chosen.file if (project / chosen.file).exists() else Path(os.path.relpath(chosen.file, project))
-    for line in explain(chosen.results, file, chosen.cell, _program()):
+    there = project / chosen.file
+    file = Path(os.path.relpath(there if there.exists() else chosen.file, project))
+    for line in explain(chosen.results, file, chosen.cell, _program(project)):
         print(line)
 
 
-def _program() -> str:
-    """What this command was called by."""
-    called = Path(sys.argv[0])
-    return f"{shlex.quote(sys.executable)} -m stars" if called.name == "__main__.py" else shlex.quote(str(called))
+def _program(project: Path) -> str:
+    """What this command was called by, so that it holds in folder `project` too."""
+    called = sys.argv[0]
+    if Path(called).name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m stars"
+    elsewhere = os.sep in called and not project.samefile(Path.cwd())
+    return shlex.quote(str(Path(called).absolute()) if elsewhere else called)
 
 
 def _history(chosen: argparse.Namespace) -> None:
