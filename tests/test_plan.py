@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -88,12 +90,35 @@ def test_own_runs_go_before_the_file_s_machines(finished, monkeypatch):
     record = json.loads((finished / "results/demo_xsub/mamp/record.json").read_text())
     per_clip = 2 * 3 * (work.encoder_flops(config.model, 25, 1 - 0.9) + work.block_flops(100, 16, 32))
     clips = record["notes"]["train_clips"]
-    assert own["pretrain"] == pytest.approx(per_clip * clips * 2 / record["wall_seconds"])
+    assert own["pretrain", "fp32"] == pytest.approx(per_clip * clips * 2 / record["wall_seconds"])
     assert rates.own(config, finished / "results", gpu=True) == {}
     machine = rates.Machine("m", False, {"train": 1e9, "start": 3600.0}, ())
     job = jobs.Job("pretrain", {"out": ("results/demo_xsub/mamp",), "train": ("results/demo/splits/xsub_train.npy",)}, record["settings"])
-    (alone,), (with_own,) = (summary.stages([job], config, machine, known) for known in ({}, {"pretrain": per_clip * clips * 2}))
+    (alone,), (with_own,) = (summary.stages([job], config, machine, known) for known in ({}, {("pretrain", "fp32"): per_clip * clips * 2}))
     assert alone.cpu_hours == pytest.approx(1 + per_clip * clips * 2 / 1e9 / 3600) and with_own.cpu_hours == pytest.approx(1 + 1 / 3600)
+
+
+def test_own_runs_go_first_in_their_own_precision_alone(finished, tmp_path, monkeypatch):
+    """A run in float32 says nothing of a plan in bf16, whose machine's rate is known; a run in bf16 does."""
+    results = Path(shutil.copytree(finished / "results/demo_xsub/mamp", tmp_path / "results/demo_xsub/mamp")).parents[1]
+    monkeypatch.chdir(finished)
+    config = recipes.load_file(CONFIG)
+    path = results / "demo_xsub/mamp/record.json"
+    record = json.loads(path.read_text())
+    settings = {**record["settings"], "pretrain": {**record["settings"]["pretrain"], "precision": "bf16"}}
+    job = jobs.Job("pretrain", {"out": ("results/demo_xsub/mamp",), "train": ("results/demo/splits/xsub_train.npy",)}, settings)
+    machine, amount = rates.Machine("m", False, {"train": 1e9, "train bf16": 2e9}, ()), work.of(job, config).amount
+
+    def hours() -> float | None:
+        return summary.stages([job], config, machine, rates.own(config, results, gpu=False))[0].cpu_hours
+
+    own = rates.own(config, results, gpu=False)
+    assert list(own) == [("pretrain", "fp32")] and hours() == pytest.approx(amount / 2e9 / 3600)
+    path.write_text(json.dumps({**record, "settings": settings, "wall_seconds": 7.0}))
+    own = rates.own(config, results, gpu=False)
+    assert own == {("pretrain", "bf16"): pytest.approx(amount / (7 + sum(leg["seconds"] for leg in record["notes"]["earlier_runs"])))}
+    assert hours() == pytest.approx(amount / own["pretrain", "bf16"] / 3600)
+    assert "own runs, which go first: pretrain bf16 " in summary.report([], machine, own, [])
 
 
 def test_the_rates_that_come_with_the_repository_are_whole():

@@ -22,6 +22,8 @@ STAGES = {f"stars.training.{name}": name for name in ("pretrain", "tune")} | {
     f"stars.evaluation.{name}": name for name in ("linear", "finetune", "semi")
 }
 
+Own = dict[tuple[str, str], float]  # (stage, precision) → operations a second
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -74,21 +76,22 @@ def _sources(rows: Sequence[Mapping[str, str]], machine: str) -> tuple[str, ...]
     return tuple(f"{', '.join(works)}: {source}" for source, works in measured.items())
 
 
-def own(config: Config, results: Path, gpu: bool) -> dict[str, float]:
-    """Stage → operations a second in this user's own finished runs of the configured methods, on a GPU or not: the median."""
-    measured: dict[str, list[float]] = {}
+def own(config: Config, results: Path, gpu: bool) -> Own:
+    """Operations a second in this user's own finished runs of the configured methods, on a GPU or not: the median of each stage and precision."""
+    measured: dict[tuple[str, str], list[float]] = {}
     for path in sorted(results.glob("*_*/*/**/record.json")):
         record = read_json(path)
         stage = STAGES.get(record.get("stage", ""))
-        if stage and bool(record["hardware"].get("gpu")) == gpu and (rate := _rate(record, stage, path, config)):
-            measured.setdefault(stage, []).append(rate)
-    return {stage: statistics.median(rates) for stage, rates in measured.items()}
+        if stage and bool(record["hardware"].get("gpu")) == gpu and (found := _rate(record, stage, path, config)):
+            precision, rate = found
+            measured.setdefault((stage, precision), []).append(rate)
+    return {which: statistics.median(rates) for which, rates in measured.items()}
 
 
-def _rate(record: Mapping[str, Any], stage: str, path: Path, config: Config) -> float | None:
-    """Operations a second of one finished job; None where its method is not configured any more."""
+def _rate(record: Mapping[str, Any], stage: str, path: Path, config: Config) -> tuple[str, float] | None:
+    """Precision and operations a second of one finished job; None where its method is not configured any more."""
     read = {role: (record["inputs"][role]["path"],) for role in ("train", "test") if role in record["inputs"]}
     job = Job(stage, {"out": (str(path.parent),), **read}, record["settings"])
     done = work.of(job, config)
     seconds = record["wall_seconds"] + sum(leg["seconds"] for leg in record["notes"].get("earlier_runs", ()))
-    return done.amount / seconds if done.known and done.amount and seconds else None
+    return (done.precision, done.amount / seconds) if done.known and done.amount and seconds else None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stars.config import Config
 from stars.plan import work
 from stars.plan.jobs import Job
-from stars.plan.rates import UNITS, Machine
+from stars.plan.rates import UNITS, Machine, Own
 
 ON_GPU = ("pretrain", "tune", "embed", "linear", "finetune", "semi")
 
@@ -26,7 +26,7 @@ class Stage:
     unknown: int
 
 
-def stages(jobs: Sequence[Job], config: Config, machine: Machine, own: Mapping[str, float]) -> list[Stage]:
+def stages(jobs: Sequence[Job], config: Config, machine: Machine, own: Own) -> list[Stage]:
     """The jobs by stage, in the order of the workflow."""
     names = dict.fromkeys(job.stage for job in jobs)
     return [_stage(name, [work.of(job, config) for job in jobs if job.stage == name], machine, own) for name in sorted(names, key=_order)]
@@ -38,10 +38,10 @@ def _order(name: str) -> int:
     return known.index(name) if name in known else len(known) + (1 + late.index(name) if name in late else 0)
 
 
-def _stage(name: str, done: Sequence[work.Work], machine: Machine, own: Mapping[str, float]) -> Stage:
+def _stage(name: str, done: Sequence[work.Work], machine: Machine, own: Own) -> Stage:
     seconds: float | None = machine.rates.get("start", 0.0) * len(done)
     for one in done:
-        rate = own.get(name) or machine.rate(one)
+        rate = own.get((name, one.precision)) or machine.rate(one)
         if one.amount:
             seconds = None if rate is None or seconds is None else seconds + one.amount / rate
     hours = None if seconds is None else seconds / 3600
@@ -57,7 +57,7 @@ def _stage(name: str, done: Sequence[work.Work], machine: Machine, own: Mapping[
     )
 
 
-def report(found: Sequence[Stage], machine: Machine, own: Mapping[str, float], missing: Sequence[str]) -> str:
+def report(found: Sequence[Stage], machine: Machine, own: Own, missing: Sequence[str]) -> str:
     """The plan, ready to print."""
     heads = ["stage", "jobs", "PFLOP", "GPU-hours", "CPU-hours", "disk"]
     total = Stage(
@@ -106,13 +106,14 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
 
 
-def _sources(machine: Machine, own: Mapping[str, float]) -> list[str]:
+def _sources(machine: Machine, own: Own) -> list[str]:
     shown = [f"{work} {_rate(work, rate)}" for work, rate in machine.rates.items()]
     lines = [f"Rates of {machine.name}: {', '.join(shown) or 'none'}.", *(f"  {source}" for source in machine.sources)]
     if own:
-        lines.append(
-            "Rates of your own runs, which go first: " + ", ".join(f"{stage} {_rate('train', rate)}" for stage, rate in own.items()) + "."
-        )
+        measured = [
+            f"{stage}{'' if precision == 'fp32' else ' ' + precision} {_rate('train', rate)}" for (stage, precision), rate in own.items()
+        ]
+        lines.append(f"Rates of your own runs, which go first: {', '.join(measured)}.")
     lines.append("Hours are those of one job after another; times vary with the machine and with what else runs on it.")
     return [*lines, "Counted are training, encoding, reading and starts; what else a job does takes seconds to minutes of a CPU."]
 
