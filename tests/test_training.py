@@ -194,26 +194,32 @@ def pickled(path: Path) -> None:
     torch.save({"model": Path("anything")}, path)
 
 
+def state(model: torch.nn.Module, step: int = 0) -> dict:
+    """What the loop saves of it."""
+    states = {"model": model.state_dict(), "optimiser": torch.optim.AdamW(model.parameters()).state_dict()}
+    return {"step": step, **states, "curve": {"rows": [], "losses": []}, "scaler": {}, "kept": {}}
+
+
 @pytest.mark.parametrize("damage", [cut, flip, foreign, pickled])
 def test_a_damaged_or_foreign_checkpoint_is_refused_and_the_older_used(tmp_path, capsys, damage):
     model = torch.nn.Linear(30, 30)
     work = Work(tmp_path, seconds=1e6)
     for step in (1, 2):
-        work.save({"step": step, "model": model.state_dict()})
-    assert work.load(model)["step"] == 2
+        work.save(state(model, step))
+    assert work.load(state(model))["step"] == 2
     damage(work.last)
     capsys.readouterr()
-    assert work.load(model)["step"] == 1
+    assert work.load(state(model))["step"] == 1
     warning = capsys.readouterr().err
     assert warning.count("\n") == 1 and "last.ckpt is not used" in warning
     work.previous.write_bytes(b"")
-    assert work.load(model) is None
+    assert work.load(state(model)) is None
 
 
 def test_a_checkpoint_of_another_shape_is_refused(tmp_path, capsys):
     work = Work(tmp_path, seconds=1e6)
-    work.save({"step": 1, "model": torch.nn.Linear(3, 2).state_dict()})
-    assert work.load(torch.nn.Linear(2, 3)) is None
+    work.save(state(torch.nn.Linear(3, 2)))
+    assert work.load(state(torch.nn.Linear(2, 3))) is None
     assert "tensors are not those of this model" in capsys.readouterr().err
 
 

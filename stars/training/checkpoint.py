@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from stars.config import Checkpoint, Settings
 from stars.provenance import code
@@ -23,7 +22,7 @@ from stars.provenance.files import atomic, digest, exclusive, hashes
 from stars.training.progress import say
 
 FORMAT = "stars-checkpoint-1"
-DAMAGE = (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile)
+DAMAGE = (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, pickle.UnpicklingError, zipfile.BadZipFile)
 
 
 class Refused(ValueError):
@@ -65,32 +64,39 @@ class Work:
                 self.last.replace(self.previous)
         self._saved = time.monotonic()
 
-    def load(self, model: nn.Module) -> dict[str, Any] | None:
-        """The newest sound state that fits `model`; None when there is none. Each one refused is said in a line."""
+    def load(self, now: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The newest sound state of the form that `now` has, the state that would be saved now; None when there is none. Each one refused is
+        said in a line."""
         for path in (self.last, self.previous):
             if not path.exists():
                 continue
             try:
-                state = self._read(path, model)
+                state = self._read(path, now)
             except DAMAGE as error:
                 reason = str(error).partition("\n")[0] if isinstance(error, Refused) else "it is damaged or incomplete"
                 say(f"warning: {path} is not used: {reason}")
                 continue
-            self.earlier = state.get("legs", [])
+            self.earlier = state["legs"]
             if any(leg["code"] != self.code for leg in self.earlier):
                 say(f"warning: {path} was made by another version of the source; the record says which")
             return state
         return None
 
-    def _read(self, path: Path, model: nn.Module) -> dict[str, Any]:
+    def _read(self, path: Path, now: Mapping[str, Any]) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:  # torch.load itself does not compare checksums
                 raise Refused("its checksum is wrong")
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or state.get("format") != FORMAT or state.get("work") != self.folder.name:
             raise Refused("it is not a checkpoint of this training")
-        if _shapes(state["model"]) != _shapes(model.state_dict()):
+        if lacking := next(_lacking(state, {**now, "model": {}, "legs": []}), None):
+            raise Refused(f"it has no {lacking}")
+        if _shapes(state["model"]) != _shapes(now["model"]):
             raise Refused("its tensors are not those of this model")
+        if _groups(state["optimiser"]) != _groups(now["optimiser"]):
+            raise Refused("its optimiser's groups are not those of this model")
+        if not isinstance(state["step"], int) or not all({"code", "seconds"} <= set(leg) for leg in state["legs"]):
+            raise Refused("it does not say at which step, and after which runs, it was saved")
         return state
 
     def where(self) -> str:
@@ -107,12 +113,27 @@ class Bystander(Work):
     def save(self, state: Mapping[str, Any]) -> None:
         pass
 
-    def load(self, model: nn.Module) -> None:
+    def load(self, now: Mapping[str, Any]) -> None:
         pass
 
 
 def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def _groups(optimiser: Mapping[str, Any]) -> list[int]:
+    """How many tensors each group of an optimiser's state has."""
+    return [len(group["params"]) for group in optimiser["param_groups"]]
+
+
+def _lacking(found: Any, like: Any, name: str = "") -> Iterator[str]:
+    """Names of the dicts and lists, and of the keys of dicts, that `like` has and `found` has not: "curve.rows"."""
+    if isinstance(like, dict | list) and not isinstance(found, dict if isinstance(like, dict) else list):
+        yield name
+    elif isinstance(like, dict):
+        for key, value in like.items():
+            inner = f"{name}.{key}".lstrip(".")
+            yield from _lacking(found[key], value, inner) if key in found else (inner,)
 
 
 @contextmanager

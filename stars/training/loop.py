@@ -121,12 +121,12 @@ def _state(job: Job, scaler: GradScaler, done: int, curve: Curve) -> dict[str, A
 
 def _resume(job: Job, scaler: GradScaler, curve: Curve, work: Work) -> int:
     """Steps done by an earlier run, its state put in place."""
-    state = parallel.from_first(work.load(job.model))
+    state = parallel.from_first(work.load({**_state(job, scaler, 0, curve), "scaler": {}}))
     if state is None:
         return 0
     job.model.load_state_dict(state["model"])
     job.optimiser.load_state_dict(state["optimiser"])
-    if scaler.is_enabled():
+    if scaler.is_enabled() and state["scaler"].keys() >= scaler.state_dict().keys():  # else saved where nothing is scaled
         scaler.load_state_dict(state["scaler"])
     curve.restore(state["curve"])
     if job.kept:

@@ -11,35 +11,45 @@ from types import FrameType
 from stars.errors import Interrupted
 
 NOTICE = signal.SIGUSR1  # a scheduler's, that time is nearly up
-_early: list[int] = []  # notices that came while nothing trained
+_early: list[int] | None = None  # what came while nothing trained; None where nobody keeps it
 
 
 @contextmanager
 def notices_kept() -> Iterator[None]:
-    """Keep a scheduler's notice that comes while nothing trains: the next training within the block stops after its first step.
+    """Keep a scheduler's notice that comes while nothing trains, or too late for a training: the next one within the block stops after its
+    first step.
 
     Without this, one that comes while clips are read, or between two trainings of a stage, is lost, and the job ends with its time.
     """
+    global _early
+    early: list[int] = []
+    _early = early
     try:
-        with _noted([NOTICE], _early):
+        with _noted([NOTICE], early):
             yield
     finally:
-        _early.clear()
+        _early = None
 
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
     """Turn SIGTERM and a scheduler's notice into a flag, yielded as a function.
 
-    An Interrupted that leaves the block is told which of them came last.
+    An Interrupted that leaves the block is told which of them came last. What a block that ends well did not heed is left to the next one
+    (`notices_kept`).
     """
-    came = _early.copy()
+    came: list[int] = []
     with _noted([signal.SIGTERM, NOTICE], came):
+        if _early is not None:  # only now, when all that comes is noted in `came`
+            came[:0] = _early
+            _early.clear()
         try:
             yield lambda: bool(came)
         except Interrupted as error:
             error.signal = came[-1] if came else None
             raise
+    if _early is not None:
+        _early[:0] = came
 
 
 @contextmanager
