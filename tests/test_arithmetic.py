@@ -63,6 +63,13 @@ def test_blocks_are_compiled_under_their_own_names_and_compute_the_same():
     torch.testing.assert_close(model["blocks"](x_rlc), expected)
 
 
+def test_an_error_ends_the_wish_to_compile(monkeypatch):
+    monkeypatch.setattr(compiling, "_try", lambda *arguments: pytest.fail("nobody wants it"))
+    with pytest.raises(KeyError), compiling.wanted(True):
+        raise KeyError
+    assert not compiling.compile_blocks(torch.nn.ModuleList([Blocks([Block(8, 2, 8)])]), "fp32")
+
+
 def test_where_compiling_fails_a_line_says_so_and_training_goes_on(bench, monkeypatch, capsys):
     expected = result(bench.stage("tune", "plain"))
 

@@ -74,6 +74,19 @@ def test_looking_at_memory_leaves_no_trace(bench, monkeypatch, name):
     assert result(bench.stage(name, "not", optimiser=optimiser)) == looked
 
 
+def test_an_error_while_looking_at_memory_leaves_the_model_as_it_was():
+    model, x = nn.BatchNorm1d(3), torch.randn(8, 3)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+    def forward(count: int) -> None:
+        model(x[:count])
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        memory.check_step("tune", model, forward, (2, 4, 8), torch.device("cpu"))
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
 def test_clips_that_do_not_fit_are_refused(bench, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda device: 1e3)
     with pytest.raises(InputError, match=r"pretrain: its training clips take 0\.0 GB of memory, and 0\.0 GB are free"):

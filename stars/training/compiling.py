@@ -21,8 +21,10 @@ def wanted(flag: bool) -> Iterator[None]:
     """Inside, what is trained is compiled if `flag`."""
     global _wanted
     before, _wanted = _wanted, flag
-    yield
-    _wanted = before
+    try:
+        yield
+    finally:
+        _wanted = before
 
 
 def compile_blocks(model: nn.Module, precision: str) -> bool:

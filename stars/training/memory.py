@@ -73,9 +73,11 @@ def kept_bytes(model: nn.Module, forward: Callable[[], object]) -> int:
 @contextmanager
 def _unchanged(model: nn.Module) -> Iterator[None]:
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    yield
-    for name, buffer in model.named_buffers():
-        buffer.copy_(before[name])
+    try:
+        yield
+    finally:
+        for name, buffer in model.named_buffers():
+            buffer.copy_(before[name])
 
 
 def available(device: torch.device) -> float:
