@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import runpy
 
 import pytest
 import torch
@@ -168,6 +169,11 @@ def test_attention_of_bf16_is_computed_in_float32_where_there_are_no_matrix_unit
     assert [outs[units].dtype for units in (True, False)] == [torch.bfloat16, torch.float32]
     torch.testing.assert_close(outs[False], exact, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(outs[True].float(), exact, rtol=0.05, atol=0.02)
+
+
+def test_a_torch_without_the_question_for_matrix_units_is_taken_to_have_none(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
+    assert runpy.run_path(transformer.__file__)["MATRIX_UNITS"] is False
 
 
 def test_frozen_lower_blocks_get_no_gradient_and_change_no_other():

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 COORDINATES = 3
-MATRIX_UNITS = torch.cpu._is_amx_tile_supported()  # of the CPU, for bf16
+# Whether the CPU has matrix units for bf16 (AMX). It is a private name: where a version of torch lacks it, they are taken to be absent.
+MATRIX_UNITS: bool = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
 
 
 def split_segments(x_rtvc: Tensor, segment: int) -> Tensor:
@@ -58,7 +59,11 @@ class Attention(nn.Module):
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """softmax(QKᵀ/√d)·V of each row and head, (R, H, L, d), by the fused kernel; in float32 where that is faster than bf16."""
+    """softmax(QKᵀ/√d)·V of each row and head, (R, H, L, d), by the fused kernel.
+
+    On a CPU without AMX tiles (all but Intel's Xeons since Sapphire Rapids) bf16 is computed, and returned, in float32. Measured on an AMD EPYC,
+    one thread, forward and backward, 4 bodies of 750 tokens: 149 ms so, casts included, 191 in bf16. CPUs of other makers were not measured.
+    """
     if query.dtype == torch.bfloat16 and query.device.type == "cpu" and not MATRIX_UNITS:
         with torch.autocast("cpu", enabled=False):
             return F.scaled_dot_product_attention(query.float(), key.float(), value.float())
