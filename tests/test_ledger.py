@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from tiny import CONFIG
 from stars import cli
 from stars.audit import audit
 from stars.compare import compare, significance
+from stars.errors import InputError
 from stars.evaluation.statistics import paired_p_of
 from stars.history import history
 from stars.pack import pack
-from stars.provenance import ledger
+from stars.provenance import files, ledger
 from stars.provenance.files import json_text, write_once, write_text
 from stars.provenance.lineage import seal
 from stars.recipes import as_argument, load_file, stage_settings
@@ -138,11 +140,37 @@ def test_many_writers_at_once_overwrite_nothing_and_leave_nothing(tmp_path, writ
     assert [(tmp_path / "ledger" / f"{entry}.json").read_text() for entry in range(40)] == texts
 
 
-def test_a_writer_killed_where_there_are_no_links_leaves_no_half_entry(tmp_path):
+def test_a_writer_killed_where_there_are_no_links_leaves_no_half_entry(tmp_path, monkeypatch):
+    """Nor is a later one told that the entry is there: it is told of the claim, and writes when that is gone."""
     process = multiprocessing.get_context("fork").Process(target=_die_before_it_has_its_name, args=(tmp_path / "1.json",))
     process.start()
     process.join()
     assert process.exitcode == 9 and not (tmp_path / "1.json").exists() and list(tmp_path.iterdir())
+    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(files, "CLAIM_SECONDS", 0.1)
+    claim = tmp_path / ".1.json.claim"
+    with pytest.raises(InputError) as told:
+        write_once(tmp_path / "1.json", "whole")
+    assert (
+        str(told.value) == f"{claim} was left by a job that was killed, and {tmp_path / '1.json'} was not written: delete it and run again"
+    )
+    claim.unlink()
+    write_once(tmp_path / "1.json", "whole")
+    write_once(tmp_path / "1.json", "another")
+    assert (tmp_path / "1.json").read_text() == "whole" and not claim.exists()
+
+
+def test_a_writer_waits_for_the_one_that_has_the_claim(tmp_path, monkeypatch):
+    """If that one fails without writing, it writes itself; a claim beside a file that is there holds nobody up."""
+    monkeypatch.setattr(os, "link", no_links)
+    claim = tmp_path / ".1.json.claim"
+    claim.touch()
+    threading.Timer(0.3, claim.unlink).start()
+    write_once(tmp_path / "1.json", "whole")
+    assert (tmp_path / "1.json").read_text() == "whole"
+    claim.touch()
+    write_once(tmp_path / "1.json", "another")
+    assert (tmp_path / "1.json").read_text() == "whole"
 
 
 def test_two_folders_are_compared_by_settings_numbers_and_significance(results, tmp_path, capsys):

@@ -227,6 +227,17 @@ def test_a_filesystem_without_locks_is_written_to_all_the_same_and_that_is_said(
     assert [path.name for path in tmp_path.iterdir()] == ["a"] and "has no locks" in capsys.readouterr().err
 
 
+def test_a_lock_that_fails_otherwise_leaves_no_file_open(tmp_path, monkeypatch):
+    def flock(descriptor: int, how: int) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    before = list(Path("/proc/self/fd").iterdir())
+    with pytest.raises(OSError, match="broken"), exclusive(tmp_path / "a"):
+        pass
+    assert len(list(Path("/proc/self/fd").iterdir())) == len(before)
+
+
 def git(folder: Path, *words: str) -> None:
     subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e", *words], cwd=folder, check=True, capture_output=True)
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 import tokenize
 import zipfile
 import zlib
@@ -28,6 +29,8 @@ DAMAGE = (
 
 # What flock raises where the filesystem does not have it.
 NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+
+CLAIM_SECONDS = 10.0  # that a writer is given from its claim on a name to the file, which takes it milliseconds
 
 
 @contextmanager
@@ -70,7 +73,10 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_once(path: Path | str, text: str) -> None:
-    """Write a file that is never overwritten: one that is there stays. Safe for many jobs on a shared filesystem, and whole or not there."""
+    """Write a file that is never overwritten: one that is there stays. Safe for many jobs on a shared filesystem, and whole or not there.
+
+    InputError where a killed job left a claim on the name and no file (only on a filesystem without hard links).
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with _full_disk_named(path):
@@ -97,13 +103,27 @@ def _link(temporary: Path, path: Path) -> None:
         raise
     except OSError:
         claim = path.with_name(f".{path.name}.claim")
-        claim.open("x").close()
+        _take(claim, path)
         try:
             if path.exists():
                 raise FileExistsError(path) from None
             temporary.replace(path)
         finally:
             claim.unlink()
+
+
+def _take(claim: Path, path: Path) -> None:
+    """Create the claim on `path`; FileExistsError where the file is there, InputError where another's claim stays and no file comes."""
+    end = time.monotonic() + CLAIM_SECONDS
+    while True:
+        try:
+            return claim.open("x").close()
+        except FileExistsError:
+            if path.exists():
+                raise
+        if time.monotonic() > end:
+            raise InputError(f"{claim} was left by a job that was killed, and {path} was not written: delete it and run again")
+        time.sleep(0.02)
 
 
 def write_json(path: Path | str, value: Any) -> None:
@@ -215,6 +235,7 @@ def _lock(lock: Path, path: Path) -> int | None:
         pass
     except OSError as error:
         if error.errno not in NO_LOCKS:
+            os.close(descriptor)
             raise
         print(f"stars: the filesystem of {path} has no locks: let no second run write there", file=sys.stderr)
         return descriptor
