@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ JOINTS = {
     "stars.ingest": "frames.npy",
     "stars.evaluation.joints": "*.npy",
     "stars.report.page": "*.html",
+    "stars.inspect.clip": "*",  # pictures of every frame
 }
 DATE, MODE = (1980, 1, 1, 0, 0, 0), 0o644
 
@@ -29,7 +30,7 @@ def pack(results: Path, out: Path, with_clips: bool = False) -> dict[str, Any]:
 
     Args:
         with_clips: the clips' joints too; otherwise the manifest names them, with their digests, as left out. So it does, in any case, with
-            files that no record speaks of: nobody knows what is in them.
+            files that no record speaks of, and those in the ledger that are no entries: nobody knows what is in them.
 
     Raises:
         InputError: there is nothing to pack, or a record is damaged.
@@ -38,7 +39,7 @@ def pack(results: Path, out: Path, with_clips: bool = False) -> dict[str, Any]:
     if lineage.damaged:
         raise InputError(lineage.damaged[0])
     makers, project, files = lineage.makers(), results.parent, list(result_files(results))
-    kept = [path for path in files if _handed_on(path, makers.get(path), with_clips)]
+    kept = {path: None for path in files if _handed_on(project, path, makers.get(path), with_clips)}
     left_out = [path for path in files if path not in kept]
     if not makers:
         raise InputError(f"{results} holds no results: run the workflow first")
@@ -54,9 +55,9 @@ def pack(results: Path, out: Path, with_clips: bool = False) -> dict[str, Any]:
     return told
 
 
-def _handed_on(path: Path, maker: Record | None, with_clips: bool) -> bool:
+def _handed_on(project: Path, path: Path, maker: Record | None, with_clips: bool) -> bool:
     if maker is None:
-        return path.match(PATTERN) or path.parts[1] == ledger.FOLDER
+        return path.match(PATTERN) or (path.parts[1:-1] == (ledger.FOLDER,) and ledger.is_entry(project / path))
     return with_clips or maker.stage not in JOINTS or not path.match(JOINTS[maker.stage])
 
 
@@ -67,7 +68,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _digests(project: Path, paths: list[Path]) -> dict[str, str]:
+def _digests(project: Path, paths: Iterable[Path]) -> dict[str, str]:
     return {path.as_posix(): sha256(project / path) for path in paths}
 
 

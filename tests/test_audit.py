@@ -1,13 +1,16 @@
 """Tracing results: a changed byte anywhere is found, nothing is found in an untouched folder, and a cell leads back to the raw files."""
 
+import errno
 import json
 import os
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,9 @@ from tiny import CONFIG, ROOT
 
 from stars import cli, expected
 from stars.audit import audit
+from stars.data.store import ClipStore
 from stars.explain import explain
+from stars.pack import pack
 from stars.provenance import code
 from stars.provenance.files import json_text, sha256
 from stars.provenance.lineage import Lineage, result_files, seal
@@ -175,8 +180,13 @@ def test_a_cell_leads_back_to_the_raw_files(results, capsys):
         assert f"results/demo_xsub/{file}" in files
     assert "results/demo/raw.zip" in files and not any("scratch" in file for file in files)
     assert lines[-2].startswith("make again: stars knn --features") and lines[-1].startswith("make again: stars table ")
-    for one in (table.absolute(), Path("results/demo/../tables/table2.csv")):
-        assert cli.main(["explain", str(one), "--cell", "STARS,Demo XSub"]) == 0
+    capsys.readouterr()
+    for words in (["--cell", "STARS,Demo XSub"], []):
+        said = []
+        for one in (table, table.absolute(), Path("results/demo/../tables/table2.csv"), Path("../own/results/tables/table2.csv")):
+            assert cli.main(["explain", str(one), *words]) == 0
+            said.append(capsys.readouterr().out)
+        assert said == [said[0]] * 4 and " table " in said[0].splitlines()[-1]
     assert any("scratch/knn/metrics.json" in line for line in explain(results, table))
     for arguments in ([str(table), "--cell", "STARS,XView"], ["results/none.csv"], ["README.md", "--cell", "a,b"]):
         assert cli.main(["explain", *arguments]) == 2
@@ -204,6 +214,23 @@ def test_the_commands_that_are_printed_make_a_lost_cell_again(results, tmp_path)
     assert {line.split(":")[0] for line in audit(results)} == {"results/report/record.json"}  # it shows when the others were made
 
 
+def test_the_commands_are_those_of_the_project_s_folder_wherever_one_asks(results, tmp_path, monkeypatch, capsys):
+    def asked(program: str, results: str, file: str) -> str:
+        monkeypatch.setattr(sys, "argv", [program])
+        assert cli.main(["explain", file, "--results", results]) == 0
+        return capsys.readouterr().out.splitlines()[-1].split(" table ")[0]
+
+    here, other = Path.cwd(), tmp_path / "other"
+    table = "results/tables/table2.csv"
+    for program in ("./stars", ".venv/bin/stars", "stars", "/a b/stars"):
+        assert asked(program, "results", table) == f"make again: {shlex.quote(program)}"
+    other.mkdir()
+    os.chdir(other)
+    for file in (table, "../own/" + table, str(here / table)):
+        assert asked("../own/.venv/bin/stars", "../own/results", file) == f"make again: {other}/../own/.venv/bin/stars"
+        assert asked("stars", str(here / "results"), file) == "make again: stars"
+
+
 def test_every_seed_of_a_cell_is_traced_and_has_its_command(results):
     """A table of two seeds, the second one's results copies of the first's."""
     table = results / "tables/table2.csv"
@@ -217,15 +244,45 @@ def test_every_seed_of_a_cell_is_traced_and_has_its_command(results):
     assert len(again) == 3 and any("mamp/knn/metrics.json" in line for line in lines)
 
 
+def test_a_folder_that_may_not_be_read_is_named(results, monkeypatch, capsys):
+    """As lost+found, where the results are a disk of their own."""
+    (results / "lost+found").mkdir()
+    listing = Path.iterdir
+
+    def refusing(folder: Path) -> Iterator[Path]:
+        if folder.name == "lost+found":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return listing(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)
+    assert cli.main(["audit"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "results/lost+found may not be read: change its permissions, or move it out of the results" in said
+
+
+def test_what_lies_in_the_ledger_and_is_no_entry_stays_out(results, capsys):
+    entries = {path.as_posix() for path in (results / "ledger").iterdir()}
+    stray = {f"results/ledger/{name}" for name in ("frames.npy", "notes.json", "more/entry.json")}
+    (results / "ledger/more").mkdir()
+    shutil.copy(min(entries), results / "ledger/more/entry.json")
+    (results / "ledger/frames.npy").write_bytes(b"?")
+    (results / "ledger/notes.json").write_text("{}")
+    told = pack(results, results.parent / "all.zip")
+    assert entries <= set(told["files"]) and stray <= set(told["left_out"])
+
+
 def test_joints_do_not_leave_unless_that_is_asked_for(results, capsys):
     """Neither as clips, nor as the features of a method of joint positions, nor in a file of which nobody knows what it is."""
     features = results / "demo_xsub/scratch/features"
     forge(features / "demo.record.json", stage="stars.evaluation.joints")
     (results / "demo/more.npy").write_bytes(b"?")
+    clip = ClipStore.open(results / "demo/clips").names[0]
+    assert cli.main(["inspect", clip, "--config", CONFIG, "--data", "demo", "--out", str(results / "pictures")]) == 0
     archive = results.parent / "run.zip"
     assert cli.main(["pack", "--out", str(archive)]) == 0
     held = {"demo/clips/frames.npy", "demo/raw.zip", "other/clips/frames.npy", "other/raw.zip", "report/index.html"}
     held |= {"demo_xsub/scratch/features/demo_train.npy", "demo_xsub/scratch/features/demo_test.npy", "demo/more.npy"}
+    held |= {f"pictures/{clip}.png", f"pictures/{clip}.gif"}
     with zipfile.ZipFile(archive) as opened:
         assert not {f"results/{name}" for name in held} & set(opened.namelist())
         assert set(json.loads(opened.read("results/MANIFEST.json"))["left_out"]) == {f"results/{name}" for name in held}

@@ -79,6 +79,15 @@ def files(results: Path) -> list[Path]:
     return sorted((results / FOLDER).glob("[!.]*"))
 
 
+def is_entry(path: Path) -> bool:
+    """Whether the file is an entry, as `add` wrote it."""
+    try:
+        Entry.read(path)
+    except InputError:
+        return False
+    return True
+
+
 def entries(results: Path) -> Iterator[Entry]:
     """Every entry, the oldest first; InputError for a damaged one."""
     return (Entry.read(path) for path in files(results))

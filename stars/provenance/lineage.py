@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,7 +150,7 @@ def _maker(project: Path, path: Path) -> Record | None:
 def result_files(results: Path) -> Iterator[Path]:
     """Every result and record, from the project's folder, sorted; hidden files are work in progress or locks.
 
-    Folders that are links, as to another disk, are entered.
+    Folders that are links, as to another disk, are entered. InputError for one that may not be read.
     """
     for path in sorted(_walk(results, set())):
         yield path.relative_to(results.parent)
@@ -159,10 +159,17 @@ def result_files(results: Path) -> Iterator[Path]:
 def _walk(folder: Path, above: set[Path]) -> Iterator[Path]:
     """Files below a folder of results; `above`: the folders around it, which a link may lead back to."""
     here = folder.resolve()
-    for path in folder.iterdir() if here not in above else ():
-        if path.name.startswith(".") or (not above and path.name in NOT_RESULTS):
-            continue
-        if path.is_dir():
+    for path, is_folder in _listed(folder, () if above else NOT_RESULTS) if here not in above else ():
+        if is_folder:
             yield from _walk(path, above | {here})
-        elif path.is_file():
+        else:
             yield path
+
+
+def _listed(folder: Path, apart: Sequence[str]) -> list[tuple[Path, bool]]:
+    """The files and folders in a folder, each with whether it is a folder, but for hidden ones and those named in `apart`."""
+    try:
+        paths = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in apart]
+        return [(path, path.is_dir()) for path in paths if path.is_dir() or path.is_file()]
+    except PermissionError:
+        raise InputError(f"{folder} may not be read: change its permissions, or move it out of the results") from None
