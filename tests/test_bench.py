@@ -13,7 +13,7 @@ from stars import cli, recipes
 from stars.bench import cases, measure, table
 from stars.bench.measure import Case, Measured
 from stars.bench.steps import plain, random_clips
-from stars.data.sampling import Sampling, crop_resize, rotate
+from stars.data.sampling import Sampling, resized_view, rotate
 from stars.model.encoder import Encoder, clip_features
 
 ROOT = Path(__file__).parents[1]
@@ -51,7 +51,7 @@ def test_the_plain_baseline_gives_what_it_is_compared_with():
 def test_crops_one_by_one_are_crops():
     """At full length and without rotation both ways of cutting give the same clips."""
     clips, rows, whole = random_clips(5, 5, 0.5, "cpu"), torch.tensor([3, 0, 4]), Sampling(crop=(1.0, 1.0), rotation=0.0)
-    expected = crop_resize(clips, rows, torch.zeros(3, dtype=torch.long), clips.lengths[rows], 20)
+    expected = resized_view(clips, rows, torch.zeros(3, dtype=torch.long), clips.lengths[rows], 20).x_bmtvc
     torch.testing.assert_close(cases.crop_one_by_one(clips, rows, 20, whole), rotate(expected, torch.zeros(3, 3)))
 
 

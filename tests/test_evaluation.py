@@ -16,7 +16,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from toy import CLASSES, OUTPUTS, SHAPE, embed
 
 from stars.config import Checkpoint, Embed, Knn, Linear, Sampling
-from stars.data.sampling import Clips, random_crop
+from stars.data.sampling import Clips, random_crop, random_view
 from stars.data.store import ClipStore
 from stars.errors import InputError, Interrupted
 from stars.evaluation import features, knn, linear, metrics
@@ -198,9 +198,9 @@ def test_linear_headline_is_the_last_epoch_and_a_moving_encoder_is_caught(made, 
     assert result["top1"] == last["top1"] <= best["top1"]
     assert (made / "method" / "encoder.safetensors").read_bytes() == before
 
-    def moving(encoder, *rest):
+    def moving(encoder, *rest, **known):
         encoder.norm.bias.data[0] += 1e-7
-        return clip_features(encoder, *rest)
+        return clip_features(encoder, *rest, **known)
 
     monkeypatch.setattr(features, "clip_features", moving)
     with pytest.raises(AssertionError, match="frozen"):
@@ -223,10 +223,10 @@ def test_a_probe_stopped_by_a_signal_ends_with_the_same_bytes(made, tmp_path, mo
     def stopping(*arguments):
         if next(calls) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return random_crop(*arguments)
+        return random_view(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(linear, "random_crop", stopping)
+        patch.setattr(linear, "random_view", stopping)
         with pytest.raises(Interrupted, match="linear: stopped after step 3 of 8"):
             run_linear(made, tmp_path / "stopped")
     run_linear(made, tmp_path / "stopped")

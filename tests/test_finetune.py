@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from toy import CLASSES, JOINTS, SHAPE
 
 from stars.config import Checkpoint, Finetune, Optimiser
-from stars.data.sampling import Clips, random_crop
+from stars.data.sampling import Clips, random_crop, random_view
 from stars.data.store import ClipStore
 from stars.data.subsets import SubsetStage, subsets
 from stars.errors import InputError, Interrupted
@@ -167,9 +167,9 @@ def stop_at(monkeypatch, number: int) -> list[int]:
         taken.append(len(taken) + 1)
         if taken[-1] == number:
             os.kill(os.getpid(), signal.SIGTERM)
-        return random_crop(*arguments)
+        return random_view(*arguments)
 
-    monkeypatch.setattr(finetune_module, "random_crop", counted)
+    monkeypatch.setattr(finetune_module, "random_view", counted)
     return taken
 
 

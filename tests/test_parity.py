@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from stars.config import Model, Motion
-from stars.data.sampling import Clips, centre_crop, crop_length, crop_resize, rotate
+from stars.data.sampling import Clips, centre_view, crop_length, resized_view, rotate
 from stars.model.encoder import clip_features, mean_time
 from stars.model.initialise import decayed
 from stars.model.mamp_names import released, to_ours, to_released
@@ -154,14 +154,14 @@ def test_training_crop(recorded):
     share = torch.tensor([clip["p"] for clip in clips], dtype=torch.float64)
     assert torch.equal(crop_length(held.lengths, share, 64), length)
     expected = stacked(clips, "train")
-    torch.testing.assert_close(crop_resize(held, rows, start, length, expected.shape[2]), expected, **close)
+    torch.testing.assert_close(resized_view(held, rows, start, length, expected.shape[2]).x_bmtvc, expected, **close)
 
 
 @pytest.mark.parametrize("crop", [0.95, 0.9, 1])
 def test_centre_crop(recorded, crop):
     clips, held = recorded
     expected = stacked(clips, f"centre_{crop}")
-    torch.testing.assert_close(centre_crop(held, torch.arange(len(held)), expected.shape[2], crop), expected, **close)
+    torch.testing.assert_close(centre_view(held, torch.arange(len(held)), expected.shape[2], crop).x_bmtvc, expected, **close)
 
 
 def test_rotation(recorded):
@@ -173,7 +173,7 @@ def test_rotation(recorded):
 def test_resize_is_linear_interpolation_of_torch(recorded):
     clips, held = recorded
     for frames in (7, 64, 120, 301):
-        ours_x = centre_crop(held, torch.arange(len(held)), frames, 1.0)
+        ours_x = centre_view(held, torch.arange(len(held)), frames, 1.0).x_bmtvc
         for clip, x_mtvc in zip(clips, ours_x, strict=True):
             x_ctvm = clip["x"][:, : clip["valid"]]
             flat = x_ctvm.permute(0, 2, 3, 1).reshape(1, -1, clip["valid"])

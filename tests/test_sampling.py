@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from stars.config import Sampling
-from stars.data.sampling import Clips, centre_crop, crop_length, crop_resize, random_crop, rotate, rotation_matrix
+from stars.data.sampling import Clips, centre_view, crop_length, random_crop, resized_view, rotate, rotation_matrix
 
 LENGTHS = np.array([1, 2, 37, 64, 65, 103, 300])
 PLAIN = Sampling(rotation=0.0)
@@ -39,7 +39,7 @@ def test_resize_by_hand():
     """Half-pixel centres, straight from the definition, for clips shorter and longer than the view."""
     clips = Clips.of(store(), np.arange(len(LENGTHS)))
     for frames in (8, 50):
-        x = centre_crop(clips, torch.arange(len(clips)), frames, 1.0)
+        x = centre_view(clips, torch.arange(len(clips)), frames, 1.0).x_bmtvc
         assert x.shape == (7, 2, frames, 5, 3)
         for i, length in enumerate(LENGTHS):
             expected = [1000 * i + min(max((t + 0.5) * length / frames - 0.5, 0), length - 1) for t in range(frames)]
@@ -50,8 +50,8 @@ def test_a_batch_equals_its_clips_one_by_one():
     clips = Clips.of(store(), np.arange(len(LENGTHS)))
     rows = torch.tensor([6, 2, 2, 0])
     start, length = torch.tensor([10, 0, 5, 0]), torch.tensor([200, 37, 30, 1])
-    together = crop_resize(clips, rows, start, length, 16)
-    alone = [crop_resize(clips, rows[i : i + 1], start[i : i + 1], length[i : i + 1], 16) for i in range(4)]
+    together = resized_view(clips, rows, start, length, 16).x_bmtvc
+    alone = [resized_view(clips, rows[i : i + 1], start[i : i + 1], length[i : i + 1], 16).x_bmtvc for i in range(4)]
     assert torch.equal(together, torch.cat(alone))
 
 
@@ -74,7 +74,7 @@ def test_short_clips_are_kept_whole():
     assert crop_length(torch.tensor([1, 37, 64, 65]), torch.full((4,), 0.5, dtype=torch.float64), 64).tolist() == [1, 37, 64, 64]
     clips = Clips.of(store(), np.array([2]))
     row = torch.tensor([0])
-    assert torch.equal(random_crop(clips, row, 20, PLAIN, generator()), centre_crop(clips, row, 20, 1.0))
+    assert torch.equal(random_crop(clips, row, 20, PLAIN, generator()), centre_view(clips, row, 20, 1.0).x_bmtvc)
 
 
 def test_random_crops_repeat_with_their_seed():

@@ -19,7 +19,7 @@ from stars.config import Augment, Config, Embed, Pretrain, Sampling, Tune
 from stars.config.reading import merge
 from stars.data.augment import augment
 from stars.data.dataset import Dataset
-from stars.data.sampling import Clips, random_crop, rotate
+from stars.data.sampling import Clips, random_crop, random_view, rotate
 from stars.evaluation.features import frozen_features
 from stars.evaluation.knn import neighbours
 from stars.model.encoder import Encoder
@@ -113,11 +113,11 @@ def encode(bench: Bench) -> Iterator[Case]:
     """Features of whole clips by a frozen encoder."""
     clips, shape = bench.clips(), bench.config.model
     encoder = Encoder(shape, bench.joints).to(bench.device).eval()
-    views = partial(random_crop, clips, frames=shape.frames, sampling=Sampling(rotation=0.0))
+    views = partial(random_view, clips, frames=shape.frames, sampling=Sampling(rotation=0.0))
     operations = bench.batch * bench.bodies * encoder_flops(shape, bench.joints)
 
     def run(settings: Embed, number: int) -> None:
-        frozen_features(encoder, views(rows=bench.rows(number), generator=torch.Generator().manual_seed(number)), settings)
+        frozen_features(encoder, *views(rows=bench.rows(number), generator=torch.Generator().manual_seed(number)), settings)
 
     def run_plainly(settings: Embed, number: int) -> None:
         with plain():

@@ -37,7 +37,7 @@ def joined(several: Iterable[Bodies]) -> Bodies:
     return Bodies(*(torch.cat(flags) for flags in zip(*several, strict=True)))
 
 
-def bodies_of(x_bmtvc: Tensor) -> Bodies:
+def bodies_seen(x_bmtvc: Tensor) -> Bodies:
     """Those of views (B, M, T, V, 3), by looking at them: on a GPU this waits for it once."""
     return _bodies(*_look(x_bmtvc).cpu())
 

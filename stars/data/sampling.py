@@ -125,19 +125,20 @@ def crop_length(valid: Tensor, share: Tensor, min_frames: int) -> Tensor:
     return (valid * share).long().clamp(min=min_frames).minimum(valid)
 
 
-def centre_crop(clips: Clips, rows: Tensor, frames: int, crop: float = 0.9) -> Tensor:
-    """Test views: (1 − crop)/2 of each clip left out at either end, rounded down to frames, then resized; (B, M, T, V, 3)."""
+def centre_view(clips: Clips, rows: Tensor, frames: int, crop: float = 0.9) -> View:
+    """Test views: (1 − crop)/2 of each clip left out at either end, rounded down to frames, then resized."""
     valid = clips.lengths[rows]
     start = ((1 - crop) * valid.double() / 2).long()
-    return crop_resize(clips, rows, start, valid - 2 * start, frames)
+    return resized_view(clips, rows, start, valid - 2 * start, frames)
 
 
-def crop_resize(clips: Clips, rows: Tensor, start: Tensor, length: Tensor, frames: int) -> Tensor:
-    """Frames start to start + length of each clip, resized to `frames`; rows, start, length int64 (B,) → (B, M, frames, V, 3).
+def resized_view(clips: Clips, rows: Tensor, start: Tensor, length: Tensor, frames: int) -> View:
+    """Frames start to start + length of each clip, resized to `frames`; rows, start, length int64 (B,).
 
     Linear interpolation between two frames at half-pixel centres, ends repeated: F.interpolate(mode="linear", align_corners=False).
     """
-    return _resized(clips, _cut(clips, rows, start, length, frames))
+    cut = _cut(clips, rows, start, length, frames)
+    return View(_resized(clips, cut), bodies_between(clips.looked_at, *cut))
 
 
 def _cut(clips: Clips, rows: Tensor, start: Tensor, length: Tensor, frames: int) -> Cut:

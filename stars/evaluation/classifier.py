@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,12 @@ class Training:
     smoothing: float = 0.0
     score_epochs: int = 1
     precision: str = "fp32"
+
+    def loss(self, rows: Tensor, generator: Generator, tally: Tally) -> Tensor:
+        """Cross-entropy of a step, whose right answers are counted."""
+        scores, labels = self.forward(rows, generator)
+        tally.count(scores.detach(), labels)
+        return F.cross_entropy(scores.float(), labels, label_smoothing=self.smoothing)
 
     def ranking(self) -> np.ndarray:
         """The test clips' classes, best first, (N, ≤ 5)."""
@@ -102,11 +109,6 @@ def fit(training: Training, task: Task, plan: Plan, work: Work) -> Fitted:
     """Train to the plan's end on cross-entropy, scoring the test clips now and then; raises what the loop raises."""
     tally = Tally()
 
-    def loss(rows: Tensor, generator: Generator) -> Tensor:
-        scores, labels = training.forward(rows, generator)
-        tally.count(scores.detach(), labels)
-        return F.cross_entropy(scores.float(), labels, label_smoothing=training.smoothing)
-
     def at_epoch(epochs: int) -> dict[str, float]:
         measured = {"train_top1": tally.take()}
         if epochs % training.score_epochs and epochs < plan.epochs:
@@ -114,6 +116,7 @@ def fit(training: Training, task: Task, plan: Plan, work: Work) -> Fitted:
         return measured | {f"test_{name}": value for name, value in score(training.ranking(), task).items()}
 
     names = task.names[task.train_rows].tolist()
+    loss = partial(training.loss, tally=tally)
     job = Job(training.model, training.optimiser, loss, training.rate, names, at_epoch=at_epoch, columns=COLUMNS, kept=tally)
     job.precision = training.precision
     curve = train(job, plan, work)

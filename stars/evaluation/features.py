@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from stars.config import Embed, Settings
-from stars.data.sampling import Clips, centre_crop
+from stars.data.bodies import Bodies
+from stars.data.sampling import Clips, View, centre_view
 from stars.data.store import ClipStore
 from stars.errors import InputError
 from stars.evaluation.metrics import Task, present
@@ -87,18 +88,18 @@ def check_joints(encoder: Encoder, store: ClipStore, path: Path) -> None:
 def encode(encoder: Encoder, clips: Clips, settings: Embed) -> np.ndarray:
     """Features of whole clips, centre-cropped: (N, C) float32 in the order of `clips`."""
 
-    def view(rows: Tensor) -> Tensor:
-        return centre_crop(clips, rows, encoder.shape.frames, settings.test_crop)
+    def view(rows: Tensor) -> View:
+        return centre_view(clips, rows, encoder.shape.frames, settings.test_crop)
 
-    features = [frozen_features(encoder, view(rows), settings) for rows in torch.arange(len(clips)).split(BATCH)]
+    features = [frozen_features(encoder, *view(rows), settings) for rows in torch.arange(len(clips)).split(BATCH)]
     return torch.cat(features).cpu().numpy()
 
 
 @torch.no_grad()
-def frozen_features(encoder: Encoder, x_bmtvc: Tensor, settings: Embed) -> Tensor:
-    """Clip features (B, C) float32, without gradients, in the precision of `embed`."""
+def frozen_features(encoder: Encoder, x_bmtvc: Tensor, known: Bodies | None, settings: Embed) -> Tensor:
+    """Clip features (B, C) float32, without gradients, in the precision of `embed`; of clips whose bodies are `known`, or looked at."""
     with torch.autocast(x_bmtvc.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-        return clip_features(encoder, x_bmtvc, settings.bodies).float()
+        return clip_features(encoder, x_bmtvc, settings.bodies, known=known).float()
 
 
 @torch.no_grad()

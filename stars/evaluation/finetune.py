@@ -15,7 +15,9 @@ from torch import Generator, Tensor, nn
 
 from stars.config import Checkpoint, Finetune, Settings
 from stars.config.base import Fraction
-from stars.data.sampling import Clips, centre_crop, random_crop
+from stars.data.bodies import Bodies
+from stars.data.sampling import Clips, centre_view, random_view
+from stars.data.sending import sent
 from stars.data.store import ClipStore
 from stars.evaluation.classifier import Training, fit
 from stars.evaluation.features import BATCH, check_joints
@@ -111,9 +113,9 @@ class Classifier(nn.Module):
                 nn.init.xavier_uniform_(part.weight)
                 nn.init.zeros_(part.bias)
 
-    def forward(self, x_bmtvc: Tensor) -> Tensor:
-        """Clips (B, M, T, V, 3) → scores (B, classes). In training, what is dropped is drawn for each body by itself."""
-        return self.head(clip_features(self.encoder, x_bmtvc, self.bodies, self.pool, distinct=not self.training))
+    def forward(self, x_bmtvc: Tensor, known: Bodies | None = None) -> Tensor:
+        """Clips (B, M, T, V, 3), and what is known of their bodies → scores (B, classes); in training, what is dropped is drawn for each body."""
+        return self.head(clip_features(self.encoder, x_bmtvc, self.bodies, self.pool, distinct=not self.training, known=known))
 
     def pool(self, tokens_rlc: Tensor, joints: int) -> Tensor:
         """(R, L, C) → (R, V·C)."""
@@ -133,14 +135,14 @@ def finetuning(encoder: Encoder, train: Clips, test: Clips, classes: int, plan: 
         model = Classifier(encoder, classes, options, settings.bodies).to(device)
 
     def forward(rows: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        x_bmtvc = random_crop(train, rows, frames, options.sampling, generator)
+        view = random_view(train, rows, frames, options.sampling, generator)
         with arithmetic(device, options.precision), seeded_by(generator, device):
-            return model(x_bmtvc), train.labels[rows.to(device)]
+            return model(*view), train.labels[sent(rows, device)]
 
     def test_scores() -> Tensor:
         with arithmetic(device, options.precision):
-            views = (centre_crop(test, rows, frames, settings.test_crop) for rows in torch.arange(len(test)).split(BATCH))
-            return torch.cat([model(x_bmtvc).float() for x_bmtvc in views])
+            views = (centre_view(test, rows, frames, settings.test_crop) for rows in torch.arange(len(test)).split(BATCH))
+            return torch.cat([model(*view).float() for view in views])
 
     assert options.layer_decay is not None  # the stage's settings are refused without it
     optimiser = adamw(model.parts(options.layer_decay), options.optimiser)

@@ -10,7 +10,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from stars.config import Checkpoint, Embed, Linear, Settings
-from stars.data.sampling import Clips, random_crop
+from stars.data.sampling import Clips, random_view
+from stars.data.sending import sent
 from stars.data.store import ClipStore
 from stars.evaluation.classifier import Training, fit
 from stars.evaluation.features import BATCH, feature_file, frozen_features, open_encoder, read_features
@@ -88,7 +89,7 @@ def probing(views: Views, labels: Tensor, test_nc: Tensor, classes: int, plan: P
     probe = Probe(test_nc.shape[1], classes, generator(settings.seed, "linear", "probe")).to(labels.device)
 
     def forward(rows: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        return probe(views(rows, generator)), labels[rows.to(labels.device)]
+        return probe(views(rows, generator)), labels[sent(rows, labels.device)]
 
     optimiser = torch.optim.SGD(probe.parameters(), lr=linear.lr, momentum=linear.momentum)
     return Training(probe, optimiser, forward, lambda: probe(test_nc), schedule(plan.steps_per_epoch, linear.schedule()))
@@ -99,7 +100,7 @@ def training_views(encoder: Encoder, clips: Clips, settings: LinearStage) -> Vie
     linear, shape = settings.linear, encoder.shape
 
     def fresh(rows: Tensor, generator: Generator) -> Tensor:
-        return frozen_features(encoder, random_crop(clips, rows, shape.frames, linear.sampling, generator), settings.embed)
+        return frozen_features(encoder, *random_view(clips, rows, shape.frames, linear.sampling, generator), settings.embed)
 
     if not linear.cached_views:
         return fresh
@@ -112,7 +113,7 @@ def training_views(encoder: Encoder, clips: Clips, settings: LinearStage) -> Vie
 
     def stored(rows: Tensor, generator: Generator) -> Tensor:
         chosen = torch.randint(len(stored_knc), (len(rows),), generator=generator)
-        return stored_knc[chosen.to(stored_knc.device), rows.to(stored_knc.device)]
+        return stored_knc[sent(chosen, stored_knc.device), sent(rows, stored_knc.device)]
 
     return stored
 

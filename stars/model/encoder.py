@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stars.config import Model
-from stars.data.bodies import Bodies, bodies_of
+from stars.data.bodies import Bodies, bodies_seen
 from stars.data.sending import sent
 from stars.model.initialise import init_
 from stars.model.streams import Stream
@@ -78,7 +78,7 @@ def clip_features(
         distinct: encode each distinct body once: equal to encoding every row, gradients included, unless something is drawn for each row.
         known: which bodies are absent or copies; None: they are looked at, which on a GPU waits for it once.
     """
-    known = known or bodies_of(x_bmtvc)
+    known = known or bodies_seen(x_bmtvc)
     counted_bm = counted_bodies(known.absent_bm, bodies)
     order_r, source_bm = distinct_bodies(known, counted_bm) if distinct else _every(counted_bm)
     share_bm = counted_bm / counted_bm.sum(1, keepdim=True)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from stars.data.sampling import Clips, centre_crop
+from stars.data.sampling import Clips, centre_view
+from stars.data.sending import sent
 from stars.model.encoder import Encoder, clip_features
 from stars.training.optimiser import arithmetic
 
@@ -36,8 +37,9 @@ def agreement(encoder: Encoder, clips: Clips, precision: str = "fp32") -> float:
     """Percent of up to MOST clips whose nearest other one among them, by cosine of centre crops, shows the same action."""
     rows = torch.arange(len(clips))[:: -(-len(clips) // MOST)]
     with arithmetic(clips.device, precision):
-        features = [clip_features(encoder, centre_crop(clips, part, encoder.shape.frames)) for part in rows.split(BATCH)]
-    labels = clips.labels[rows.to(clips.labels.device)]
+        views = (centre_view(clips, part, encoder.shape.frames) for part in rows.split(BATCH))
+        features = [clip_features(encoder, view.x_bmtvc, known=view.bodies) for view in views]
+    labels = clips.labels[sent(rows, clips.device)]
     return 100 * same_action(torch.cat(features).float(), labels).item()
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stars.config import Checkpoint, Model, Pretrain, Settings
-from stars.data.sampling import Clips, random_view
+from stars.data.sampling import Clips, random_crop, random_view
 from stars.data.sending import sent
 from stars.model.masked_motion import MaskedMotion
 from stars.training import memory, online_knn, parallel
@@ -93,9 +93,10 @@ class Step:
 
     def bodies(self, rows: Tensor, generator: torch.Generator) -> Tensor:
         """Crops of the clips `rows`, their bodies as rows of one batch (R, T, V, 3), clip-major; absent ones too or not, as told."""
-        x_bmtvc, known = random_view(self.clips, rows, self.shape.frames, self.settings.sampling, generator)
+        frames, sampling = self.shape.frames, self.settings.sampling
         if self.settings.bodies == "all":
-            return x_bmtvc.flatten(0, 1)
+            return random_crop(self.clips, rows, frames, sampling, generator).flatten(0, 1)
+        x_bmtvc, known = random_view(self.clips, rows, frames, sampling, generator)
         present_r = (~known.absent_bm).flatten().nonzero().squeeze(1)
         return x_bmtvc.flatten(0, 1).index_select(0, sent(present_r, x_bmtvc.device))
 

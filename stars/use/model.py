@@ -103,7 +103,7 @@ def quicker(encoder: Encoder, device: str) -> Literal["fp32", "bf16"]:
         seconds = []
         for _ in range(1 + TIMES):  # the first is slower
             began = time.perf_counter()
-            frozen_features(encoder, bodies, settings).cpu()
+            frozen_features(encoder, bodies, None, settings).cpu()
             seconds.append(time.perf_counter() - began)
         taken[precision] = min(seconds[1:])
     return "bf16" if taken["bf16"] < taken["fp32"] else "fp32"
