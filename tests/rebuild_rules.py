@@ -1,0 +1,57 @@
+"""Which rule a job of a dry run is of, and a record of the results folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tiny import RULES as TINY_RULES
+
+from stars import expected, recipes
+from stars.config import Config
+
+RULES = {
+    **TINY_RULES,
+    "Join setups": "join",
+    "Map": "map",
+    "Report": "report_page",
+    "Benchmarks": "benchmark_page",
+    "Joint positions": "joints",
+    "Joint positions of another data set": "joints_elsewhere",
+    "Protocol centroid": "own_protocol",
+    "Table mine": "own_table",
+    "Read raw files of a setup": "ingest_setup",
+    "Figure 1": "draw_fig1",
+    "Figure 3": "draw_sweep",
+    **{f"Table {number}": "table" for number in range(1, 12)},
+}
+DRAWN = {
+    "fig1": "draw_fig1",
+    "fig3a": "draw_sweep",
+    "fig3b": "draw_sweep",
+    "fig4": "draw_fig4",
+    "fig6": "draw_fig6",
+    "curves": "draw_curves",
+}
+
+
+def jobs(text: str) -> dict[str, tuple[str, str]]:
+    """Each job of a dry run: its message → its rule, and why it runs."""
+    found = re.findall(r"^Job \d+: (([^:\n]+).*)\nReason: (.*)$", text, re.MULTILINE)
+    return {message: (RULES[title], reason) for message, title, reason in found}
+
+
+def rule_of(place: Path, config: Config) -> str:
+    """Rule that writes the record at `place`, from the results folder."""
+    if place.parts[0] in ("tables", "figures"):
+        return DRAWN.get(place.name.partition(".")[0], "table")
+    pages = {"curves.record.json": "draw_curves", "benchmarks.record.json": "benchmark_page"}
+    if place.name in pages or place.parts[0] == "report":
+        return pages.get(place.name, "report_page")
+    stage, names = expected.place_of(place) or ("", {})
+    if stage not in ("training", "embed"):
+        return stage
+    kind = recipes.method(config, names["data"], recipes.untag(config, names["folder"])[0]).kind
+    if stage == "training":
+        return kind
+    return f"{'joints' if kind == 'joints' else 'embed'}{'_elsewhere' if 'target' in names else ''}"
