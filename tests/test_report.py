@@ -29,6 +29,7 @@ from stars.report.page import ReportStage, report
 PAGE = Path("results/report/index.html")
 EVIL = ['<img src=x onerror="window.hacked=1">', "</script><script>window.hacked=2</script>", "a & b", '"><svg onload=window.hacked=3>']
 REMEMBER, CHANGED = "void (window.{0}_before = {0}.toDataURL())", "{0}_before !== {0}.toDataURL()"  # of a canvas, by its id
+DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"  # all that was asked for is on the canvases
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 
@@ -130,6 +131,14 @@ def test_clips_are_found_by_name_or_action_and_let_go_again(there, page):
     assert page.run("document.querySelectorAll('#strip canvas').length") == 1
     assert page.run("document.querySelectorAll('#legend [aria-pressed=true]').length") == 0
     assert typed(page, "no such clip") == "0 found"
+    assert page.run("document.getElementById('strip-title').textContent").startswith("Nearest clips")  # of the one that was found
+    assert page.run("document.querySelectorAll('#strip canvas').length") > 1
+    page.run(DRAWN)
+    page.run(REMEMBER.format("map"))
+    for _ in range(2):  # one action alone, and all again
+        page.run("document.querySelectorAll('#legend button')[0].click()")
+    page.run(DRAWN)
+    assert not page.run(CHANGED.format("map"))  # nothing stood out any more
     action = page.run("document.querySelector('#legend button').textContent")
     count = int(typed(page, action).split()[0])
     assert 0 < count < len(names) and page.run("document.querySelectorAll('#strip canvas').length") == min(count, 12)
@@ -143,9 +152,10 @@ def test_clips_are_found_by_name_or_action_and_let_go_again(there, page):
 def test_the_other_map_is_another_map(there, page):
     shown(page, PAGE, prefers_reduced_motion="reduce")
     seen = []
-    for kind in (0, 1, 0):
+    for kind in (1, 0, 1):
+        page.run(REMEMBER.format("map"))
         page.run(f"document.querySelectorAll('#kinds button')[{kind}].click()")
-        time.sleep(0.3)
+        page.wait(CHANGED.format("map"))
         seen.append(page.run("document.getElementById('map').toDataURL()"))
     assert seen[0] == seen[2] != seen[1] and page.errors == []
 

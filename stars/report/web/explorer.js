@@ -148,8 +148,13 @@ class Explorer {
 
   /** Let go of what was kept or shown alone. */
   release() {
-    Object.assign(this.map, { kept: false, marked: null });
     this.finder.clear();
+    this.all();
+  }
+
+  /** Let every clip stand out alike, with the nearest of the chosen one beside the map. */
+  all() {
+    Object.assign(this.map, { kept: false, marked: null });
     this.alone(null);
     if (this.chosen >= 0) this.choose(this.chosen, false);
   }

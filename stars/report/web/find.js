@@ -5,9 +5,7 @@ class Finder {
     Object.assign(this, { field, told, explorer });
     field.addEventListener("input", () => this.find());
     field.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
-      this.clear();
-      explorer.release();
+      if (event.key === "Escape") explorer.release();
     });
   }
 
@@ -16,8 +14,8 @@ class Finder {
     const text = this.field.value.trim();
     const holds = (words) => words.toLowerCase().includes(text.toLowerCase());
     const found = run.names.flatMap((name, index) => (holds(`${name} ${run.classes[run.action[index]]}`) ? [index] : []));
-    if (!text) this.explorer.release();
-    else if (found.length) this.explorer.stand(found, `${found.length} of ${run.names.length} clips hold “${text}”`);
+    if (text && found.length) this.explorer.stand(found, `${found.length} of ${run.names.length} clips hold “${text}”`);
+    else this.explorer.all();
     this.told.textContent = text ? `${found.length} found` : "";
   }
 
