@@ -78,6 +78,7 @@ def test_a_table_says_rates_and_shares():
     ("what", "groups"),
     [
         (("train", "--config", TINY, "--batch", "6", "--set", "tune.dino.prototypes=32", "--set", "tune.moco.queue=32"), 10),
+        (("train", "--config", TINY, "--batch", "6", "--stage", "1"), 5),
         (("encode", "--config", TINY, "--batch", "6"), 3),
         (("sample", "--config", TINY, "--batch", "6"), 4),
         (("knn", "--queries", "30", "--references", "40", "--width", "8"), 2),

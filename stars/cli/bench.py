@@ -36,6 +36,7 @@ def add(commands: Any) -> None:
             add_config(parser)
         if what == "train":
             parser.add_argument("--compile", action="store_true", help="measure compiled steps too, which first take a minute")
+            parser.add_argument("--stage", type=int, choices=[1, 2], help="measure steps of this stage alone")
         parser.set_defaults(handler=_bench, what=what)
 
 
@@ -71,7 +72,9 @@ def _cases(chosen: argparse.Namespace, device: str) -> Any:
     if batch < 2 or not 0 <= chosen.single <= 1:
         raise InputError("--batch: give 2 or more" if batch < 2 else "--single: give a share, 0 to 1")
     print(f"model of {chosen.config}, {batch} clips a round, {100 * chosen.single:.0f} % with one body")
-    return getattr(cases, chosen.what)(cases.Bench(config, batch, chosen.single, device, getattr(chosen, "compile", False)))
+    compared = getattr(cases, chosen.what)(cases.Bench(config, batch, chosen.single, device, getattr(chosen, "compile", False)))
+    stage = getattr(chosen, "stage", None)
+    return (case for case in compared if stage is None or case.group == f"stage {stage}")
 
 
 def _device(name: str) -> str:
