@@ -1,15 +1,17 @@
 """Which results tables and figures are drawn from: the configuration's, and only those."""
 
+import json
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from stars import drawings, recipes
+from stars import drawings, expected, recipes
 from stars.config.paper import TableNumber
 from stars.drawings.departures import differences
 from stars.errors import InputError
-from stars.paper import published
+from stars.paper import benchmarks, confusion, curves, hyperparameters, published, sweep, tables, times, tsne
+from stars.report import page
 
 METHODS = {
     "scratch": {"title": "Random"},
@@ -109,9 +111,9 @@ def test_the_paper_s_rows_are_those_that_its_configuration_asks_for(published_re
 
 
 def test_a_sweep_takes_the_methods_that_differ_in_one_setting_alone():
-    for name, expected in (("fig3a", [("stars", 0.2), ("decay", 0.4)]), ("fig3b", [("queue", 512), ("stars", 8192)])):
+    for name, points in (("fig3a", [("stars", 0.2), ("decay", 0.4)]), ("fig3b", [("queue", 512), ("stars", 8192)])):
         drawn = drawings.figure(config(), name)
-        assert [(point["method"], point["value"]) for point in drawn.settings["points"]] == expected
+        assert [(point["method"], point["value"]) for point in drawn.settings["points"]] == points
         assert len(drawn.files) == 2
     assert drawings.figure(config(fig3={"method": "gone"}), "fig3a").files == {}
     assert drawings.figure(config(fig3={"method": "dino"}), "fig3b").files == {}  # it has no queue
@@ -137,6 +139,25 @@ def test_settings_tables_show_what_the_jobs_are_told_or_nothing():
     assert told["tune.nnclr.queue"] == own["nnclr"]["queue"] == 512 and told["tune.nnclr.temperature"] == 0.5
     assert told["tune.optimiser.lr"] == own["optimiser"]["lr"]
     assert drawings.table(given, 10).settings["settings"] is None
+
+
+STAGES = {
+    "tables/table1": tables.TableStage,
+    "tables/table8": hyperparameters.HyperparametersStage,
+    "figures/fig1": times.Fig1Stage,
+    "figures/fig3a": sweep.SweepStage,
+    "figures/fig4": tsne.Fig4Stage,
+    "figures/fig6": confusion.Fig6Stage,
+    "demo_xsub/curves": curves.CurvesStage,
+    "demo_xsub/benchmarks": benchmarks.BenchmarkStage,
+    "report/": page.ReportStage,
+}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_audit_expects_of_a_drawing_the_settings_that_its_record_will_hold(name):
+    told = expected.settings(recipes.load_file("config/config.yaml"), Path(f"{name}{'' if name.endswith('/') else '.'}record.json"))
+    assert json.loads(json.dumps(STAGES[name].model_validate(told).model_dump(mode="json"))) == told
 
 
 def test_a_note_names_every_setting_that_is_not_the_paper_s_and_whose():

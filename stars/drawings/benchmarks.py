@@ -94,5 +94,8 @@ def _cell(config: Config, shown: Shown) -> dict[str, Any]:
         **titles(config, shown.data, shown.split),
         "variant": shown.variant,
         "variant_title": shown.variant_title,
+        "source_title": None,  # stands in the variant's name
+        "counts": None,
         "select": dict(shown.select),
+        "arrays": [],
     }

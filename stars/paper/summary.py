@@ -17,11 +17,11 @@ def summary(results: Path) -> str:
     drawn = [path for pattern in DRAWN for path in sorted(results.glob(pattern))]
     if not tables and not drawn:
         raise InputError(f"{results} holds no table and no figure: make them with `snakemake --cores 2`")
-    return "\n".join([*map(own_rows, tables), *map(_made, (*tables, *drawn))]) + "\n"
+    return "\n".join([*filter(None, map(own_rows, tables)), *map(_made, (*tables, *drawn))]) + "\n"
 
 
 def own_rows(path: Path) -> str:
-    """What this run measured of a table, in percent: methods down, columns across; a dash where it measured nothing."""
+    """What this run measured of a table, in percent: methods down, columns across, a dash where it measured nothing; empty for a table of settings."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             cells = [cell for cell in csv.DictReader(file) if cell["origin"] == "this run"]
@@ -31,6 +31,8 @@ def own_rows(path: Path) -> str:
     title = f"{path.stem.replace('table', 'Table ')}, this run, top-1 accuracy (%)"
     methods = list(dict.fromkeys(method for method, _ in shown))
     columns = [column for column in dict.fromkeys(column for _, column in shown) if any(shown[method, column] for method in methods)]
+    if not columns:
+        return ""
     body = [[method, *(shown[method, column] or "–" for column in columns)] for method in methods]
     return "\n".join([title, *_aligned([["", *columns], *body])]) + "\n"
 
