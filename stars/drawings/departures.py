@@ -74,7 +74,8 @@ def _note(config: Config, data: str, have: tuple[str, ...], settings: list[str])
 
 
 def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    whole = isinstance(value, float) and value.is_integer()
+    return json.dumps(int(value) if whole else value, ensure_ascii=False)
 
 
 def _told(config: Config, name: str, protocol: str, data: str, split: str, target: str) -> dict[str, Any]:
