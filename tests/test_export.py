@@ -39,14 +39,36 @@ def test_what_is_traced_is_what_clips_are_embedded_with(encoder, bodies):
     torch.testing.assert_close(ClipEncoder(loaded, bodies)(x), clip_features(loaded, x, bodies))
 
 
-def test_a_released_file_and_back(encoder, tmp_path):
+def test_a_released_file_and_back(encoder, tmp_path, capsys):
     there, back = tmp_path / "mamp.pth", tmp_path / "back.safetensors"
     assert cli.main(["export", str(encoder), "--format", "torch", "--out", str(there)]) == 0
     state = torch.load(there, weights_only=True)["model"]
     assert {"joints_embed.proj.weight", "temp_embed", "pos_embed", "blocks.1.attn.qkv.weight", "norm.bias"} <= state.keys()
-    assert cli.main(["import-weights", str(there), "--out", str(back), "--heads", "2"]) == 0
+    assert cli.main(["import-weights", str(there), "--out", str(back)]) == 0 and not capsys.readouterr().err
     assert back.read_bytes() == encoder.read_bytes()
     assert json.loads((tmp_path / "mamp.pth.record.json").read_text())["settings"]["form"] == "torch"
+
+
+def test_heads_that_a_file_does_not_tell_are_assumed_aloud_and_those_it_tells_are_kept(encoder, tmp_path, capsys):
+    there, out = tmp_path / "mamp.pth", tmp_path / "back.safetensors"
+    assert cli.main(["export", str(encoder), "--format", "torch", "--out", str(there)]) == 0
+    assert cli.main(["import-weights", str(there), "--out", str(out), "--heads", "4"]) == 2
+    assert "says that it has 2 heads, not 4: leave out --heads" in capsys.readouterr().err and not out.exists()
+    there, state = tmp_path / "bare.pth", torch.load(there, weights_only=True)["model"]
+    torch.save({"model": state}, there)
+    assert cli.main(["import-weights", str(there), "--out", str(out)]) == 0
+    said = capsys.readouterr().err
+    assert said == f"stars: {there} does not say how many heads it has: 8 are assumed, as in the released MAMP; if not, give --heads N\n"
+    assert load_encoder(out).shape.heads == json.loads((tmp_path / "back.safetensors.record.json").read_text())["settings"]["heads"] == 8
+    assert cli.main(["import-weights", str(there), "--out", str(out), "--heads", "2"]) == 0 and not capsys.readouterr().err
+    assert out.read_bytes() == encoder.read_bytes()
+
+
+def test_weights_that_are_not_there_are_no_stage_s(tmp_path, capsys):
+    nowhere = str(tmp_path / "nosuch.pth")
+    for command in (["import-weights", nowhere, "--out", str(tmp_path / "o")], ["predict", str(tmp_path), "--encoder", nowhere]):
+        assert cli.main(command) == 2
+        assert capsys.readouterr().err.startswith(f"stars: {nowhere}: no such file: name a")
 
 
 def test_what_cannot_be_exported_is_said_in_a_line(encoder, tmp_path, monkeypatch, capsys):
@@ -55,7 +77,7 @@ def test_what_cannot_be_exported_is_said_in_a_line(encoder, tmp_path, monkeypatc
     for source, form, expected in (
         (tmp_path / "motion.safetensors", "torch", "sees the stream motion, which a released checkpoint cannot say"),
         (encoder, "onnx", "needs the packages onnx and onnxscript"),
-        (tmp_path / "none", "torch", "none is missing"),
+        (tmp_path / "none", "torch", "none: no such file: name an encoder.safetensors"),
     ):
         assert cli.main(["export", str(source), "--format", form, "--out", str(tmp_path / "out")]) == 2
         shown = capsys.readouterr().err

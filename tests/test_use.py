@@ -307,11 +307,14 @@ def test_import_is_light():
 
 
 def test_the_page_s_examples_run(model, capsys, monkeypatch, tmp_path):
-    (commands,) = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    commands, imported = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
     for line in commands.splitlines():
         run(*line.partition("#")[0].split()[1:], "--device", "cpu")
     assert "kick.skeleton" in capsys.readouterr().out and len(list(Path("nearest").iterdir())) == 3
-    for path in ("nearest", "library.npz", "library.npz.record.json"):
+    for line in imported.splitlines():
+        run(*line.partition("#")[0].split()[1:])
+    assert "kick.skeleton" in capsys.readouterr().out and len(stars.load("imported/encoder.safetensors", like="demo").embed("library")) == 9
+    for path in ("nearest", "library.npz", "library.npz.record.json", "imported", "stars.pth", "stars.pth.record.json"):
         shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
     (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     scope: dict = {}

@@ -20,12 +20,12 @@ def add(commands: Any) -> None:
     results.set_defaults(handler=_results)
     weights = commands.add_parser(
         "import-weights",
-        help="a released MAMP checkpoint to encoder.safetensors",
-        description="Convert a released MAMP checkpoint, without running anything in it.",
+        help="a released MAMP checkpoint, or an exported encoder, to encoder.safetensors",
+        description="Convert a released MAMP checkpoint, or what `stars export --format torch` wrote, without running anything in it.",
     )
     weights.add_argument("checkpoint", type=Path, help="torch file with a `model` dict")
     weights.add_argument("--out", type=Path, required=True, metavar="FILE", help="encoder.safetensors to write")
-    weights.add_argument("--heads", type=int, default=8, metavar="N", help="attention heads, which the file does not tell [8]")
+    weights.add_argument("--heads", type=int, metavar="N", help="attention heads [as an exported file says; 8 for one that does not]")
     weights.set_defaults(handler=_import_weights)
     export = commands.add_parser(
         "export",
@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
         "--format",
         choices=["torch", "onnx"],
         required=True,
-        help="torch: a `model` dict in the released MAMP's names, as import-weights reads;"
+        help="torch: a `model` dict in the released MAMP's names, as import-weights reads, its heads beside it;"
         " onnx: clips (B, M, T, V, 3) in metres, T the model's frames, to features (B, C), compared with torch (extra `onnx`)",
     )
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
@@ -67,9 +67,10 @@ def _import_weights(chosen: argparse.Namespace) -> None:
     from stars.provenance.record import recording
     from stars.training.weights import import_mamp, save_encoder
 
-    told, name = {"heads": chosen.heads}, chosen.out.name
+    encoder, name = import_mamp(chosen.checkpoint, chosen.heads), chosen.out.name
+    told = {"heads": encoder.shape.heads}
     with recording(chosen.out.parent, "stars.training.weights", told, {"checkpoint": chosen.checkpoint}, [name], f"{name}.record.json"):
-        save_encoder(chosen.out, import_mamp(chosen.checkpoint, chosen.heads))
+        save_encoder(chosen.out, encoder)
 
 
 def _export(chosen: argparse.Namespace) -> None:

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stars.errors import InputError
+from stars.errors import InputError, given
 from stars.model import mamp_names
 from stars.model.encoder import Encoder, counted_bodies, mean_tokens
 from stars.provenance.files import atomic
 from stars.provenance.record import recording
-from stars.training.weights import load_encoder
+from stars.training.weights import EXPORTED, load_encoder
 
 STAGE = "stars.evaluation.export"
 CLOSE = 1e-4  # largest difference allowed between torch and ONNX, of features whose tokens have variance 1
@@ -42,12 +42,13 @@ def export(encoder: Path, out: Path, form: Literal["torch", "onnx"], bodies: Lit
     """Write the encoder of encoder.safetensors to the file `out`, and {out}.record.json.
 
     Args:
-        form: torch, a file with a `model` dict in the released MAMP's names and layouts, which `import-weights` reads; onnx, a graph
-            from clips (B, M, T, V, 3) to features (B, C), compared with torch before it is written.
+        form: torch, a file with a `model` dict in the released MAMP's names and layouts and the block `model` beside it, which
+            `import-weights` reads; onnx, a graph from clips (B, M, T, V, 3) to features (B, C), compared with torch before it is written.
         bodies: averaged into a clip's feature, as in `embed.bodies` (onnx only).
 
-    Raises InputError for a file that is no encoder, for a form that cannot hold it, and where onnx is not installed.
+    Raises InputError for a file that is not there or no encoder, for a form that cannot hold it, and where onnx is not installed.
     """
+    given(encoder, "an encoder.safetensors")
     with recording(out.parent, STAGE, {"form": form, "bodies": bodies}, {"encoder": encoder}, [out.name], f"{out.name}.record.json"):
         loaded = load_encoder(encoder)
         content = released(loaded, encoder) if form == "torch" else onnx(ClipEncoder(loaded, bodies).eval())
@@ -56,12 +57,13 @@ def export(encoder: Path, out: Path, form: Literal["torch", "onnx"], bodies: Lit
 
 
 def released(encoder: Encoder, source: Path) -> bytes:
-    """A torch file {"model": tensors} in the released names and layouts."""
+    """A torch file {"model": tensors} in the released names and layouts, with the model block, of which tensors do not say the heads."""
     if encoder.shape.stream != "joint":
         raise InputError(f"{source} sees the stream {encoder.shape.stream}, which a released checkpoint cannot say: export it as onnx")
     own = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     content = io.BytesIO()
-    torch.save({"model": {name: tensor.contiguous() for name, tensor in mamp_names.to_released(own).items()}}, content)
+    tensors = {name: tensor.contiguous() for name, tensor in mamp_names.to_released(own).items()}
+    torch.save({"model": tensors, EXPORTED: encoder.shape.model_dump(mode="json")}, content)
     return content.getvalue()
 
 

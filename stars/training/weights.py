@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import pickle
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from stars.model.heads import Predictor, Projector
 from stars.provenance.files import atomic, canonical
 
 ENCODER, HEADS = "stars-encoder-1", "stars-heads-1"
+MAMP_HEADS = 8  # attention heads of the released MAMP
+EXPORTED = "stars_model"  # model block of an exported encoder, beside its `model` dict: MAMP's own file has none
 
 
 def save_encoder(path: Path | str, encoder: Encoder) -> None:
@@ -65,35 +68,45 @@ def load_heads(path: Path | str, device: str | torch.device = "cpu") -> tuple[Pr
     return projector, predictor
 
 
-def import_mamp(path: Path | str, heads: int = 8) -> Encoder:
-    """The encoder of a released MAMP checkpoint, in evaluation mode.
+def import_mamp(path: Path | str, heads: int | None = None) -> Encoder:
+    """The encoder of a released MAMP checkpoint, or of a file of `stars export --format torch`, in evaluation mode.
 
     Args:
         path: torch file with a `model` dict in MAMP's names, or that dict itself; decoder tensors may be there or not.
-        heads: attention heads, which no tensor's shape tells.
+        heads: attention heads, which no tensor's shape tells; None: as the file says, else the released MAMP's, which stderr is told.
 
     InputError naming the tensor if one is missing, has another shape, or is not MAMP's.
     """
-    state = _read_mamp(path)
+    state, told = _read_mamp(path)
     try:
-        shape, joints = _mamp_shape({name: tuple(tensor.shape) for name, tensor in state.items()}, heads)
+        sizes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        shape, joints = _mamp_shape(sizes, heads or MAMP_HEADS, told)
     except KeyError as error:
         raise InputError(f"{path}: tensor {error} is missing: is this a checkpoint of MAMP's pre-training?") from None
     except ValidationError as error:
         raise InputError(f"{path}: {error.errors()[0]['msg']}: name the number of heads it was trained with") from None
     except (ValueError, IndexError):
         raise InputError(f"{path}: its tensors do not have MAMP's dimensions: is this a checkpoint of MAMP's pre-training?") from None
+    if heads not in (None, shape.heads):
+        raise InputError(f"{path} says that it has {shape.heads} heads, not {heads}: leave out --heads")
     encoder = Encoder(shape, joints)
     own = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     wanted = {name: tensor for name, tensor in state.items() if not name.startswith(("decoder_", "mask_token"))}
     _compare(mamp_names.to_released(own), wanted, path)
     converted = {name.removeprefix("encoder."): tensor for name, tensor in mamp_names.to_ours(wanted).items()}
     encoder.load_state_dict(converted)
+    if told is None and heads is None:
+        print(
+            f"stars: {path} does not say how many heads it has: {MAMP_HEADS} are assumed, as in the released MAMP; if not, give --heads N",
+            file=sys.stderr,
+        )
     return encoder.eval()
 
 
-def _mamp_shape(shapes: Mapping[str, tuple[int, ...]], heads: int) -> tuple[Model, int]:
-    """Sizes of a released model; without decoder tensors its decoder is described as being like the encoder."""
+def _mamp_shape(shapes: Mapping[str, tuple[int, ...]], heads: int, told: Any) -> tuple[Model, int]:
+    """Sizes of a released model, or those it was `told` of; without decoder tensors its decoder is described as being like the encoder."""
+    if told is not None:
+        return Model.model_validate(told), shapes["pos_embed"][2]
     width, _, segment, _ = shapes["joints_embed.proj.weight"]
     hidden = shapes["blocks.0.mlp.fc1.weight"][0]
     shape = Model(
@@ -114,19 +127,22 @@ def _depth(shapes: Mapping[str, Any], stack: str) -> int:
     return sum(name.startswith(f"{stack}.") and name.endswith(".norm1.weight") for name in shapes)
 
 
-def _read_mamp(path: Path | str) -> dict[str, Tensor]:
-    """The state dict of a torch file. A checkpoint may hold its argparse options, a class without code of its own, hence allowed."""
+def _read_mamp(path: Path | str) -> tuple[dict[str, Tensor], Any]:
+    """The state dict of a torch file, and the model block that `stars export` left beside it, or None.
+
+    A checkpoint may hold its argparse options, a class without code of its own, hence allowed.
+    """
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"{path} is missing: name a released MAMP checkpoint") from None
+        raise InputError(f"{path}: no such file: name a released MAMP checkpoint") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError, AttributeError, TypeError, IndexError):
         raise InputError(f"{path} is not a torch file that holds only tensors and plain values: nothing of it was executed") from None
     state = found.get("model", found) if isinstance(found, dict) else None
     if not isinstance(state, dict) or not state or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise InputError(f"{path} has no `model` dict of tensors: name a released MAMP checkpoint")
-    return state
+    return state, found.get(EXPORTED)
 
 
 def _write(path: Path | str, module: nn.Module, facts: dict[str, str]) -> None:

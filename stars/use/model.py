@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from stars.config import Embed
-from stars.errors import InputError
+from stars.errors import InputError, given
 from stars.evaluation.features import frozen_features
 from stars.model.encoder import Encoder
 from stars.training.weights import load_encoder
@@ -44,7 +44,7 @@ class Model:
     @classmethod
     def load(cls, path: str | Path, like: str | None = None, device: str = "cpu", precision: Precision | None = None) -> Model:
         """As `stars.load` says."""
-        path = Path(path)
+        path = given(path, "an encoder.safetensors")
         encoder = load_encoder(path, device).eval().requires_grad_(False)
         preparation = Preparation.of(path, encoder.joints, like)
         if precision is not None:
