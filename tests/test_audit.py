@@ -174,23 +174,48 @@ def test_a_cell_leads_back_to_the_raw_files(results, capsys):
     lines = list(explain(results, table, "STARS, Demo xsub"))
     value = json.loads((results / "demo_xsub/stars/knn/metrics.json").read_text())["top1"]
     assert float(lines[0].rsplit(": ", 1)[1]) == pytest.approx(value, abs=1e-3)
-    files = [line.split()[0] for line in lines[1:-2]]
+    files = [line.split()[0] for line in lines[1:-3]]
     assert files[0] == "results/demo_xsub/stars/knn/metrics.json" and len(files) == len(set(files))
     for file in ("stars/encoder.safetensors", "mamp/encoder.safetensors"):
         assert f"results/demo_xsub/{file}" in files
     assert "results/demo/raw.zip" in files and not any("scratch" in file for file in files)
-    assert lines[-2].startswith("make again: stars knn --features") and lines[-1].startswith("make again: stars table ")
+    assert lines[-3].startswith("make again: stars knn --features") and lines[-2].startswith("make again: stars table ")
     capsys.readouterr()
     for words in (["--cell", "STARS,Demo XSub"], []):
         said = []
         for one in (table, table.absolute(), Path("results/demo/../tables/table2.csv"), Path("../own/results/tables/table2.csv")):
             assert cli.main(["explain", str(one), *words]) == 0
             said.append(capsys.readouterr().out)
-        assert said == [said[0]] * 4 and " table " in said[0].splitlines()[-1]
+        assert said == [said[0]] * 4 and " table " in said[0].splitlines()[-2]
     assert any("scratch/knn/metrics.json" in line for line in explain(results, table))
     for arguments in ([str(table), "--cell", "STARS,XView"], ["results/none.csv"], ["README.md", "--cell", "a,b"]):
         assert cli.main(["explain", *arguments]) == 2
     assert "it has SCRATCH,demo_xsub; MAMP,demo_xsub; STARS,demo_xsub" in capsys.readouterr().err
+
+
+def test_a_cell_is_named_as_the_table_shows_it_too(results):
+    table = results / "tables/table2.csv"
+    by_key = list(explain(results, table, "STARS,demo_xsub"))[1:]
+    for shown in ("STARS,Simulated XSub", "STARS,Simulated XSub (%)"):
+        assert list(explain(results, table, shown))[1:] == by_key
+    table.with_suffix(".json").unlink()
+    assert list(explain(results, table, "STARS,demo_xsub"))[1:] == by_key
+
+
+def test_a_name_may_hold_commas(results):
+    table = results / "tables/table2.csv"
+    for file, old, new in ((table, ",STARS,", ',"STARS, long",'), (table.with_suffix(".json"), '"Simulated"', '"Simulated, in part"')):
+        file.write_text(file.read_text().replace(old, new))
+    for cell in ("STARS, long,demo_xsub", "STARS, long,Simulated, in part XSub"):
+        assert next(explain(results, table, cell)).startswith(cell)
+
+
+def test_a_p_value_leads_back_to_the_predictions_of_both_methods(results):
+    lines = list(explain(results, results / "tables/table2.csv", "STARS against MAMP,demo_xsub"))
+    for method in ("stars", "mamp"):
+        assert any(line.startswith(f"  results/demo_xsub/{method}/knn/predictions.npz  ") for line in lines)
+    again = [line.split()[3] for line in lines if line.startswith("make again: ")]
+    assert again == ["knn", "knn", "table"]
 
 
 def test_the_commands_that_are_printed_make_a_lost_cell_again(results, tmp_path):
@@ -205,7 +230,7 @@ def test_the_commands_that_are_printed_make_a_lost_cell_again(results, tmp_path)
         [*stars, "explain", table, "--cell", "STARS,Demo xsub"], env=environment, capture_output=True, text=True, check=True
     )
     commands = [line.removeprefix("make again: ") for line in told.stdout.splitlines() if line.startswith("make again: ")]
-    assert len(commands) == 2
+    assert len(commands) == 2 and told.stdout.splitlines()[-1].startswith("then run snakemake as before")
     shutil.rmtree(cell)
     table.unlink()
     for command in commands:
@@ -218,7 +243,7 @@ def test_the_commands_are_those_of_the_project_s_folder_wherever_one_asks(result
     def asked(program: str, results: str, file: str) -> str:
         monkeypatch.setattr(sys, "argv", [program])
         assert cli.main(["explain", file, "--results", results]) == 0
-        return capsys.readouterr().out.splitlines()[-1].split(" table ")[0]
+        return capsys.readouterr().out.splitlines()[-2].split(" table ")[0]
 
     here, other = Path.cwd(), tmp_path / "other"
     table = "results/tables/table2.csv"
@@ -229,6 +254,9 @@ def test_the_commands_are_those_of_the_project_s_folder_wherever_one_asks(result
     for file in (table, "../own/" + table, str(here / table)):
         assert asked("../own/.venv/bin/stars", "../own/results", file) == f"make again: {other}/../own/.venv/bin/stars"
         assert asked("stars", str(here / "results"), file) == "make again: stars"
+    for words in (["../own/" + table], [table, "--results", "../own/results"]):  # the folder is that of the file, where none is named
+        assert cli.main(["explain", *words]) == 0
+        assert capsys.readouterr().out.splitlines()[0] == "paths count from ../own, and the commands hold there"
 
 
 def test_every_seed_of_a_cell_is_traced_and_has_its_command(results):
@@ -316,6 +344,12 @@ def test_a_packed_folder_is_checked_where_it_was_unpacked(results, tmp_path, mon
     assert not list(elsewhere.rglob("frames.npy")) and not list(elsewhere.rglob("raw.zip"))
     assert cli.main(["audit", "--packed"]) == 0
     assert any("results/demo/raw.zip" in line for line in explain(results, results / "tables/table1.csv"))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["explain", "elsewhere/results/tables/table2.csv", "--cell", "STARS,demo_xsub"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "elsewhere/results was unpacked from an archive: paths count from elsewhere, the commands hold in the project that packed it"
+    )
+    monkeypatch.chdir(elsewhere)
     with (results / "demo_xsub/stars/knn/metrics.json").open("a") as file:
         file.write(" ")
     (results / "figures/fig4.png").unlink()

@@ -43,8 +43,8 @@ def add(commands: Any) -> None:
         description="Print what a result was made from, file by file, back to the raw files, and the commands that make it again.",
     )
     explain.add_argument("file", type=Path, metavar="FILE", help="a result, e.g. results/tables/table2.csv")
-    explain.add_argument("--cell", metavar="METHOD,COLUMN", help='one cell of a table\'s csv, e.g. "STARS,NTU-60 XSub"')
-    explain.add_argument("--results", type=Path, default=Path("results"), metavar="PATH", help="results folder [results]")
+    explain.add_argument("--cell", metavar="METHOD,COLUMN", help='one cell of a table\'s csv, e.g. "STARS,demo_xsub"')
+    explain.add_argument("--results", type=Path, metavar="PATH", help="results folder [the one that FILE lies in]")
     explain.set_defaults(handler=_explain)
     history = commands.add_parser(
         "history",
@@ -98,12 +98,24 @@ def _pack(chosen: argparse.Namespace) -> None:
 def _explain(chosen: argparse.Namespace) -> None:
     from stars.explain import explain
 
-    _check_folder(chosen.results)
-    project = chosen.results.parent
+    results = chosen.results or _around(chosen.file)
+    _check_folder(results)
+    project = results.parent
     there = project / chosen.file
     file = Path(os.path.relpath(there if there.exists() else chosen.file, project))
-    for line in explain(chosen.results, file, chosen.cell, _program(project)):
+    for line in explain(results, file, chosen.cell, _program(project)):
         print(line)
+
+
+def _around(file: Path) -> Path:
+    """The results folder around a file, as of an archive that was unpacked elsewhere; the one here where there is none."""
+    from stars.provenance.lineage import RESULTS
+
+    here = Path(RESULTS)
+    if file.resolve().is_relative_to(here.resolve()):
+        return here
+    around = [folder for folder in file.absolute().parents if folder.name == RESULTS and folder.is_dir()]
+    return Path(os.path.relpath(around[0])) if around else here
 
 
 def _program(project: Path) -> str:
