@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from stars.config import Settings, key
 
 FOLDER = Path("config/datasets")
+SIMULATOR = "stars simulate"  # begins `home` where there is nothing to get
 ReaderName: TypeAlias = Literal["ntu", "pku", "nw_ucla", "utd_mhad", "folder"]
 
 
@@ -85,3 +86,10 @@ class Dataset(Settings):
         if odd := [name for name, split in self.splits.items() if not {*(split.actions or ())} <= {*self.actions}]:
             raise ValueError(f"splits.{odd[0]}.actions names an action that actions does not have")
         return self
+
+
+def obtain(home: str, name: str) -> str:
+    """What to do where the raw files of data set `name` are not there; `home` as its description has it."""
+    if home.startswith(SIMULATOR):
+        return f"give data.{name}.simulate in place of data.{name}.raw, or the zip that `{SIMULATOR}` writes"
+    return f"get the data set from {home} and name its folder or zip in data.{name}.raw"

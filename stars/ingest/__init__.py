@@ -19,7 +19,7 @@ from stars.config import Ingest, Settings
 from stars.data import common
 from stars.data.complete import absent, completeness
 from stars.data.convert import bodies_of, joints_of
-from stars.data.dataset import Dataset
+from stars.data.dataset import Dataset, obtain
 from stars.data.quality import quality
 from stars.data.readers import Layout, reader
 from stars.data.sources import Source
@@ -140,7 +140,7 @@ def _read_into(source: Source, out: Path, settings: IngestStage, workers: int, s
 def _open(raw: Path, settings: IngestStage) -> Source:
     """The raw files; one line that says where to get them and which key names them, if there are none."""
     suffixes = reader(settings.dataset.reader).SUFFIXES
-    advice = f"get the data set from {settings.dataset.home} and name its folder or zip in data.{settings.name}.raw"
+    advice = obtain(settings.dataset.home, settings.name)
     if not raw.exists():
         raise InputError(f"{raw} does not exist: {advice}")
     source = Source.open(raw, suffixes)

@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 
 from stars import drawings, layout, own, recipes
+from stars.data.dataset import obtain
 from stars.errors import InputError
 from stars.provenance import code, stale
 
@@ -195,10 +196,7 @@ wildcard_constraints:
 for data, block in CONFIG.data.items():
     if block.raw and not Path(block.raw).exists() and not Path(f"{layout.clips(data)}/offsets.npy").exists():
         described = recipes.dataset(CONFIG, data)
-        raise WorkflowError(
-            f"{described.title}: no raw files at {block.raw}. They are had from {described.home}; "
-            f"then set data.{data}.raw to their folder or zip"
-        )
+        raise WorkflowError(f"{described.title}: no raw files at {block.raw}: {obtain(described.home, data)}")
 
 for line in stale.warnings(Path("results")):
     logger.warning(line)
