@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -75,6 +76,31 @@ def test_messages_of_trouble_shooting_stand_in_the_code():
 def test_messages_about_data_stand_in_the_code():
     texts = "\n".join(said())
     assert [(message, piece) for message in messages("data.md") for piece in parts(message) if piece not in texts] == []
+
+
+def swallowed(command: str) -> list[str]:
+    """Words of a `snakemake` command that --configfile or --config would take though they are no file or no KEY=VALUE."""
+    taken, option = [], ""
+    for word in shlex.split(command, comments=True):
+        if word.startswith("-") or word in ("&&", "||", "|"):
+            option = word
+        elif (option == "--configfile" and not word.endswith(".yaml")) or (option == "--config" and "=" not in word):
+            taken.append(word)
+    return taken
+
+
+def shown_commands() -> list[str]:
+    """Commands of Snakemake with a configuration, in the README and the manual: lines of blocks, and what stands in back-quotes."""
+    texts = [path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))]
+    words = [line for text in texts for line in re.sub(r"`([^`\n]+)`", r"\n\1\n", text).splitlines()]
+    return [line for line in words if re.search(r"^(.*\bsnakemake |… ).*--config", line)]
+
+
+def test_no_target_is_swallowed_by_an_option():
+    commands = shown_commands()
+    assert len(commands) > 12 and [(command, found) for command in commands if (found := swallowed(command))] == []
+    assert swallowed("snakemake --configfile a.yaml table2") == swallowed("snakemake --config 'a=[1]' b=2 table2 -n") == ["table2"]
+    assert swallowed("snakemake table2 --configfile a.yaml b.yaml --config a=1 -- table2  # it's table2") == []
 
 
 def test_code_that_the_method_page_names_is_there():
