@@ -76,7 +76,7 @@ def test_what_cannot_be_exported_is_said_in_a_line(encoder, tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "onnx.reference", None)
     for source, form, expected in (
         (tmp_path / "motion.safetensors", "torch", "sees the stream motion, which a released checkpoint cannot say"),
-        (encoder, "onnx", "needs the packages onnx and onnxscript"),
+        (encoder, "onnx", "in the project's folder, .venv/bin/pip install --constraint envs/constraints.txt -e '.[onnx]'"),
         (tmp_path / "none", "torch", "none: no such file: name an encoder.safetensors"),
     ):
         assert cli.main(["export", str(source), "--format", form, "--out", str(tmp_path / "out")]) == 2
@@ -86,7 +86,7 @@ def test_what_cannot_be_exported_is_said_in_a_line(encoder, tmp_path, monkeypatc
 
 @torch.no_grad()
 def test_onnx_gives_what_torch_gives_for_any_number_of_clips_and_bodies(tmp_path):
-    pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed: pip install 'stars[onnx]'")
+    pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed: pip install -e '.[onnx]'")
     evaluator = pytest.importorskip("onnx.reference", reason="the extra `onnx` is not installed").ReferenceEvaluator
     path = tmp_path / "encoder.safetensors"
     save_encoder(path, Encoder(SMALL.model_copy(update={"stream": "bone"}), JOINTS, (0, 0, 1, 1, 3)))

@@ -73,7 +73,10 @@ def onnx(model: ClipEncoder) -> bytes:
     try:
         from onnx.reference import ReferenceEvaluator
     except ModuleNotFoundError:
-        raise InputError("export to onnx needs the packages onnx and onnxscript: pip install 'stars[onnx]'") from None
+        raise InputError(
+            "export to onnx needs the packages onnx and onnxscript: "
+            "in the project's folder, .venv/bin/pip install --constraint envs/constraints.txt -e '.[onnx]'"
+        ) from None
     graph = _traced(model)
     clips = _example(model.encoder, clips=3)
     clips[0, 1] = 0
