@@ -94,6 +94,8 @@ def test_every_kind_prints_its_table(monkeypatch, capsys, what, groups):
 
 
 def test_rounds_and_shares_that_cannot_be_are_refused(capsys):
-    for wrong in (("--rounds", "0"), ("--batch", "1"), ("--single", "2")):
-        assert cli.main(["bench", "encode", "--config", TINY, *wrong]) == 2
-        assert capsys.readouterr().err.count("\n") == 1
+    refused = [("--rounds", "0"), ("--threads", "0"), ("--batch", "1"), ("--batch", "0"), ("--single", "2")]
+    for wrong in (*(("encode", "--config", TINY, *one) for one in refused), ("knn", "--queries", "0"), ("knn", "--k", "0")):
+        assert cli.main(["bench", *wrong]) == 2
+        shown = capsys.readouterr().err
+        assert shown.startswith(f"stars: {wrong[-2]}: give ") and shown.count("\n") == 1
