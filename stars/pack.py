@@ -74,6 +74,8 @@ def _digests(project: Path, paths: Iterable[Path]) -> dict[str, str]:
 
 def read_manifest(results: Path) -> dict[str, Any]:
     """The manifest of an unpacked results folder; InputError where it is missing or was changed."""
+    if not (results / MANIFEST).is_file():
+        raise InputError(f"{results} holds no {MANIFEST}: name the folder of the unpacked archive that holds it")
     told = read_json(results / MANIFEST)
     try:
         whole = told["seal"] == seal(told) and json_text(told) == (results / MANIFEST).read_text(encoding="utf-8")

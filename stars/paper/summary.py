@@ -9,6 +9,7 @@ from pathlib import Path
 from stars.errors import InputError
 
 DRAWN = ("figures/*.svg", "*/curves.svg")
+PAGE = "report/index.html"
 
 
 def summary(results: Path) -> str:
@@ -17,7 +18,8 @@ def summary(results: Path) -> str:
     drawn = [path for pattern in DRAWN for path in sorted(results.glob(pattern))]
     if not tables and not drawn:
         raise InputError(f"{results} holds no table and no figure: make them with `snakemake --cores 2`")
-    return "\n".join([*filter(None, map(own_rows, tables)), *map(_made, (*tables, *drawn))]) + "\n"
+    page = [str(results / PAGE)] if (results / PAGE).is_file() else []
+    return "\n".join([*filter(None, map(own_rows, tables)), *map(_made, (*tables, *drawn)), *page]) + "\n"
 
 
 def own_rows(path: Path) -> str:
