@@ -110,6 +110,16 @@ def test_the_paper_s_rows_are_those_that_its_configuration_asks_for(published_re
     assert {one["method"]: one["trainings"] for one in times}["stars_3stage"] == ["mamp", "stars_heads", "stars_3stage"]
 
 
+def test_a_method_of_one_s_own_is_compared_with_the_paper_s_of_its_strategy():
+    own = {"mine": {"from": "moco", "tables": [6]}, "other": {"from": "mamp", "tune": {"strategy": "dino"}, "tables": [6]}}
+    known = {**METHODS, "moco": {"from": "mamp", "tune": {"strategy": "moco"}, "tables": [6]}, **own}
+    given = config(methods=known, table6={"methods": ["moco", "dino", "mine", "other"]})
+    assert not [note for note in drawings.table(given, 6).settings["notes"] if "tune" in note]
+    known["mine"]["tune"] = {"moco": {"queue": 7}}
+    notes = drawings.table(config(methods=known, table6={"methods": ["mine"]}), 6).settings["notes"]
+    assert all("tune.moco.queue 7 (32768)" in note and "strategy" not in note for note in notes) and notes
+
+
 def test_a_sweep_takes_the_methods_that_differ_in_one_setting_alone():
     for name, points in (("fig3a", [("stars", 0.2), ("decay", 0.4)]), ("fig3b", [("queue", 512), ("stars", 8192)])):
         drawn = drawings.figure(config(), name)

@@ -9,6 +9,7 @@ from typing import Any
 
 from stars import recipes
 from stars.config import Config
+from stars.methods import Method
 
 NO_SETTING = ("seed", "gpus")  # what jobs are told beside their settings
 KNOWN = ("test_crop", "bodies", "fraction", "subsets")  # told to a protocol under another name: they stand under `embed` and `semi`
@@ -17,8 +18,8 @@ KNOWN = ("test_crop", "bodies", "fraction", "subsets")  # told to a protocol und
 def departures(config: Config, protocol: str, names: Iterable[str], runs: Iterable[tuple[str, str, str]]) -> list[str]:
     """A note for each group of methods that differ from the paper in the same settings; the paper's values stand in brackets.
 
-    Compared is what the jobs behind the results are told. A method that the paper does not have is compared with the paper's STARS, or
-    with its MAMP where it is not tuned.
+    Compared is what the jobs behind the results are told. A method that the paper does not have is compared with the paper's of the same
+    strategy (its STARS where it has none of that), or with its MAMP where it is not tuned.
 
     Args:
         runs: (data, split, data tested on) of each column.
@@ -91,9 +92,16 @@ def _told(config: Config, name: str, protocol: str, data: str, split: str, targe
 
 
 def _papers(config: Config, name: str, protocol: str, data: str, split: str, target: str) -> dict[str, Any]:
-    paper, kind = _paper(config), recipes.method(config, data, name).kind
-    known = name if name in paper.methods else {"scratch": "scratch", "pretrain": "mamp", "tune": "stars"}[kind]
+    paper = _paper(config)
+    known = name if name in paper.methods else _likest(recipes.method(config, data, name))
     return _told(paper, known, protocol, data, split, target)
+
+
+def _likest(own: Method) -> str:
+    """The paper's method that one it does not have is compared with."""
+    if own.kind == "tune":
+        return {"dino": "dino", "moco": "moco"}.get(own.blocks["tune"]["strategy"], "stars")
+    return {"scratch": "scratch", "pretrain": "mamp"}[own.kind]
 
 
 @recipes.once
