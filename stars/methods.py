@@ -153,7 +153,8 @@ def _chain(config: Config, name: str) -> list[tuple[str, Recipe]]:
         if at not in config.methods:
             raise InputError(f"methods.{chain[-1][0]}.from: no method {at}{nearest(at, config.methods)}" if chain else f"no method {at}")
         if at in [link for link, _ in chain]:
-            raise InputError(f"methods.{name}.from: the chain comes back to {at}")
+            links = " → ".join([*(link for link, _ in chain), at])
+            raise InputError(f"methods.{name}.from: the chain comes back to {at} ({links}): take `from` out of one of these methods")
         chain.append((at, config.methods[at]))
         at = config.methods[at].start
     return chain

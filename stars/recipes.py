@@ -15,7 +15,7 @@ from typing import Any, get_args
 import yaml
 
 from stars.config import Comparison, Config, Hyperparameters, Report, Shots, Simulate, own
-from stars.config.paper import Figure
+from stars.config.paper import FIGURES, TABLES, Figure
 from stars.config.reading import Loader, merge, nearest, read_yaml, validate
 from stars.data.dataset import Dataset
 from stars.data.readers import Layout
@@ -28,6 +28,7 @@ from stars.methods import pairs as pairs
 from stars.methods import tag as tag
 from stars.methods import trainings as trainings
 
+PROTOCOLS = ("linear", "knn", "finetune", "semi", "transfer", "few_shot")
 PRESETS = get_args(Config.model_fields["preset"].annotation)
 
 
@@ -68,7 +69,8 @@ def _defaults() -> dict[str, Any]:
 
 def load_file(path: Path | str, overrides: Iterable[str] = ()) -> Config:
     """The configuration in `path` with `overrides` such as "tune.optimiser.lr=1e-3"."""
-    given = read_yaml(path)
+    given = above = read_yaml(path)
+    overrides = list(overrides)
     for override in overrides:
         names, found, text = override.partition("=")
         if not found:
@@ -76,8 +78,19 @@ def load_file(path: Path | str, overrides: Iterable[str] = ()) -> Config:
         value = yaml.load(text, Loader=Loader)
         for name in reversed(names.split(".")):
             value = {name: value}
-        given = merge(given, value)
-    return load(given, str(path))
+        above = merge(above, value)
+    return load_over(given, above, str(path), " ".join(f"--set {override}" for override in overrides))
+
+
+def load_over(given: Mapping[str, Any], above: Mapping[str, Any], source: str, added: str) -> Config:
+    """Check `above`, which is `given` by `source` and more laid over it by `added`, which is blamed where `source` alone is right."""
+    try:
+        return load(above, source)
+    except InputError:
+        if not added:
+            raise
+    load(given, source)
+    return load(above, added)
 
 
 def _check_references(config: Config, source: str) -> None:
@@ -114,6 +127,20 @@ def _check_references(config: Config, source: str) -> None:
                 finetune_block(config, protocol, data, name)
     _check_pairs(config, source)
     _check_figures(config, source)
+    _check_targets(config, source)
+
+
+def _check_targets(config: Config, source: str) -> None:
+    known = targets(config)
+    for name in config.targets:
+        if name not in known:
+            raise InputError(f"{source}: targets: no target {name}{nearest(name, known)}")
+
+
+def targets(config: Config) -> tuple[str, ...]:
+    """Names that can be asked for (workflow/rules/targets.smk holds what each makes)."""
+    drawn = (*(f"table{number}" for number in TABLES), *FIGURES, "curves", "benchmarks", "quality", "report", *config.tables)
+    return (*drawn, "all", "quickstart", *PROTOCOLS, *config.protocols)
 
 
 def _check_pairs(config: Config, source: str) -> None:

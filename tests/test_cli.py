@@ -139,8 +139,11 @@ BAD_REQUESTS = {
         ("--set", "knn.k=[1, 10, 99]"),
         f"knn.k asks for 99 neighbours, but {TRAIN} has only 32 training clips: lower",
     ),
-    "unknown key": (("--set", "knn.outptus=[encoder]"), f"{CONFIG}: unknown key knn.outptus: did you mean outputs?"),
-    "unknown value": (("--set", "embed.bodies=some"), f"{CONFIG}: embed.bodies: input should be 'all' or 'present', found 'some'"),
+    "unknown key": (("--set", "knn.outptus=[encoder]"), "--set knn.outptus=[encoder]: unknown key knn.outptus: did you mean outputs?"),
+    "unknown value": (
+        ("--set", "embed.bodies=some"),
+        "--set embed.bodies=some: embed.bodies: input should be 'all' or 'present', found 'some'",
+    ),
     "unknown recipe": (("--recipe", "mapm"), f"--recipe mapm: not in {CONFIG}: did you mean mamp?"),
     "unknown data set": (("--data", "demos"), f"--data demos: not in {CONFIG}: did you mean demo?"),
     "missing features": (("--features", "nowhere"), "nowhere/demo_train.npy is missing: run the stage that makes it"),
@@ -176,7 +179,15 @@ def test_results_prints_our_rows_and_where_things_lie(capsys, complain, tmp_path
     assert tables[1].splitlines()[1].split() == ["demo_xsub"]
     assert [row.split()[0] for row in tables[1].splitlines()[2:]] == ["SCRATCH", "MAMP", "STARS"]
     assert "results/tables/table2 .csv .html .md .tex" in shown and "results/demo_xsub/curves .csv .png .svg" in shown
+    assert shown.endswith("\nresults/report/index.html\n")
     assert "make them with `snakemake --cores 2`" in complain("results", str(tmp_path))
+
+
+def test_an_archive_s_folder_is_the_one_with_its_manifest(complain, tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/MANIFEST.json").write_text("{}")
+    message = complain("audit", "--packed", str(tmp_path))
+    assert message == f"{tmp_path} holds no MANIFEST.json: name the folder of the unpacked archive that holds it"
 
 
 @pytest.mark.parametrize(
@@ -202,4 +213,4 @@ def test_the_module_is_the_command(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"{CONFIG}: good (2 data sets, 3 methods)\n")
     done = subprocess.run([*command, "--set", "seed=[0]"], capture_output=True, text=True, check=False, env={**os.environ, "LANG": "C"})
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"stars: {CONFIG}: unknown key seed: did you mean seeds?\n")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "stars: --set seed=[0]: unknown key seed: did you mean seeds?\n")

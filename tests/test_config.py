@@ -34,18 +34,23 @@ def test_shipped_configurations_are_right(name):
         ({"pretrain": {"motion": {"ration": 0.5}}}, "unknown key pretrain.motion.ration: did you mean ratio?"),
         ({"methodes": {}}, "unknown key methodes: did you mean methods?"),
         ({"model": {"frames": 10}}, "model: frames (10) must be a multiple of segment (4)"),
+        ({"seeds": 3}, "seeds: input should be a list, found 3"),
         ({"knn": {"k": [0]}}, "knn.k.0: input should be greater than or equal to 1, found 0"),
         (
             {"tune": {"optimiser": {"lr": "fast"}}},
             "tune.optimiser.lr: input should be a valid number, unable to parse string as a number, found 'fast'",
         ),
         ({"fig6": {"k": 3}}, "fig6.k is 3, but knn.k is [1, 10]: add it there"),
-        ({"methods": {"a": {"from": "b"}, "b": {"from": "a"}}}, "methods.a.from: the chain comes back to a"),
+        (
+            {"methods": {"a": {"from": "b"}, "b": {"from": "a"}}},
+            "methods.a.from: the chain comes back to a (a → b → a): take `from` out of",
+        ),
         ({"methods": {"mamp": {"pretrain": {}}, "x": {"from": "mam", "tune": {}}}}, "methods.x.from: no method mam: did you mean mamp?"),
         ({"methods": {"x": {"tune": {}}}}, "methods.x is tuned but starts from no untuned method"),
         ({"data": {"demo": {"splits": ["xsup"]}}}, "data.demo.splits: no split xsup: did you mean xsub?"),
         ({"data": {"demo": {"dataset": "ntu61"}}}, "data.demo.dataset: no ntu61 in config/datasets: did you mean ntu60?"),
         ({"data": {"demo": {"raw": "x"}}}, "give either raw (a folder or zip with the raw files) or simulate"),
+        ({"targets": ["quickstrat"]}, "configuration: targets: no target quickstrat: did you mean quickstart?"),
         ({"data": {"demo": {"settings": {"tuen": {}}}}}, "unknown key data.demo.settings.tuen: did you mean tune?"),
     ],
 )
@@ -53,6 +58,15 @@ def test_a_mistake_is_one_line_with_its_key(blocks, expected):
     with pytest.raises(InputError) as error:
         load(**blocks)
     assert expected in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_override_is_blamed_for_its_own_faults_alone(tmp_path):
+    file = tmp_path / "a.yaml"
+    for text, expected in (("", "--set tune.optimizer.lr=1 --set seeds=[1]"), ("tune: {optimizer: {lr: 1}}", str(file))):
+        file.write_text(f"data: {{demo: {{dataset: demo, simulate: {{}}}}}}\n{text}")
+        with pytest.raises(InputError) as error:
+            recipes.load_file(file, ["tune.optimizer.lr=1", "seeds=[1]"])
+        assert str(error.value) == f"{expected}: unknown key tune.optimizer: did you mean optimiser?"
 
 
 def test_yaml_numbers_and_faults(tmp_path):

@@ -189,6 +189,11 @@ def test_a_mistake_stops_before_any_job_with_a_line_that_says_what_to_do(tmp_pat
     assert not (folder / "results").exists()
 
 
+def test_an_override_s_mistake_is_not_said_of_the_file(tmp_path):
+    done = snakemake(project(tmp_path / "project"), "--dry-run", "--config", "tune={optimizer: {lr: 0.1}}")
+    assert done.returncode == 1 and "\n--config tune: unknown key tune.optimizer: did you mean optimiser?\n" in done.stdout + done.stderr
+
+
 def test_a_job_that_fails_shows_its_line_and_the_rest_is_kept(own):
     raw = own / "results/demo/raw.zip"
     raw.write_bytes(raw.read_bytes()[:5000])

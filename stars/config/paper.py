@@ -7,6 +7,8 @@ from typing import Literal
 from stars.config.base import Count, Positive, Settings, key
 
 TableNumber = Literal[1, 2, 3, 4, 5, 6, 7, 9, 11]  # those that hold results; Tables 8 and 10 hold settings
+TABLES = range(1, 12)
+FIGURES = ("fig1", "fig3a", "fig3b", "fig4", "fig6")
 
 
 class Comparison(Settings):

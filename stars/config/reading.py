@@ -71,7 +71,7 @@ def _explain(model: type[BaseModel], fault: Mapping[str, Any], prefix: str) -> s
     if fault["type"] == "extra_forbidden":
         names = _names_at(model, fault["loc"][:-1])
         return f"unknown key {where}{nearest(str(fault['loc'][-1]), names)}"
-    message = fault["msg"].removeprefix("Value error, ")
+    message = fault["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")  # as YAML calls it
     found = "" if fault["type"] in ("missing", "value_error") else f", found {fault['input']!r}"
     return f"{where}: {message[0].lower()}{message[1:]}{found}" if where else message
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from stars.config import Config
+from stars.config.paper import FIGURES, TABLES
 from stars.drawings import figures, tables
 from stars.drawings.benchmarks import benchmark_runs, benchmarks
-from stars.drawings.common import FIGURES, HYPERPARAMETERS, QUICKSTART, TABLES, Drawing, place
+from stars.drawings.common import HYPERPARAMETERS, QUICKSTART, Drawing, place
 from stars.drawings.figures import SWEEPS, curve_runs, curves
 from stars.drawings.hyperparameters import hyperparameters
 from stars.drawings.report import report

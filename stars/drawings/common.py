@@ -10,9 +10,7 @@ from stars import layout, recipes
 from stars.config import Config
 from stars.config.paper import Figure
 
-TABLES = range(1, 12)
 HYPERPARAMETERS = (8, 10)  # the tables that hold settings
-FIGURES = ("fig1", "fig3a", "fig3b", "fig4", "fig6")
 QUICKSTART = ("table1", "table2", "fig4", "fig6", "curves")
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from stars import layout, recipes
 from stars.config import Config
+from stars.config.paper import FIGURES, TABLES
 from stars.drawings import figures, tables
-from stars.drawings.common import FIGURES, HYPERPARAMETERS, QUICKSTART, TABLES, Drawing, methods, panels, runs, title, titles
+from stars.drawings.common import HYPERPARAMETERS, QUICKSTART, Drawing, methods, panels, runs, title, titles
 from stars.drawings.departures import points
 from stars.drawings.records import behind
 from stars.errors import InputError

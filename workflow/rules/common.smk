@@ -1,5 +1,6 @@
 # Shared by all stages: the checked configuration, the settings of a stage as params, the runs there are.
 
+import functools
 import re
 import sys
 from itertools import product
@@ -15,7 +16,9 @@ if not any(method.name == "CONDA" for method in workflow.deployment_settings.dep
     shell.prefix(f'set -euo pipefail; PATH="{Path(sys.executable).parent}:$PATH"; ')  # a prefix takes the place of Snakemake's own `set`
 
 try:
-    CONFIG = recipes.load(config, ", ".join(map(str, workflow.configfiles)))
+    given = functools.reduce(recipes.merge, map(recipes.read_yaml, workflow.configfiles), {})
+    added = " ".join(["--config", *workflow.config_settings.config]) if workflow.config_settings.config else ""
+    CONFIG = recipes.load_over(given, config, ", ".join(map(str, workflow.configfiles)), added)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 

@@ -23,12 +23,11 @@ TARGETS["quickstart"] += expand("results/{data}/quality/index.html", data=dict.f
 NAMED = [name for name in TARGETS if name not in CONFIG.tables]
 
 # Every result of a protocol. Their jobs have these names already, so they are asked for by `targets:` alone.
-TARGETS |= {protocol: layout.results(CONFIG, protocol) for protocol in ["linear", "knn", "finetune", "semi", "transfer", "few_shot"]}
+TARGETS |= {protocol: layout.results(CONFIG, protocol) for protocol in recipes.PROTOCOLS}
 TARGETS |= {protocol: own.results(CONFIG, protocol) for protocol in CONFIG.protocols}
 
+assert TARGETS.keys() == {*recipes.targets(CONFIG)}  # against which the configuration was checked
 for name in CONFIG.targets:
-    if name not in TARGETS:
-        raise WorkflowError(f"targets: no target {name}{recipes.nearest(name, TARGETS)}")
     if not TARGETS[name]:
         raise WorkflowError(
             f"targets: {name}: the configuration has nothing for it: give {name}.pairs, or data and methods with this protocol"
