@@ -97,6 +97,23 @@ def test_own_runs_go_before_the_file_s_machines(finished, monkeypatch):
     assert alone.cpu_hours == pytest.approx(1 + per_clip * clips * 2 / 1e9 / 3600) and with_own.cpu_hours == pytest.approx(1 + 1 / 3600)
 
 
+def test_own_runs_count_where_their_model_and_clips_are_those_asked_about(finished, tmp_path, monkeypatch):
+    """Each stage of a run is among them, stage 2 too; none of a model, a data set or a number of clips that is not the configuration's."""
+    monkeypatch.chdir(finished)
+    results = finished / "results"
+    assert {stage for stage, _ in rates.own(recipes.load_file(CONFIG), results, gpu=False)} == {*rates.STAGES.values()}
+    for other in ("model.depth=3", "model.heads=4"):
+        assert rates.own(recipes.load_file(CONFIG, [other]), results, gpu=False) == {}, other
+    alone = {"data": {"toy": {"dataset": "demo", "simulate": {}}}, "transfer": {"pairs": []}, "few_shot": {"pairs": []}}
+    assert rates.own(recipes.load(alone), results, gpu=False) == {}
+    for name in ("mamp", "stars"):
+        path = tmp_path / f"results/demo_xsub/{name}/record.json"
+        path.parent.mkdir(parents=True)
+        record = json.loads((results / f"demo_xsub/{name}/record.json").read_text())
+        path.write_text(json.dumps({**record, "notes": {**record["notes"], "train_clips": 31}}))
+    assert rates.own(recipes.load_file(CONFIG), tmp_path / "results", gpu=False) == {}
+
+
 def test_own_runs_go_first_in_their_own_precision_alone(finished, tmp_path, monkeypatch):
     """A run in float32 says nothing of a plan in bf16, whose machine's rate is known; a run in bf16 does."""
     path = (results := tmp_path / "results") / "demo_xsub/mamp/record.json"
@@ -152,6 +169,12 @@ def test_a_damaged_rates_file_is_named_with_its_line(tmp_path, line, message):
     path.write_text(f"{','.join(rates.FIELDS)}\n{line}\n")
     with pytest.raises(InputError, match=message):
         rates.load(path)
+
+
+@pytest.mark.parametrize("assumed", ["0", "-1", "nan"])
+def test_no_rate_at_all_is_refused(capsys, assumed):
+    assert main(["plan", "--tflops", assumed]) == 2
+    assert capsys.readouterr().err == "stars: --tflops: give a number above 0\n"
 
 
 def test_snakemake_s_refusal_is_passed_on(tmp_path, monkeypatch, capsys):

@@ -30,6 +30,8 @@ def _plan(chosen: argparse.Namespace) -> None:
     from stars import recipes
     from stars.plan import jobs, rates, summary
 
+    if chosen.tflops is not None and not 0 < chosen.tflops < float("inf"):
+        raise InputError("--tflops: give a number above 0")
     config = recipes.load_file(chosen.config)
     machine = _machine(rates.load(chosen.rates), chosen.machine, _has_gpu(config.compute.device), chosen.rates)
     if chosen.tflops:

@@ -77,11 +77,14 @@ def _sources(rows: Sequence[Mapping[str, str]], machine: str) -> tuple[str, ...]
 
 
 def own(config: Config, results: Path, gpu: bool) -> Own:
-    """Operations a second in this user's own finished runs of the configured methods, on a GPU or not: the median of each stage and precision."""
+    """Operations a second in this user's own finished runs of the configured methods, on a GPU or not: the median of each stage and precision.
+
+    Runs of a model or a number of clips that the configuration does not have are left out: their work is not what is counted.
+    """
     measured: dict[tuple[str, str], list[float]] = {}
     for path in sorted(results.glob("*_*/*/**/record.json")):
         record = read_json(path)
-        stage = STAGES.get(record.get("stage", ""))
+        stage = STAGES.get(record.get("stage", "").partition("+")[0])  # a tuning's names its loss, too
         if stage and bool(record["hardware"].get("gpu")) == gpu and (found := _rate(record, stage, path, config)):
             precision, rate = found
             measured.setdefault((stage, precision), []).append(rate)
@@ -89,9 +92,27 @@ def own(config: Config, results: Path, gpu: bool) -> Own:
 
 
 def _rate(record: Mapping[str, Any], stage: str, path: Path, config: Config) -> tuple[str, float] | None:
-    """Precision and operations a second of one finished job; None where its method is not configured any more."""
+    """Precision and operations a second of one finished job; None where it is not as the configuration would run it now."""
     read = {role: (record["inputs"][role]["path"],) for role in ("train", "test") if role in record["inputs"]}
     job = Job(stage, {"out": (str(path.parent),), **read}, record["settings"])
     done = work.of(job, config)
     seconds = record["wall_seconds"] + sum(leg["seconds"] for leg in record["notes"].get("earlier_runs", ()))
-    return (done.precision, done.amount / seconds) if done.known and done.amount and seconds else None
+    return (done.precision, done.amount / seconds) if done.known and done.amount and seconds and _alike(record, job, config) else None
+
+
+def _alike(record: Mapping[str, Any], job: Job, config: Config) -> bool:
+    """Whether a job ran the model and as many training clips as the configuration has now, which its work is counted by."""
+    shape, size = work.shape_for(job, config), work.size_for(job, config)
+    if shape is None or size is None or _model(record) != shape.model_dump(mode="json"):
+        return False
+    expected = record["settings"].get("fraction", 1) * size.train
+    return bool(abs(record["notes"].get("train_clips", 0) - expected) < 1)  # a subset is rounded down
+
+
+def _model(record: Mapping[str, Any]) -> Any:
+    """The model block that a job was told, or the training behind its encoder; None where that left no record."""
+    if "model" in record["settings"]:
+        return record["settings"]["model"]
+    behind = record["inputs"].get("parent") or record["inputs"].get("encoder")
+    path = Path(behind["path"]).with_name("record.json") if behind else None
+    return _model(read_json(path)) if path and path.is_file() else None

@@ -56,7 +56,7 @@ def of(job: Job, config: Config) -> Work:
     """The work of one job of a configuration."""
     if job.stage in ("ingest", "join"):
         return _reading(job, config)
-    size, shape = _size(job, config), _shape(job, config)
+    size, shape = size_for(job, config), shape_for(job, config)
     if job.stage not in AMOUNTS or shape is None:
         return Work()
     return Work(known=False) if size is None else amount(job.stage, job.settings, shape, size)
@@ -186,13 +186,16 @@ def size_of(config: Config, data: str, split: str) -> Size | None:
     return None if clips is None else Size(clips // 2, clips - clips // 2, bodies)
 
 
-def _size(job: Job, config: Config) -> Size | None:
+def size_for(job: Job, config: Config) -> Size | None:
+    """Of the split whose rows a job reads; None where it is not configured, or nobody says."""
     place = job.place("train", ROWS) or job.place("test", ROWS)
-    return size_of(config, **place) if place else None
+    if place.get("data") not in config.data or place["split"] not in recipes.dataset(config, place["data"]).splits:
+        return None
+    return size_of(config, **place)
 
 
-def _shape(job: Job, config: Config) -> Model | None:
-    """The model of the method whose folder a job reads or writes."""
+def shape_for(job: Job, config: Config) -> Model | None:
+    """The model of the method whose folder a job reads or writes; None where it is not configured."""
     place = job.place("method", METHOD) or job.place("encoder", METHOD) or job.place("out", METHOD)
     name = recipes.untag(config, place["folder"])[0] if place else ""
     data = {f"{data}_{split}": data for data, split in layout.every_run(config)}.get(place.get("run", ""))
