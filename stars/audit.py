@@ -14,7 +14,7 @@ from stars.paper import recount
 from stars.provenance import code, ledger
 from stars.provenance.changes import changed_source, in_words
 from stars.provenance.files import sha256
-from stars.provenance.lineage import PATTERN, Lineage, Record, result_files
+from stars.provenance.lineage import PATTERN, Lineage, Record, again, result_files
 
 TABLES = ("stars.paper.tables",)
 NAMED = 4  # differing settings that a line names
@@ -40,7 +40,7 @@ def audit(results: Path, packed: bool = False, configs: Sequence[Config] = ()) -
     files = _Files(lineage.project)
     makers = lineage.makers()
     for record in lineage.records:
-        yield from _outputs(record, files, absent)
+        yield from _outputs(record, files, absent, packed)
         yield from _inputs(record, makers, files, packed)
         yield from _cells(record, lineage.project, files)
         if not packed:
@@ -64,12 +64,13 @@ class _Files(dict[Path, str | None]):
         return self[path]
 
 
-def _outputs(record: Record, files: _Files, absent: set[Path]) -> Iterator[str]:
+def _outputs(record: Record, files: _Files, absent: set[Path], packed: bool) -> Iterator[str]:
     for path, noted in record.outputs.items():
+        mend = "unpack the archive again" if packed else again(path)
         if files[path] is None and path not in absent:
-            yield f"{path}: gone; run the workflow again, or restore the file"
+            yield f"{path}: gone; {mend}"
         elif files[path] not in (None, noted):
-            yield f"{path}: its bytes differ from its record; run the workflow again, or restore the file"
+            yield f"{path}: its bytes differ from its record; {mend}"
 
 
 def _inputs(record: Record, makers: dict[Path, Record], files: _Files, packed: bool) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from stars.errors import InputError
 from stars.provenance import ledger
 from stars.provenance.files import atomic, json_text, read_json, sha256
-from stars.provenance.lineage import PATTERN, Lineage, Record, result_files, seal
+from stars.provenance.lineage import PATTERN, Lineage, Record, again, result_files, seal
 
 MANIFEST = "MANIFEST.json"
 # Stage → those of its files that hold joints of clips: large, and a data set's owners may not allow that they are handed on.
@@ -33,7 +33,7 @@ def pack(results: Path, out: Path, with_clips: bool = False) -> dict[str, Any]:
             files that no record speaks of, and those in the ledger that are no entries: nobody knows what is in them.
 
     Raises:
-        InputError: there is nothing to pack, or a record is damaged.
+        InputError: there is nothing to pack, a record is damaged, or a file that would be packed is not as its record says.
     """
     lineage = Lineage.read(results)
     if lineage.damaged:
@@ -44,6 +44,9 @@ def pack(results: Path, out: Path, with_clips: bool = False) -> dict[str, Any]:
     if not makers:
         raise InputError(f"{results} holds no results: run the workflow first")
     told: dict[str, Any] = {"files": _digests(project, kept), "left_out": _digests(project, left_out)}
+    for path in kept:
+        if path in makers and told["files"][path.as_posix()] != makers[path].outputs[path]:
+            raise InputError(f"{path}: its bytes differ from its record: {again(path)}")
     told["seal"] = seal(told)
     with atomic(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_entry(f"{results.name}/{MANIFEST}"), json_text(told))

@@ -68,8 +68,11 @@ def _defaults() -> dict[str, Any]:
 
 
 def load_file(path: Path | str, overrides: Iterable[str] = ()) -> Config:
-    """The configuration in `path` with `overrides` such as "tune.optimiser.lr=1e-3"."""
-    given = above = read_yaml(path)
+    """The configuration in `path`, or in files laid one over the other, "a.yaml+b.yaml", with `overrides` such as "tune.optimiser.lr=1e-3"."""
+    given: dict[str, Any] = {}
+    for file in files(path):
+        given = merge(given, read_yaml(file))
+    above = given
     overrides = list(overrides)
     for override in overrides:
         names, found, text = override.partition("=")
@@ -80,6 +83,11 @@ def load_file(path: Path | str, overrides: Iterable[str] = ()) -> Config:
             value = {name: value}
         above = merge(above, value)
     return load_over(given, above, str(path), " ".join(f"--set {override}" for override in overrides))
+
+
+def files(path: Path | str) -> list[str]:
+    """The files that "a.yaml+b.yaml" names, as `--configfile a.yaml b.yaml` does."""
+    return [str(path)] if Path(path).exists() else str(path).split("+")
 
 
 def load_over(given: Mapping[str, Any], above: Mapping[str, Any], source: str, added: str) -> Config:

@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny import CONFIG, ROOT
+from tiny import CONFIG, ROOT, snakemake
 
 from stars import cli, expected
 from stars.audit import audit
 from stars.data.store import ClipStore
+from stars.errors import InputError
 from stars.explain import explain
 from stars.pack import pack
 from stars.provenance import code
@@ -72,6 +73,20 @@ def test_every_single_byte_change_is_found(results):
         for path, data in before.items():
             path.write_bytes(data)
     assert list(audit(results)) == []
+
+
+def test_nothing_is_made_from_a_damaged_file_and_what_the_audit_says_mends_it(results):
+    project, damaged = results.absolute().parent, results / "demo_xsub/mamp/features/demo_test.npy"
+    before = damaged.read_bytes()
+    damaged.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    with pytest.raises(InputError, match="its bytes differ from its record: make it again"):
+        pack(results, project / "all.zip")
+    refused = snakemake(project)
+    assert refused.returncode == 1 and f"{damaged}: its bytes differ from its record, so nothing is made from it" in refused.stderr
+    (line,) = (line for line in audit(results) if line.startswith(f"{damaged}: "))
+    assert f"(snakemake --cores 1 --force -- {damaged})" in line
+    assert snakemake(project, "--force", config=(CONFIG, "--", damaged)).returncode == 0 and damaged.read_bytes() == before
+    assert snakemake(project).returncode == 0 and list(audit(results, configs=[load_file(CONFIG)])) == []
 
 
 def test_what_else_is_wrong_is_named(results, monkeypatch, capsys):
@@ -140,7 +155,15 @@ def test_results_of_other_settings_than_today_s_are_named(results, tmp_path, cap
     lines = list(audit(results, configs=[load_file(other)]))
     assert any(line.startswith("results/demo_xsub/mamp/record.json: the configuration has no such job any more") for line in lines)
     assert cli.main(["audit", "--config", str(other), "--config", CONFIG]) == 0  # made by either
-    capsys.readouterr()
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("tune: {optimiser: {lr: 0.002}}")
+    for changed in (["--config", f"{CONFIG}+{overlay}"], ["--config", CONFIG, "--set", "tune.optimiser.lr=0.002"]):
+        capsys.readouterr()
+        with pytest.raises(SystemExit):
+            cli.main(["audit", *changed])
+        said = capsys.readouterr()
+        assert {line.removeprefix("results/") for line in said.out.splitlines()} == found("tune.optimiser.lr=0.002")
+        assert f"settings compared with {changed[1]}" in said.err
 
 
 def forge(path: Path, **changes: object) -> None:

@@ -189,6 +189,12 @@ def test_a_mistake_stops_before_any_job_with_a_line_that_says_what_to_do(tmp_pat
     assert not (folder / "results").exists()
 
 
+def test_clips_of_other_raw_files_do_not_stand_in_for_those_that_are_missing(own, tmp_path):
+    (tmp_path / "elsewhere.yaml").write_text("data: {demo: {simulate: null, raw: nowhere/raw}}")
+    done = snakemake(own, "--dry-run", config=(CONFIG, tmp_path / "elsewhere.yaml"))
+    assert done.returncode == 1 and "Simulated: no raw files at nowhere/raw" in done.stdout + done.stderr
+
+
 def test_an_override_s_mistake_is_not_said_of_the_file(tmp_path):
     done = snakemake(project(tmp_path / "project"), "--dry-run", "--config", "tune={optimizer: {lr: 0.1}}")
     assert done.returncode == 1 and "\n--config tune: unknown key tune.optimizer: did you mean optimiser?\n" in done.stdout + done.stderr
@@ -202,7 +208,7 @@ def test_a_job_that_fails_shows_its_line_and_the_rest_is_kept(own):
     done = snakemake(own)
     assert done.returncode == 1
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip().startswith("stars: ")]
-    assert len(lines) == 1 and "results/demo/raw.zip is not a readable zip archive" in lines[0]
+    assert len(lines) == 1 and "results/demo/raw.zip: its bytes differ from its record" in lines[0]
     assert kept.read_bytes() == before
 
 

@@ -25,7 +25,11 @@ def add(commands: Any) -> None:
         "--config",
         action="append",
         metavar="FILE",
-        help="configuration that results must be as it would make them; give it again for each other one that made some [config/config.yaml]",
+        help="configuration that results must be as it would make them, A+B: two files, B laid over A; give the option again for each other one"
+        " that made some [config/config.yaml]",
+    )
+    audit.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override of each of them, as they were made with, e.g. seeds=[0,1]"
     )
     audit.set_defaults(handler=_audit)
     pack = commands.add_parser(
@@ -78,11 +82,14 @@ def _audit(chosen: argparse.Namespace) -> None:
     results = sum(1 for _ in result_files(chosen.results))
     if not results:
         raise InputError(f"{chosen.results} holds no results: run the workflow first, or name another folder")
-    configs = [] if chosen.packed else [recipes.load_file(path) for path in chosen.config or ["config/config.yaml"]]
+    names = [] if chosen.packed else chosen.config or ["config/config.yaml"]
+    configs = [recipes.load_file(name, chosen.set) for name in names]
     lines = list(audit(chosen.results, chosen.packed, configs))
     for line in lines:
         print(line)
     if lines:
+        compared = f"; settings compared with {', '.join((*names, *chosen.set))} (others: --config, --set)" if names else ""
+        print(f"{chosen.results}: {len(lines)} of these in {results} files{compared}", file=sys.stderr)
         raise SystemExit(1)
     print(f"{chosen.results}: {results} files, all as recorded", file=sys.stderr)
 

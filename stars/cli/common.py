@@ -14,7 +14,10 @@ TRAIN, TEST = "split file with the rows that train (.npy)", "split file with the
 def add_config(group: Any) -> None:
     """--config and --set."""
     group.add_argument(
-        "--config", default="config/config.yaml", metavar="FILE", help="configuration to take the settings from [config/config.yaml]"
+        "--config",
+        default="config/config.yaml",
+        metavar="FILE",
+        help="configuration to take the settings from; A+B: two files, B laid over A [config/config.yaml]",
     )
     group.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override of the configuration, e.g. tune.optimiser.lr=1e-3"

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stars import layout
+from stars import layout, recipes
 from stars.config import Config
 from stars.errors import InputError
+from stars.provenance import stale
 
 COMMAND = "Shell command: stars "
 
@@ -50,7 +51,7 @@ def planned(config: Config, path: Path, targets: Sequence[str], everything: bool
         absent = {data: _stand_in(config, data, placeholder.name) for data in missing(config)}
         command = [sys.executable, "-m", "snakemake", *targets, "--dry-run", "--printshellcmds", "--nocolor", "--cores", "1", "--nolock"]
         command += ["--forceall"] if everything else []
-        command += ["--configfile", str(path), *(["--config", f"data={json.dumps(absent)}"] if absent else [])]
+        command += ["--configfile", *recipes.files(path), *(["--config", f"data={json.dumps(absent)}"] if absent else [])]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise InputError(_complaint(done.stdout + done.stderr))
@@ -59,7 +60,7 @@ def planned(config: Config, path: Path, targets: Sequence[str], everything: bool
 
 def missing(config: Config) -> list[str]:
     """Data sets whose raw files are not where the configuration says, and were not read yet."""
-    return [data for data, block in config.data.items() if block.raw and not Path(block.raw).exists() and not _read(data)]
+    return [data for data, block in config.data.items() if block.raw and not Path(block.raw).exists() and not _read(data, block.raw)]
 
 
 def parse(text: str) -> Iterator[Job]:
@@ -90,8 +91,8 @@ def _stand_in(config: Config, data: str, placeholder: str) -> dict[str, Any]:
     return {"raw": placeholder, **({"ingest": {"missing_list": placeholder}} if ingest.missing_list else {})}
 
 
-def _read(data: str) -> bool:
-    return Path(f"{layout.clips(data)}/offsets.npy").exists()
+def _read(data: str, raw: str) -> bool:
+    return stale.read_already(Path(layout.clips(data)), raw)
 
 
 def _complaint(said: str) -> str:

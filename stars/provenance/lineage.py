@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,19 @@ def _maker(project: Path, path: Path) -> Record | None:
         if path in record.outputs:
             return record
     return None
+
+
+def refuse_changed(inputs: Iterable[tuple[Path, str]]) -> None:
+    """InputError for the first of some files, each with its sha256, that is not as the record beside it says: nothing is made from such a file."""
+    for path, found in inputs:
+        maker = _maker(Path(), path)
+        if maker is not None and maker.outputs[path] != found:
+            raise InputError(f"{path}: its bytes differ from its record, so nothing is made from it: {again(path)}")
+
+
+def again(path: Path) -> str:
+    """How a damaged result comes back, in words. Snakemake alone would not make it again, but what was made from it."""
+    return f"make it again (snakemake --cores 1 --force -- {path}), or restore the file"
 
 
 def result_files(results: Path) -> Iterator[Path]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from stars.provenance import code, energy, ledger
 from stars.provenance.files import digest, exclusive, hashes, sha256, write_json
-from stars.provenance.lineage import seal
+from stars.provenance.lineage import refuse_changed, seal
 
 LIBRARIES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "safetensors", "pydantic", "snakemake")
 
@@ -40,12 +40,15 @@ def recording(
         inputs: role → file that was read.
         outputs: names of the files made, relative to `out`.
 
-    Yields a dict to which the stage may add facts of its own (they stand under `notes`). InputError if another run makes the same outputs.
+    Yields a dict to which the stage may add facts of its own (they stand under `notes`).
+
+    InputError if an input is not as the record beside it says, or if another run makes the same outputs.
     """
     out = Path(out)
     notes: dict[str, Any] = {}
     started, clock = datetime.now(UTC), time.perf_counter()
     found, source = hashes(inputs), {"digest": code.digest_of(stage), "modules": code.parts_of(stage), **git_state()}
+    refuse_changed((Path(entry["path"]), entry["sha256"]) for entry in found.values())
     counted = energy.counters()
     with exclusive(out / name):
         yield notes

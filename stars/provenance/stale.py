@@ -21,6 +21,15 @@ RECORDS = (
 )
 
 
+def read_already(clips: Path, raw: str) -> bool:
+    """Whether a clip store is there and its record names no other raw files than these, which may then be gone. Of a folder it names none."""
+    try:
+        record = json.loads((clips / "record.json").read_text(encoding="utf-8"))
+        return (clips / "offsets.npy").exists() and record["inputs"].get("raw", {"path": raw})["path"] == raw
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
 def warnings(results: Path) -> Iterator[str]:
     """A line for every result of these stages under `results` whose source differs from today's."""
     for path in sorted({path for pattern in RECORDS for path in results.glob(pattern)}):

@@ -197,7 +197,7 @@ wildcard_constraints:
 
 
 for data, block in CONFIG.data.items():
-    if block.raw and not Path(block.raw).exists() and not Path(f"{layout.clips(data)}/offsets.npy").exists():
+    if block.raw and not Path(block.raw).exists() and not stale.read_already(Path(layout.clips(data)), block.raw):
         described = recipes.dataset(CONFIG, data)
         raise WorkflowError(f"{described.title}: no raw files at {block.raw}: {obtain(described.home, data)}")
 
