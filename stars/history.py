@@ -62,7 +62,16 @@ def differences(before: Entry, after: Entry) -> list[str]:
             continue
         found += [f"{place}: {words}" for words in (*in_words(old["settings"], new["settings"]), *changed_source(old["code"], new["code"]))]
     given = dict.fromkeys((*before.given, *after.given))
-    return found + [f"{path}: another file" for path in given if before.given.get(path) != after.given.get(path)]
+    found += [f"{path}: another file" for path in given if before.given.get(path) != after.given.get(path)]
+    return found or list(_other_bytes(before, after))
+
+
+def _other_bytes(before: Entry, after: Entry) -> Iterator[str]:
+    """Files that came out otherwise from the same settings, source and raw files: of another machine, or of another library."""
+    for place in after.stages:
+        old, new = (entry.stages[place].get("files", {}) for entry in (before, after))  # entries of before files were kept have none
+        if differing := [name for name in new if name in old and old[name] != new[name]]:
+            yield f"{place}: made again with other bytes: {', '.join(differing)}"
 
 
 def value(metrics: Mapping[str, Any], metric: str) -> float | None:

@@ -87,6 +87,15 @@ def test_a_change_upstream_is_told_where_it_was_made(results):
     assert "demo/raw.zip: not made from it" in lines and lines[-1] == "data/ntu.zip: another file"
 
 
+def test_other_bytes_of_the_same_settings_and_source_are_told(results):
+    path = next(path for path in ledger.files(results) if ledger.Entry.read(path).place == "demo_xsub/stars/knn")
+    told = json.loads(path.read_text()) | {"time": "2999-01-01T00:00:00+00:00"}
+    told["stages"]["demo_xsub/mamp"]["files"]["encoder.safetensors"] = "0"
+    write_text(path.with_name("29990101T000000Z_0.json"), json_text({**told, "seal": seal(told)}))
+    lines = [line.strip() for line in history(results, method="stars", data="demo", protocol="knn")]
+    assert lines[-1] == "demo_xsub/mamp: made again with other bytes: encoder.safetensors"
+
+
 def test_what_history_cannot_find_is_said(results, tmp_path, capsys):
     for words in (["--metric", "top2"], ["--method", "none"], ["--data", "none"], [str(tmp_path)], ["nowhere"]):
         assert cli.main(["history", *words]) == 2

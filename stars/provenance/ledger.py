@@ -26,7 +26,7 @@ class Entry:
         time: when it began, UTC.
         place: its folder, from the results folder.
         metrics: its metrics.json.
-        stages: place → stage, settings and source, of itself and of everything that it was made from.
+        stages: place → stage, settings, source and files' sha256, of itself and of everything that it was made from.
         given: file from outside → sha256.
     """
 
@@ -99,4 +99,5 @@ def _inputs(record: Mapping[str, Any]) -> dict[Path, str]:
 
 def _facts(record: Record) -> dict[str, Any]:
     told = record.told
-    return {"stage": told["stage"], "settings": told["settings"], "seed": told["seed"], "code": told["code"]}
+    files = {name: entry["sha256"] for name, entry in told["outputs"].items()}
+    return {"stage": told["stage"], "settings": told["settings"], "seed": told["seed"], "code": told["code"], "files": files}
