@@ -152,7 +152,8 @@ def refuse_changed(inputs: Iterable[tuple[Path, str]]) -> None:
     for path, found in inputs:
         maker = _maker(Path(), path)
         if maker is not None and maker.outputs[path] != found:
-            raise InputError(f"{path}: its bytes differ from its record, so nothing is made from it: {again(path)}")
+            meant = f"; if the change is meant, delete {maker.path}"
+            raise InputError(f"{path}: its bytes differ from its record, so nothing is made from it: {again(path)}{meant}")
 
 
 def again(path: Path) -> str:
