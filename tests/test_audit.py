@@ -75,8 +75,8 @@ def test_every_single_byte_change_is_found(results):
     assert list(audit(results)) == []
 
 
-def test_nothing_is_made_from_a_damaged_file_and_what_the_audit_says_mends_it(results):
-    project, damaged = results.absolute().parent, results / "demo_xsub/mamp/features/demo_test.npy"
+def test_nothing_is_made_from_damaged_weights_and_what_the_audit_says_mends_it(results):
+    project, damaged = results.absolute().parent, results / "demo_xsub/mamp/encoder.safetensors"
     before = damaged.read_bytes()
     damaged.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
     with pytest.raises(InputError, match="its bytes differ from its record: make it again"):

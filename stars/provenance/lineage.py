@@ -13,6 +13,7 @@ from stars.provenance.files import digest, json_text
 
 PATTERN = "*record.json"
 RESULTS = "results"  # the folder's name in a project
+WEIGHTS = ".safetensors"
 NOT_RESULTS = ("logs", "benchmarks", "README.md", "MANIFEST.json")  # what stands in a results folder without a record
 # What a record has in any case, beside its inputs, outputs and seal.
 FIELDS = frozenset(
@@ -148,9 +149,12 @@ def _maker(project: Path, path: Path) -> Record | None:
 
 
 def refuse_changed(inputs: Iterable[tuple[Path, str]]) -> None:
-    """InputError for the first of some files, each with its sha256, that is not as the record beside it says: nothing is made from such a file."""
+    """InputError for the first weights among some files, each with its sha256, that are not as the record beside them says.
+
+    Of weights nothing else would show it. Clips, splits and features are looked at by whoever reads them, and may be changed on purpose.
+    """
     for path, found in inputs:
-        maker = _maker(Path(), path)
+        maker = _maker(Path(), path) if path.suffix == WEIGHTS else None
         if maker is not None and maker.outputs[path] != found:
             meant = f"; if the change is meant, delete {maker.path}"
             raise InputError(f"{path}: its bytes differ from its record, so nothing is made from it: {again(path)}{meant}")

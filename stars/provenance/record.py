@@ -42,7 +42,7 @@ def recording(
 
     Yields a dict to which the stage may add facts of its own (they stand under `notes`).
 
-    InputError if an input is not as the record beside it says, or if another run makes the same outputs.
+    InputError if weights among the inputs are not as the record beside them says, or if another run makes the same outputs.
     """
     out = Path(out)
     notes: dict[str, Any] = {}
