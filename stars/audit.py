@@ -66,7 +66,8 @@ class _Files(dict[Path, str | None]):
 
 def _outputs(record: Record, files: _Files, absent: set[Path], packed: bool) -> Iterator[str]:
     for path, noted in record.outputs.items():
-        mend = "unpack the archive again" if packed else again(path)
+        by_hand = "restore the file, or make it again by hand" if expected.made_by_hand(Path(*record.path.parts[1:])) else again(path)
+        mend = "unpack the archive again" if packed else by_hand
         if files[path] is None and path not in absent:
             yield f"{path}: gone; {mend}"
         elif files[path] not in (None, noted):

@@ -74,7 +74,7 @@ def _sources(table: Path, cell: str) -> tuple[str, list[Path]]:
         with table.open(encoding="utf-8", newline="") as file:
             own = [row for row in csv.DictReader(file) if row["origin"] in OWN]
         shown = _headings(table)
-        cells = {(_plain(row["method"]), _plain(shown.get(row["column"], ""))): row for row in own}
+        cells = {(_plain(row["method"]), _plain(shown[row["column"]])): row for row in own if row["column"] in shown}
         cells |= {(_plain(row["method"]), _plain(row["column"])): row for row in own}
     except (OSError, KeyError, csv.Error, UnicodeDecodeError):
         raise InputError(f"{table} is not a table's csv that stars wrote: name one of results/tables") from None
@@ -90,11 +90,12 @@ def _sources(table: Path, cell: str) -> tuple[str, list[Path]]:
 
 
 def _headings(table: Path) -> dict[str, str]:
-    """Column → its heading where the table is shown, from the json beside its csv; empty where that cannot be read."""
+    """Column → its heading where the table is shown, from the json beside its csv, of those that no other has; empty where that cannot be read."""
     try:
-        return {column["key"]: f"{column['group']} {column['title']}" for column in read_json(table.with_suffix(".json"))["columns"]}
+        found = {column["key"]: f"{column['group']} {column['title']}" for column in read_json(table.with_suffix(".json"))["columns"]}
     except (InputError, KeyError, TypeError):
         return {}
+    return {column: heading for column, heading in found.items() if list(found.values()).count(heading) == 1}
 
 
 def _plain(text: str) -> str:

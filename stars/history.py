@@ -68,8 +68,11 @@ def differences(before: Entry, after: Entry) -> list[str]:
 
 def _other_bytes(before: Entry, after: Entry) -> Iterator[str]:
     """Files that came out otherwise from the same settings, source and raw files: of another machine, or of another library."""
+    if any("files" not in stage for stage in before.stages.values()):
+        yield "settings, source and raw files are the same; whether files came out otherwise was not kept then"
+        return
     for place in after.stages:
-        old, new = (entry.stages[place].get("files", {}) for entry in (before, after))  # entries of before files were kept have none
+        old, new = (entry.stages[place]["files"] for entry in (before, after))
         if differing := [name for name in new if name in old and old[name] != new[name]]:
             yield f"{place}: made again with other bytes: {', '.join(differing)}"
 

@@ -94,11 +94,13 @@ def load_over(given: Mapping[str, Any], above: Mapping[str, Any], source: str, a
     """Check `above`, which is `given` by `source` and more laid over it by `added`, which is blamed where `source` alone is right."""
     try:
         return load(above, source)
+    except InputError as error:
+        fault = error
+    try:
+        load(given, source)
     except InputError:
-        if not added:
-            raise
-    load(given, source)
-    return load(above, added)
+        raise fault from None
+    return load(above, added or source)
 
 
 def _check_references(config: Config, source: str) -> None:

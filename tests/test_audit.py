@@ -84,7 +84,7 @@ def test_nothing_is_made_from_damaged_weights_and_what_the_audit_says_mends_it(r
     refused = snakemake(project)
     assert refused.returncode == 1 and f"{damaged}: its bytes differ from its record, so nothing is made from it" in refused.stderr
     (line,) = (line for line in audit(results) if line.startswith(f"{damaged}: "))
-    assert f"(snakemake --cores 1 --force -- {damaged})" in line
+    assert f"(snakemake --cores 1 --force -- {damaged}; " in line
     assert snakemake(project, "--force", config=(CONFIG, "--", damaged)).returncode == 0 and damaged.read_bytes() == before
     assert snakemake(project).returncode == 0 and list(audit(results, configs=[load_file(CONFIG)])) == []
 

@@ -67,6 +67,9 @@ def test_an_override_is_blamed_for_its_own_faults_alone(tmp_path):
         with pytest.raises(InputError) as error:
             recipes.load_file(file, ["tune.optimizer.lr=1", "seeds=[1]"])
         assert str(error.value) == f"{expected}: unknown key tune.optimizer: did you mean optimiser?"
+    file.write_text("seeds: [0]")  # what the file lacks, the overrides give
+    with pytest.raises(InputError, match=r"unknown key tune\.optimizer"):
+        recipes.load_file(file, ["data.demo.dataset=demo", "data.demo.simulate={}", "tune.optimizer.lr=1"])
 
 
 def test_yaml_numbers_and_faults(tmp_path):

@@ -18,6 +18,7 @@ from stars.data.splits import SplitStage, split
 from stars.data.store import ClipStore
 from stars.errors import InputError
 from stars.ingest import IngestStage, ingest
+from stars.provenance import stale
 
 RAW = Path(__file__).parent / "data/parity/ntu_denoise_raw"
 NTU = Dataset(**yaml.safe_load((FOLDER / "ntu60.yaml").read_text()))
@@ -194,6 +195,17 @@ def test_splits(raw, tmp_path, capsys):
     make(by="setup", train="even", counts=[30, 30])
     assert np.load(tmp_path / "splits/x_train.npy").tolist() == [1, 3, 5] and np.load(tmp_path / "splits/x_test.npy").tolist() == [0, 2, 4]
     assert "3 training and 3 test clips; the complete data set has 30 and 30" in capsys.readouterr().err
+
+
+def test_raw_files_may_be_gone_only_where_they_are_those_that_were_read(raw, tmp_path):
+    clips, packed = tmp_path / "clips", tmp_path / "raw.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in raw.iterdir():
+            archive.write(path, path.name)
+    for given in (raw, packed):
+        ingest(given, clips, stage())
+        assert stale.read_already(clips, str(given)) and stale.read_already(clips, f"{tmp_path}/./{given.name}")
+        assert not stale.read_already(clips, "nowhere/else") and not stale.read_already(tmp_path, str(given))
 
 
 def test_a_damaged_store_is_named(raw, tmp_path):

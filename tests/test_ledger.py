@@ -94,6 +94,11 @@ def test_other_bytes_of_the_same_settings_and_source_are_told(results):
     write_text(path.with_name("29990101T000000Z_0.json"), json_text({**told, "seal": seal(told)}))
     lines = [line.strip() for line in history(results, method="stars", data="demo", protocol="knn")]
     assert lines[-1] == "demo_xsub/mamp: made again with other bytes: encoder.safetensors"
+    first = json.loads(path.read_text())  # as it was written before files were kept
+    for stage in first["stages"].values():
+        del stage["files"]
+    path.write_text(json_text({**first, "seal": seal(first)}))
+    assert "was not kept then" in list(history(results, method="stars", data="demo", protocol="knn"))[-1]
 
 
 def test_what_history_cannot_find_is_said(results, tmp_path, capsys):

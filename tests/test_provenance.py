@@ -273,3 +273,21 @@ def test_the_lock_of_a_killed_run_holds_nobody_up(tmp_path):
     with exclusive(tmp_path / "a"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_are_refused_only_where_no_record_beside_them_fits(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weights = Path("encoder.safetensors")
+    for text, name in (("imported", "encoder.safetensors.record.json"), ("trained", "record.json")):
+        with recording(".", "stars.data.splits", {}, {}, [weights.name], name):
+            weights.write_text(text)
+    for text in ("trained", "imported"):
+        weights.write_text(text)
+        with recording("out", "stars.data.splits", {}, {"encoder": weights}, []):
+            pass
+    weights.write_text("damaged")
+    with (
+        pytest.raises(InputError, match=r"encoder\.safetensors: its bytes differ from its record"),
+        recording("out", "stars.data.splits", {}, {"encoder": weights}, []),
+    ):
+        pass

@@ -71,6 +71,8 @@ def _cases(chosen: argparse.Namespace, device: str) -> Any:
         return cases.knn(**{name: getattr(chosen, name) for name in SEARCH})
     config = recipes.load_file(chosen.config, chosen.set)
     batch = chosen.batch or config.pretrain.optimiser.batch
+    if batch < LEAST.get("batch", 1):
+        raise InputError(f"pretrain.optimiser.batch is {batch}: give --batch, {LEAST['batch']} or more")
     if not 0 <= chosen.single <= 1:
         raise InputError("--single: give a share, 0 to 1")
     print(f"model of {chosen.config}, {batch} clips a round, {100 * chosen.single:.0f} % with one body")

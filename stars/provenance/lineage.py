@@ -126,7 +126,7 @@ def behind(project: Path, inputs: Mapping[Path, str]) -> tuple[dict[Path, Record
     waiting, seen = list(inputs.items()), set(inputs)
     while waiting:
         path, found = waiting.pop()
-        maker = _maker(project, path)
+        maker = next(_makers(project, path), None)
         if maker is None:
             given[path] = found
         elif maker.path not in records:
@@ -136,16 +136,15 @@ def behind(project: Path, inputs: Mapping[Path, str]) -> tuple[dict[Path, Record
     return records, given
 
 
-def _maker(project: Path, path: Path) -> Record | None:
-    """The record beside `path` that names it among its outputs."""
+def _makers(project: Path, path: Path) -> Iterator[Record]:
+    """The records beside `path` that name it among their outputs: more than one where weights were imported over those of a training."""
     for beside in sorted((project / path).parent.glob(PATTERN)):
         try:
             record = Record.read(project, path.parent / beside.name)
         except InputError:
             continue
         if path in record.outputs:
-            return record
-    return None
+            yield record
 
 
 def refuse_changed(inputs: Iterable[tuple[Path, str]]) -> None:
@@ -154,15 +153,15 @@ def refuse_changed(inputs: Iterable[tuple[Path, str]]) -> None:
     Of weights nothing else would show it. Clips, splits and features are looked at by whoever reads them, and may be changed on purpose.
     """
     for path, found in inputs:
-        maker = _maker(Path(), path) if path.suffix == WEIGHTS else None
-        if maker is not None and maker.outputs[path] != found:
-            meant = f"; if the change is meant, delete {maker.path}"
+        makers = list(_makers(Path(), path)) if path.suffix == WEIGHTS else []
+        if makers and all(maker.outputs[path] != found for maker in makers):
+            meant = f"; if the change is meant, delete {makers[-1].path}"
             raise InputError(f"{path}: its bytes differ from its record, so nothing is made from it: {again(path)}{meant}")
 
 
 def again(path: Path) -> str:
     """How a damaged result comes back, in words. Snakemake alone would not make it again, but what was made from it."""
-    return f"make it again (snakemake --cores 1 --force -- {path}), or restore the file"
+    return f"make it again (snakemake --cores 1 --force -- {path}; a --configfile of yours goes before the --), or restore the file"
 
 
 def result_files(results: Path) -> Iterator[Path]:

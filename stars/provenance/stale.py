@@ -22,10 +22,11 @@ RECORDS = (
 
 
 def read_already(clips: Path, raw: str) -> bool:
-    """Whether a clip store is there and its record names no other raw files than these, which may then be gone. Of a folder it names none."""
+    """Whether a clip store is there and its record names no other raw files than these, which may then be gone."""
     try:
         record = json.loads((clips / "record.json").read_text(encoding="utf-8"))
-        return (clips / "offsets.npy").exists() and record["inputs"].get("raw", {"path": raw})["path"] == raw
+        read = record["inputs"].get("raw") or record["notes"]["raw"]  # a folder is no input: its files stand in clips.csv
+        return (clips / "offsets.npy").exists() and Path(read.get("path", raw)).absolute() == Path(raw).absolute()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 

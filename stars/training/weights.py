@@ -80,11 +80,12 @@ def import_mamp(path: Path | str, heads: int | None = None) -> Encoder:
     state, told = _read_mamp(path)
     try:
         sizes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        shape, joints = _mamp_shape(sizes, heads or MAMP_HEADS, told)
+        shape, joints = _mamp_shape(sizes, MAMP_HEADS if heads is None else heads, told)
     except KeyError as error:
         raise InputError(f"{path}: tensor {error} is missing: is this a checkpoint of MAMP's pre-training?") from None
     except ValidationError as error:
-        raise InputError(f"{path}: {error.errors()[0]['msg']}: name the number of heads it was trained with") from None
+        advice = "name the number of heads it was trained with" if told is None else "that is in what it says of its model: export it again"
+        raise InputError(f"{path}: {error.errors()[0]['msg']}: {advice}") from None
     except (ValueError, IndexError):
         raise InputError(f"{path}: its tensors do not have MAMP's dimensions: is this a checkpoint of MAMP's pre-training?") from None
     if heads not in (None, shape.heads):
