@@ -11,6 +11,7 @@ html_theme = "alabaster"
 html_theme_options = {"description": "Self-supervised tuning for 3D action recognition", "fixed_sidebar": True, "page_width": "70rem"}
 html_sidebars = {"**": ["about.html", "searchfield.html", "navigation.html"]}
 html_copy_source = False
+html_static_path = html_css_files = ["style.css"]
 myst_heading_anchors = 4  # headings are link targets, by the names that forges give them
 suppress_warnings = ["misc.highlighting_failure"]  # csv has no lexer
 DOCS = Path(__file__).parent

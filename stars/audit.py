@@ -66,12 +66,17 @@ class _Files(dict[Path, str | None]):
 
 def _outputs(record: Record, files: _Files, absent: set[Path], packed: bool) -> Iterator[str]:
     for path, noted in record.outputs.items():
-        by_hand = "restore the file, or make it again by hand" if expected.made_by_hand(Path(*record.path.parts[1:])) else again(path)
-        mend = "unpack the archive again" if packed else by_hand
         if files[path] is None and path not in absent:
-            yield f"{path}: gone; {mend}"
+            yield f"{path}: gone; {_mended(record, path, packed)}"
         elif files[path] not in (None, noted):
-            yield f"{path}: its bytes differ from its record; {mend}"
+            yield f"{path}: its bytes differ from its record; {_mended(record, path, packed)}"
+
+
+def _mended(record: Record, path: Path, packed: bool) -> str:
+    if packed:
+        return "unpack the archive again"
+    by_hand = expected.made_by_hand(Path(*record.path.parts[1:]))
+    return "restore the file, or make it again by hand" if by_hand else again(path)
 
 
 def _inputs(record: Record, makers: dict[Path, Record], files: _Files, packed: bool) -> Iterator[str]:

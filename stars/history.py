@@ -68,7 +68,7 @@ def differences(before: Entry, after: Entry) -> list[str]:
 
 def _other_bytes(before: Entry, after: Entry) -> Iterator[str]:
     """Files that came out otherwise from the same settings, source and raw files: of another machine, or of another library."""
-    if any("files" not in stage for stage in before.stages.values()):
+    if any("files" not in stage for entry in (before, after) for stage in entry.stages.values()):
         yield "settings, source and raw files are the same; whether files came out otherwise was not kept then"
         return
     for place in after.stages:

@@ -71,7 +71,7 @@ def _cases(chosen: argparse.Namespace, device: str) -> Any:
         return cases.knn(**{name: getattr(chosen, name) for name in SEARCH})
     config = recipes.load_file(chosen.config, chosen.set)
     batch = chosen.batch or config.pretrain.optimiser.batch
-    if batch < LEAST.get("batch", 1):
+    if batch < LEAST["batch"]:
         raise InputError(f"pretrain.optimiser.batch is {batch}: give --batch, {LEAST['batch']} or more")
     if not 0 <= chosen.single <= 1:
         raise InputError("--single: give a share, 0 to 1")

@@ -23,7 +23,10 @@ def summary(results: Path) -> str:
 
 
 def own_rows(path: Path) -> str:
-    """What this run measured of a table, in percent: methods down, columns across, a dash where it measured nothing; empty for a table of settings."""
+    """What this run measured of a table, in percent: methods down, columns across, a dash where it measured nothing.
+
+    Empty where that is everywhere, as in a table of settings.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             cells = [cell for cell in csv.DictReader(file) if cell["origin"] == "this run"]
