@@ -100,8 +100,9 @@ class Method:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Modules whose outputs can be compared: only nearest-neighbour tuning has a projector and a predictor."""
-        compared = self.kind == "tune" and self.blocks["tune"]["strategy"] == "nnclr"
+        """Modules whose outputs can be compared: NNCLR and, as released, MoCo have a projector and a predictor."""
+        tune = self.blocks["tune"] if self.kind == "tune" else {}
+        compared = tune.get("strategy") == "nnclr" or tune.get("moco", {}).get("head") == "predictor"
         return ("encoder", "projector", "predictor") if compared else ("encoder",)
 
 

@@ -39,14 +39,20 @@ def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
     used = given.get("data") or {}
     if isinstance(used, Mapping):
         given = {**given, "data": {data: _alike(used, data, source) for data in used}}
-    preset["data"] = {data: block for data, block in preset.get("data", {}).items() if data in used}
     catalogue = read_yaml(find("recipes", str(given["recipes"]), f"{source}: recipes")) if given.get("recipes") else {}
+    for block, there in (("data", used), ("methods", {**(catalogue.get("methods") or {}), **_mapping(given.get("methods"))})):
+        if differences := preset.pop(block, None):
+            preset |= {block: found} if (found := {name: one for name, one in differences.items() if name in there}) else {}
     config = validate(Config, merge(_defaults(), merge(preset, merge(catalogue, given))), source)
     _check_references(config, source)
     own.check(
         config.protocols, config.tables, config.methods, [f"{data}_{split}" for data, one in config.data.items() for split in one.splits]
     )
     return config
+
+
+def _mapping(given: Any) -> Mapping[str, Any]:
+    return given if isinstance(given, Mapping) else {}
 
 
 def _alike(blocks: Mapping[str, Any], data: str, source: str) -> Any:

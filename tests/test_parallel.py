@@ -21,7 +21,7 @@ from test_training import NNCLR, TUNE, Bench, write_clips
 from stars import recipes
 from stars.cli import main
 from stars.cli.launch import free_port
-from stars.config import Augment, Optimiser
+from stars.config import Augment, TuneOptimiser
 from stars.errors import InputError, Interrupted
 from stars.training import parallel
 from stars.training import pretrain as pretrain_module
@@ -29,7 +29,7 @@ from stars.training import tune as tune_module
 from stars.training.plan import Plan
 
 MODULES = {"pretrain": pretrain_module, "tune": tune_module}
-TWENTY = Optimiser(epochs=20, warmup_epochs=2, batch=14, lr=1e-3, min_lr=0.0)
+TWENTY = TuneOptimiser(epochs=20, warmup_epochs=2, batch=14, lr=1e-3, min_lr=0.0)
 CASES = {
     "mamp": ("pretrain", {}),
     "mamp_present": ("pretrain", {"bodies": "present"}),

@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
-from stars.config import Optimiser
+from stars.config import Optimiser, TuneOptimiser
 from stars.errors import InputError
+from stars.training.optimiser import clip_gradients
 from stars.training.plan import Plan, generator, seeded
 from stars.training.schedule import layer_rates, learning_rate
 
@@ -32,12 +33,40 @@ def test_no_warm_up_starts_at_the_peak_and_a_short_run_may_end_warming_up():
 
 
 def test_layer_rates_follow_equation_7():
-    assert layer_rates(8, 0.2, None) == pytest.approx([0, 0, 0, 0, 0.008, 0.04, 0.2, 1])
-    assert layer_rates(5, 0.5, None) == pytest.approx([0, 0, 0.25, 0.5, 1])
-    assert layer_rates(3, 0.7, 3) == pytest.approx([0.49, 0.7, 1])
-    assert layer_rates(3, 0.0, 2) == [0, 0, 1]
+    assert layer_rates(8, 0.2, None, 1) == pytest.approx([0, 0, 0, 0, 0.0016, 0.008, 0.04, 0.2])
+    assert layer_rates(8, 0.2, None, 0) == pytest.approx([0, 0, 0, 0, 0.008, 0.04, 0.2, 1])
+    assert layer_rates(5, 0.5, None, 0) == pytest.approx([0, 0, 0.25, 0.5, 1])
+    assert layer_rates(3, 0.7, 3, 1) == pytest.approx([0.343, 0.49, 0.7])
+    assert layer_rates(3, 0.0, 2, 0) == [0, 0, 1]
     with pytest.raises(InputError, match="tuned_blocks is 4, but the encoder has 3"):
-        layer_rates(3, 0.5, 4)
+        layer_rates(3, 0.5, 4, 0)
+
+
+def test_stage_2_holds_its_rate_lowers_it_by_steps_or_follows_a_cosine():
+    told = {"epochs": 10, "warmup_epochs": 0, "lr": 1e-3, "min_lr": 0}
+    rates = {
+        schedule: [learning_rate(7 * epoch, 7, TuneOptimiser(**told, schedule=schedule, steps=steps)) for epoch in (0, 3, 5, 9)]
+        for schedule, steps in (("constant", ()), ("steps", (3, 5)), ("cosine", ()))
+    }
+    assert rates["constant"] == [1e-3] * 4
+    assert rates["steps"] == pytest.approx([1e-3, 7.5e-4, 5.625e-4, 5.625e-4])
+    assert rates["cosine"] == pytest.approx([0.5e-3 * (1 + math.cos(math.pi * share)) for share in (0, 0.3, 0.5, 0.9)])
+    for fault, wrong in (("min_lr", {"min_lr": 1e-4}), ("steps", {"steps": (3,)}), ("steps", {"schedule": "steps"})):
+        with pytest.raises(ValueError, match=fault):
+            TuneOptimiser(**(told | wrong))
+
+
+@pytest.mark.parametrize("clip", ["tensor", "whole", "none"])
+def test_gradients_are_clipped_each_together_or_not_at_all(clip):
+    layers = [torch.nn.Parameter(torch.zeros(size)) for size in (3, 50, 2)]
+    gradients = [torch.full((3,), 4.0), torch.full((50,), 0.1), torch.full((2,), 9.0)]
+    for layer, gradient in zip(layers, gradients, strict=True):
+        layer.grad = gradient.clone()
+    clip_gradients([*layers, torch.nn.Parameter(torch.zeros(1))], TuneOptimiser(clip=clip, epochs=1, warmup_epochs=0, min_lr=0))
+    whole = torch.cat(gradients).norm().item()
+    for layer, gradient in zip(layers, gradients, strict=True):
+        norm = {"tensor": gradient.norm().item(), "whole": whole, "none": 0.0}[clip]
+        torch.testing.assert_close(layer.grad, gradient * min(1.0, 3.0 / (norm + 1e-6)))
 
 
 def test_every_epoch_takes_each_clip_at_most_once_in_an_order_of_its_own():

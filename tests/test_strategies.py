@@ -6,6 +6,7 @@ import copy
 import math
 import os
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
@@ -26,8 +27,9 @@ from stars.training.losses.teacher import Teacher, momentum_at
 from stars.training.tune import TuneStage, Tuning
 from stars.training.weights import load_encoder
 
-DINO = {"strategy": "dino", "dino": Dino(prototypes=24, hidden=16, bottleneck=8, local_views=1)}
-MOCO = {"strategy": "moco", "moco": Moco(queue=10, width=8)}
+DINO = {"strategy": "dino", "dino": Dino(outputs=24, local_views=1)}
+PROTOTYPES = Dino(head="prototypes", prototypes=24, hidden=16, bottleneck=8, local_views=1, normalise=False, koleo_on="features")
+MOCO = {"strategy": "moco", "moco": Moco(queue=10, predictor_hidden=12)}
 STRATEGIES = {"dino": DINO, "moco": MOCO}
 
 
@@ -162,10 +164,11 @@ def assert_same_gradients(model, loss, expected) -> None:
     assert (ours - theirs).norm() < 1e-5 * theirs.norm()
 
 
-def test_two_moco_steps_equal_its_algorithm(bench, data):
+@pytest.mark.parametrize("moco", [MOCO["moco"], Moco(queue=10, head="projection", width=8)], ids=["predictor", "projection"])
+def test_two_moco_steps_equal_its_algorithm(bench, data, moco):
     """Queries by the tuned network, keys by the one that follows; the second step has the first one's keys among its negatives."""
-    model, step, clips = model_and_step(bench, data, **MOCO)
-    query, key = (torch.nn.ModuleList([model.encoder, model.strategy.projector]), None)
+    model, step, clips = model_and_step(bench, data, strategy="moco", moco=moco, shared_crop=False)
+    query, key = (torch.nn.ModuleList([model.encoder, model.strategy.head]), None)
     key, queue = copy.deepcopy(query), model.strategy.queue.entries.clone()
     for number, rows in enumerate(([3, 8, 1, 6], [2, 3, 9, 0])):
         generator = torch.Generator().manual_seed(number)
@@ -186,9 +189,10 @@ def test_two_moco_steps_equal_its_algorithm(bench, data):
         model.strategy.after(model.encoder, number + 1, 8)
 
 
-def test_a_dino_step_equals_its_algorithm(bench, data):
-    """Two global views for both networks, a local one for the student; KoLeo on the student's pooled features."""
-    model, step, clips = model_and_step(bench, data, **DINO)
+@pytest.mark.parametrize("dino", [DINO["dino"], PROTOTYPES], ids=["released", "prototypes"])
+def test_a_dino_step_equals_its_algorithm(bench, data, dino):
+    """Two global views for both networks, a local one for the student; KoLeo on the student's outputs or pooled features."""
+    model, step, clips = model_and_step(bench, data, strategy="dino", dino=dino, shared_crop=False)
     with torch.no_grad():
         for parameter in model.strategy.teacher.parameters():
             parameter += 0.02
@@ -197,13 +201,16 @@ def test_a_dino_step_equals_its_algorithm(bench, data):
     views = [random_crop(clips, rows, MODEL.frames, crop, generator) for crop in (TUNE.sampling, TUNE.sampling, local)]
     loss = step(rows, torch.Generator().manual_seed(5))
     head, teacher = model.strategy.projector, model.strategy.teacher
+    unit = partial(normalize, dim=1) if dino.normalise else lambda output: output
     with torch.no_grad():
-        taught = torch.cat([teacher.head(pooled(teacher.encoder, view)) for view in views[:2]])
+        taught = torch.cat([unit(teacher.head(pooled(teacher.encoder, view))) for view in views[:2]])
         targets = torch.from_numpy(slow_sinkhorn(taught.double().numpy(), 0.04, 3)).float().chunk(2)
     features = [pooled(model.encoder, view) for view in views]
-    logs = [(head(y) / 0.1).log_softmax(1) for y in features]
+    outputs = [unit(head(y)) for y in features]
+    spread = outputs if dino.koleo_on == "outputs" else features
+    logs = [(output / 0.1).log_softmax(1) for output in outputs]
     pairs = [(0, 1), (0, 2), (1, 0), (1, 2)]
-    expected = sum(-(targets[t] * logs[v]).sum(1).mean() for t, v in pairs) / len(pairs) + 0.1 * (koleo(features[0]) + koleo(features[1]))
+    expected = sum(-(targets[t] * logs[v]).sum(1).mean() for t, v in pairs) / len(pairs) + 0.1 * (koleo(spread[0]) + koleo(spread[1]))
     assert_same_gradients(model, loss, expected)
     entropy = -(torch.cat(targets) * torch.cat(targets).clamp_min(1e-30).log()).sum(1).mean().item()
     assert step.facts()["teacher_entropy"] == pytest.approx(entropy, rel=1e-4) and 0 < entropy < math.log(24)

@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy, normalize
 
-from stars.config import Checkpoint, Model, Nnclr, Optimiser, Pretrain, Sampling, Tune
-from stars.data.sampling import Clips, random_crop
+from stars.config import Checkpoint, Model, Nnclr, Optimiser, Pretrain, Sampling, Tune, TuneOptimiser
+from stars.data.sampling import Clips, random_crop, rotate
 from stars.data.store import COLUMNS, ClipStore
 from stars.errors import InputError, Interrupted
 from stars.model.encoder import Encoder
@@ -38,7 +38,7 @@ MODEL = Model(frames=16, segment=4, width=16, heads=2, depth=4, hidden=32, decod
 SAMPLING = Sampling(min_frames=8)
 PRETRAIN = Pretrain(sampling=SAMPLING, optimiser=Optimiser(epochs=2.5, warmup_epochs=0.5, batch=4, lr=1e-2, min_lr=1e-3))
 NNCLR = Nnclr(queue=16, predictor_hidden=32)
-TUNE = Tune(nnclr=NNCLR, sampling=SAMPLING, optimiser=Optimiser(epochs=2.5, warmup_epochs=0, batch=4, lr=1e-3, min_lr=0.0))
+TUNE = Tune(nnclr=NNCLR, sampling=SAMPLING, optimiser=TuneOptimiser(epochs=2.5, warmup_epochs=0, batch=4, lr=1e-3, min_lr=0.0))
 CLIPS = 14
 MIRROR = ((1, 2), (3, 4))
 
@@ -282,16 +282,18 @@ def test_tuning_trains_the_upper_half_and_leaves_the_rest_bit_equal(bench):
     assert list(curve(bench.folder / "tuned")[0]) == ["step", "epoch", "loss", "lr", *tune_module.FACTS, *nnclr.Loss.columns]
 
 
-def test_optimiser_groups_hold_equation_7_and_decay_matrices_only(bench):
+@pytest.mark.parametrize("decayed", ["all", "matrices"])
+def test_optimiser_groups_hold_equation_7_and_decay_what_they_are_told(bench, decayed):
     model = Tuning(load_encoder(bench.parent()), TuneStage(seed=0, tune=TUNE))
-    groups = {id(p): group for group in adamw(model.parts(), TUNE.optimiser).param_groups for p in group["params"]}
+    optimiser = TUNE.optimiser.model_copy(update={"decayed": decayed})
+    groups = {id(p): group for group in adamw(model.parts(), optimiser).param_groups for p in group["params"]}
     for name, parameter in model.named_parameters():
-        block = name.startswith("encoder.blocks.2.")
+        exponent = 2 if name.startswith("encoder.blocks.2.") else 1 if name.startswith("encoder.blocks.3.") else 0
         frozen = name.startswith(("encoder.embed", "encoder.positions", "encoder.blocks.0.", "encoder.blocks.1."))
         assert (id(parameter) in groups) == parameter.requires_grad == (not frozen), name
         if not frozen:
-            assert groups[id(parameter)]["scale"] == pytest.approx(TUNE.layer_decay if block else 1.0)
-            assert (groups[id(parameter)]["weight_decay"] > 0) == (parameter.ndim > 1), name
+            assert groups[id(parameter)]["scale"] == pytest.approx(TUNE.layer_decay**exponent)
+            assert (groups[id(parameter)]["weight_decay"] > 0) == (decayed == "all" or parameter.ndim > 1), name
 
 
 def as_algorithm_1(model: Tuning, x_views: list, exclude_self: bool, clips: torch.Tensor) -> torch.Tensor:
@@ -312,17 +314,22 @@ def as_algorithm_1(model: Tuning, x_views: list, exclude_self: bool, clips: torc
     return sum(losses) / len(losses)
 
 
-@pytest.mark.parametrize("views", [1, 2])
+@pytest.mark.parametrize(("views", "shared"), [(1, True), (2, True), (2, False)])
 @pytest.mark.parametrize("exclude_self", [False, True])
-def test_a_tuning_step_equals_algorithm_1(bench, data, views, exclude_self):
+def test_a_tuning_step_equals_algorithm_1(bench, data, views, shared, exclude_self):
     options = NNCLR.model_copy(update={"views": views, "exclude_self": exclude_self})
-    told = TuneStage(seed=0, tune=TUNE.model_copy(update={"nnclr": options}))
+    told = TuneStage(seed=0, tune=TUNE.model_copy(update={"nnclr": options, "shared_crop": shared}))
     model = Tuning(load_encoder(bench.parent()), told).train()
     clips, rows = Clips.of(ClipStore.open(data / "clips"), np.arange(CLIPS)), torch.tensor([3, 8, 1, 6])
     step = tune_module.Step(model, clips, told)
     step(rows, torch.Generator().manual_seed(8))  # fills the queue with the same clips
     generator = torch.Generator().manual_seed(9)
-    x_views = [random_crop(clips, rows, MODEL.frames, SAMPLING, generator) for _ in range(views)]
+    if shared:  # one crop, which each view turns by itself
+        plain = random_crop(clips, rows, MODEL.frames, SAMPLING.model_copy(update={"rotation": 0.0}), generator)
+        turns = [(2 * torch.rand(len(rows), 3, generator=generator) - 1) * SAMPLING.rotation for _ in range(views)]
+        x_views = [rotate(plain, turn) for turn in turns]
+    else:
+        x_views = [random_crop(clips, rows, MODEL.frames, SAMPLING, generator) for _ in range(views)]
     expected = as_algorithm_1(model, x_views, exclude_self, rows)
     loss = step(rows, torch.Generator().manual_seed(9))
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)

@@ -19,7 +19,7 @@ from stars.config.own import OwnProtocol, OwnTable
 from stars.config.paper import Comparison, Fig1, Fig3, Fig4, Fig6, Hyperparameters, TableNumber
 from stars.config.report import Report
 from stars.config.training import Model, Motion, Optimiser, Pretrain, Sampling, Schedule
-from stars.config.tuning import Augment, Dino, Moco, Nnclr, Tune, TuneBase
+from stars.config.tuning import Augment, Dino, Heads, Moco, Nnclr, PredictorHeads, Tune, TuneBase, TuneOptimiser
 
 __all__ = [
     "Augment",
@@ -37,6 +37,7 @@ __all__ = [
     "Fig4",
     "Fig6",
     "Finetune",
+    "Heads",
     "Hyperparameters",
     "Ingest",
     "Inspect",
@@ -51,6 +52,7 @@ __all__ = [
     "OwnProtocol",
     "OwnTable",
     "Pair",
+    "PredictorHeads",
     "Pretrain",
     "Recipe",
     "Report",
@@ -63,6 +65,7 @@ __all__ = [
     "Transfer",
     "Tune",
     "TuneBase",
+    "TuneOptimiser",
     "key",
 ]
 
@@ -117,10 +120,11 @@ class Compute(Settings):
 class Config(Settings):
     """One configuration file."""
 
-    preset: Literal["paper", "release", "small"] = key(
+    preset: Literal["paper", "release", "legacy", "small"] = key(
         "paper",
-        "what keys default to: the paper's statement; release: the released code's behaviour in contested points; small: the paper's, with sizes, "
-        "masks, steps and more for a few hundred clips (config/presets)",
+        "what keys default to: the paper's statement, where it is silent the released code; release: the released code in every contested point; "
+        "legacy: what this project did before the released stage 2 was read; small: the paper's, with sizes, masks, steps and more for a few "
+        "hundred clips (config/presets)",
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = key(
         (0,), "seeds of training; several give mean ± standard deviation in the tables", min_length=1

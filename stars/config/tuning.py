@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from stars.config.base import Count, Fraction, Positive, Settings, key
+from stars.config.base import Count, Epochs, Fraction, Positive, Settings, key
 from stars.config.training import Optimiser, Sampling
 
 
@@ -21,20 +21,50 @@ class Augment(Settings):
     axis_mask: Fraction = key(0.0, "probability that one coordinate, x, y or z, is set to zero")
 
 
-class Nnclr(Settings):
+class Heads(Settings):
+    """How the heads of a strategy start, and over which clips they normalise."""
+
+    heads_start: Literal["normal", "pytorch"] = key(
+        "normal",
+        "initial weights. normal: N(0, .02), BatchNorm N(1, .02), biases 0 (the released code); pytorch: as PyTorch's layers start",
+    )
+    norm_clips: int | None = key(
+        None,
+        "clips over which BatchNorm takes its statistics; null: the whole batch of all GPUs (synchronised BatchNorm, the released code); 32: each "
+        "group of 32 by itself, as four GPUs without synchronisation would at a batch of 128",
+        ge=2,
+    )
+
+
+class PredictorHeads(Heads):
+    """The predictor of NNCLR and MoCo."""
+
+    predictor_hidden: Count = key(4096, "hidden dimension of the predictor")
+    predictor_bias: bool = key(
+        False, "a bias in the predictor's first layer; false: none, as released (BatchNorm follows, so it changes little)"
+    )
+
+
+class Nnclr(PredictorHeads):
     """Nearest-neighbour contrastive loss (paper §3.3)."""
 
     temperature: Positive = key(0.07, "τ2 of Eq. 6")
     queue: Count = key(8192, "embeddings kept from earlier steps, Q of Eq. 5")
     queue_start: Literal["random", "empty"] = key("random", "queue before the first step: random unit vectors, or no entries")
-    exclude_self: bool = key(False, "never take an earlier embedding of the same clip as its nearest neighbour")
-    views: Literal[1, 2] = key(
-        1, "crops of a clip a step: 1, as in the paper; 2: each crop's neighbour is predicted from the other, symmetrically"
+    exclude_self: bool = key(
+        True, "true: an earlier embedding of the same clip is never its nearest neighbour (the released code); false: it may be"
     )
-    predictor_hidden: Count = key(4096, "hidden dimension of the predictor")
+    nearest: Count = key(
+        1, "the neighbour is drawn evenly from this many most similar entries; 1: the most similar one (paper and released code)"
+    )
+    views: Literal[1, 2] = key(
+        1,
+        "views of a clip a step: 1, as in the paper; 2: the neighbour of each view is predicted from the other, symmetrically (the released code, whose "
+        "two views are identical without augmentation)",
+    )
 
 
-class Dino(Settings):
+class Dino(Heads):
     """Self-distillation without labels (Tables 6, 10, 11)."""
 
     student_temperature: Positive = key(0.1, "temperature of the student's softmax")
@@ -42,40 +72,104 @@ class Dino(Settings):
     momentum: Fraction = key(0.996, "share of itself that the teacher keeps in the first step")
     momentum_end: Fraction = key(1.0, "the same in the last step; between them half a cosine")
     koleo_weight: float = key(0.1, "weight of the KoLeo regulariser", ge=0)
+    koleo_on: Literal["outputs", "features"] = key(
+        "outputs", "what KoLeo spreads. outputs: the student's head outputs (the released code); features: its pooled features (DINOv2)"
+    )
     sinkhorn_iterations: Count = key(3, "rounds of Sinkhorn–Knopp centring")
-    prototypes: Count = key(65536, "dimension of the head's output")
-    hidden: Count = key(2048, "hidden dimension of the head's two hidden layers")
-    bottleneck: Count = key(256, "dimension of the unit vectors that are compared with the prototypes")
+    head: Literal["linear", "prototypes"] = key(
+        "linear", "linear: one linear layer (the released code); prototypes: DINO's own, three layers and cosines to prototypes"
+    )
+    outputs: Count = key(128, "dimension of the outputs, head: linear")
+    prototypes: Count = key(65536, "dimension of the outputs, head: prototypes")
+    hidden: Count = key(2048, "dimension of the two hidden layers, head: prototypes")
+    bottleneck: Count = key(256, "dimension of the unit vectors that are compared with the prototypes, head: prototypes")
+    normalise: bool = key(True, "true: outputs are L2-normalised before the softmax (the released code); false: they are not (DINO)")
+    global_crop: tuple[Fraction, Fraction] | None = key(
+        None,
+        "share of a clip's frames in a global view, drawn uniformly from this range; null: `tune.sampling.crop`; the released code: [1, 1]",
+    )
     local_views: int = key(0, "short crops of a clip a step, seen by the student alone", ge=0)
     local_crop: tuple[Fraction, Fraction] = key((0.4, 0.8), "share of a clip's frames in a local view, drawn uniformly from this range")
     output: Literal["teacher", "student"] = key("teacher", "network whose encoder is the result")
 
     @model_validator(mode="after")
     def _ordered(self) -> Dino:
-        if self.local_crop[0] > self.local_crop[1]:
-            raise ValueError(f"local_crop runs from the smaller to the larger share, found {list(self.local_crop)}")
+        for name, crop in (("local_crop", self.local_crop), ("global_crop", self.global_crop)):
+            if crop and crop[0] > crop[1]:
+                raise ValueError(f"{name} runs from the smaller to the larger share, found {list(crop)}")
         return self
 
 
-class Moco(Settings):
+class Moco(PredictorHeads):
     """Momentum contrast (Tables 6, 8)."""
 
     temperature: Positive = key(0.07, "temperature of the softmax over the positive and the queue")
     queue: Count = key(32768, "keys kept from earlier steps")
     momentum: Fraction = key(0.999, "share of itself that the key encoder keeps in a step")
-    width: Count = key(128, "dimension of queries and keys")
+    head: Literal["predictor", "projection"] = key(
+        "predictor",
+        "queries and keys. predictor: outputs of the predictor behind the projector (the released code), as wide as the encoder; projection: "
+        "outputs of Linear – ReLU – Linear (MoCo v2)",
+    )
+    width: Count = key(128, "dimension of queries and keys, head: projection")
+
+
+class TuneOptimiser(Optimiser):
+    """AdamW in stage 2, its schedule and its gradient clipping."""
+
+    weight_decay: float = key(0.01, "weight decay, on the tensors that `decayed` names", ge=0)
+    decayed: Literal["all", "matrices"] = key(
+        "all", "tensors with weight decay. all: every tuned one, biases and norms included (the released code); matrices: matrices only"
+    )
+    schedule: Literal["constant", "steps", "cosine"] = key(
+        "constant",
+        "learning rate after the warm-up. constant: lr (the released code); steps: times `step_factor` at each of `steps`; cosine: half a cosine "
+        "down to min_lr",
+    )
+    steps: tuple[Epochs, ...] = key((), "epochs at which the learning rate falls, schedule: steps")
+    step_factor: Positive = key(0.75, "factor of the learning rate at each of `steps`")
+    clip: Literal["tensor", "whole", "none"] = key(
+        "tensor",
+        "gradient clipping to norm `clip_norm`. tensor: each parameter tensor by itself (the released code); whole: all of them together; none",
+    )
+    clip_norm: Positive = key(3.0, "largest L2 norm of a gradient, unless clip: none")
+
+    @model_validator(mode="after")
+    def _of_the_schedule(self) -> TuneOptimiser:
+        if self.min_lr > 0 and self.schedule != "cosine":
+            raise ValueError(
+                f"min_lr ({self.min_lr:g}) ends a half-cosine, but schedule is {self.schedule}: set schedule to cosine or min_lr to 0"
+            )
+        if bool(self.steps) != (self.schedule == "steps"):
+            raise ValueError(f"steps is {list(self.steps)} and schedule is {self.schedule}: give both, or neither")
+        return self
 
 
 class TuneBase(Settings):
     """What every strategy of stage 2 reads."""
 
-    layer_decay: Fraction = key(0.2, "α of Eq. 7: the rate of block i is lr · α^(N−i)")
+    layer_decay: Fraction = key(
+        0.2,
+        "α of Eq. 7: the learning rate of block i is lr · α^(N−i+last_exponent); the released code: .45 (NTU-60), .40 (NTU-120), .35 (PKU-II)",
+    )
+    last_exponent: Literal[1, 0] = key(
+        1,
+        "exponent of α at the last block. 1: the last block has lr · α (the released code); 0: it has lr (Eq. 7 with i = N at the last block)",
+    )
     tuned_blocks: int | None = key(
         None, "encoder blocks tuned, counted from the last; the rest is frozen; null: the second half; 0: only heads are trained", ge=0
     )
-    sampling: Sampling = key(Sampling(rotation=0.0), "training crops; the paper tunes without augmentation, random crop only")
+    sampling: Sampling = key(
+        Sampling(rotation=0.0),
+        "training crops. The paper: a random crop of [.5, 1] and no augmentation; the released code: the whole clip, crop [1, 1]",
+    )
+    shared_crop: bool = key(
+        True, "views of a clip that are cut alike. true: all come from one crop (the released code); false: each from a crop of its own"
+    )
     augment: Augment = key(Augment(), "hand-crafted augmentations; the paper's method has none")
-    optimiser: Optimiser = key(Optimiser(epochs=20, warmup_epochs=0, lr=1e-3, min_lr=0.0, weight_decay=0.01), "AdamW and its schedule")
+    optimiser: TuneOptimiser = key(
+        TuneOptimiser(epochs=20, warmup_epochs=0, lr=1e-3, min_lr=0.0), "AdamW, its schedule and gradient clipping"
+    )
     bodies: Literal["all", "present"] = key(
         "all", "bodies averaged into a clip's feature: all, an absent one included, or the present ones"
     )

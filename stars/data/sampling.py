@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -104,6 +105,19 @@ def random_view(clips: Clips, rows: Tensor, frames: int, sampling: Sampling, gen
     """The same, with what is known of the bodies."""
     cut = _random_cut(clips, rows, frames, sampling, generator)
     return View(_rotated(_resized(clips, cut), sampling, generator), bodies_between(clips.looked_at, *cut))
+
+
+def random_views(clips: Clips, rows: Tensor, frames: int, samplings: Sequence[Sampling], shared: bool, generator: Generator) -> list[View]:
+    """A view of each clip for each of `samplings`; with `shared`, those that are cut alike come from one crop, rotated apart."""
+    cuts: dict[tuple[object, ...], Cut] = {}
+    views = []
+    for number, sampling in enumerate(samplings):
+        alike = (sampling.crop, sampling.min_frames) if shared else (number,)
+        if alike not in cuts:
+            cuts[alike] = _random_cut(clips, rows, frames, sampling, generator)
+        cut = cuts[alike]
+        views.append(View(_rotated(_resized(clips, cut), sampling, generator), bodies_between(clips.looked_at, *cut)))
+    return views
 
 
 def _random_cut(clips: Clips, rows: Tensor, frames: int, sampling: Sampling, generator: Generator) -> Cut:

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
-class Projector(nn.BatchNorm1d):
+class BatchNorm(nn.BatchNorm1d):
+    """BatchNorm over a whole batch (B, C), or in training over groups of at least `clips` rows, each by itself."""
+
+    def __init__(self, width: int, clips: int | None = None):
+        super().__init__(width)
+        self.clips = clips
+
+    def forward(self, x_bc: Tensor) -> Tensor:
+        groups = len(x_bc) // self.clips if self.clips and self.training else 1
+        return super().forward(x_bc) if groups <= 1 else torch.cat([super(BatchNorm, self).forward(x) for x in x_bc.tensor_split(groups)])
+
+
+class Projector(BatchNorm):
     """z = BatchNorm(y): (B, C) → (B, C)."""
 
 
 class Predictor(nn.Module):
-    """Linear – BatchNorm – ReLU – Linear: z (B, C) → z⁺ (B, C)."""
+    """Linear – BatchNorm – ReLU – Linear: z (B, C) → z⁺ (B, C). The released code's first layer has no bias."""
 
-    def __init__(self, width: int, hidden: int):
+    def __init__(self, width: int, hidden: int, bias: bool = True, norm_clips: int | None = None):
         super().__init__()
-        self.widen = nn.Linear(width, hidden)
-        self.norm = nn.BatchNorm1d(hidden)
+        self.widen = nn.Linear(width, hidden, bias=bias)
+        self.norm = BatchNorm(hidden, norm_clips)
         self.narrow = nn.Linear(hidden, width)
 
     def forward(self, z_bc: Tensor) -> Tensor:

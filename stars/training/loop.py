@@ -44,6 +44,7 @@ class Job:
         facts: measured on the newest step when a row of the curve ends.
         at_epoch: called with the number of epochs done whenever one ends, the model in evaluation mode; what it measures stands in that row.
         columns: the curve's extra columns, names that `facts` and `at_epoch` give; a row without one is empty there.
+        clip: shortens gradients, called when those of a step are complete.
         kept: what else must survive a restart, such as the best epoch so far.
         precision: arithmetic of `loss`, fp32 or bf16.
     """
@@ -57,6 +58,7 @@ class Job:
     facts: Callable[[], Mapping[str, float]] = dict
     at_epoch: Callable[[int], Mapping[str, float]] = lambda epochs: {}
     columns: tuple[str, ...] = ()
+    clip: Callable[[], None] | None = None
     kept: Kept | None = None
     precision: str = "fp32"
 
@@ -81,6 +83,9 @@ def train(job: Job, plan: Plan, work: Work) -> Curve:
             loss = loss_of(plan.rows(step), plan.generator(step))
             job.optimiser.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()
+            if job.clip:
+                scaler.unscale_(job.optimiser)
+                job.clip()
             scaler.step(job.optimiser)
             scaler.update()
             job.after(step + 1)

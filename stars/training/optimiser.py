@@ -8,23 +8,38 @@ from typing import Any
 import torch
 from torch import nn
 
-from stars.config import Optimiser
+from stars.config import Optimiser, TuneOptimiser
 from stars.model.initialise import decayed
+
+SMALLEST_NORM = 1e-6  # added to a gradient's norm, as the released code and PyTorch do
 
 
 def adamw(parts: Iterable[tuple[nn.Module, float]], settings: Optimiser) -> torch.optim.AdamW:
-    """AdamW with two groups a part (module, factor of the learning rate): matrices with weight decay, the rest without.
+    """AdamW with two groups a part (module, factor of the learning rate): tensors with weight decay and those without.
 
-    Parameters that need no gradient are left out. The factor stands in each group's `scale`.
+    Matrices are decayed; in stage 2 `decayed: all` decays every tensor. Parameters that need no gradient are left out. The factor stands in
+    each group's `scale`.
     """
     groups: list[dict[str, Any]] = []
     for module, scale in parts:
         trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
-        matrices = decayed(module) & trained.keys()
-        for weight_decay, names in ((settings.weight_decay, matrices), (0.0, trained.keys() - matrices)):
+        every = isinstance(settings, TuneOptimiser) and settings.decayed == "all"
+        shrunk = trained.keys() if every else decayed(module) & trained.keys()
+        for weight_decay, names in ((settings.weight_decay, shrunk), (0.0, trained.keys() - shrunk)):
             chosen = [parameter for name, parameter in trained.items() if name in names]
             groups.append({"params": chosen, "weight_decay": weight_decay, "scale": scale})
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.lr, betas=settings.betas, fused=True)
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], settings: TuneOptimiser) -> None:
+    """Shorten gradients in place to L2 norm `clip_norm`: each tensor's by itself, all together, or none. Nothing waits for the GPU."""
+    if settings.clip == "none":
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norms = list(torch._foreach_norm(gradients))
+    if settings.clip == "whole":
+        norms = [torch.stack(norms).norm()] * len(gradients)
+    torch._foreach_mul_(gradients, [(settings.clip_norm / (norm + SMALLEST_NORM)).clamp(max=1) for norm in norms])
 
 
 def arithmetic(device: torch.device, precision: str) -> torch.autocast:

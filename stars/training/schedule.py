@@ -6,18 +6,20 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from stars.config import Schedule
+from stars.config import Schedule, TuneOptimiser
 from stars.errors import InputError
 
 
 def learning_rate(step: int, steps_per_epoch: int, optimiser: Schedule) -> float:
-    """Rate of the step numbered `step` (from 0): linear from 0 to `lr` in the warm-up, then half a cosine down to `min_lr`.
+    """Learning rate of the step numbered `step` (from 0): linear from 0 to `lr` in the warm-up, then half a cosine down to `min_lr`.
 
-    Epochs may be fractional; past the last epoch the rate stays at `min_lr`.
+    Stage 2 may hold it constant or lower it by steps instead. Epochs may be fractional; past the last epoch a cosine stays at `min_lr`.
     """
     epoch = step / steps_per_epoch
     if epoch < optimiser.warmup_epochs:
         return optimiser.lr * epoch / optimiser.warmup_epochs
+    if isinstance(optimiser, TuneOptimiser) and optimiser.schedule != "cosine":
+        return optimiser.lr * optimiser.step_factor ** sum(epoch >= fall for fall in optimiser.steps)
     if epoch >= optimiser.epochs:
         return optimiser.min_lr
     share = (epoch - optimiser.warmup_epochs) / (optimiser.epochs - optimiser.warmup_epochs)
@@ -37,13 +39,14 @@ def finetune_rates(depth: int, decay: float) -> list[float]:
     return [decay ** (depth + 1 - layer) for layer in range(depth + 2)]
 
 
-def layer_rates(depth: int, decay: float, tuned: int | None) -> list[float]:
-    """Factor of the learning rate for each encoder block, first to last: α^(N−i) for the last `tuned` blocks, 0 (frozen) below.
+def layer_rates(depth: int, decay: float, tuned: int | None, last: int) -> list[float]:
+    """Factor of the learning rate for each encoder block, first to last: α^(N−i+last) for the last `tuned` blocks, 0 (frozen) below.
 
-    Eq. 7 with i = N at the last block: 1, α, α², … counted from the end. `tuned` null: the second half (the larger one, when odd).
+    Eq. 7, which leaves open whether i counts from 0 or from 1: with `last` 1, as released, α, α², … counted from the last block; with 0
+    it is 1, α, …. `tuned` null: the second half (the larger one, when odd).
     Raises InputError when `tuned` is more than there are blocks.
     """
     tuned = (depth + 1) // 2 if tuned is None else tuned
     if tuned > depth:
         raise InputError(f"tune.tuned_blocks is {tuned}, but the encoder has {depth} blocks: give at most {depth}")
-    return [decay ** (depth - i) if i > depth - tuned else 0.0 for i in range(1, depth + 1)]
+    return [decay ** (depth - i + last) if i > depth - tuned else 0.0 for i in range(1, depth + 1)]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stars.config import Checkpoint, Settings, Tune
 from stars.data.augment import augment
-from stars.data.sampling import Clips, View, random_view
+from stars.data.sampling import Clips, View, random_views
 from stars.data.sending import sent
 from stars.errors import InputError
 from stars.model.encoder import Encoder, counted_bodies, distinct_bodies
@@ -25,7 +25,7 @@ from stars.training.files import clip_inputs, facts, held_clips, training_clips,
 from stars.training.loop import Job
 from stars.training.loop import train as run
 from stars.training.losses.strategy import Batch
-from stars.training.optimiser import adamw
+from stars.training.optimiser import adamw, clip_gradients
 from stars.training.plan import Plan, generator, seeded
 from stars.training.schedule import layer_rates, schedule
 from stars.training.weights import fill_heads, load_encoder, save_encoder, save_heads
@@ -98,6 +98,7 @@ def tune(
             after=lambda done: model.strategy.after(encoder, done, plan.steps),
             facts=step.facts,
             at_epoch=online_knn.watch(model.strategy.result(encoder), held, every, settings.tune.precision),
+            clip=lambda: clip_gradients(model.parameters(), settings.tune.optimiser),
             columns=(*FACTS, *model.strategy.columns, *online_knn.columns(every)),
             precision=settings.tune.precision,
         )
@@ -117,7 +118,7 @@ class Tuning(nn.Module):
     def __init__(self, encoder: Encoder, settings: TuneStage) -> None:
         super().__init__()
         options = settings.tune
-        self.factors = layer_rates(encoder.shape.depth, options.layer_decay, options.tuned_blocks)
+        self.factors = layer_rates(encoder.shape.depth, options.layer_decay, options.tuned_blocks, options.last_exponent)
         self.encoder = encoder.requires_grad_(False)
         for module, _ in self.encoder_parts():
             module.requires_grad_(True)
@@ -141,20 +142,20 @@ class Step:
         self.model, self.clips, self.settings, self.mirror = model, clips, settings.tune, settings.mirror
 
     def __call__(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        batch = self.batch(rows, self.views(rows, generator))
+        batch = self.batch(rows, self.views(rows, generator), generator)
         loss, facts = self.model.strategy(batch)
         self._newest = batch.seen, facts
         return loss
 
-    def batch(self, rows: Tensor, views: list[View]) -> Batch:
+    def batch(self, rows: Tensor, views: list[View], generator: torch.Generator) -> Batch:
         """What the strategy is given of the clips `rows`."""
-        return Batch(self.model.encoder, views, sent(rows, self.clips.device), self.clips.labels, self.settings)
+        return Batch(self.model.encoder, views, sent(rows, self.clips.device), self.clips.labels, self.settings, generator)
 
     def views(self, rows: Tensor, generator: torch.Generator) -> list[View]:
         """This process's share of the crops (b, M, T, V, 3) that the strategy asks for, augmented as told; drawn for the whole batch."""
         frames, own = self.model.encoder.shape.frames, parallel.share(len(rows))
         crops = self.model.strategy.crops(self.settings.sampling)
-        whole = [random_view(self.clips, rows, frames, crop, generator) for crop in crops]
+        whole = random_views(self.clips, rows, frames, crops, self.settings.shared_crop, generator)
         return [View(augment(x_bmtvc, self.settings.augment, self.mirror, generator), bodies).of(own) for x_bmtvc, bodies in whole]
 
     def facts(self) -> dict[str, float]:
@@ -167,10 +168,11 @@ class Step:
     def check_memory(self, plan: Plan) -> None:
         """InputError if a step does not fit."""
         rows = plan.rows(0)
-        views = self.views(rows, plan.generator(0))
+        generator = plan.generator(0)
+        views = self.views(rows, generator)
 
         def forward(clips: int) -> object:
-            return self.model.strategy(self.batch(rows[: clips * parallel.count()], [view.of(slice(clips)) for view in views]))
+            return self.model.strategy(self.batch(rows[: clips * parallel.count()], [view.of(slice(clips)) for view in views], generator))
 
         def encoded(clips: int) -> int:
             known = [view.bodies.of(slice(clips)) for view in views]

@@ -62,8 +62,10 @@ def load_heads(path: Path | str, device: str | torch.device = "cpu") -> tuple[Pr
     try:
         hidden, width = tensors["predictor.widen.weight"].shape
     except (KeyError, ValueError):
-        raise InputError(f"{path} has no predictor: name heads of a method whose strategy is nnclr") from None
-    heads = nn.ModuleDict({"projector": Projector(width), "predictor": Predictor(width, hidden)})
+        raise InputError(
+            f"{path} has no predictor: name heads of a method with a predictor (strategy nnclr, or moco as released)"
+        ) from None
+    heads = nn.ModuleDict({"projector": Projector(width), "predictor": Predictor(width, hidden, "predictor.widen.bias" in tensors)})
     projector, predictor = _fill(heads, tensors, path).to(device).eval().values()
     return projector, predictor
 

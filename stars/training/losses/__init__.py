@@ -11,7 +11,7 @@ from stars.config import Settings, Tune
 from stars.errors import InputError
 from stars.training.losses.strategy import Strategy
 
-NOT_STRATEGIES = {"__init__", "queue", "strategy", "teacher"}
+NOT_STRATEGIES = {"__init__", "heads", "queue", "strategy", "teacher"}
 
 
 def module_of(name: str) -> str:

@@ -6,12 +6,15 @@ features spread by KoLeo (Sablayrolles et al., ICLR 2019).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, log_softmax, normalize
 
 from stars.config import Dino, Sampling
 from stars.model.encoder import Encoder
+from stars.training.losses.heads import start
 from stars.training.losses.strategy import Batch, Strategy
 from stars.training.losses.teacher import Teacher, momentum_at
 
@@ -51,7 +54,7 @@ def koleo(features_bc: Tensor) -> Tensor:
     return -(distances_b + SMALLEST).log().mean()
 
 
-class Head(nn.Module):
+class Prototypes(nn.Module):
     """Three layers with GELU between, a unit vector, its cosines to the prototypes: y (B, C) → (B, K), in [−1, 1]."""
 
     def __init__(self, width: int, options: Dino) -> None:
@@ -71,6 +74,15 @@ class Head(nn.Module):
         return linear(normalize(self.layers(y_bc), dim=1), normalize(self.prototypes, dim=1))
 
 
+def head(width: int, options: Dino) -> nn.Module:
+    """y (B, C) → outputs (B, K): one linear layer as released, or DINO's prototypes."""
+    if options.head == "prototypes":
+        return Prototypes(width, options)
+    layer = nn.Linear(width, options.outputs)
+    start(layer, options)
+    return layer
+
+
 class Loss(Strategy):
     """Head and teacher. Fact: mean entropy of the teacher's assignments in nats, which falls to 0 when all are one prototype."""
 
@@ -80,25 +92,32 @@ class Loss(Strategy):
     def __init__(self, encoder: Encoder, options: Dino, generator: torch.Generator) -> None:
         super().__init__(encoder, options, generator)
         self.options = options
-        self.projector = Head(encoder.shape.width, options)
+        self.projector = head(encoder.shape.width, options)
         self.teacher = Teacher(encoder, self.projector)
 
     def crops(self, sampling: Sampling) -> list[Sampling]:
-        local = sampling.model_copy(update={"crop": self.options.local_crop, "min_frames": 1})
-        return [sampling] * GLOBAL + [local] * self.options.local_views
+        options = self.options
+        whole = sampling.model_copy(update={"crop": options.global_crop}) if options.global_crop else sampling
+        local = sampling.model_copy(update={"crop": options.local_crop, "min_frames": 1})
+        return [whole] * GLOBAL + [local] * options.local_views
 
     def heads(self) -> nn.ModuleDict:
         return nn.ModuleDict({"projector": self.projector})
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         options, y_views = self.options, batch.features()
-        taught = self.teacher(batch, slice(GLOBAL))
+        taught = self._scaled(self.teacher(batch, slice(GLOBAL)))
+        outputs = self._scaled([self.projector(y_bc) for y_bc in y_views])
         with torch.no_grad():
             targets = sinkhorn_knopp(torch.cat(taught), options.teacher_temperature, options.sinkhorn_iterations)
-        loss = dino_loss([self.projector(y_bc) for y_bc in y_views], list(targets.chunk(GLOBAL)), options.student_temperature)
+        loss = dino_loss(outputs, list(targets.chunk(GLOBAL)), options.student_temperature)
         if options.koleo_weight > 0:
-            loss = loss + options.koleo_weight * torch.stack([koleo(y_bc) for y_bc in y_views[:GLOBAL]]).sum()
+            spread = outputs if options.koleo_on == "outputs" else y_views
+            loss = loss + options.koleo_weight * torch.stack([koleo(view_bc) for view_bc in spread[:GLOBAL]]).sum()
         return loss, {"teacher_entropy": torch.special.entr(targets).sum(dim=1).mean()}
+
+    def _scaled(self, outputs: Sequence[Tensor]) -> list[Tensor]:
+        return [normalize(view_bk, dim=1) if self.options.normalise else view_bk for view_bk in outputs]
 
     def after(self, encoder: Encoder, done: int, steps: int) -> None:
         momentum = momentum_at(done, steps, self.options.momentum, self.options.momentum_end)

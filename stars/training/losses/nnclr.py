@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from stars.config import Nnclr, Sampling
 from stars.model.encoder import Encoder
-from stars.model.heads import Predictor, Projector
+from stars.training.losses.heads import projector_and_predictor
 from stars.training.losses.queue import Queue
 from stars.training.losses.strategy import Batch, Strategy
 
@@ -35,7 +35,7 @@ class Loss(Strategy):
         super().__init__(encoder, options, generator)
         width = encoder.shape.width
         self.options = options
-        self.projector, self.predictor = Projector(width), Predictor(width, options.predictor_hidden)
+        self.projector, self.predictor = projector_and_predictor(width, options)
         self.queue = Queue(options.queue, width, options.queue_start, generator)
 
     def crops(self, sampling: Sampling) -> list[Sampling]:
@@ -48,11 +48,11 @@ class Loss(Strategy):
         g_views = [self.projector(y_bc) for y_bc in batch.features()]
         p_views = [normalize(self.predictor(g_bc), dim=1) for g_bc in g_views]
         z_views = [normalize(g_bc.detach(), dim=1) for g_bc in g_views]
-        found = [self.queue.nearest(z_bc, batch.clips, self.options.exclude_self) for z_bc in z_views]
+        options = self.options
+        found = [self.queue.nearest(z_bc, batch.clips, options.exclude_self, options.nearest, batch.generator) for z_bc in z_views]
         # With one view a neighbour is predicted from its own view, with two from the other.
         losses = [
-            nnclr_loss(neighbours_bc, p_bc, self.options.temperature)
-            for (neighbours_bc, _), p_bc in zip(found, reversed(p_views), strict=True)
+            nnclr_loss(neighbours_bc, p_bc, options.temperature) for (neighbours_bc, _), p_bc in zip(found, reversed(p_views), strict=True)
         ]
         self.queue.update(z_views[0], batch.clips)
         neighbours_bc, owners_b = found[0]

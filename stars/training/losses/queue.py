@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from stars.data.sending import sent
+
 EMPTY = -2
 NO_CLIP = -1
 
@@ -33,16 +35,27 @@ class Queue(nn.Module):
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
-    def nearest(self, z_bc: Tensor, clips_b: Tensor, exclude_self: bool) -> tuple[Tensor, Tensor]:
+    def nearest(
+        self, z_bc: Tensor, clips_b: Tensor, exclude_self: bool, among: int = 1, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Eq. 5 for unit vectors, where the smallest distance is the largest cosine.
 
         Returns the neighbours (B, C), detached, and the clip each came from (B,). With `exclude_self` no entry of the same clip
-        is taken. Where no entry may be taken, z is its own neighbour and the clip is EMPTY.
+        is taken. With `among` above 1 the neighbour is drawn by `generator` (on the CPU) from that many most similar entries.
+        Where no entry may be taken, z is its own neighbour and the clip is EMPTY.
         """
         barred = (self.owners == EMPTY)[None]
         if exclude_self:
             barred = barred | (self.owners[None] == clips_b[:, None])
-        cosine, index = (z_bc @ self.entries.T).masked_fill(barred, -torch.inf).max(dim=1)
+        similarity = (z_bc @ self.entries.T).masked_fill(barred, -torch.inf)
+        if among == 1:
+            cosine, index = similarity.max(dim=1)
+        else:
+            cosine_bk, index_bk = similarity.topk(min(among, len(self.entries)), dim=1)
+            allowed_b = (cosine_bk > -torch.inf).sum(dim=1)
+            draw_b = sent(torch.rand(len(z_bc), generator=generator), z_bc.device)
+            place_b1 = (draw_b * allowed_b).long()[:, None]
+            cosine, index = (found_bk.gather(1, place_b1).squeeze(1) for found_bk in (cosine_bk, index_bk))
         found = cosine > -torch.inf
         neighbours = torch.where(found[:, None], self.entries[index], z_bc)
         return neighbours, torch.where(found, self.owners[index], EMPTY)

@@ -26,14 +26,17 @@ class Batch:
         views: crops (b, M, T, V, 3) with what is known of them, in the order of `Strategy.crops`; b is this process's share of B clips.
         clips: numbers of the B clips.
         labels: of all training clips, for what is only watched.
+        generator: of the step; what a strategy draws comes from it, the same in all processes.
 
     `seen` is what the tuned encoder made of its first view last, without gradient, for the collapse monitor.
     """
 
     seen: Tensor
 
-    def __init__(self, encoder: Encoder, views: Sequence[View], clips: Tensor, labels: Tensor, settings: TuneBase) -> None:
-        self.encoder, self.views, self.clips, self.settings = encoder, views, clips, settings
+    def __init__(
+        self, encoder: Encoder, views: Sequence[View], clips: Tensor, labels: Tensor, settings: TuneBase, generator: torch.Generator
+    ) -> None:
+        self.encoder, self.views, self.clips, self.settings, self.generator = encoder, views, clips, settings, generator
         self._labels = labels
 
     def features(self, encoder: Encoder | None = None, views: slice = slice(None)) -> tuple[Tensor, ...]:
