@@ -10,11 +10,11 @@ class Projector(nn.BatchNorm1d):
 
 
 class Predictor(nn.Module):
-    """Linear – BatchNorm – ReLU – Linear: z (B, C) → z⁺ (B, C)."""
+    """Linear – BatchNorm – ReLU – Linear: z (B, C) → z⁺ (B, C). `bias`: of the first layer."""
 
-    def __init__(self, width: int, hidden: int):
+    def __init__(self, width: int, hidden: int, bias: bool = True):
         super().__init__()
-        self.widen = nn.Linear(width, hidden)
+        self.widen = nn.Linear(width, hidden, bias)
         self.norm = nn.BatchNorm1d(hidden)
         self.narrow = nn.Linear(hidden, width)
 

@@ -63,7 +63,7 @@ def load_heads(path: Path | str, device: str | torch.device = "cpu") -> tuple[Pr
         hidden, width = tensors["predictor.widen.weight"].shape
     except (KeyError, ValueError):
         raise InputError(f"{path} has no predictor: name heads of a method whose strategy is nnclr") from None
-    heads = nn.ModuleDict({"projector": Projector(width), "predictor": Predictor(width, hidden)})
+    heads = nn.ModuleDict({"projector": Projector(width), "predictor": Predictor(width, hidden, "predictor.widen.bias" in tensors)})
     projector, predictor = _fill(heads, tensors, path).to(device).eval().values()
     return projector, predictor
 
