@@ -17,7 +17,7 @@ from stars.model.encoder import Encoder, clip_features
 from stars.model.heads import Predictor, Projector
 from stars.model.mamp_names import ours, released, to_ours, to_released
 from stars.model.masked_motion import MaskedMotion, choose_mask, mask_score, motion_target
-from stars.training.weights import import_mamp, load_encoder, load_heads, save_encoder, save_heads
+from stars.training.weights import import_released, load_encoder, load_heads, save_encoder, save_heads
 
 SMALL = Model(frames=16, segment=4, width=16, depth=3, heads=2, hidden=24, decoder_width=8, decoder_depth=1, decoder_hidden=20)
 JOINTS = 5
@@ -245,7 +245,7 @@ def test_equal_weights_are_equal_bytes(tmp_path):
     assert len(content) == 1
 
 
-@pytest.mark.parametrize("load", [load_encoder, load_heads, import_mamp])
+@pytest.mark.parametrize("load", [load_encoder, load_heads, import_released])
 def test_files_of_another_kind_are_refused_in_a_line(tmp_path, load):
     save_heads(tmp_path / "heads", Projector(4), Predictor(4, 4))
     save_heads(tmp_path / "moco", torch.nn.Linear(4, 4))
@@ -281,9 +281,9 @@ def test_released_checkpoint_is_imported(tmp_path, decoder):
     if not decoder:
         checkpoint = {name: tensor for name, tensor in checkpoint["model"].items() if not name.startswith(("decoder", "mask"))}
     torch.save(checkpoint, tmp_path / "mamp.pth")
-    encoder = import_mamp(tmp_path / "mamp.pth", heads=2)
+    encoder, tuned = import_released(tmp_path / "mamp.pth", heads=2)
     decoder_of_encoder = {"decoder_width": 16, "decoder_depth": 3, "decoder_hidden": 24}
-    assert encoder.shape == (SMALL if decoder else SMALL.model_copy(update=decoder_of_encoder))
+    assert not tuned and encoder.shape == (SMALL if decoder else SMALL.model_copy(update=decoder_of_encoder))
     x = some_bodies()
     torch.testing.assert_close(clip_features(encoder, x), clip_features(model.encoder, x), rtol=0, atol=0)
 
@@ -295,7 +295,7 @@ def test_unfit_checkpoints_name_their_tensor(tmp_path):
         checkpoint["model"].pop(drop, None)
         torch.save(checkpoint, tmp_path / "mamp.pth")
         with pytest.raises(InputError, match=match):
-            import_mamp(tmp_path / "mamp.pth", heads=heads)
+            import_released(tmp_path / "mamp.pth", heads=heads)
 
     refused("temp_embed.*missing", drop="temp_embed")
     refused(r"norm\.bias is missing", drop="norm.bias")
@@ -315,5 +315,5 @@ def test_a_checkpoint_is_never_executed(tmp_path, capsys):
     for save in (torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))):
         save({"model": Evil()}, tmp_path / "evil.pth")
         with pytest.raises(InputError, match="evil"):
-            import_mamp(tmp_path / "evil.pth")
+            import_released(tmp_path / "evil.pth")
     assert "executed" not in capsys.readouterr().out

@@ -20,11 +20,14 @@ def add(commands: Any) -> None:
     results.set_defaults(handler=_results)
     weights = commands.add_parser(
         "import-weights",
-        help="a released MAMP checkpoint, or an exported encoder, to encoder.safetensors",
-        description="Convert a released MAMP checkpoint, or what `stars export --format torch` wrote, without running anything in it.",
+        help="a released MAMP or STARS checkpoint, or an exported encoder, to encoder.safetensors",
+        description="Convert a released checkpoint of MAMP or of STARS's stage 2, or what `stars export --format torch` wrote,"
+        " without running anything in it.",
     )
-    weights.add_argument("checkpoint", type=Path, help="torch file with a `model` dict")
-    weights.add_argument("--out", type=Path, required=True, metavar="FILE", help="encoder.safetensors to write")
+    weights.add_argument("checkpoint", type=Path, help="torch file with a dict of tensors, by itself or as `model` or `state_dict`")
+    weights.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="encoder.safetensors to write, beside it a stage 2's heads.safetensors"
+    )
     weights.add_argument("--heads", type=int, metavar="N", help="attention heads [as an exported file says; 8 for one that does not]")
     weights.set_defaults(handler=_import_weights)
     export = commands.add_parser(
@@ -64,13 +67,19 @@ def _results(chosen: argparse.Namespace) -> None:
 
 
 def _import_weights(chosen: argparse.Namespace) -> None:
+    from stars.errors import InputError
     from stars.provenance.record import recording
-    from stars.training.weights import import_mamp, save_encoder
+    from stars.training.weights import import_released, save_encoder, save_heads
 
-    encoder, name = import_mamp(chosen.checkpoint, chosen.heads), chosen.out.name
-    told = {"heads": encoder.shape.heads}
-    with recording(chosen.out.parent, "stars.training.weights", told, {"checkpoint": chosen.checkpoint}, [name], f"{name}.record.json"):
-        save_encoder(chosen.out, encoder)
+    (encoder, heads), out = import_released(chosen.checkpoint, chosen.heads), chosen.out
+    beside = out.with_name("heads.safetensors")
+    if heads and out == beside:
+        raise InputError(f"{out}: the heads get this name: give --out another, for the encoder")
+    files, told = [out.name, *([beside.name] if heads else [])], {"heads": encoder.shape.heads}
+    with recording(out.parent, "stars.training.weights", told, {"checkpoint": chosen.checkpoint}, files, f"{out.name}.record.json"):
+        save_encoder(out, encoder)
+        if heads:
+            save_heads(beside, **heads)
 
 
 def _export(chosen: argparse.Namespace) -> None:
