@@ -104,9 +104,13 @@ def _settings(record: Record, configs: Sequence[Config]) -> Iterator[str]:
     if not told:
         yield f"{record.path}: the configuration has no such job any more; delete the result, or name its configuration with --config"
     elif record.told["settings"] not in told:
-        words = in_words(record.told["settings"], told[0])
+        older = expected.completed(record.told["settings"])
+        if older in told:
+            return
+        words = in_words(older or record.told["settings"], told[0])
         more = f" and {len(words) - NAMED} more" if len(words) > NAMED else ""
-        yield f"{record.path}: made with other settings than today's: {', '.join(words[:NAMED])}{more}; run the workflow again"
+        since = "" if older is None else " (what it does not say is as in `preset: legacy`)"
+        yield f"{record.path}: made with other settings than today's{since}: {', '.join(words[:NAMED])}{more}; run the workflow again"
 
 
 def _ledger(lineage: Lineage, results: Path) -> Iterator[str]:

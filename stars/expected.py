@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from stars import drawings, own, recipes
-from stars.config import Config
+from stars.config import Config, Knn, Settings, Shots, Tune
+from stars.config.reading import merge, read_yaml
 from stars.errors import InputError
 
 RUN = r"(?P<data>\w+)_(?P<split>[a-z0-9]+)"
@@ -48,6 +49,9 @@ LEFT_OUT: dict[str, dict[str, Any]] = {
 }  # told only where it is read
 
 
+GREW: dict[str, type[Settings]] = {"tune": Tune, "knn": Knn, "few_shot": Shots}  # blocks with keys that older records lack
+
+
 def made_by_hand(path: Path) -> bool:
     """Whether no rule of the workflow writes a record at `path` (from the results folder): a picture of a clip, converted weights."""
     return place_of(path) is None
@@ -63,6 +67,17 @@ def settings(config: Config, path: Path) -> dict[str, Any] | None:
         return None
     told = _drawing(config, stage, names) if stage in DRAWN else _stage(config, stage, names)
     return None if told is None else json.loads(recipes.as_argument(told))
+
+
+def completed(settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Settings of a record from before some of today's keys, those keys as `preset: legacy` has them; None where none is missing."""
+    legacy = read_yaml(recipes.find("presets", "legacy", "preset"))
+    full: dict[str, Any] = dict(settings)
+    for name, block in GREW.items():
+        if name in settings:
+            typed = block.model_validate(merge(legacy.get(name, {}), settings[name]))
+            full[name] = typed.read() if isinstance(typed, Tune) else typed.model_dump(mode="json")
+    return None if full == settings else full
 
 
 def place_of(path: Path) -> tuple[str, dict[str, str]] | None:

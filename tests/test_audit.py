@@ -128,6 +128,29 @@ def test_every_record_of_a_run_is_as_its_configuration_says(results):
         assert expected.settings(config, record.path.relative_to(results)) == record.told["settings"], record.path
 
 
+def test_what_a_record_from_before_a_key_leaves_unsaid_is_as_in_the_legacy_preset(results):
+    path = results / "demo_xsub/stars/record.json"
+    told = json.loads(path.read_text())
+    tune = told["settings"]["tune"]
+    for block, keys in (
+        (tune, ("last_exponent", "shared_crop")),
+        (tune["optimiser"], ("schedule", "decayed", "clip", "clip_norm", "steps", "step_factor")),
+    ):
+        for key in keys:
+            del block[key]
+    for key in ("heads_start", "norm_clips", "predictor_bias", "nearest"):
+        del tune["nnclr"][key]
+    tune["nnclr"]["exclude_self"] = False
+    path.write_text(json_text({**told, "seal": seal(told)}))
+
+    def found(preset: str) -> list[str]:
+        return [line for line in audit(results, configs=[load_file(CONFIG, [f"preset={preset}"])]) if line.startswith(str(path))]
+
+    (line,) = found("paper")
+    assert "other settings than today's (what it does not say is as in `preset: legacy`): tune.last_exponent 0 → 1" in line
+    assert found("legacy") == []
+
+
 def test_results_of_other_settings_than_today_s_are_named(results, tmp_path, capsys):
     def found(*changes: str) -> set[str]:
         return {line.removeprefix("results/") for line in audit(results, configs=[load_file(CONFIG, changes)])}
