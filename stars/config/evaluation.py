@@ -10,6 +10,7 @@ from stars.config.base import Count, Fraction, Positive, Settings, key
 from stars.config.training import Optimiser, Sampling, Schedule
 
 Compared = Literal["encoder", "standardised", "whitened", "projector", "predictor"]
+Ties = Literal["similarity", "label"]
 
 
 class Embed(Settings):
@@ -30,6 +31,11 @@ class Knn(Settings):
     """K-nearest-neighbour protocol: cosine similarity, majority vote."""
 
     k: tuple[Count, ...] = key((1, 10), "numbers of neighbours; the first is the headline", min_length=1)
+    ties: Ties = key(
+        "similarity",
+        "which of equally many votes win. similarity: those of the larger summed similarity, then of the lowest label; label: those of the "
+        "lowest label, as in scikit-learn, which the released code uses",
+    )
     outputs: tuple[Compared, ...] = key(
         ("encoder", "projector", "predictor"),
         "whose outputs are compared, where the method has them; the first is the headline. standardised, whitened: the encoder's, rescaled to "
