@@ -83,6 +83,6 @@ def _repetitions(metrics: dict[str, Any]) -> list[str]:
     """Arrays of predictions.npz behind the headline."""
     if metrics["protocol"] == "semi":
         return [f"predicted_subset{number}" for number in range(metrics["runs"])]
-    if metrics["protocol"] == "few_shot":
+    if metrics["protocol"] == "few_shot" and "shots" in metrics["results"][0]:  # else of the reading neighbours, measured once
         return [f"predicted_shots{metrics['results'][0]['shots']}_draw{number}" for number in range(metrics["runs"])]
     return ["predicted"]

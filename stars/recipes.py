@@ -239,7 +239,7 @@ def stage_settings(config: Config, stage: str, data: str, folder: str = "", spli
         return {"knn": blocks["knn"], "outputs": list(recipe.outputs)}
     if stage == "few_shot":
         options = config.few_shot.model_dump(mode="json", include=set(Shots.model_fields))
-        return {"data": data, "few_shot": options, "outputs": list(recipe.outputs)}
+        return {"data": data, "novel": list(dataset(config, data).novel), "few_shot": options, "outputs": list(recipe.outputs)}
     if stage == "map":
         return {"seed": seed, **config.report.model_dump(mode="json", include={"points", "neighbours", "perplexity"})}
     if stage == "linear":

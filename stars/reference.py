@@ -31,7 +31,7 @@ STAGE_BLOCKS = {
     "subsets": ("semi.fractions", "semi.subsets"),
     "semi": ("semi", "finetune", "embed.test_crop", "embed.bodies"),
     "exemplars": ("few_shot.shots", "few_shot.draws"),
-    "few-shot": ("few_shot.shots", "few_shot.draws", "few_shot.outputs"),
+    "few-shot": ("few_shot.shots", "few_shot.readings", "few_shot.ties", "few_shot.draws", "few_shot.outputs"),
 }
 
 

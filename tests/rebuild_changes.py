@@ -87,6 +87,7 @@ VALUES: dict[str, Any] = {
     "transfer.pairs": [PAIR],
     "transfer.finetune": {"score_epochs": 2},
     "few_shot.shots": [1, 2, 3],
+    "few_shot.readings": ["neighbours"],
     "few_shot.outputs": ["encoder"],
     "few_shot.pairs": [PAIR],
     "table4.methods": ["mamp"],

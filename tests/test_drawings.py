@@ -80,7 +80,11 @@ def test_protocols_between_data_sets_and_on_subsets_have_a_column_for_each_varia
     assert drawings.table(given, 4).files["demo_xsub_from_ntu60_xsub/mamp/0"] == "results/ntu60_xsub/mamp/transfer/demo_xsub/metrics.json"
     few = drawings.table(given, 5)
     assert {run["variant"]: run["select"] for run in few.settings["runs"]}["from_ntu60_xsub_5shot"] == {"output": "encoder", "shots": 5}
-    assert few.settings["runs"][-1]["arrays"] == ["predicted_shots5_draw0", "predicted_shots5_draw1"]
+    few = {run["variant"].removeprefix("from_ntu60_xsub_"): run for run in few.settings["runs"]}
+    assert list(few) == ["1shot", "5shot", "1nn", "5nn"] and few["5shot"]["arrays"] == ["predicted_shots5_draw0", "predicted_shots5_draw1"]
+    assert few["5nn"]["select"] == {"output": "encoder", "reading": "neighbours", "k": 5}
+    assert (few["5nn"]["variant_title"], few["5nn"]["arrays"]) == ("k-NN, k = 5", ["predicted_neighbours_k5"])
+    assert (few["5shot"]["counts"], few["5nn"]["counts"]) == ((None, 34432), (22935, 34432))
     semi = drawings.table(given, 9)
     assert semi.files["ntu60_xview_1pct/stars/0"] == "results/ntu60_xview/stars/semi/0.01/metrics.json"
     assert {run["counts"] for run in semi.settings["runs"] if run["data"] == "ntu60"} == {(None, 16487), (None, 18932)}
@@ -91,7 +95,9 @@ def test_the_paper_s_columns_are_those_that_its_configuration_asks_for(published
     paper = recipes.load_file("config/paper.yaml")
     for number, columns in published_columns.items():
         asked = drawings.table(paper, number).settings["runs"]
-        assert {"_".join(filter(None, (run["data"], run["split"], run["variant"]))) for run in asked} == columns
+        shown = {"_".join(filter(None, (run["data"], run["split"], run["variant"]))) for run in asked}
+        exemplars = {f"ntu120_xsub_from_ntu60_xsub_{n}shot" for n in (1, 2, 5)}  # beside k-NN, which the paper's are
+        assert shown == columns | (exemplars if number == 5 else set())
         assert all(run["counts"] for run in asked)
 
 

@@ -104,6 +104,32 @@ def test_knn_equals_scikit_learn():
     np.testing.assert_array_equal(knn.vote(found, 1, 20)[:, 0], nearest)
 
 
+@pytest.mark.parametrize("k", [1, 2, 5, 10])
+def test_ties_by_label_are_those_of_scikit_learn(k):
+    rng = np.random.default_rng(k)
+    references, queries = (rng.standard_normal((n, 16)) for n in (300, 400))
+    labels = rng.permutation(np.repeat(np.arange(12), 25))
+    nearest = knn.neighbours(queries, references, labels, k)
+    expected = KNeighborsClassifier(k, algorithm="brute", metric="cosine").fit(references, labels).predict(queries)
+    np.testing.assert_array_equal(knn.vote(nearest, k, 12, "label")[:, 0], expected)
+    ranked = knn.vote(nearest, k, 12, "label")
+    for ranking, found in zip(ranked.tolist(), nearest.labels.tolist(), strict=True):
+        best = sorted(set(found), key=lambda label: (-found.count(label), label))[:5]
+        assert ranking == best + [-1] * (5 - len(best))
+    assert (k == 1) == np.array_equal(ranked, knn.vote(nearest, k, 12))  # and with more neighbours the two differ
+
+
+def test_knn_settles_ties_as_it_is_told(made, tmp_path):
+    for part, clips in (("train", 36), ("test", 24)):
+        np.save(tmp_path / f"toy_{part}.npy", np.random.default_rng(clips).standard_normal((clips, 8)).astype(np.float32))
+    options = {"k": (2,), "outputs": ("encoder",)}
+    told = {ties: run_knn(made, tmp_path / ties, tmp_path, ties=ties, **options) for ties in ("similarity", "label")}
+    with np.load(tmp_path / "label/predictions.npz") as label, np.load(tmp_path / "similarity/predictions.npz") as similarity:
+        tied = label["predicted"] != similarity["predicted"]
+        assert tied.any() and (label["predicted"] < similarity["predicted"])[tied].all()  # of the two labels the lower
+    assert told["label"]["results"] != told["similarity"]["results"]
+
+
 @pytest.mark.parametrize("references", [60, 4000])
 def test_what_knn_holds_at_once_is_bounded_with_few_references_too(references, monkeypatch):
     """Few-shot at the paper's size has 34,432 queries and 60 references: the candidates take more room than the similarities."""

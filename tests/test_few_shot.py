@@ -10,6 +10,7 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from toy import OUTPUTS
 
+from stars.compare import _repetitions
 from stars.config import Shots
 from stars.data.store import ClipStore
 from stars.data.subsets import ExemplarStage, exemplars
@@ -29,10 +30,11 @@ def folder(made, tmp_path_factory) -> Path:
     return root
 
 
-def run(made: Path, out: Path, drawn: Path, **changes) -> None:
+def run(made: Path, out: Path, drawn: Path | None, novel: tuple[int, ...] = NOVEL, features: Path | None = None, **changes) -> None:
     options = Shots(**{"shots": SHOTS, "draws": DRAWS, **changes})
-    settings = FewShotStage(data="toy", few_shot=options, outputs=OUTPUTS)
-    few_shot(made / "features", "toy", made / "clips", made / "train.npy", made / "test.npy", drawn, out, settings)
+    settings = FewShotStage(data="toy", novel=novel, few_shot=options, outputs=OUTPUTS)
+    paths = (features or made / "features", "toy", made / "clips", made / "train.npy", made / "test.npy")
+    few_shot(*paths, out, settings, drawn)
 
 
 class Draw:
@@ -81,14 +83,77 @@ def test_metrics_are_means_over_draws_of_every_output(made, folder):
     assert (metrics["protocol"], metrics["data"], metrics["runs"]) == ("few_shot", "toy", DRAWS)
     assert (metrics["train_clips"], metrics["test_clips"], metrics["classes"]) == (3, 12, 3)
     assert set(metrics["per_class"]) == {"action 1", "action 4", "action 5"}
-    assert [(row["output"], row["shots"]) for row in metrics["results"]] == [(output, shots) for output in OUTPUTS for shots in SHOTS]
-    for row in metrics["results"]:
+    drawn, nearest = metrics["results"][: len(OUTPUTS) * len(SHOTS)], metrics["results"][len(OUTPUTS) * len(SHOTS) :]
+    assert [(row["output"], row["shots"]) for row in drawn] == [(output, shots) for output in OUTPUTS for shots in SHOTS]
+    assert [(row["output"], row["k"]) for row in nearest] == [(output, k) for output in OUTPUTS for k in SHOTS]
+    assert {(row["reading"], row["train_clips"]) for row in nearest} == {("neighbours", 18)}
+    assert [(row["reading"], row["train_clips"]) for row in drawn] == [("exemplars", 3 * shots) for shots in SHOTS] * len(OUTPUTS)
+    for row in drawn:
         ending = "" if row["output"] == "encoder" else f"_{row['output']}"
         draws = [Draw(made, folder, row["shots"], number, ending) for number in range(DRAWS)]
         values = [100 * (voted(draw, row["shots"]) == draw.truth).mean() for draw in draws]
         assert row["values"] == pytest.approx(values, abs=1e-3)
         assert (row["top1"], row["std"]) == pytest.approx((np.mean(values), np.std(values, ddof=1)), abs=1e-3)
     assert metrics["top1"] == metrics["results"][0]["top1"] and metrics["interval95"][0] <= metrics["top1"] <= metrics["interval95"][1]
+
+
+@pytest.fixture(scope="module")
+def scattered(made, tmp_path_factory) -> Path:
+    """Features without any structure, so that votes tie and readings differ."""
+    folder, rng = tmp_path_factory.mktemp("scattered"), np.random.default_rng(0)
+    for part in ("train", "test"):
+        rows = len(np.load(made / f"{part}.npy"))
+        np.save(folder / f"toy_{part}.npy", rng.standard_normal((rows, 6)).astype(np.float32))
+    return folder
+
+
+def neighbours_of(made: Path, features: Path, k: int, ties: str) -> list[int]:
+    """k-NN among all training clips of the novel classes, written out: by distance, then votes, then `ties`."""
+    labels = ClipStore.open(made / "clips").labels
+    sides = []
+    for part in ("train", "test"):
+        rows = np.load(made / f"{part}.npy")
+        vectors = np.load(features / f"toy_{part}.npy").astype(np.float64)
+        novel = np.isin(labels[rows], np.array(NOVEL) - 1)
+        sides.append((vectors[novel] / np.linalg.norm(vectors[novel], axis=1, keepdims=True), labels[rows][novel]))
+    (references, known), (queries, _) = sides
+    found = []
+    for query in queries:
+        nearest = np.argsort(-(references @ query))[:k]
+        sums = {label: (references @ query)[nearest[known[nearest] == label]].sum() for label in set(known[nearest].tolist())}
+        votes = {label: (known[nearest] == label).sum() for label in sums}
+        found.append(min(sums, key=lambda label: (-votes[label], -sums[label] if ties == "similarity" else label)))
+    return found
+
+
+@pytest.mark.parametrize("ties", ["similarity", "label"])
+def test_neighbours_are_those_of_all_novel_training_clips(made, scattered, tmp_path, ties):
+    """Without exemplars, which this reading needs none of, and with more neighbours than any class has clips."""
+    ks = (1, 2, 5, 9)
+    run(made, tmp_path, None, features=scattered, shots=ks, readings=("neighbours",), ties=ties, outputs=("encoder",))
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert [(row["reading"], row["k"]) for row in metrics["results"]] == [("neighbours", k) for k in ks]
+    assert (metrics["train_clips"], metrics["test_clips"], metrics["runs"], metrics["std"]) == (18, 12, 1, None)
+    with np.load(tmp_path / "predictions.npz") as saved:
+        assert not [name for name in saved.files if "shots" in name]
+        for k, row in zip(ks, metrics["results"], strict=True):
+            assert saved[f"predicted_neighbours_k{k}"].tolist() == neighbours_of(made, scattered, k, ties)
+            assert row["top1"] == pytest.approx(100 * (saved[f"predicted_neighbours_k{k}"] == saved["label"]).mean(), abs=1e-3)
+        np.testing.assert_array_equal(saved["predicted"], saved["predicted_neighbours_k1"])
+    assert neighbours_of(made, scattered, 2, "label") != neighbours_of(made, scattered, 2, "similarity")
+
+
+def test_one_reading_leaves_the_other_s_numbers_and_the_first_is_the_headline(made, folder, tmp_path):
+    both = json.loads((folder / "out/metrics.json").read_text())
+    for readings in (("exemplars",), ("neighbours", "exemplars")):
+        run(made, tmp_path / readings[0], folder / "exemplars", readings=readings, ties="label")
+        metrics = json.loads((tmp_path / readings[0] / "metrics.json").read_text())
+        drawn = [row for row in metrics["results"] if row["reading"] == "exemplars"]
+        assert drawn == [row for row in both["results"] if row["reading"] == "exemplars"]
+        head = metrics["results"][0]
+        assert (head["reading"], head["top1"]) == (readings[0], metrics["top1"])
+        assert metrics["runs"] == (DRAWS if readings[0] == "exemplars" else 1)
+        assert _repetitions(metrics) == ([f"predicted_shots1_draw{n}" for n in range(DRAWS)] if metrics["runs"] > 1 else ["predicted"])
 
 
 def test_the_same_run_gives_the_same_bytes(made, folder, tmp_path):
@@ -101,8 +166,19 @@ def test_bad_input_is_named(made, folder, tmp_path):
     with pytest.raises(InputError, match=r"3_0\.npy is missing"):
         run(made, tmp_path, folder / "exemplars", shots=(1, 3))
     np.save(tmp_path / "1_0.npy", np.load(made / "test.npy")[:3])
-    with pytest.raises(InputError, match=r"1_0\.npy has clips that do not train in \S+train\.npy: draw the exemplars again"):
+    with pytest.raises(InputError, match=r"1_0\.npy has clips that do not train in \S+train\.npy, or are of no novel class: draw the"):
         run(made, tmp_path, tmp_path, shots=(1,), draws=1)
-    settings = FewShotStage(data="toy", few_shot=Shots(outputs=("predictor",)), outputs=("encoder",))
+    with pytest.raises(InputError, match=r"1_0\.npy does not have clips of every novel class: draw the exemplars again"):
+        run(made, tmp_path, folder / "exemplars", novel=(1, *NOVEL))
+    with pytest.raises(InputError, match=r"no test clips of the novel actions 98, 99: choose another data set for few-shot"):
+        run(made, tmp_path, folder / "exemplars", novel=(98, 99))
+    with pytest.raises(InputError, match=r"few_shot\.readings has exemplars: name their folder \(--exemplars\)"):
+        run(made, tmp_path, None)
+    too_many = (
+        r"few_shot\.shots asks for 19 neighbours, but \S+train\.npy has only 18 training clips of the novel classes: lower few_shot\.shots"
+    )
+    with pytest.raises(InputError, match=too_many):
+        run(made, tmp_path, None, shots=(1, 19), readings=("neighbours",))
+    settings = FewShotStage(data="toy", novel=NOVEL, few_shot=Shots(outputs=("predictor",)), outputs=("encoder",))
     with pytest.raises(InputError, match=r"few_shot\.outputs names none of the outputs this method has: add one of encoder"):
-        few_shot(made, "toy", made, made, made, made, tmp_path, settings)
+        few_shot(made, "toy", made, made, made, tmp_path, settings, made)

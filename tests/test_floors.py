@@ -128,7 +128,8 @@ def planned_page(data=DATA, **more):
 def test_the_page_has_every_protocol_and_only_what_a_method_is_evaluated_by():
     page = planned_page()
     cells = {(run["variant"], run["method"]) for run in page.settings["runs"]}
-    every = {"knn_encoder", "knn_whitened", "linear", "finetune", "semi_10pct", "few_shot_from_utd_mhad_base_1shot"}
+    every = {"knn_encoder", "knn_whitened", "linear", "finetune", "semi_10pct"}
+    every |= {f"few_shot_from_utd_mhad_base_{reading}" for reading in ("1shot", "1nn")}
     assert cells == {(one, name) for one in every for name in METHODS if name != "raw"} | {("knn_encoder", "raw"), ("knn_whitened", "raw")}
     assert page.files["utd_mhad_xsub_linear/stars/1"] == "results/utd_mhad_xsub/stars-seed1/linear/metrics.json"
     few = "utd_mhad_xsub_few_shot_from_utd_mhad_base_1shot/mamp/0"
@@ -170,7 +171,8 @@ def written(root: Path, files: dict[str, str]) -> dict[str, Path]:
             )
     for number, role in enumerate(role for role in files if role.startswith("utd_mhad")):
         known = json.loads(found[role].read_text())["results"] if found[role].exists() else []
-        select = {"output": "whitened" if "whitened" in role else "encoder", "k": 1, "shots": 1}
+        select = {"output": "whitened" if "whitened" in role else "encoder", "k": 1}
+        select |= {"reading": "neighbours"} if "_1nn" in role else {"shots": 1}
         entry = {"top1": 10 + number, "std": None, **select}
         found[role].write_text(
             json.dumps({"train_clips": 431, "test_clips": 430, "top1": 10 + number, "std": None, "results": [*known, entry]})

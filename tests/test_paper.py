@@ -167,6 +167,26 @@ def test_only_the_papers_complete_data_is_ranked_and_compared(tmp_path):
     assert "NTU60 XSub (400 training, 160 test clips); DEMO XSub (90 training, 30 test clips) are NOT results on NTU" in caption
 
 
+def test_few_shot_stands_in_both_readings_and_the_paper_beside_k_nn(tmp_path):
+    def shown(variant, words, counts, **select):
+        told = {"variant": f"from_ntu60_xsub_{variant}", "variant_title": words, "source_title": "from NTU-60 XSub", "counts": counts}
+        return run("stars", "ntu120", data_title="NTU-120", **told, select={"output": "encoder", **select})
+
+    drawn = {"output": "encoder", "shots": 1, "top1": 40.0, "std": 1.5}  # as results were written before there were two readings
+    nearest = {"output": "encoder", "reading": "neighbours", "k": 1, "train_clips": 22935, "top1": 64.0, "std": None}
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps({"train_clips": 60, "test_clips": 34432, "top1": 40.0, "std": 1.5, "results": [drawn, nearest]}))
+    runs = (shown("1shot", "1-shot", (None, 34432), shots=1), shown("1nn", "k-NN, k = 1", (22935, 34432), reading="neighbours", k=1))
+    tables.build(TableStage(number=5, runs=runs), {of.name: path for of in runs}, PUBLISHED, tmp_path)
+    cells = list(csv.DictReader(io.StringIO((tmp_path / "table5.csv").read_text())))
+    found = {(cell["origin"], cell["column"].split("_")[-1]): cell for cell in cells if cell["recipe"] == "stars"}
+    assert (found["this run", "1shot"]["value"], found["this run", "1nn"]["value"]) == ("40.0", "64.0")
+    assert found["published", "1nn"]["value"] == "63.5" and float(found["difference", "1nn"]["value"]) == pytest.approx(0.5)
+    assert found["published", "1shot"]["reason"] == "The paper gives no value." and not found["difference", "1shot"]["value"]
+    text = (tmp_path / "table5.md").read_text()
+    assert "NTU-120 XSub (60 / 22,935 training, 34,432 test clips)" in text and "most probably k-NN" in text
+
+
 def test_a_missing_result_is_a_dash_with_its_reason(tmp_path):
     lines = build(tmp_path, 2, [(run(),), (run("stars", select={"k": 7}), 50, (90, 30)), (run("scratch"), 40.5, (90, 30))])
     assert lines["this run", "mamp", "demo_xsub"]["reason"] == NOT_RUN

@@ -117,6 +117,7 @@ COMMANDS = {
     "few-shot": Command(
         "few-shot protocol", "few_shot", "stars.evaluation.few_shot:FewShotStage", "stars.evaluation.few_shot:few_shot",
         {"features": "folder of the features", "target": "name of the data set", "clips": CLIPS, "train": TRAIN, "test": TEST,
-         "exemplars": "folder of the exemplars' files", "out": "folder for metrics.json and predictions.npz"},
+         "out": "folder for metrics.json and predictions.npz"},
+        {"exemplars": (Path, "folder of the exemplars' files, for the reading exemplars")},
     ),
 }  # fmt: skip

@@ -10,6 +10,8 @@ from stars.config.base import Count, Fraction, Positive, Settings, key
 from stars.config.training import Optimiser, Sampling, Schedule
 
 Compared = Literal["encoder", "standardised", "whitened", "projector", "predictor"]
+Ties = Literal["similarity", "label"]
+Reading = Literal["exemplars", "neighbours"]
 
 
 class Embed(Settings):
@@ -30,6 +32,11 @@ class Knn(Settings):
     """K-nearest-neighbour protocol: cosine similarity, majority vote."""
 
     k: tuple[Count, ...] = key((1, 10), "numbers of neighbours; the first is the headline", min_length=1)
+    ties: Ties = key(
+        "similarity",
+        "which of equally many votes win. similarity: those of the larger summed similarity, then of the lowest label; label: those of the "
+        "lowest label, as in scikit-learn, which the released code uses",
+    )
     outputs: tuple[Compared, ...] = key(
         ("encoder", "projector", "predictor"),
         "whose outputs are compared, where the method has them; the first is the headline. standardised, whitened: the encoder's, rescaled to "
@@ -102,12 +109,21 @@ class Transfer(Settings):
 
 
 class Shots(Settings):
-    """Few-shot protocol: the nearest of a few labelled clips of each novel class vote (Table 5)."""
+    """Few-shot protocol: the nearest labelled clips of the novel classes vote (Table 5)."""
 
     shots: tuple[Count, ...] = key(
-        (1, 2, 5), "labelled clips of each class, which is also how many neighbours vote; the first is the headline", min_length=1
+        (1, 2, 5),
+        "n of n-shot: how many neighbours vote, and of exemplars how many each class has; the first is the headline",
+        min_length=1,
     )
-    draws: Count = key(5, "random choices of these clips; the result is their mean ± standard deviation")
+    readings: tuple[Reading, ...] = key(
+        ("exemplars", "neighbours"),
+        "what n-shot is; the first is the headline. exemplars: n labelled clips of each novel class are drawn, and n neighbours among them "
+        "vote; neighbours: n neighbours among all training clips of the novel classes vote, most probably the paper's",
+        min_length=1,
+    )
+    ties: Ties = key("similarity", "as in `knn`, of the reading neighbours; of exemplars it is always similarity")
+    draws: Count = key(5, "random choices of exemplars; the result is their mean ± standard deviation")
     outputs: tuple[Compared, ...] = key(
         ("encoder", "projector", "predictor"),
         "as in `knn`; rescaled as all training clips of the target have it, whose labels are not looked at",

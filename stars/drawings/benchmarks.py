@@ -70,6 +70,7 @@ def _columns(config: Config, data: str, split: str) -> Iterator[tuple[str, Shown
         for shown in tables.COLUMNS[number](config, None):
             if shown.split == split and _same_clips(config, shown.data, data):
                 words = ", ".join(part for part in (shown.variant_title, shown.source_title, _joints(config, shown.data)) if part)
+                words = f"novel actions: {words}" if shown.select.get("reading") == "neighbours" else words
                 plain = replace(shown, data=data, variant=f"{protocol}_{shown.variant}", variant_title=f"{WORDS[protocol]}{words}")
                 yield protocol, plain
                 if protocol == "few_shot" and "whitened" in config.few_shot.outputs:

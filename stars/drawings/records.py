@@ -50,7 +50,7 @@ def _of_target(config: Config, protocol: str, data: str, split: str, variant: st
         return
     target, target_split = next(run for run in layout.every_run(config) if "_".join(run) == variant)
     yield from _of_split(config, target, target_split)
-    if protocol == "few_shot":
+    if protocol == "few_shot" and "exemplars" in config.few_shot.readings:
         yield from (f"results/{target}/splits/few_shot/{target_split}/{shots}.record.json" for shots in config.few_shot.shots)
 
 

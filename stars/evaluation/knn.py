@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from stars.config import Knn, Settings
-from stars.config.evaluation import Compared
+from stars.config.evaluation import Compared, Ties
 from stars.data.store import ClipStore
 from stars.errors import InputError
 from stars.evaluation.features import Output
@@ -62,7 +62,7 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
     inputs = {"clips": Path(clips) / "clips.csv", "train": train, "test": test}
     inputs |= feature_files(features, target, outputs)
     with recording(out, "stars.evaluation.knn", settings.model_dump(mode="json"), present(inputs), RESULT_FILES):
-        rankings = {(output, k): ranking for output in outputs for k, ranking in _rankings(features, output, task, settings.knn.k).items()}
+        rankings = {(output, k): ranking for output in outputs for k, ranking in _rankings(features, output, task, settings.knn).items()}
         results = [{"output": output, "k": k, **score(ranking, task)} for (output, k), ranking in rankings.items()]
         predicted = {f"predicted_k{k}": rankings[outputs[0], k][:, 0] for k in settings.knn.k}
         write_result(out, "knn", task, task.test_rows, [rankings[outputs[0], settings.knn.k[0]]], results, predicted)
@@ -76,11 +76,11 @@ def compared(block: str, asked: Sequence[Compared], had: Sequence[Output]) -> li
     return found
 
 
-def _rankings(features: Path, output: Compared, task: Task, ks: tuple[int, ...]) -> dict[int, np.ndarray]:
+def _rankings(features: Path, output: Compared, task: Task, options: Knn) -> dict[int, np.ndarray]:
     """Class rankings (test clips, 5) of one output for each k, from one search."""
     train, test = read_compared(features, task, output)
-    nearest = neighbours(test, train, task.train_labels, max(ks))
-    return {k: vote(nearest, k, task.classes) for k in ks}
+    nearest = neighbours(test, train, task.train_labels, max(options.k))
+    return {k: vote(nearest, k, task.classes, options.ties) for k in options.k}
 
 
 def neighbours(queries: np.ndarray, references: np.ndarray, labels: np.ndarray, k: int) -> Neighbours:
@@ -124,15 +124,16 @@ def _first(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return columns[:, :k].clone(), values[:, :k].clone()
 
 
-def vote(nearest: Neighbours, k: int, classes: int) -> np.ndarray:
+def vote(nearest: Neighbours, k: int, classes: int, ties: Ties = "similarity") -> np.ndarray:
     """Classes by votes of the first k neighbours, best first, (Q, ≤ 5) int64; −1 after the last class with a vote.
 
-    Ties of votes go to the class with the larger summed similarity, then to the lowest label.
+    Ties of votes go to the class with the larger summed similarity, then to the lowest label; with `ties` "label" to the lowest label.
     """
     labels, similarity = nearest.labels[:, :k], nearest.similarity[:, :k]
     empty = torch.zeros(len(labels), classes, dtype=torch.float64)
     votes = empty.scatter_add(1, labels, torch.ones_like(similarity))
-    order = empty.scatter_add(1, labels, similarity).sort(dim=1, descending=True, stable=True).indices
+    sums = empty.scatter_add(1, labels, similarity) if ties == "similarity" else empty
+    order = sums.sort(dim=1, descending=True, stable=True).indices
     order = order.gather(1, votes.gather(1, order).sort(dim=1, descending=True, stable=True).indices)[:, :TOP]
     return order.masked_fill(votes.gather(1, order) == 0, -1).numpy()
 

@@ -94,6 +94,7 @@ def accuracy(path: Path, wanted: Mapping[str, Any]) -> tuple[Accuracy | None, tu
         clips = (int(found["train_clips"]), int(found["test_clips"]))
         matches = [entry for entry in found["results"] if wanted.items() <= entry.items()] if wanted else [found]
         values = [(float(entry["top1"]), entry.get("std")) for entry in matches]
+        clips = (int(matches[0].get("train_clips", clips[0])), clips[1]) if matches else clips
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is not a metrics file ({error!r}): delete it and run again") from None
     if not values:

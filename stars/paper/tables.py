@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from stars.config import Settings, key
@@ -71,7 +71,8 @@ def assemble(settings: TableStage, printed: paper.Published, files: Mapping[str,
     columns = _columns(printed, results)
     ours = _our_rows(printed, columns, results)
     tested = p_rows(settings.pairs, _by_cell(printed, results), [column.key for column in columns], files)
-    rows = (*_published_rows(printed, columns, source), *ours, *_differences(printed, columns, ours, source), *tested)
+    known = {_place(printed, result).key for result in results if result.complete}
+    rows = (*_published_rows(printed, columns, known, source), *ours, *_differences(printed, columns, ours, source), *tested)
     notes = [*printed.layout.notes, *spread_notes(results), *_star_note(printed), *([P_NOTE] if tested else [])]
     if ours and printed.layout.chosen:
         points = "; ".join(f"{point}: {choice}" for point, choice in printed.layout.chosen.items())
@@ -95,8 +96,9 @@ def _place(printed: paper.Published, result: Result) -> Column:
     paper_has = run.column in printed.layout.columns
     if paper_has and result.complete:
         return Column(run.column, *printed.layout.columns[run.column], published=True)
-    data = f"{run.data_title}, not the paper's data" if paper_has else run.data_title
-    name = f"{run.column}_partial" if paper_has else run.column
+    partial = not result.complete and (paper_has or run.counts is not None)
+    data = f"{run.data_title}, not the paper's data" if partial else run.data_title
+    name = f"{run.column}_partial" if partial else run.column
     if run.variant_title is None:
         return Column(name, data, f"{run.split_title} (%)", published=False)
     group = ", ".join(part for part in (f"{data} {run.split_title} (%)", run.source_title) if part)
@@ -111,12 +113,14 @@ def _columns(printed: paper.Published, results: Sequence[Result]) -> tuple[Colum
     return tuple(columns.values())
 
 
-def _published_rows(printed: paper.Published, columns: Sequence[Column], source: Path) -> list[Row]:
+def _published_rows(printed: paper.Published, columns: Sequence[Column], known: Set[str], source: Path) -> list[Row]:
+    """`known`: keys of columns on the paper's own data."""
+
     def cell(row: paper.PublishedRow, column: Column) -> Cell:
         if column.key in row.values:
             value = row.values[column.key]
             return Cell(value, values=(value,), sources=(str(source),), reproduced=column.key in row.reproduced)
-        return Cell(reason=BLANK if column.published else NOT_PUBLISHED)
+        return Cell(reason=BLANK if column.published or column.key in known else NOT_PUBLISHED)
 
     return [
         Row(
@@ -189,8 +193,10 @@ def _caption(printed: paper.Published, results: Sequence[Result]) -> str:
 
 def _measured_on(results: Sequence[Result]) -> str:
     """Data sets with their clip counts: "Simulated XSub (540 training, 270 test clips)"."""
-    seen = dict.fromkeys((r.run.data_title, r.run.split_title, *r.clips) for r in results if r.clips is not None)
-    return "; ".join(f"{data} {split} ({train:,} training, {test:,} test clips)" for data, split, train, test in seen)
+    seen: dict[tuple[str, str, int], dict[str, None]] = {}
+    for run, (train, test) in ((result.run, result.clips) for result in results if result.clips is not None):
+        seen.setdefault((run.data_title, run.split_title, test), {})[f"{train:,}"] = None
+    return "; ".join(f"{data} {split} ({' / '.join(train)} training, {test:,} test clips)" for (data, split, test), train in seen.items())
 
 
 def spread_notes(results: Sequence[Result]) -> list[str]:

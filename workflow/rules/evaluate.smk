@@ -93,7 +93,9 @@ rule few_shot:
             "results/{{target}}/splits/few_shot/{{target_split}}/{shots}_{draw}.npy",
             shots=CONFIG.few_shot.shots,
             draw=range(CONFIG.few_shot.draws),
-        ),
+        )
+        if "exemplars" in CONFIG.few_shot.readings
+        else [],
     output:
         metrics="results/{data}_{split}/{method}/few_shot/{target}_{target_split}/metrics.json",
         predictions="results/{data}_{split}/{method}/few_shot/{target}_{target_split}/predictions.npz",
@@ -113,7 +115,7 @@ rule few_shot:
         code=code_digest("stars.evaluation.few_shot"),
         clips=subpath(input.table, parent=True),
         features=subpath(input.train_features, parent=True),
-        exemplars=lambda wildcards, input: Path(input.exemplars[0]).parent,
+        exemplars=lambda wildcards, input: Path(input.exemplars[0]).parent if input.exemplars else "",
         out=subpath(output.metrics, parent=True),
     message:
         "Few-shot: {wildcards.data} {wildcards.split} {wildcards.method} on {wildcards.target} {wildcards.target_split}"
