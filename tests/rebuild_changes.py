@@ -19,12 +19,18 @@ OWN = {
 }
 TWO_SPLITS = {"data": {"demo": {"splits": ["xsub", "xview"]}}}
 TWIN = {"data": {"twin": {"like": "demo", "protocols": []}}}
-OVERLAYS: dict[str, dict[str, Any]] = {"own.yaml": OWN, "two_splits.yaml": TWO_SPLITS, "twin.yaml": TWIN}
+COSINE, STEPS = ({"tune": {"optimiser": {"schedule": name} | more}} for name, more in (("cosine", {}), ("steps", {"steps": [1]})))
+OVERLAYS: dict[str, dict[str, Any]] = {
+    **{"own.yaml": OWN, "two_splits.yaml": TWO_SPLITS, "twin.yaml": TWIN},
+    **{"cosine.yaml": COSINE, "steps.yaml": STEPS},
+}
 UNDER = {
     **dict.fromkeys(("tune.options", *(f"protocols.NAME.{name}" for name in ("methods", "runs", "options"))), "own.yaml"),
     **dict.fromkeys((f"tables.NAME.{name}" for name in ("protocol", "title", "methods", "runs", "options")), "own.yaml"),
     **dict.fromkeys(("fig1.split", "fig3.split", "fig4.split", "fig6.split"), "two_splits.yaml"),
     "data.NAME.like": "twin.yaml",
+    "tune.optimiser.min_lr": "cosine.yaml",
+    "tune.optimiser.steps": "steps.yaml",
 }
 PAIR = {"source": "demo", "target": "demo"}
 MORE = {"from": "stars", "tune": {"layer_decay": 0.5}}
@@ -77,6 +83,11 @@ VALUES: dict[str, Any] = {
     "tune.tuned_blocks": 1,
     "tune.strategy": "dino",
     "tune.optimiser.min_lr": 0.0001,
+    "tune.optimiser.schedule": "cosine",
+    "tune.optimiser.steps": [2],
+    "tune.nnclr.norm_clips": 4,
+    "tune.moco.norm_clips": 4,
+    "tune.dino.global_crop": [0.6, 1.0],
     "tune.options": {"redundancy": 0.5},
     "tune.dino.local_crop": [0.3, 0.8],
     "knn.k": [1, 5, 10, 20],

@@ -22,26 +22,26 @@ class Augment(Settings):
 
 
 class Heads(Settings):
-    """How the heads of a strategy start, and over which clips they normalise."""
+    """How the heads of a strategy start."""
 
     heads_start: Literal["normal", "pytorch"] = key(
         "normal",
         "initial weights. normal: N(0, .02), BatchNorm N(1, .02), biases 0 (the released code); pytorch: as PyTorch's layers start",
+    )
+
+
+class PredictorHeads(Heads):
+    """The projector and predictor of NNCLR and MoCo."""
+
+    predictor_hidden: Count = key(4096, "hidden dimension of the predictor")
+    predictor_bias: bool = key(
+        False, "a bias in the predictor's first layer; false: none, as released (BatchNorm follows, so it changes little)"
     )
     norm_clips: int | None = key(
         None,
         "clips over which BatchNorm takes its statistics; null: the whole batch of all GPUs (synchronised BatchNorm, the released code); 32: each "
         "group of 32 by itself, as four GPUs without synchronisation would at a batch of 128",
         ge=2,
-    )
-
-
-class PredictorHeads(Heads):
-    """The predictor of NNCLR and MoCo."""
-
-    predictor_hidden: Count = key(4096, "hidden dimension of the predictor")
-    predictor_bias: bool = key(
-        False, "a bias in the predictor's first layer; false: none, as released (BatchNorm follows, so it changes little)"
     )
 
 
