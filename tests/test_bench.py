@@ -77,7 +77,7 @@ def test_a_table_says_rates_and_shares():
 @pytest.mark.parametrize(
     ("what", "groups"),
     [
-        (("train", "--config", TINY, "--batch", "6", "--set", "tune.dino.prototypes=32", "--set", "tune.moco.queue=32"), 10),
+        (("train", "--config", TINY, "--batch", "6", "--set", "tune.dino.outputs=32", "--set", "tune.moco.queue=32"), 10),
         (("train", "--config", TINY, "--batch", "6", "--stage", "1"), 5),
         (("encode", "--config", TINY, "--batch", "6"), 3),
         (("sample", "--config", TINY, "--batch", "6"), 4),
