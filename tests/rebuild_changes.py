@@ -19,18 +19,12 @@ OWN = {
 }
 TWO_SPLITS = {"data": {"demo": {"splits": ["xsub", "xview"]}}}
 TWIN = {"data": {"twin": {"like": "demo", "protocols": []}}}
-COSINE, STEPS = ({"tune": {"optimiser": {"schedule": name} | more}} for name, more in (("cosine", {}), ("steps", {"steps": [1]})))
-OVERLAYS: dict[str, dict[str, Any]] = {
-    **{"own.yaml": OWN, "two_splits.yaml": TWO_SPLITS, "twin.yaml": TWIN},
-    **{"cosine.yaml": COSINE, "steps.yaml": STEPS},
-}
+OVERLAYS: dict[str, dict[str, Any]] = {"own.yaml": OWN, "two_splits.yaml": TWO_SPLITS, "twin.yaml": TWIN}
 UNDER = {
     **dict.fromkeys(("tune.options", *(f"protocols.NAME.{name}" for name in ("methods", "runs", "options"))), "own.yaml"),
     **dict.fromkeys((f"tables.NAME.{name}" for name in ("protocol", "title", "methods", "runs", "options")), "own.yaml"),
     **dict.fromkeys(("fig1.split", "fig3.split", "fig4.split", "fig6.split"), "two_splits.yaml"),
     "data.NAME.like": "twin.yaml",
-    "tune.optimiser.min_lr": "cosine.yaml",
-    "tune.optimiser.steps": "steps.yaml",
 }
 PAIR = {"source": "demo", "target": "demo"}
 MORE = {"from": "stars", "tune": {"layer_decay": 0.5}}
@@ -38,6 +32,7 @@ MORE = {"from": "stars", "tune": {"layer_decay": 0.5}}
 # Where a key is changed, if not at data.demo or methods.stars, and to what, where that does not follow from its kind.
 NAMES = {"data": "demo", "methods": "stars", "protocols": "centroid", "tables": "mine"}
 WHERE = {
+    **dict.fromkeys(("tune.optimiser.min_lr", "tune.optimiser.steps"), "tune.optimiser"),  # with the schedule that reads them
     **{f"data.NAME.{name}": f"data.given.{name}" for name in ("raw", "ingest_jobs", "ingest.missing_list", "ingest.joints")},
     **{f"methods.NAME.{name}": f"methods.mamp.{name}" for name in ("model", "pretrain")},
     "data.NAME.like": "data.twin.like",
@@ -82,9 +77,9 @@ VALUES: dict[str, Any] = {
     "pretrain.motion.stride": 2,
     "tune.tuned_blocks": 1,
     "tune.strategy": "dino",
-    "tune.optimiser.min_lr": 0.0001,
+    "tune.optimiser.min_lr": {"schedule": "cosine", "min_lr": 0.0001},
     "tune.optimiser.schedule": "cosine",
-    "tune.optimiser.steps": [2],
+    "tune.optimiser.steps": {"schedule": "steps", "steps": [2]},
     "tune.nnclr.norm_clips": 4,
     "tune.moco.norm_clips": 4,
     "tune.dino.global_crop": [0.6, 1.0],
