@@ -283,8 +283,9 @@ def test_the_paper_s_configuration_plans_every_table_and_figure(tmp_path):
     with within(STARTS):
         counts = counted(snakemake(folder, "--dry-run", config=("config/paper.yaml",)))
     # Five runs: NTU's two sets have two splits each, PKU-MMD II one. 17 and 32 setups.
-    # mamp, stars_3stage (with the heads that it starts from) and stars on each; on NTU-60's two four other losses, two heads that they start from, and five augmentations;
-    # on the first of them local views, five decays and five queues. scratch is fine-tuned on NTU alone, and so it is four.
+    # mamp, stars_3stage (with the heads that it starts from) and stars on each; on NTU-60's two four other losses, two heads that these start
+    # from, and five augmentations; on the first of them local views, five decays and five queues. scratch is fine-tuned on NTU alone, and so it
+    # is four.
     expected = {
         **{"ingest_setup": 49, "join": 2, "ingest": 1, "split": 5, "scratch": 4, "pretrain": 5, "tune": 5 * 3 + 2 * 11 + 11},
         **{"linear": 5 * 3, "knn": 5 * 3 + 2 * 9 + 11, "finetune": 4 * 4, "semi": 2 * 2 * 3, "transfer": 2 * 3, "few_shot": 3},
