@@ -89,13 +89,15 @@ rule few_shot:
         table="results/{target}/clips/clips.csv",
         train="results/{target}/splits/{target_split}_train.npy",
         test="results/{target}/splits/{target_split}_test.npy",
-        exemplars=expand(
-            "results/{{target}}/splits/few_shot/{{target_split}}/{shots}_{draw}.npy",
-            shots=CONFIG.few_shot.shots,
-            draw=range(CONFIG.few_shot.draws),
-        )
-        if "exemplars" in CONFIG.few_shot.readings
-        else [],
+        exemplars=(
+            expand(
+                "results/{{target}}/splits/few_shot/{{target_split}}/{shots}_{draw}.npy",
+                shots=CONFIG.few_shot.shots,
+                draw=range(CONFIG.few_shot.draws),
+            )
+            if "exemplars" in CONFIG.few_shot.readings
+            else []
+        ),
     output:
         metrics="results/{data}_{split}/{method}/few_shot/{target}_{target_split}/metrics.json",
         predictions="results/{data}_{split}/{method}/few_shot/{target}_{target_split}/predictions.npz",
