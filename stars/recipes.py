@@ -1,7 +1,7 @@
 """From one configuration file to the settings of each stage: merging, checking, and the chain of `from:`.
 
-Precedence, weakest first: defaults in `stars.config` · the preset · the methods of `recipes` · the file · `data.<name>.settings` · the
-recipe's chain, parent first.
+Precedence, weakest first: defaults in `stars.config` · the preset · the methods of `recipes` · the preset's methods · the file ·
+`data.<name>.settings` · the recipe's chain, parent first.
 """
 
 from __future__ import annotations
@@ -40,15 +40,20 @@ def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
     if isinstance(used, Mapping):
         given = {**given, "data": {data: _alike(used, data, source) for data in used}}
     catalogue = read_yaml(find("recipes", str(given["recipes"]), f"{source}: recipes")) if given.get("recipes") else {}
-    for block, there in (("data", used), ("methods", {**(catalogue.get("methods") or {}), **_mapping(given.get("methods"))})):
-        if differences := preset.pop(block, None):
-            preset |= {block: found} if (found := {name: one for name, one in differences.items() if name in there}) else {}
+    named = {**(catalogue.get("methods") or {}), **_mapping(given.get("methods"))}
+    preset = {**preset, "data": _only(preset.get("data"), _mapping(used))}
+    catalogue = merge(catalogue, {"methods": changed} if (changed := _only(preset.pop("methods", None), named)) else {})
     config = validate(Config, merge(_defaults(), merge(preset, merge(catalogue, given))), source)
     _check_references(config, source)
     own.check(
         config.protocols, config.tables, config.methods, [f"{data}_{split}" for data, one in config.data.items() for split in one.splits]
     )
     return config
+
+
+def _only(blocks: Mapping[str, Any] | None, names: Any) -> dict[str, Any]:
+    """Those of a preset's blocks whose data set or method the configuration has."""
+    return {name: block for name, block in (blocks or {}).items() if name in names}
 
 
 def _mapping(given: Any) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ import yaml
 
 from stars import layout, recipes, reference
 from stars.errors import InputError
+from stars.methods import Method
 
 ROOT = Path(__file__).parents[1]
 DEMO = {"data": {"demo": {"dataset": "demo", "simulate": {}}}}
@@ -245,6 +246,19 @@ def test_fine_tuning_decays_by_layer_unless_the_encoder_is_untrained_or_a_number
     assert [told["finetune", name]["layer_decay"] for name in ("scratch", "mamp", "stars")] == [1, 0.8, 0.8]
     assert [told["transfer", name]["layer_decay"] for name in ("scratch", "mamp")] == [0.5, 0.5]
     assert (told["semi", "mamp"]["hidden"], told["semi", "mamp"]["score_epochs"], told["finetune", "mamp"]["hidden"]) == (64, 10, 2048)
+
+
+def test_presets_change_the_methods_of_recipes_and_the_file_changes_both():
+    given = {"data": {"demo": {"dataset": "demo", "simulate": {}}}, "recipes": "paper"}
+
+    def dino(preset: str, **methods) -> Method:
+        return recipes.method(recipes.load({**given, "preset": preset, "methods": methods}), "demo", "dino")
+
+    assert [dino(preset).heads for preset in ("paper", "release", "legacy")] == ["dino_heads", "dino_heads", None]
+    assert [dino(preset).blocks["tune"]["optimiser"]["epochs"] for preset in ("paper", "release")] == [20, 20]
+    assert dino("release", dino={"tune": {"optimiser": {"epochs": 3}}}).blocks["tune"]["optimiser"]["epochs"] == 3
+    with pytest.raises(InputError, match="data"):
+        recipes.load({"preset": "release", "data": 3})
 
 
 def test_release_probes_pku_ii_with_its_own_batch_and_rate():
