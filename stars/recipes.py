@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 
@@ -29,19 +29,20 @@ from stars.methods import tag as tag
 from stars.methods import trainings as trainings
 
 PROTOCOLS = ("linear", "knn", "finetune", "semi", "transfer", "few_shot")
-PRESETS = get_args(Config.model_fields["preset"].annotation)
 
 
 def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
     """Check a mapping (a file's, or Snakemake's merged one) against every setting there is, its preset and recipes laid under it."""
-    name = given.get("preset", "paper")
-    preset = read_yaml(find("presets", str(name), f"{source}: preset")) if name in PRESETS else {}
+    preset: dict[str, Any] = {}
+    for name in str(given.get("preset", "paper")).split("+"):
+        preset = merge(preset, read_yaml(find("presets", name, f"{source}: preset")))
     used = given.get("data") or {}
     if isinstance(used, Mapping):
         given = {**given, "data": {data: _alike(used, data, source) for data in used}}
     catalogue = read_yaml(find("recipes", str(given["recipes"]), f"{source}: recipes")) if given.get("recipes") else {}
     named = {**(catalogue.get("methods") or {}), **_mapping(given.get("methods"))}
-    preset = {**preset, "data": _only(preset.get("data"), _mapping(used))}
+    described = {data: block.get("dataset") if isinstance(block, Mapping) else None for data, block in _mapping(given.get("data")).items()}
+    preset = {**preset, "data": {data: preset["data"][name] for data, name in described.items() if name in preset.get("data", {})}}
     catalogue = merge(catalogue, {"methods": changed} if (changed := _only(preset.pop("methods", None), named)) else {})
     config = validate(Config, merge(_defaults(), merge(preset, merge(catalogue, given))), source)
     _check_references(config, source)
@@ -52,7 +53,7 @@ def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
 
 
 def _only(blocks: Mapping[str, Any] | None, names: Any) -> dict[str, Any]:
-    """Those of a preset's blocks whose data set or method the configuration has."""
+    """Those of a preset's methods that the configuration has."""
     return {name: block for name, block in (blocks or {}).items() if name in names}
 
 

@@ -80,6 +80,7 @@ def _import_weights(chosen: argparse.Namespace) -> None:
         save_encoder(out, encoder)
         if heads:
             save_heads(beside, **heads)
+    print(f"wrote {' and '.join(str(path) for path in ([out, beside] if heads else [out]))}")
 
 
 def _export(chosen: argparse.Namespace) -> None:

@@ -120,11 +120,11 @@ class Compute(Settings):
 class Config(Settings):
     """One configuration file."""
 
-    preset: Literal["paper", "release", "legacy", "small"] = key(
+    preset: str = key(
         "paper",
-        "what keys default to: the paper's statement, where it is silent the released code; release: the released code in every contested point; "
-        "legacy: what this project did before the released stage 2 was read; small: the paper's, with sizes, masks, steps and more for a few "
-        "hundred clips (config/presets)",
+        "what keys default to, a file of config/presets. paper: the paper's statement, where it is silent the released code; release: the released "
+        "code in every contested point; legacy: what this project did before the released stage 2 was read; small: the paper's, with sizes, masks, "
+        "steps and more for a few hundred clips. Several are joined by +, a later one over those before it: release+small",
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = key(
         (0,), "seeds of training; several give mean ± standard deviation in the tables", min_length=1

@@ -63,6 +63,12 @@ class Nnclr(PredictorHeads):
         "two views are identical without augmentation)",
     )
 
+    @model_validator(mode="after")
+    def _in_the_queue(self) -> Nnclr:
+        if self.nearest > self.queue:
+            raise ValueError(f"nearest ({self.nearest}) is above queue ({self.queue}): lower it")
+        return self
+
 
 class Dino(Heads):
     """Self-distillation without labels (Tables 6, 10, 11)."""
@@ -117,6 +123,7 @@ class Moco(PredictorHeads):
 class TuneOptimiser(Optimiser):
     """AdamW in stage 2, its schedule and its gradient clipping."""
 
+    min_lr: float = key(0.0, "learning rate at the end, schedule: cosine", ge=0)
     weight_decay: float = key(0.01, "weight decay, on the tensors that `decayed` names", ge=0)
     decayed: Literal["all", "matrices"] = key(
         "all", "tensors with weight decay. all: every tuned one, biases and norms included (the released code); matrices: matrices only"
@@ -126,7 +133,7 @@ class TuneOptimiser(Optimiser):
         "learning rate after the warm-up. constant: lr (the released code); steps: times `step_factor` at each of `steps`; cosine: half a cosine "
         "down to min_lr",
     )
-    steps: tuple[Epochs, ...] = key((), "epochs at which the learning rate falls, schedule: steps")
+    steps: tuple[Epochs, ...] = key((), "numbers of epochs after which the learning rate falls, ascending, schedule: steps")
     step_factor: Positive = key(0.75, "factor of the learning rate at each of `steps`")
     clip: Literal["tensor", "whole", "none"] = key(
         "tensor",
@@ -140,8 +147,11 @@ class TuneOptimiser(Optimiser):
             raise ValueError(
                 f"min_lr ({self.min_lr:g}) ends a half-cosine, but schedule is {self.schedule}: set schedule to cosine or min_lr to 0"
             )
+        steps = ", ".join(f"{step:g}" for step in self.steps)
         if bool(self.steps) != (self.schedule == "steps"):
-            raise ValueError(f"steps is {list(self.steps)} and schedule is {self.schedule}: give both, or neither")
+            raise ValueError(f"steps is [{steps}] and schedule is {self.schedule}: give both, or neither")
+        if list(self.steps) != sorted(set(self.steps)) or (self.steps and self.steps[-1] >= self.epochs):
+            raise ValueError(f"steps is [{steps}]: give ascending epochs below epochs ({self.epochs:g})")
         return self
 
 

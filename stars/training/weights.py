@@ -119,7 +119,7 @@ def _encoder_like(own: Mapping[str, Tensor], heads: int | None, told: Any, path:
         shape, joints = _mamp_shape(sizes, MAMP_HEADS if heads is None else heads, told)
     except ValidationError as error:
         advice = "name the number of heads it was trained with" if told is None else "that is in what it says of its model: export it again"
-        raise InputError(f"{path}: {error.errors()[0]['msg']}: {advice}") from None
+        raise InputError(f"{path}: {error.errors()[0]['msg'].removeprefix('Value error, ')}: {advice}") from None
     except IndexError:
         raise InputError(f"{path}: its decoder does not have MAMP's dimensions: is this a checkpoint of MAMP's pre-training?") from None
     if heads not in (None, shape.heads):
