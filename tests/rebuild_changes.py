@@ -57,6 +57,7 @@ VALUES: dict[str, Any] = {
     "data.NAME.splits": ["xsub", "xset"],
     "data.NAME.protocols": ["linear", "knn"],
     "data.NAME.settings": {"embed": {"test_crop": 0.8}},
+    "preset": "release",
     "recipes": "tests/config/more.yaml",
     "methods": {"more": MORE},
     "methods.NAME.from": "mamp_b",
