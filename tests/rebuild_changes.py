@@ -80,7 +80,7 @@ VALUES: dict[str, Any] = {
     "tune.strategy": "dino",
     "tune.optimiser.min_lr": {"schedule": "cosine", "min_lr": 0.0001},
     "tune.optimiser.schedule": "cosine",
-    "tune.optimiser.steps": {"schedule": "steps", "steps": [2]},
+    "tune.optimiser.steps": {"schedule": "steps", "steps": [1]},
     "tune.nnclr.norm_clips": 4,
     "tune.moco.norm_clips": 4,
     "tune.dino.global_crop": [0.6, 1.0],
