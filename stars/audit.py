@@ -104,7 +104,7 @@ def _settings(record: Record, configs: Sequence[Config]) -> Iterator[str]:
     if not told:
         yield f"{record.path}: the configuration has no such job any more; delete the result, or name its configuration with --config"
     elif record.told["settings"] not in told:
-        older = expected.completed(record.told["settings"])
+        older = expected.completed(record.told["settings"], told[0])
         if older in told:
             return
         words = in_words(older or record.told["settings"], told[0])

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from stars import drawings, own, recipes
 from stars.config import Config, Knn, Settings, Shots, Tune
 from stars.config.reading import merge, read_yaml
@@ -69,13 +71,19 @@ def settings(config: Config, path: Path) -> dict[str, Any] | None:
     return None if told is None else json.loads(recipes.as_argument(told))
 
 
-def completed(settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Settings of a record from before some of today's keys, those keys as `preset: legacy` has them; None where none is missing."""
+def completed(settings: Mapping[str, Any], today: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Settings of a record from before some of today's keys, those keys as `preset: legacy` has them; None where none is missing.
+
+    A whole block that it lacks, such as the data set's novel actions, is as `today`. None, too, where a block is not valid any more.
+    """
     legacy = read_yaml(recipes.find("presets", "legacy", "preset"))
-    full: dict[str, Any] = dict(settings)
+    full: dict[str, Any] = {**{name: block for name, block in today.items() if name not in settings}, **settings}
     for name, block in GREW.items():
         if name in settings:
-            typed = block.model_validate(merge(legacy.get(name, {}), settings[name]))
+            try:
+                typed = block.model_validate(merge(legacy.get(name, {}), settings[name]))
+            except ValidationError:
+                return None
             full[name] = typed.read() if isinstance(typed, Tune) else typed.model_dump(mode="json")
     return None if full == settings else full
 

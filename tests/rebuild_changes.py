@@ -84,6 +84,7 @@ VALUES: dict[str, Any] = {
     "tune.nnclr.norm_clips": 4,
     "tune.moco.norm_clips": 4,
     "tune.dino.global_crop": [0.6, 1.0],
+    "tune.dino.koleo_clips": 4,
     "tune.options": {"redundancy": 0.5},
     "tune.dino.local_crop": [0.3, 0.8],
     "knn.k": [1, 5, 10, 20],

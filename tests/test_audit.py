@@ -151,6 +151,15 @@ def test_what_a_record_from_before_a_key_leaves_unsaid_is_as_in_the_legacy_prese
     assert found("legacy") == []
 
 
+def test_old_records_of_knn_and_few_shot_are_completed_too():
+    today = {"knn": {"k": [1], "outputs": ["encoder"], "ties": "similarity"}, "outputs": ["encoder"]}
+    assert expected.completed({"knn": {"k": [1], "outputs": ["encoder"]}, "outputs": ["encoder"]}, today) == today
+    shots = {"shots": [1, 2], "draws": 5, "outputs": ["encoder"]}
+    today = {"data": "demo", "novel": [3], "few_shot": {**shots, "readings": ["exemplars"], "ties": "similarity"}}
+    assert expected.completed({"data": "demo", "few_shot": shots}, today) == today
+    assert expected.completed({"knn": {"k": "many"}}, {}) is None and expected.completed(today, today) is None
+
+
 def test_results_of_other_settings_than_today_s_are_named(results, tmp_path, capsys):
     def found(*changes: str) -> set[str]:
         return {line.removeprefix("results/") for line in audit(results, configs=[load_file(CONFIG, changes)])}

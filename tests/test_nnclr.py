@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+from stars.model.heads import BatchNorm
 from stars.training.collapse import effective_rank, feature_std
 from stars.training.losses.nnclr import nnclr_loss
 from stars.training.losses.queue import EMPTY, NO_CLIP, Queue
@@ -88,3 +89,32 @@ def test_effective_rank_and_spread():
     assert effective_rank(torch.diag(8 * shares)) == pytest.approx(expected, abs=1e-4)
     assert feature_std(torch.ones(5, 4)) == pytest.approx(0, abs=1e-6)
     assert feature_std(torch.tensor([[3.0, 0.0], [-7.0, 0.0]])) == pytest.approx(0.5)
+
+
+def test_a_neighbour_is_drawn_from_the_most_similar_by_the_step_s_generator():
+    """Of 3, own entries never; where fewer are allowed, of those."""
+    queue = Queue(6, 4, "random", torch.Generator().manual_seed(0))
+    queue.owners.copy_(torch.tensor([7, 8, NO_CLIP, 7, 9, 8]))
+    z, clips = units(2, 4, seed=3), torch.tensor([7, 8])
+    found: list[set[int]] = [set(), set()]
+    for seed in range(60):
+        neighbours, _ = queue.nearest(z, clips, True, 3, torch.Generator().manual_seed(seed))
+        again, _ = queue.nearest(z, clips, True, 3, torch.Generator().manual_seed(seed))
+        assert torch.equal(neighbours, again)
+        for row in range(2):
+            found[row].add(int((queue.entries == neighbours[row]).all(dim=1).nonzero()))
+    for row, clip in enumerate(clips.tolist()):
+        allowed = [place for place in range(6) if int(queue.owners[place]) != clip]
+        assert found[row] == set(sorted(allowed, key=lambda place: -float(z[row] @ queue.entries[place]))[:3])
+    few = Queue(4, 4, "empty", torch.Generator())
+    few.update(units(1, 4, seed=5), torch.tensor([1]))
+    neighbours, owners = few.nearest(z, clips, True, 3, torch.Generator().manual_seed(0))
+    assert torch.equal(neighbours, few.entries[:1].expand(2, 4)) and owners.tolist() == [1, 1]
+
+
+def test_batch_normalisation_by_groups_equals_each_group_by_itself():
+    x = torch.randn(9, 5, generator=torch.Generator().manual_seed(0))
+    layer, plain = BatchNorm(5, 4).train(), torch.nn.BatchNorm1d(5).train()
+    torch.testing.assert_close(layer(x), torch.cat([plain(x[:5]), plain(x[5:])]))
+    torch.testing.assert_close(layer.eval()(x), plain.eval()(x))
+    assert torch.equal(layer.running_var, plain.running_var)

@@ -34,6 +34,7 @@ CASES = {
     "mamp": ("pretrain", {}),
     "mamp_present": ("pretrain", {"bodies": "present"}),
     "stars": ("tune", {}),
+    "stars_drawn": ("tune", {"nnclr": NNCLR.model_copy(update={"nearest": 3, "norm_clips": 4})}),
     "stars_views": ("tune", {"nnclr": NNCLR.model_copy(update={"views": 2, "exclude_self": True})}),
     "moco": ("tune", STRATEGIES["moco"]),
     "dino_flip": ("tune", STRATEGIES["dino"] | {"augment": Augment(flip=0.5)}),

@@ -21,7 +21,8 @@ from stars.data.store import ClipStore
 from stars.errors import InputError, Interrupted
 from stars.training import losses
 from stars.training import tune as tune_module
-from stars.training.losses.dino import dino_loss, koleo, sinkhorn_knopp
+from stars.training.curve import Curve
+from stars.training.losses.dino import dino_loss, koleo, koleo_by, sinkhorn_knopp
 from stars.training.losses.moco import moco_loss
 from stars.training.losses.teacher import Teacher, momentum_at
 from stars.training.tune import TuneStage, Tuning
@@ -271,6 +272,29 @@ def test_three_stages_heads_first_then_encoder_and_heads(bench):
     assert result(last) != result(bench.tune("without")) and (last / "encoder.safetensors").read_bytes() != bench.parent().read_bytes()
     with pytest.raises(InputError, match=r"heads\.safetensors: (unexpected )?tensor predictor"):
         bench.tune("other", heads=first / "heads.safetensors", **MOCO)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_teacher_starts_from_the_heads_that_were_trained_first(bench, name):
+    first = bench.tune("heads", tuned_blocks=0, **STRATEGIES[name])
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tune_module, "run", lambda job, plan, work: seen.append(copy.deepcopy(job.model.strategy)) or Curve())
+        bench.tune("last", heads=first / "heads.safetensors", **STRATEGIES[name])
+    (strategy,) = seen
+    trained = load_file(first / "heads.safetensors")
+    student = {f"{head}.{name}": tensor for head, module in strategy.heads().items() for name, tensor in module.state_dict().items()}
+    assert student.keys() == trained.keys() and all(torch.equal(student[name], trained[name]) for name in trained)
+    head = strategy.head if hasattr(strategy, "head") else strategy.projector
+    ours, theirs = head.state_dict(), strategy.teacher.head.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_koleo_in_groups_is_the_mean_over_them():
+    features = doubles(10, 4)
+    expected = (koleo(features[:4]) + koleo(features[4:7]) + koleo(features[7:])) / 3
+    torch.testing.assert_close(koleo_by(features, 3), expected)
+    torch.testing.assert_close(koleo_by(features, None), koleo(features))
 
 
 NO_STEPS = TUNE.optimiser.model_copy(update={"epochs": 0.0})

@@ -59,8 +59,12 @@ class Nnclr(PredictorHeads):
     )
     views: Literal[1, 2] = key(
         1,
-        "views of a clip a step: 1, as in the paper; 2: the neighbour of each view is predicted from the other, symmetrically (the released code, whose "
-        "two views are identical without augmentation)",
+        "views of a clip a step: 1, as in the paper; 2: the neighbour of each view is predicted from the other (the released code, whose two views are "
+        "identical without augmentation)",
+    )
+    symmetric: bool = key(
+        True,
+        "with two views: whether the second one's prediction has a gradient; false: it has none (the released code), so the gradient is half",
     )
 
     @model_validator(mode="after")
@@ -76,10 +80,19 @@ class Dino(Heads):
     student_temperature: Positive = key(0.1, "temperature of the student's softmax")
     teacher_temperature: Positive = key(0.04, "temperature of the teacher's assignment")
     momentum: Fraction = key(0.996, "share of itself that the teacher keeps in the first step")
-    momentum_end: Fraction = key(1.0, "the same in the last step; between them half a cosine")
+    momentum_end: Fraction = key(1.0, "the same at the end of half a cosine")
+    momentum_length: Positive = key(
+        4.0,
+        "length of that half cosine, in trainings. 4: the momentum only gets a seventh of the way (the released code); 1: it gets to the end",
+    )
     koleo_weight: float = key(0.1, "weight of the KoLeo regulariser", ge=0)
     koleo_on: Literal["outputs", "features"] = key(
         "outputs", "what KoLeo spreads. outputs: the student's head outputs (the released code); features: its pooled features (DINOv2)"
+    )
+    koleo_clips: int | None = key(
+        None,
+        "clips among which KoLeo looks for the nearest; null: all of a view; the released code: 16, and added twice (koleo_weight .2)",
+        ge=2,
     )
     sinkhorn_iterations: Count = key(3, "rounds of Sinkhorn–Knopp centring")
     head: Literal["linear", "prototypes"] = key(
@@ -96,7 +109,9 @@ class Dino(Heads):
     )
     local_views: int = key(0, "short crops of a clip a step, seen by the student alone", ge=0)
     local_crop: tuple[Fraction, Fraction] = key((0.4, 0.8), "share of a clip's frames in a local view, drawn uniformly from this range")
-    output: Literal["teacher", "student"] = key("teacher", "network whose encoder is the result")
+    output: Literal["student", "teacher"] = key(
+        "student", "network whose encoder is the result: student (the released code evaluates it) or teacher (DINO)"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Dino:
@@ -133,7 +148,10 @@ class TuneOptimiser(Optimiser):
         "learning rate after the warm-up. constant: lr (the released code); steps: times `step_factor` at each of `steps`; cosine: half a cosine "
         "down to min_lr",
     )
-    steps: tuple[Epochs, ...] = key((), "numbers of epochs after which the learning rate falls, ascending, schedule: steps")
+    steps: tuple[Epochs, ...] = key(
+        (),
+        "numbers of epochs after which the learning rate falls, ascending, schedule: steps; the released code counts epochs from 1, so its 5 is 4 here",
+    )
     step_factor: Positive = key(0.75, "factor of the learning rate at each of `steps`")
     clip: Literal["tensor", "whole", "none"] = key(
         "tensor",

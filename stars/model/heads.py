@@ -1,4 +1,4 @@
-"""The two heads of stage 2: projector g_θ and predictor (paper §3.3, §4.2). They start as PyTorch's layers do."""
+"""The two heads of stage 2: projector g_θ and predictor (paper §3.3, §4.2). How they start: `stars.training.losses.heads`."""
 
 from __future__ import annotations
 

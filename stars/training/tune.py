@@ -86,6 +86,7 @@ def tune(
         model = Tuning(encoder, settings)
         if heads:
             fill_heads(heads, model.strategy.heads())
+            model.strategy.heads_filled()
         held, every = held_clips("tune", store, index, device), settings.tune.knn_epochs
         step = Step(model.to(device), held, settings)
         step.check_memory(plan)
@@ -126,7 +127,7 @@ class Tuning(nn.Module):
             self.strategy = losses.find(options.strategy)(encoder, losses.options(options), generator(settings.seed, "queue"))
 
     def encoder_parts(self) -> list[tuple[nn.Module, float]]:
-        """What of the encoder is trained, with its factor of the learning rate (Eq. 7); the final norm goes with the last block."""
+        """What of the encoder is trained, with its factor of the learning rate (Eq. 7); the final norm has the full rate."""
         blocks = [(block, factor) for block, factor in zip(self.encoder.blocks, self.factors, strict=True) if factor > 0]
         return [*blocks, (self.encoder.norm, 1.0)] if blocks else []
 

@@ -1,7 +1,7 @@
 """Self-distillation without labels (paper §4.4, Tables 10 and 11; Caron et al., DINO, ICCV 2021).
 
-As in DINOv2 (Oquab et al., 2023) the teacher's outputs are centred by Sinkhorn–Knopp (Caron et al., SwAV, NeurIPS 2020) and the student's
-features spread by KoLeo (Sablayrolles et al., ICLR 2019).
+As in DINOv2 (Oquab et al., 2023) the teacher's outputs are centred by Sinkhorn–Knopp (Caron et al., SwAV, NeurIPS 2020), and the student's outputs
+or features are spread by KoLeo (Sablayrolles et al., ICLR 2019).
 """
 
 from __future__ import annotations
@@ -52,6 +52,12 @@ def koleo(features_bc: Tensor) -> Tensor:
         nearest_b = (unit_bc @ unit_bc.T).fill_diagonal_(-torch.inf).argmax(dim=1)
     distances_b = (unit_bc - unit_bc[nearest_b]).norm(dim=1)
     return -(distances_b + SMALLEST).log().mean()
+
+
+def koleo_by(features_bc: Tensor, clips: int | None) -> Tensor:
+    """`koleo` within groups of at least `clips` rows, the mean over groups; None: of all rows together."""
+    groups = max(1, len(features_bc) // clips) if clips else 1
+    return torch.stack([koleo(group_bc) for group_bc in features_bc.tensor_split(groups)]).mean()
 
 
 class Prototypes(nn.Module):
@@ -113,14 +119,18 @@ class Loss(Strategy):
         loss = dino_loss(outputs, list(targets.chunk(GLOBAL)), options.student_temperature)
         if options.koleo_weight > 0:
             spread = outputs if options.koleo_on == "outputs" else y_views
-            loss = loss + options.koleo_weight * torch.stack([koleo(view_bc) for view_bc in spread[:GLOBAL]]).sum()
+            loss = loss + options.koleo_weight * torch.stack([koleo_by(view_bc, options.koleo_clips) for view_bc in spread[:GLOBAL]]).sum()
         return loss, {"teacher_entropy": torch.special.entr(targets).sum(dim=1).mean()}
 
     def _scaled(self, outputs: Sequence[Tensor]) -> list[Tensor]:
         return [normalize(view_bk, dim=1) if self.options.normalise else view_bk for view_bk in outputs]
 
+    def heads_filled(self) -> None:
+        self.teacher.head.load_state_dict(self.projector.state_dict())
+
     def after(self, encoder: Encoder, done: int, steps: int) -> None:
-        momentum = momentum_at(done, steps, self.options.momentum, self.options.momentum_end)
+        options = self.options
+        momentum = momentum_at(done, options.momentum_length * steps, options.momentum, options.momentum_end)
         self.teacher.follow(encoder, self.projector, momentum)
 
     def result(self, encoder: Encoder) -> Encoder:

@@ -63,5 +63,8 @@ class Loss(Strategy):
         self.queue.update(keys_bc, batch.clips)
         return loss, {"positive_cosine": (queries_bc.detach() * keys_bc).sum(dim=1).mean()}
 
+    def heads_filled(self) -> None:
+        self.teacher.head.load_state_dict(self.head.state_dict())
+
     def after(self, encoder: Encoder, done: int, steps: int) -> None:
         self.teacher.follow(encoder, self.head, self.options.momentum)

@@ -47,6 +47,8 @@ class Loss(Strategy):
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         g_views = [self.projector(y_bc) for y_bc in batch.features()]
         p_views = [normalize(self.predictor(g_bc), dim=1) for g_bc in g_views]
+        if not self.options.symmetric:
+            p_views[1:] = [p_bc.detach() for p_bc in p_views[1:]]
         z_views = [normalize(g_bc.detach(), dim=1) for g_bc in g_views]
         options = self.options
         found = [self.queue.nearest(z_bc, batch.clips, options.exclude_self, options.nearest, batch.generator) for z_bc in z_views]

@@ -51,7 +51,7 @@ class Queue(nn.Module):
         if among == 1:
             cosine, index = similarity.max(dim=1)
         else:
-            cosine_bk, index_bk = similarity.topk(min(among, len(self.entries)), dim=1)
+            cosine_bk, index_bk = similarity.topk(among, dim=1)
             allowed_b = (cosine_bk > -torch.inf).sum(dim=1)
             draw_b = sent(torch.rand(len(z_bc), generator=generator), z_bc.device)
             place_b1 = (draw_b * allowed_b).long()[:, None]

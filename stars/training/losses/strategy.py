@@ -88,6 +88,9 @@ class Strategy(nn.Module):
         """What is trained beside the encoder, and written to heads.safetensors: `projector` and perhaps `predictor`."""
         raise NotImplementedError
 
+    def heads_filled(self) -> None:
+        """Called when the heads have got trained weights to start from: what was copied from the new heads is copied again."""
+
     def after(self, encoder: Encoder, done: int, steps: int) -> None:
         """Called when `done` of `steps` steps are done, the tuned encoder's weights new."""
 

@@ -32,6 +32,6 @@ class Teacher(nn.Module):
             torch._foreach_lerp_(list(own.parameters()), list(other.parameters()), 1 - momentum)
 
 
-def momentum_at(done: int, steps: int, start: float, end: float) -> float:
+def momentum_at(done: int, steps: float, start: float, end: float) -> float:
     """Momentum of the teacher's update when `done` of `steps` steps are done: half a cosine from `start` to `end` (DINO, §3.1)."""
     return end - (end - start) * 0.5 * (1 + math.cos(math.pi * (done - 1) / steps))
