@@ -8,11 +8,16 @@ TORCH ?= envs/torch-cpu.txt
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test test-slurm fuzz torture killed tamper lint benchmark docs rebuild-table manual coverage constraints clean
+.PHONY: demo methods test test-slurm fuzz torture killed tamper lint benchmark docs rebuild-table manual coverage constraints clean clean-results
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES)
 	@$(BIN)/python -m stars results
+
+# Every method that is built, at toy scale on the demo's clips (docs/methods.md)
+methods: $(INSTALLED)
+	$(BIN)/snakemake --cores $(CORES) --configfile config/config.yaml config/methods.yaml
+	@$(BIN)/python -m stars results --config config/config.yaml+config/methods.yaml
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES)
@@ -109,4 +114,9 @@ $(VENV)/.docs: $(INSTALLED)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) site coverage .coverage* .snakemake $(filter-out results/ledger/,$(wildcard results/*/)) results/.work
+	rm -rf $(VENV) site coverage .coverage*
+
+# Trained encoders, features and results; what was learnt of them stays in results/ledger
+clean-results:
+	@printf 'Delete every encoder, feature and result in results/? Type yes: '; read answer; test "$$answer" = yes
+	rm -rf .snakemake $(filter-out results/ledger/,$(wildcard results/*/)) results/.work

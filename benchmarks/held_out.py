@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stars import recipes
 from stars.config import Checkpoint, Config
 from stars.data.store import ClipStore
 from stars.evaluation.features import EmbedStage, embed
 from stars.evaluation.knn import neighbours
+from stars.pipeline import configuration
 from stars.provenance.files import read_npy, write_npy
 from stars.training.collapse import effective_rank
 from stars.training.pretrain import PretrainStage, pretrain
@@ -41,7 +41,7 @@ def held_out(config: Config, data: str, hold: list[int], methods: list[str], fol
     for name in methods:
         started = time.perf_counter()
         train_method(config, data, name, clips, folder)
-        told = EmbedStage.model_validate(recipes.stage_settings(config, "embed", data, name))
+        told = EmbedStage.model_validate(configuration.stage_settings(config, "embed", data, name))
         embed(
             clips,
             folder / "train.npy",
@@ -61,8 +61,8 @@ def held_out(config: Config, data: str, hold: list[int], methods: list[str], fol
 
 def train_method(config: Config, data: str, name: str, clips: Path, folder: Path) -> None:
     """Fit one recipe into folder/name; a tuned one starts from its parent's folder, which must be there."""
-    recipe = recipes.method(config, data, name)
-    told = recipes.stage_settings(config, recipe.kind, data, name)
+    recipe = configuration.method(config, data, name)
+    told = configuration.stage_settings(config, recipe.kind, data, name)
     work = Checkpoint(folder=str(folder / "work"))
     if recipe.kind == "scratch":
         scratch(clips, folder / name, ScratchStage.model_validate(told))
@@ -82,4 +82,4 @@ if __name__ == "__main__":
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        held_out(recipes.load_file(chosen.config, chosen.set), chosen.data, chosen.hold, chosen.methods, Path(temporary))
+        held_out(configuration.load_file(chosen.config, chosen.set), chosen.data, chosen.hold, chosen.methods, Path(temporary))

@@ -19,15 +19,16 @@ from pathlib import Path
 
 import torch
 
-from stars import recipes
+from stars.backbones.transformer import Network
 from stars.bench.steps import random_clips, stage_1
 from stars.config import Embed, Model, Pretrain, Simulate
 from stars.data.simulate import simulate
 from stars.evaluation.features import encode
 from stars.ingest import IngestStage, ingest
-from stars.model.encoder import Encoder
+from stars.pipeline import configuration
+from stars.plan.encoder import JOINTS, Encoder, encoder_flops
 from stars.plan.rates import FIELDS, UNITS
-from stars.plan.work import JOINTS, Size, amount, encoder_flops
+from stars.plan.work import Size, amount
 
 SINGLE = 0.75  # share of the random clips with one body
 BODIES = 2 - SINGLE
@@ -50,12 +51,14 @@ def training(device: str, batch: int, precision: str, repeats: int) -> float:
     clips = random_clips(max(256, batch), JOINTS, SINGLE, device)
     step = stage_1(Model(), Pretrain(precision=precision), JOINTS, clips)
     one_step = {"pretrain": Pretrain().model_dump(mode="json") | {"optimiser": {"epochs": 1}}}
-    return amount("pretrain", one_step, Model(), Size(batch, 0, BODIES)).amount / seconds(lambda: step(batch, 0), device, repeats)
+    return amount("pretrain", one_step, Encoder.transformer(Model()), Size(batch, 0, BODIES)).amount / seconds(
+        lambda: step(batch, 0), device, repeats
+    )
 
 
 def encoding(device: str, batch: int, precision: str, repeats: int) -> float:
     """Operations a second of the encoder on whole clips."""
-    clips, encoder = random_clips(4 * batch, JOINTS, SINGLE, device), Encoder(Model(), JOINTS).to(device).eval()
+    clips, encoder = random_clips(4 * batch, JOINTS, SINGLE, device), Network(Model(), JOINTS).to(device).eval()
     settings = Embed(precision=precision)
     return 4 * batch * BODIES * encoder_flops(Model(), JOINTS) / seconds(lambda: encode(encoder, clips, settings), device, repeats)
 
@@ -63,8 +66,8 @@ def encoding(device: str, batch: int, precision: str, repeats: int) -> float:
 def reading(folder: Path) -> float:
     """Raw files a second of one process."""
     simulate(folder / "raw.zip", Simulate(clips=300))
-    config = recipes.load({"data": {"demo": {"dataset": "demo", "simulate": {}}}})
-    settings = IngestStage.model_validate(recipes.stage_settings(config, "ingest", "demo"))
+    config = configuration.load({"data": {"demo": {"dataset": "demo", "simulate": {}}}})
+    settings = IngestStage.model_validate(configuration.stage_settings(config, "ingest", "demo"))
     return 300 / seconds(lambda: ingest(folder / "raw.zip", folder / "clips", settings), "cpu", 3)
 
 

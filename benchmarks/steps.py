@@ -13,16 +13,17 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from stars import recipes
+from stars.backbones.attention import Block, Blocks
 from stars.bench.measure import product_rate
 from stars.bench.steps import random_clips
 from stars.config import Config, Pretrain
 from stars.config.reading import merge
-from stars.model.masked_motion import MaskedMotion
-from stars.model.transformer import Block, Blocks
+from stars.pipeline import configuration
+from stars.plan.encoder import Encoder
 from stars.plan.work import Size, amount
 from stars.training import pretrain
-from stars.training.optimiser import adamw
+from stars.training.optimiser import optimiser_of
+from stars.training.run import Step
 
 
 def compiled(kind: type[nn.Module]) -> Callable[[nn.Module], None]:
@@ -49,13 +50,14 @@ def stepper(
     config: Config, batch: int, single: float, device: str, way: Callable[[nn.Module], None]
 ) -> tuple[Callable[[int], None], float]:
     """A step in bf16, numbered from 0, and its model operations."""
-    described = recipes.dataset(config, next(iter(config.data)))
+    described = configuration.dataset(config, next(iter(config.data)))
     settings = Pretrain.model_validate(merge(config.pretrain.model_dump(), {"precision": "bf16"}))
     clips, joints = random_clips(max(256, batch), len(described.joints), single, device), len(described.joints)
-    model = MaskedMotion(config.model, settings.motion, joints).to(device)
+    told = pretrain.PretrainStage(seed=0, model=config.model, pretrain=settings)
+    model = pretrain.untrained(told, joints).to(device)
     way(model)
-    loss = pretrain.Step(model, clips, pretrain.PretrainStage(seed=0, model=config.model, pretrain=settings))
-    optimiser = adamw([(model, 1.0)], settings.optimiser)
+    loss = Step(model, clips, pretrain.told(told))
+    optimiser = optimiser_of(model.parts(), settings.optimiser)
 
     def step(number: int) -> None:
         generator = torch.Generator().manual_seed(number)
@@ -65,8 +67,8 @@ def stepper(
         value.backward()
         optimiser.step()
 
-    told = {"pretrain": merge(settings.model_dump(mode="json"), {"optimiser": {"epochs": 1}})}
-    return step, amount("pretrain", told, config.model, Size(batch, 0, 2 - single)).amount
+    spent = {"pretrain": merge(settings.model_dump(mode="json"), {"optimiser": {"epochs": 1}})}
+    return step, amount("pretrain", spent, Encoder.transformer(config.model), Size(batch, 0, 2 - single)).amount
 
 
 def seconds_a_step(step: Callable[[int], None], device: str, steps: int, rounds: int = 3) -> float:
@@ -93,7 +95,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8, metavar="N", help="steps a round [8]")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="[cuda]")
     chosen = parser.parse_args()
-    config, rate = recipes.load_file(chosen.config, []), product_rate(chosen.device, "bf16")
+    config, rate = configuration.load_file(chosen.config, []), product_rate(chosen.device, "bf16")
     print(f"bf16 product {rate / 1e12:.1f} TFLOP/s; {chosen.batch} clips a step, {100 * chosen.single:.0f} % with one body")
     for name, way in WAYS.items():
         step, operations = stepper(config, chosen.batch, chosen.single, chosen.device, way)

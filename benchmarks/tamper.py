@@ -15,9 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from stars import recipes
-from stars.audit import audit
+from stars.audit.check import audit
 from stars.config import Config
+from stars.pipeline import configuration
 from stars.provenance.lineage import result_files
 
 
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--together", type=int, default=1)
     chosen = parser.parse_args()
-    configs = [recipes.load_file(chosen.config)]
+    configs = [configuration.load_file(chosen.config)]
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(chosen.results, Path(folder) / "results")
         (Path(folder) / "config").symlink_to(Path("config").resolve())

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 
 import stars
+from stars.backbones.transformer import Network
 from stars.config import Model
-from stars.model.encoder import Encoder
+from stars.inference.library import keep
 from stars.training.weights import save_encoder
-from stars.use.library import keep
 
 FRAMES, JOINTS, LABELLED = 60, 25, 20  # of a clip; clips in the library
 
@@ -63,7 +63,7 @@ def main() -> None:
     noise = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         encoder, library = Path(folder) / "encoder.safetensors", Path(folder) / "library"
-        save_encoder(encoder, Encoder(Model(), JOINTS))
+        save_encoder(encoder, Network(Model(), JOINTS))
         for number in range(LABELLED):
             (library / f"action {number % 4}").mkdir(parents=True, exist_ok=True)
             np.save(library / f"action {number % 4}/{number}.npy", noise.normal(size=(FRAMES, JOINTS, 3)))

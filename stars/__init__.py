@@ -7,7 +7,7 @@
     library = model.library("library")
     predictions = library.predict("recordings")
 
-What `stars.load` returns is documented in `stars.use`; everything else here serves the workflow and the command `stars`.
+What `stars.load` returns is documented in `stars.inference`; everything else here serves the workflow and the command `stars`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stars.use.model import Model, Precision
+    from stars.inference.model import Model, Precision
 
 __all__ = ["load"]
 
@@ -34,6 +34,6 @@ def load(path: str | Path, like: str | None = None, device: str = "cpu", precisi
     Raises:
         stars.errors.InputError: no encoder; or nothing says how clips are prepared for it.
     """
-    from stars.use.model import Model  # heavy, and `import stars` is not
+    from stars.inference.model import Model  # heavy, and `import stars` is not
 
     return Model.load(path, like, device, precision)

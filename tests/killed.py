@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tiny import project, snakemake
 
-from stars.audit import audit
+from stars.audit.check import audit
 from stars.plan.jobs import COMMAND
 from stars.provenance.lineage import Lineage, Record
 

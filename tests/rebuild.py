@@ -3,7 +3,7 @@
     make rebuild-table          or, of some keys, printed alone: python tests/rebuild.py tune.optimiser.lr knn.k
 
 A project is made in which every file is there, empty, and Snakemake has noted what made it. Each key is changed alone and a dry run made.
-Held against that: what `stars.expected` says that jobs are told. A key for which neither a job nor a command changes is an error.
+Held against that: what `stars.audit.current` says that jobs are told. A key for which neither a job nor a command changes is an error.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from rebuild_rules import jobs, rule_of
 from tiny import CONFIG, ROOT, project
 from zygote import Zygote
 
-from stars import expected, recipes
+from stars.audit.check import current
+from stars.pipeline import configuration
 from stars.provenance.files import digest
 
 PAGE = ROOT / "docs/rebuild_keys.md"
@@ -68,18 +69,20 @@ class Bench:
         self._zygotes: dict[tuple[int, Path], Zygote] = {}
         self._told: dict[str | None, dict[Path, dict[str, Any] | None]] = {}
         self.plain, self.package = (_package(folder / name) for name in ("plain", "package"))  # so that an edit meanwhile changes nothing
-        source = (ROOT / "docs/extending.md").read_text().split("```python\n# stars/training/losses/barlow.py\n")[1].split("```")[0]
-        (self.package / "stars/training/losses/barlow.py").write_text(source)
-        self._write(BY_SETUP, {**recipes.read_yaml(ROOT / "config/datasets/demo.yaml"), "setups": [1, 2]})
+        source = (ROOT / "docs/extending.md").read_text().split("```python\n# plugins/objectives/barlow.py\n")[1].split("```")[0]
+        for kind in ("objectives", "protocols", "tables"):
+            (self.folder / "plugins" / kind).mkdir(parents=True)
+        (self.folder / "plugins/objectives/barlow.py").write_text(source)
+        self._write(BY_SETUP, {**configuration.read_yaml(ROOT / "config/datasets/demo.yaml"), "setups": [1, 2]})
         self._write("tests/config/more.yaml", {"methods": {"more": MORE}})
-        for module in ("evaluation/own/centroid.py", "paper/own/mine.py"):
-            (self.package / "stars" / module).touch()
+        for module in ("protocols/centroid.py", "tables/mine.py"):
+            (self.folder / "plugins" / module).touch()
         for name, overlay in OVERLAYS.items():
             self._write(name, overlay)
         (self.folder / "given").mkdir()
         for name in ("given/S001.zip", "other.zip", "missing.txt"):
             (self.folder / name).touch()
-        self.base = recipes.merge(recipes.read_yaml(self.folder / CONFIG), recipes.read_yaml(self.folder / EVERY))
+        self.base = configuration.merge(configuration.read_yaml(self.folder / CONFIG), configuration.read_yaml(self.folder / EVERY))
         self.files: dict[Path, None] = {}  # records, from the results folder
         for names in runs:
             self.files |= dict.fromkeys(self._pretend(EVERY, *names))
@@ -137,7 +140,7 @@ class Bench:
             params if UNDER.get(key) == "own.yaml" else self.told(key, changed)
         )  # of what is one's own its file alone knows what it is told
         assert params <= told or key == "code_changes", (
-            f"{key}: params of {sorted(params - told)} changed, which stars.expected does not say"
+            f"{key}: params of {sorted(params - told)} changed, which stars.audit.current does not say"
         )
         if otherwise == FEWER:
             told = set()  # nobody asks for their files any more
@@ -145,25 +148,25 @@ class Bench:
         return Row(key, shown, tuple(sorted(told)), tuple(sorted(again - told)), otherwise)
 
     def told(self, key: str, changed: dict[str, Any]) -> set[str]:
-        """Rules whose settings differ, by `stars.expected`."""
+        """Rules whose settings differ, by `stars.audit.current`."""
         under = UNDER.get(key)
-        after = recipes.load(recipes.merge(self._unchanged(under), changed))
+        after = configuration.load(configuration.merge(self._unchanged(under), changed))
         found = set()
         for place, told in self._settings(under).items():
-            settings = expected.settings(after, place)
+            settings = current.settings(after, place)
             if settings is not None and told is not None and settings != told:
                 found.add(rule_of(place, after))
         return found
 
     def _unchanged(self, under: str | None) -> dict[str, Any]:
         """The small configuration, with that of `UNDER` laid over it."""
-        return recipes.merge(self.base, OVERLAYS[under]) if under else self.base
+        return configuration.merge(self.base, OVERLAYS[under]) if under else self.base
 
     def _settings(self, under: str | None) -> dict[Path, dict[str, Any] | None]:
         """What each job is told where nothing is changed, worked out once."""
         if under not in self._told:
-            config = recipes.load(self._unchanged(under))
-            self._told[under] = {place: expected.settings(config, place) for place in self.files}
+            config = configuration.load(self._unchanged(under))
+            self._told[under] = {place: current.settings(config, place) for place in self.files}
         return self._told[under]
 
     def otherwise(self, configs: tuple[str | Path, ...]) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from stars import recipes
-from stars.reference import rows
+from stars.pipeline import configuration
+from stars.pipeline.reference import rows
 
 # What some keys need under them: a loss, a protocol and a table of one's own; a second split; a data set of another's files.
 OWN = {
@@ -19,12 +19,14 @@ OWN = {
 }
 TWO_SPLITS = {"data": {"demo": {"splits": ["xsub", "xview"]}}}
 TWIN = {"data": {"twin": {"like": "demo", "protocols": []}}}
-OVERLAYS: dict[str, dict[str, Any]] = {"own.yaml": OWN, "two_splits.yaml": TWO_SPLITS, "twin.yaml": TWIN}
+PUBLISHED = {"protocol": "published"}
+OVERLAYS: dict[str, dict[str, Any]] = {"published.yaml": PUBLISHED, "own.yaml": OWN, "two_splits.yaml": TWO_SPLITS, "twin.yaml": TWIN}
 UNDER = {
     **dict.fromkeys(("tune.options", *(f"protocols.NAME.{name}" for name in ("methods", "runs", "options"))), "own.yaml"),
     **dict.fromkeys((f"tables.NAME.{name}" for name in ("protocol", "title", "methods", "runs", "options")), "own.yaml"),
     **dict.fromkeys(("fig1.split", "fig3.split", "fig4.split", "fig6.split"), "two_splits.yaml"),
     "data.NAME.like": "twin.yaml",
+    "methods.NAME.published": "published.yaml",
 }
 PAIR = {"source": "demo", "target": "demo"}
 MORE = {"from": "stars", "tune": {"layer_decay": 0.5}}
@@ -38,6 +40,11 @@ WHERE = {
     "data.NAME.like": "data.twin.like",
     "methods.NAME.joints": "methods.floor.joints",
     "tune.options": "methods.barlow.tune.options",
+    "train.networks": "methods.gcn.train.networks",
+    **{f"methods.NAME.{name}": f"methods.gcn.{name}" for name in ("backbone", "starts", "train", "published")},
+    "methods.NAME.network": "methods.gru_motion.network",
+    "methods.NAME.ensemble": "methods.both.ensemble",
+    "train.optimiser.steps": "train.optimiser",  # with the schedule that reads them
 }
 VALUES: dict[str, Any] = {
     "seeds": [0, 1],
@@ -81,6 +88,20 @@ VALUES: dict[str, Any] = {
     "tune.optimiser.min_lr": {"schedule": "cosine", "min_lr": 0.0001},
     "tune.optimiser.schedule": "cosine",
     "tune.optimiser.steps": {"schedule": "steps", "steps": [1]},
+    "methods.NAME.backbone": "bi_gru",
+    "methods.NAME.starts": "random_gcn",
+    "methods.NAME.train": {"precision": "bf16"},
+    "methods.NAME.network": "bone",
+    "methods.NAME.ensemble": {"gru": 0.6},
+    "methods.NAME.published": {"embed": {"test_crop": 0.8}},
+    "protocol": "published",
+    "backbones": {"st_gcn": {"channels": 8}},
+    "train.objective": "moco",
+    "train.options": {"dimension": 64},
+    "train.networks": {"encoder": {"backbone": "bi_gru"}},
+    "train.views": {"query": ["crop"]},
+    "train.tuned_blocks": 2,
+    "train.optimiser.steps": {"schedule": "steps", "steps": [1]},
     "tune.nnclr.norm_clips": 4,
     "tune.moco.norm_clips": 4,
     "tune.dino.global_crop": [0.6, 1.0],
@@ -148,7 +169,7 @@ def _value(key: str, base: dict[str, Any]) -> tuple[str, Any]:
         return where, VALUES[key]
     if key.rpartition(".")[2] in ENDINGS:
         return where, ENDINGS[key.rpartition(".")[2]]
-    value: Any = recipes.load(base).model_dump(mode="json", by_alias=True)
+    value: Any = configuration.load(base).model_dump(mode="json", by_alias=True)
     for name in where.split("."):
         value = value[name]
     kind = KINDS[key]

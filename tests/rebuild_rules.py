@@ -7,8 +7,9 @@ from pathlib import Path
 
 from tiny import RULES as TINY_RULES
 
-from stars import expected, recipes
+from stars.audit.check import current
 from stars.config import Config
+from stars.pipeline import configuration
 
 RULES = {
     **TINY_RULES,
@@ -16,6 +17,11 @@ RULES = {
     "Map": "map",
     "Report": "report_page",
     "Benchmarks": "benchmark_page",
+    "Train": "train",
+    "Take a network": "network",
+    "Add features": "ensemble",
+    "Add features of another data set": "ensemble_elsewhere",
+    **{f"Add scores ({protocol})": f"{protocol}_of_ensemble" for protocol in ("linear", "finetune")},
     "Joint positions": "joints",
     "Joint positions of another data set": "joints_elsewhere",
     "Protocol centroid": "own_protocol",
@@ -48,10 +54,10 @@ def rule_of(place: Path, config: Config) -> str:
     pages = {"curves.record.json": "draw_curves", "benchmarks.record.json": "benchmark_page"}
     if place.name in pages or place.parts[0] == "report":
         return pages.get(place.name, "report_page")
-    stage, names = expected.place_of(place) or ("", {})
+    stage, names = current.place_of(place) or ("", {})
     if stage not in ("training", "embed"):
         return stage
-    kind = recipes.method(config, names["data"], recipes.untag(config, names["folder"])[0]).kind
+    kind = configuration.method(config, names["data"], configuration.untag(config, names["folder"])[0]).kind
     if stage == "training":
         return kind
     return f"{'joints' if kind == 'joints' else 'embed'}{'_elsewhere' if 'target' in names else ''}"

@@ -11,12 +11,12 @@ import torch
 from test_sampling import store
 from test_training import Bench, at_call, curve, data, result
 
+from stars.backbones.attention import Block, Blocks
 from stars.config import Sampling
-from stars.data import sampling
-from stars.data.sampling import Clips, random_crop
 from stars.errors import Interrupted
-from stars.model.transformer import Block, Blocks
 from stars.training import compiling, optimiser
+from stars.views import crop
+from stars.views.crop import Clips, random_crop
 
 __all__ = ["data"]  # a fixture
 
@@ -84,7 +84,7 @@ def test_where_compiling_fails_a_line_says_so_and_training_goes_on(bench, monkey
 
 def test_clips_that_a_device_has_no_room_for_stay_in_main_memory_and_their_views_are_sent(monkeypatch):
     held = Clips.of(store(), np.array([2, 5, 6]))
-    monkeypatch.setattr(sampling, "has_room", lambda device, size: False)
+    monkeypatch.setattr(crop, "has_room", lambda device, size: False)
     streamed = Clips.of(store(), np.array([2, 5, 6]), "meta")  # a device that every machine has, and that holds no numbers
     assert streamed.frames.equal(held.frames) and streamed.starts.equal(held.starts) and streamed.device.type == "meta"
     views = [

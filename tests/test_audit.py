@@ -16,16 +16,16 @@ from pathlib import Path
 import pytest
 from tiny import CONFIG, ROOT, snakemake
 
-from stars import cli, expected
-from stars.audit import audit
+from stars import cli
+from stars.audit.check import audit, current
+from stars.audit.explain import explain
+from stars.audit.pack import pack
 from stars.data.store import ClipStore
 from stars.errors import InputError
-from stars.explain import explain
-from stars.pack import pack
+from stars.pipeline.configuration import load_file
 from stars.provenance import code
 from stars.provenance.files import json_text, sha256
 from stars.provenance.lineage import Lineage, result_files, seal
-from stars.recipes import load_file
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_result_of_an_input_that_was_made_anew_is_named(results):
 def test_every_record_of_a_run_is_as_its_configuration_says(results):
     config = load_file(CONFIG)
     for record in Lineage.read(results).records:
-        assert expected.settings(config, record.path.relative_to(results)) == record.told["settings"], record.path
+        assert current.settings(config, record.path.relative_to(results)) == record.told["settings"], record.path
 
 
 def test_what_a_record_from_before_a_key_leaves_unsaid_is_as_in_the_legacy_preset(results):
@@ -153,11 +153,11 @@ def test_what_a_record_from_before_a_key_leaves_unsaid_is_as_in_the_legacy_prese
 
 def test_old_records_of_knn_and_few_shot_are_completed_too():
     today = {"knn": {"k": [1], "outputs": ["encoder"], "ties": "similarity"}, "outputs": ["encoder"]}
-    assert expected.completed({"knn": {"k": [1], "outputs": ["encoder"]}, "outputs": ["encoder"]}, today) == today
+    assert current.completed({"knn": {"k": [1], "outputs": ["encoder"]}, "outputs": ["encoder"]}, today) == today
     shots = {"shots": [1, 2], "draws": 5, "outputs": ["encoder"]}
     today = {"data": "demo", "novel": [3], "few_shot": {**shots, "readings": ["exemplars"], "ties": "similarity"}}
-    assert expected.completed({"data": "demo", "few_shot": shots}, today) == today
-    assert expected.completed({"knn": {"k": "many"}}, {}) is None and expected.completed(today, today) is None
+    assert current.completed({"data": "demo", "few_shot": shots}, today) == today
+    assert current.completed({"knn": {"k": "many"}}, {}) is None and current.completed(today, today) is None
 
 
 def test_results_of_other_settings_than_today_s_are_named(results, tmp_path, capsys):

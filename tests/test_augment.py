@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from stars import recipes
 from stars.config import Augment
-from stars.data.augment import augment, shear
-from stars.data.sampling import mapped
+from stars.pipeline import configuration
+from stars.views.crop import mapped
+from stars.views.spatial import augment, shear
 
-NTU = recipes.dataset(recipes.load({"data": {"ntu60": {"dataset": "ntu60", "raw": "a"}}}), "ntu60")
+NTU = configuration.dataset(configuration.load({"data": {"ntu60": {"dataset": "ntu60", "raw": "a"}}}), "ntu60")
 
 
 def clips(count: int = 6) -> torch.Tensor:

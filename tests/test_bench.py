@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from stars import cli, recipes
+from stars import cli
+from stars.backbones.clips import clip_features
+from stars.backbones.transformer import Network
 from stars.bench import cases, measure, table
 from stars.bench.measure import Case, Measured
 from stars.bench.steps import plain, random_clips
-from stars.data.sampling import Sampling, resized_view, rotate
-from stars.model.encoder import Encoder, clip_features
+from stars.objectives import base
+from stars.pipeline import configuration
+from stars.views.crop import Sampling, resized_view, rotate
 
 ROOT = Path(__file__).parents[1]
 TINY = "tests/config/tiny.yaml"
@@ -26,7 +29,7 @@ def there(monkeypatch):
 
 
 def bench(batch: int = 6) -> cases.Bench:
-    return cases.Bench(recipes.load_file(TINY), batch, single=0.5, device="cpu")
+    return cases.Bench(configuration.load_file(TINY), batch, single=0.5, device="cpu")
 
 
 def test_random_clips_have_the_share_of_second_bodies_asked_for():
@@ -38,13 +41,11 @@ def test_random_clips_have_the_share_of_second_bodies_asked_for():
 @torch.no_grad()
 def test_the_plain_baseline_gives_what_it_is_compared_with():
     torch.manual_seed(0)
-    encoder, x = Encoder(bench().config.model, 25), torch.randn(3, 2, 16, 25, 3)
+    encoder, x = Network(bench().config.model, 25), torch.randn(3, 2, 16, 25, 3)
     x[1, 1] = 0
     ours = clip_features(encoder, x)
     with plain():
-        from stars.training.losses import strategy
-
-        theirs = strategy.clip_features(encoder, x, "all")
+        theirs = base.clip_features(encoder, x, "all")
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 

@@ -11,7 +11,7 @@ import pytest
 from tiny import CONFIG
 
 from stars import cli
-from stars.cli import stages
+from stars.pipeline.stages import STAGES
 from stars.provenance.files import exclusive
 
 TOLD = ("--config", CONFIG)
@@ -191,21 +191,21 @@ def test_an_archive_s_folder_is_the_one_with_its_manifest(complain, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [*stages.COMMANDS, "table", "figure", "own-protocol", "own-table", "inspect", "results", "import-weights", "config"]
+    "command", [*STAGES, "table", "figure", "own-protocol", "own-table", "inspect", "results", "import-weights", "config"]
 )
 def test_help_of_every_command(capsys, command):
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])
     shown = capsys.readouterr().out
     assert ended.value.code == 0 and shown.startswith(f"usage: stars {command}")
-    if command in stages.COMMANDS:
+    if command in STAGES:
         assert "settings (--set key=value" in shown
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported():
     check = "import sys\nfrom stars.cli import main\ntry: main(['--help'])\nexcept SystemExit: print(sorted({'torch', 'numpy', 'pydantic'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
-    assert done.stdout.rstrip().endswith("[]") and all(command in done.stdout for command in stages.COMMANDS)
+    assert done.stdout.rstrip().endswith("[]") and all(command in done.stdout for command in STAGES)
 
 
 def test_the_module_is_the_command(tmp_path):

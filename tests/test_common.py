@@ -8,17 +8,18 @@ import pytest
 import yaml
 from tiny import ROOT, project, snakemake
 
-from stars import cli, recipes
+from stars import cli
 from stars.config import Ingest, Simulate
 from stars.config.reading import merge, read_yaml
-from stars.data import common
+from stars.data import common_joints
 from stars.data.dataset import Dataset
 from stars.data.simulate import simulate
 from stars.data.simulate.stage import SimulateStage
 from stars.data.store import ClipStore
 from stars.errors import InputError
 from stars.ingest import IngestStage, ingest
-from stars.methods import describe
+from stars.pipeline import configuration
+from stars.pipeline.resolve import describe
 
 SKELETONS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "config/skeletons").glob("*.yaml"))}
 COUNTS = {"coco17": 17, "kinect_v1": 20, "kinect_v2": 25, "mediapipe33": 33, "smpl24": 24}
@@ -30,12 +31,12 @@ def test_every_skeleton_gives_all_common_joints(name):
     assert len(joints) == len(set(joints)) == COUNTS[name]
     poses = np.random.default_rng(0).normal(size=(4, 2, len(joints), 3)).astype(np.float32)
     poses[1, 1] = 0
-    found = common.to_common(poses, joints)
+    found = common_joints.to_common(poses, joints)
     assert found.shape == (4, 2, 16, 3) and found.dtype == np.float32 and not found[1, 1].any()
-    for place, joint in enumerate(common.JOINTS):
+    for place, joint in enumerate(common_joints.JOINTS):
         if joint in joints:
             assert np.array_equal(found[..., place, :], poses[..., joints.index(joint), :])
-    for place, joint in enumerate(common.JOINTS):  # whatever it is called, it is in the middle of what it stands between
+    for place, joint in enumerate(common_joints.JOINTS):  # whatever it is called, it is in the middle of what it stands between
         if joint not in joints and name in ("coco17", "mediapipe33"):
             names = {"hip centre": "hip", "shoulder centre": "shoulder", "head": "ear"}.get(joint)
             of = [f"{side} {part}" for side in ("left", "right") for part in ([names] if names else ["hip", "shoulder"])]
@@ -59,17 +60,21 @@ def test_its_tree_and_pairs_are_those_of_a_body(name):
 
 
 def test_the_common_tree_is_a_body_s():
-    assert common.PARENTS[common.ROOT] == common.ROOT and len(common.JOINTS) == 16 and len(common.MIRROR) == 6
+    assert (
+        common_joints.PARENTS[common_joints.ROOT] == common_joints.ROOT
+        and len(common_joints.JOINTS) == 16
+        and len(common_joints.MIRROR) == 6
+    )
     chain = ["left wrist"]
     while chain[-1] != "spine":
-        chain.append(common.JOINTS[common.PARENTS[common.JOINTS.index(chain[-1])]])
+        chain.append(common_joints.JOINTS[common_joints.PARENTS[common_joints.JOINTS.index(chain[-1])]])
     assert chain == ["left wrist", "left elbow", "left shoulder", "shoulder centre", "spine"]
 
 
 def test_the_page_states_the_loss_of_every_skeleton():
     page = (ROOT / "docs/skeletons.md").read_text()
     rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", page, re.MULTILINE))
-    assert {name: common.loss(SKELETONS[name]["joints"]) for name in COUNTS} == {name: rows[name] for name in COUNTS}
+    assert {name: common_joints.loss(SKELETONS[name]["joints"]) for name in COUNTS} == {name: rows[name] for name in COUNTS}
 
 
 def test_a_description_names_a_skeleton(tmp_path):
@@ -107,7 +112,7 @@ def test_joints_without_a_name_of_these_are_refused(tmp_path):
     with pytest.raises(
         InputError, match=r"data\.own\.ingest\.joints: common needs hip centre or spine base or pelvis or left hip and right hip"
     ):
-        recipes.load({"data": {"own": block}, "methods": {"mamp": {"pretrain": {}}}})
+        configuration.load({"data": {"own": block}, "methods": {"mamp": {"pretrain": {}}}})
 
 
 @pytest.mark.parametrize("name", ["demo", "utd_mhad", "nw_ucla"])
@@ -119,8 +124,8 @@ def test_clips_on_the_common_joints_are_the_file_s_joints_by_name(tmp_path, name
         ingest(tmp_path / "raw.zip", tmp_path / joints, IngestStage.of(name, described, Ingest(joints=joints)))
     file, shared = (ClipStore.open(tmp_path / joints) for joints in ("file", "common"))
     assert shared.frames.shape == (*file.frames.shape[:2], 16, 3) and shared.table.equals(file.table)
-    assert np.allclose(shared.frames, common.to_common(file.frames, described.joints), atol=1e-6)
-    first = shared[0][0, 0, common.ROOT]
+    assert np.allclose(shared.frames, common_joints.to_common(file.frames, described.joints), atol=1e-6)
+    first = shared[0][0, 0, common_joints.ROOT]
     assert np.array_equal(first, np.zeros(3))
 
 
@@ -136,10 +141,14 @@ def test_transfer_between_layouts_is_planned(tmp_path):
 
 def test_pairs_of_other_joints_need_them():
     given = merge(read_yaml(ROOT / "tests/config/tiny.yaml"), read_yaml(ROOT / "tests/config/across.yaml"))
-    assert recipes.stored(recipes.load(given), "utd").parents == recipes.stored(recipes.load(given), "demo").parents == common.PARENTS
+    assert (
+        configuration.stored(configuration.load(given), "utd").parents
+        == configuration.stored(configuration.load(given), "demo").parents
+        == common_joints.PARENTS
+    )
     given["data"]["utd"]["ingest"]["joints"] = "file"
     with pytest.raises(InputError, match="demo and utd do not have the same joints in the same order: set ingest"):
-        recipes.load(given)
+        configuration.load(given)
 
 
 def test_an_encoder_of_one_layout_learns_from_clips_of_another(tmp_path, monkeypatch):

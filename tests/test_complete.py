@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from stars.config import Ingest
-from stars.data.complete import absent
+from stars.data.completeness import absent
 from stars.data.dataset import FOLDER, Dataset, Split
 from stars.data.readers import Clip
 from stars.data.readers.ntu import name_of

@@ -8,24 +8,24 @@ import jsonschema
 import pytest
 import yaml
 
-from stars import layout, recipes, reference
 from stars.errors import InputError
-from stars.methods import Method
+from stars.pipeline import configuration, layout, reference
+from stars.pipeline.resolve import Method
 
 ROOT = Path(__file__).parents[1]
 DEMO = {"data": {"demo": {"dataset": "demo", "simulate": {}}}}
 
 
 def load(**blocks):
-    return recipes.load(recipes.merge(DEMO, blocks))
+    return configuration.load(configuration.merge(DEMO, blocks))
 
 
 @pytest.mark.parametrize("name", ["config", "paper", "utd_mhad"])
 def test_shipped_configurations_are_right(name):
-    config = recipes.load_file(ROOT / f"config/{name}.yaml")
+    config = configuration.load_file(ROOT / f"config/{name}.yaml")
     for data in config.data:
         for method in config.methods:
-            assert recipes.method(config, data, method).kind in ("scratch", "pretrain", "tune", "joints")
+            assert configuration.method(config, data, method).kind in ("scratch", "pretrain", "tune", "joints")
 
 
 @pytest.mark.parametrize(
@@ -66,17 +66,17 @@ def test_an_override_is_blamed_for_its_own_faults_alone(tmp_path):
     for text, expected in (("", "--set tune.optimizer.lr=1 --set seeds=[1]"), ("tune: {optimizer: {lr: 1}}", str(file))):
         file.write_text(f"data: {{demo: {{dataset: demo, simulate: {{}}}}}}\n{text}")
         with pytest.raises(InputError) as error:
-            recipes.load_file(file, ["tune.optimizer.lr=1", "seeds=[1]"])
+            configuration.load_file(file, ["tune.optimizer.lr=1", "seeds=[1]"])
         assert str(error.value) == f"{expected}: unknown key tune.optimizer: did you mean optimiser?"
     file.write_text("seeds: [0]")  # what the file lacks, the overrides give
     with pytest.raises(InputError, match=r"unknown key tune\.optimizer"):
-        recipes.load_file(file, ["data.demo.dataset=demo", "data.demo.simulate={}", "tune.optimizer.lr=1"])
+        configuration.load_file(file, ["data.demo.dataset=demo", "data.demo.simulate={}", "tune.optimizer.lr=1"])
 
 
 def test_yaml_numbers_and_faults(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_text("a: 1e-3\nb: 5E4\nc: 1_0\nd: e3\n")
-    assert recipes.read_yaml(file) == {"a": 1e-3, "b": 5e4, "c": 10, "d": "e3"}
+    assert configuration.read_yaml(file) == {"a": 1e-3, "b": 5e4, "c": 10, "d": "e3"}
     for text, line in (
         ("a: 1\na: 2\n", "line 1"),
         ("a: [1\nb: 2\n", "line 2"),
@@ -85,7 +85,7 @@ def test_yaml_numbers_and_faults(tmp_path):
     ):
         file.write_text(text)
         with pytest.raises(InputError, match=line):
-            recipes.read_yaml(file)
+            configuration.read_yaml(file)
 
 
 def test_one_key_of_a_block_keeps_the_block_s_other_defaults():
@@ -104,20 +104,20 @@ def test_precedence_default_preset_file_data_recipe():
         data={"demo": {"settings": {"pretrain": {"motion": {"ratio": 0.7, "temperature": 0.5}}}}},
         methods={"mamp": {"pretrain": {}}, "low": {"from": "mamp", "pretrain": {"motion": {"ratio": 0.6}}}},
     )
-    motion = {name: recipes.method(config, "demo", name).blocks["pretrain"]["motion"] for name in config.methods}
+    motion = {name: configuration.method(config, "demo", name).blocks["pretrain"]["motion"] for name in config.methods}
     assert [motion[name]["ratio"] for name in ("mamp", "low")] == [0.7, 0.6]
     assert motion["low"]["temperature"] == 0.5 and motion["low"]["target"] == "release"
 
 
 def test_release_uses_three_decoder_blocks_on_ntu60_alone():
     both = {"ntu60": {"dataset": "ntu60", "raw": "a"}, "ntu120": {"dataset": "ntu120", "raw": "b"}}
-    config = recipes.load({"preset": "release", "data": both})
-    assert [recipes.method(config, data, "mamp").blocks["model"]["decoder_depth"] for data in both] == [3, 5]
-    assert "ntu60" not in recipes.load({"preset": "release", **DEMO}).data
+    config = configuration.load({"preset": "release", "data": both})
+    assert [configuration.method(config, data, "mamp").blocks["model"]["decoder_depth"] for data in both] == [3, 5]
+    assert "ntu60" not in configuration.load({"preset": "release", **DEMO}).data
 
 
 def test_the_small_preset_and_its_methods_are_all_that_a_small_data_set_needs():
-    config = recipes.load({"preset": "small", "recipes": "small", "data": {"utd_mhad": {"dataset": "utd_mhad", "raw": "a"}}})
+    config = configuration.load({"preset": "small", "recipes": "small", "data": {"utd_mhad": {"dataset": "utd_mhad", "raw": "a"}}})
     assert list(config.methods) == [
         "raw_joints",
         "scratch",
@@ -128,26 +128,28 @@ def test_the_small_preset_and_its_methods_are_all_that_a_small_data_set_needs():
         "stars_all_blocks",
         "stars_two_views",
     ]
-    two = recipes.method(config, "utd_mhad", "stars_two_views").blocks["tune"]
+    two = configuration.method(config, "utd_mhad", "stars_two_views").blocks["tune"]
     assert (two["tuned_blocks"], two["nnclr"]["views"], two["nnclr"]["queue"], two["sampling"]["rotation"]) == (4, 2, 512, 0.3)
     assert (config.model.width, config.pretrain.motion.ratio, config.pretrain.optimiser.epochs) == (128, 0.75, 250)
-    assert config.pretrain.motion.target == recipes.load(DEMO).pretrain.motion.target  # what the preset does not name stays the paper's
+    assert (
+        config.pretrain.motion.target == configuration.load(DEMO).pretrain.motion.target
+    )  # what the preset does not name stays the paper's
 
 
 def test_a_data_set_is_like_another():
     utd = {"dataset": "utd_mhad", "raw": "a", "splits": ["xsub", "base"], "protocols": ["knn"]}
-    config = recipes.load(
+    config = configuration.load(
         {"data": {"utd": utd, "twin": {"like": "utd", "ingest": {"joints": "common"}}, "own": {"like": "utd", "raw": "b"}}}
     )
     assert (config.data["twin"].dataset, config.data["twin"].raw, config.data["own"].raw) == ("utd_mhad", "a", "b")
     assert config.data["twin"].splits == ("xsub",) and config.data["twin"].ingest.joints == "common"  # the files alone
-    acted = recipes.load({"data": {"utd": utd, "own": {"like": "utd", "simulate": {}}}}).data["own"]
+    acted = configuration.load({"data": {"utd": utd, "own": {"like": "utd", "simulate": {}}}}).data["own"]
     assert acted.raw is None and acted.simulate is not None
     for name in ("utb", "twin", 3, ["a"], {}):
         with pytest.raises(
             InputError, match=rf"x\.yaml: data\.twin\.like: no data set {re.escape(str(name))} with files of its own"
         ) as told:
-            recipes.load({"data": {"utd": utd, "twin": {"like": name}}}, "x.yaml")
+            configuration.load({"data": {"utd": utd, "twin": {"like": name}}}, "x.yaml")
         assert "\n" not in str(told.value)
 
 
@@ -161,10 +163,10 @@ def test_recipes_inherit_and_start_from_the_right_encoder():
             "decay_0.4_wide": {"from": "decay_0.4", "tune": {"nnclr": {"queue": 64}}},
         },
     )
-    last = recipes.method(config, "demo", "decay_0.4_wide")
+    last = configuration.method(config, "demo", "decay_0.4_wide")
     assert (last.kind, last.parent, last.blocks["tune"]["layer_decay"], last.blocks["tune"]["nnclr"]["queue"]) == ("tune", "mamp", 0.4, 64)
-    assert [recipes.tag(config, "stars", seed) for seed in config.seeds] == ["stars", "stars-seed5"]
-    assert recipes.untag(config, "decay_0.4-seed5") == ("decay_0.4", 5)
+    assert [configuration.tag(config, "stars", seed) for seed in config.seeds] == ["stars", "stars-seed5"]
+    assert configuration.untag(config, "decay_0.4-seed5") == ("decay_0.4", 5)
     with pytest.raises(InputError, match="a tuned method takes its encoder as it is"):
         load(methods={"mamp": {"pretrain": {}}, "x": {"from": "mamp", "tune": {}, "pretrain": {}}})
 
@@ -180,26 +182,29 @@ TUNED = {
 
 def test_a_tuning_is_told_of_its_own_strategy_alone():
     config = load(methods=TUNED)
-    plain, dino = (recipes.stage_settings(config, "tune", "demo", name) for name in ("stars_3stage", "dino_aug"))
+    plain, dino = (configuration.stage_settings(config, "tune", "demo", name) for name in ("stars_3stage", "dino_aug"))
     blocks = {"nnclr", "dino", "moco", "options"}
     assert (blocks & set(plain["tune"]), blocks & set(dino["tune"])) == ({"nnclr"}, {"dino"})
     assert "mirror" not in plain and [4, 8] in dino["mirror"]
-    third = recipes.method(config, "demo", "stars_3stage")
+    third = configuration.method(config, "demo", "stars_3stage")
     assert (third.kind, third.parent, third.heads) == ("tune", "mamp", "heads") and plain["tune"]["tuned_blocks"] is None
-    assert [recipes.method(config, "demo", name).outputs[-1] for name in ("stars", "dino_aug")] == ["predictor", "encoder"]
+    assert [configuration.method(config, "demo", name).outputs[-1] for name in ("stars", "dino_aug")] == ["predictor", "encoder"]
 
 
 def test_bones_are_told_the_tree_of_joints():
     config = load(methods=TUNED | {"bones": {"model": {"stream": "bone"}, "pretrain": {}}, "tuned_bones": {"from": "bones", "tune": {}}})
-    told = {name: recipes.stage_settings(config, "pretrain", "demo", name) for name in ("mamp", "bones")}
-    assert "parents" not in told["mamp"] and told["bones"]["parents"] == list(recipes.dataset(config, "demo").parents)
-    assert set(recipes.stage_settings(config, "tune", "demo", "tuned_bones")) == {"seed", "tune"}
+    told = {name: configuration.stage_settings(config, "pretrain", "demo", name) for name in ("mamp", "bones")}
+    assert "parents" not in told["mamp"] and told["bones"]["parents"] == list(configuration.dataset(config, "demo").parents)
+    assert set(configuration.stage_settings(config, "tune", "demo", "tuned_bones")) == {"seed", "tune"}
 
 
 @pytest.mark.parametrize(
     ("method", "expected"),
     [
-        ({"tune": {"strategy": "dyno"}}, "tune.strategy: no loss dyno: expected one of dino, moco, nnclr"),
+        (
+            {"tune": {"strategy": "dyno"}},
+            "tune.strategy: no file plugins/objectives/dyno.py: did you mean dino?: write it as docs/extending.md shows",
+        ),
         ({"tune": {"strategy": "moco", "options": {"queue": 3}}}, "those of moco stand under tune.moco"),
         ({"tune": {"dino": {"protypes": 3}}}, "unknown key tune.dino.protypes: did you mean prototypes?"),
         ({"tune": {"dino": {"local_crop": [0.8, 0.4]}}}, "local_crop runs from the smaller to the larger"),
@@ -224,10 +229,10 @@ def test_a_flip_needs_mirror_pairs(tmp_path):
 
 def test_a_stage_is_told_only_what_it_reads():
     config = load()
-    assert set(recipes.stage_settings(config, "pretrain", "demo", "mamp")) == {"seed", "model", "pretrain"}
-    assert set(recipes.stage_settings(config, "tune", "demo", "stars")) == {"seed", "tune"}
-    assert "splits" not in recipes.stage_settings(config, "ingest", "demo")["dataset"]
-    assert json.loads(recipes.as_argument(recipes.stage_settings(config, "knn", "demo", "mamp")))["outputs"] == ["encoder"]
+    assert set(configuration.stage_settings(config, "pretrain", "demo", "mamp")) == {"seed", "model", "pretrain"}
+    assert set(configuration.stage_settings(config, "tune", "demo", "stars")) == {"seed", "tune"}
+    assert "splits" not in configuration.stage_settings(config, "ingest", "demo")["dataset"]
+    assert json.loads(configuration.as_argument(configuration.stage_settings(config, "knn", "demo", "mamp")))["outputs"] == ["encoder"]
 
 
 def two(**blocks) -> dict:
@@ -239,7 +244,7 @@ def two(**blocks) -> dict:
 def test_fine_tuning_decays_by_layer_unless_the_encoder_is_untrained_or_a_number_is_given():
     config = load(semi={"finetune": {"hidden": 64}}, transfer={"finetune": {"layer_decay": 0.5}})
     told = {
-        (stage, name): recipes.stage_settings(config, stage, "demo", name)["finetune"]
+        (stage, name): configuration.stage_settings(config, stage, "demo", name)["finetune"]
         for stage in ("finetune", "semi", "transfer")
         for name in ("scratch", "mamp", "stars")
     }
@@ -252,26 +257,26 @@ def test_presets_change_the_methods_of_recipes_and_the_file_changes_both():
     given = {"data": {"demo": {"dataset": "demo", "simulate": {}}}, "recipes": "paper"}
 
     def dino(preset: str, **methods) -> Method:
-        return recipes.method(recipes.load({**given, "preset": preset, "methods": methods}), "demo", "dino")
+        return configuration.method(configuration.load({**given, "preset": preset, "methods": methods}), "demo", "dino")
 
     assert [dino(preset).heads for preset in ("paper", "release", "legacy")] == ["dino_heads", "dino_heads", None]
     assert [dino(preset).blocks["tune"]["optimiser"]["epochs"] for preset in ("paper", "release")] == [20, 20]
     assert dino("release", dino={"tune": {"optimiser": {"epochs": 3}}}).blocks["tune"]["optimiser"]["epochs"] == 3
     with pytest.raises(InputError, match="data"):
-        recipes.load({"preset": "release", "data": 3})
+        configuration.load({"preset": "release", "data": 3})
 
 
 def test_release_probes_pku_ii_with_its_own_batch_and_rate():
-    config = recipes.load(
+    config = configuration.load(
         {"preset": "release", "data": {"pku2": {"dataset": "pku2", "raw": "a"}, "ntu60": {"dataset": "ntu60", "raw": "b"}}}
     )
-    probes = [recipes.stage_settings(config, "linear", data, "mamp")["linear"] for data in ("pku2", "ntu60")]
+    probes = [configuration.stage_settings(config, "linear", data, "mamp")["linear"] for data in ("pku2", "ntu60")]
     assert [(probe["batch"], probe["lr"]) for probe in probes] == [(32, 0.01), (256, 0.1)]
 
 
 def test_a_pair_takes_the_first_splits_unless_told():
-    config = recipes.load(two(few_shot={"pairs": [{"source": "demo", "target": "ntu120", "target_split": "xset"}]}))
-    assert recipes.pairs(config, "few_shot") == [("demo", "xsub", "ntu120", "xset")]
+    config = configuration.load(two(few_shot={"pairs": [{"source": "demo", "target": "ntu120", "target_split": "xset"}]}))
+    assert configuration.pairs(config, "few_shot") == [("demo", "xsub", "ntu120", "xset")]
     assert layout.results(config, "few_shot")[1] == "results/demo_xsub/stars/few_shot/ntu120_xset/metrics.json"
     assert not layout.results(config, "transfer")
 
@@ -294,7 +299,7 @@ def test_a_pair_takes_the_first_splits_unless_told():
 )
 def test_pairs_and_protocols_that_do_not_fit_are_refused(blocks, expected):
     with pytest.raises(InputError) as error:
-        recipes.load(two(**blocks))
+        configuration.load(two(**blocks))
     assert expected in str(error.value) and "\n" not in str(error.value)
 
 
@@ -304,7 +309,7 @@ def test_a_pair_of_other_joints_is_refused():
         InputError,
         match=r"transfer\.pairs: demo and utd do not have the same joints in the same order: set ingest\.joints of both to common",
     ):
-        recipes.load(DEMO | {"data": {**DEMO["data"], "utd": other}, "transfer": {"pairs": [{"source": "demo", "target": "utd"}]}})
+        configuration.load(DEMO | {"data": {**DEMO["data"], "utd": other}, "transfer": {"pairs": [{"source": "demo", "target": "utd"}]}})
 
 
 def test_generated_pages_are_up_to_date():
@@ -316,7 +321,7 @@ def test_the_schema_is_what_a_data_set_must_have():
     """Every configuration that comes with the repository passes; a data set that is neither described nor like another does not."""
     schema = json.loads(reference.schema())
     jsonschema.Draft202012Validator.check_schema(schema)
-    given = {path.name: recipes.read_yaml(path) for path in sorted((ROOT / "config").glob("*.yaml"))}
+    given = {path.name: configuration.read_yaml(path) for path in sorted((ROOT / "config").glob("*.yaml"))}
     blocks = [block for one in given.values() for block in one["data"].values()]
     assert any("like" in block and "dataset" not in block for block in blocks) and any("dataset" in block for block in blocks)
     told = jsonschema.Draft202012Validator({**schema, "$ref": "#/$defs/Data", "properties": {}, "additionalProperties": True})
@@ -339,5 +344,5 @@ def test_the_schema_is_what_a_data_set_must_have():
 )
 def test_settings_that_contradict_themselves_are_refused(blocks, expected):
     with pytest.raises(InputError) as error:
-        recipes.load(DEMO | blocks)
+        configuration.load(DEMO | blocks)
     assert expected in str(error.value) and "\n" not in str(error.value)

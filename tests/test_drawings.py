@@ -6,11 +6,12 @@ from typing import get_args
 
 import pytest
 
-from stars import drawings, expected, recipes
+from stars.audit.check import current
 from stars.config.paper import TableNumber
-from stars.drawings.departures import differences
 from stars.errors import InputError
-from stars.paper import benchmarks, confusion, curves, hyperparameters, published, sweep, tables, times, tsne
+from stars.paper import benchmarks, confusion, curves, hyperparameters, published, sources, sweep, tables, times, tsne
+from stars.paper.sources.departures import differences
+from stars.pipeline import configuration
 from stars.report import page
 
 METHODS = {
@@ -38,7 +39,7 @@ def published_recipes():
 
 
 def config(**more):
-    return recipes.load({"data": DATA, "methods": METHODS, "knn": {"k": [1, 10, 20, 40]}, **more})
+    return configuration.load({"data": DATA, "methods": METHODS, "knn": {"k": [1, 10, 20, 40]}, **more})
 
 
 def cells(drawing):
@@ -46,7 +47,7 @@ def cells(drawing):
 
 
 def test_a_table_has_a_cell_for_each_run_method_and_seed_and_a_file_for_each_cell():
-    drawn = drawings.table(config(seeds=[0, 7]), 1)
+    drawn = sources.table(config(seeds=[0, 7]), 1)
     assert cells(drawn) == {
         (*run, None, name)
         for run in [("ntu60", "xsub"), ("ntu60", "xview"), ("demo", "xsub")]
@@ -64,8 +65,8 @@ def test_a_table_has_a_cell_for_each_run_method_and_seed_and_a_file_for_each_cel
 
 
 def test_a_method_stands_in_the_tables_that_it_names_and_a_table_shows_what_it_names():
-    assert {cell[3] for cell in cells(drawings.table(config(), 6))} == {"scratch", "mamp", "stars", "dino"}
-    shown = drawings.table(config(table11={"methods": ["queue"], "runs": ["ntu60_xview"]}), 11)
+    assert {cell[3] for cell in cells(sources.table(config(), 6))} == {"scratch", "mamp", "stars", "dino"}
+    shown = sources.table(config(table11={"methods": ["queue"], "runs": ["ntu60_xview"]}), 11)
     assert cells(shown) == {("ntu60", "xview", f"{k}nn", "queue") for k in (10, 20, 40)}
     assert [run["select"]["k"] for run in shown.settings["runs"]] == [10, 20, 40] and set(shown.files.values()) == {
         "results/ntu60_xview/queue/knn/metrics.json"
@@ -75,26 +76,26 @@ def test_a_method_stands_in_the_tables_that_it_names_and_a_table_shows_what_it_n
 def test_protocols_between_data_sets_and_on_subsets_have_a_column_for_each_variant():
     across = {"pairs": [{"source": "ntu60", "target": "demo"}]}
     given = config(transfer=across, few_shot={**across, "shots": [1, 5], "draws": 2}, semi={"fractions": [0.01], "subsets": 3}, data=NOVEL)
-    (transfer,) = {(run["data"], run["variant"], run["variant_title"]) for run in drawings.table(given, 4).settings["runs"]}
+    (transfer,) = {(run["data"], run["variant"], run["variant_title"]) for run in sources.table(given, 4).settings["runs"]}
     assert transfer == ("demo", "from_ntu60_xsub", "from NTU-60 XSub")
-    assert drawings.table(given, 4).files["demo_xsub_from_ntu60_xsub/mamp/0"] == "results/ntu60_xsub/mamp/transfer/demo_xsub/metrics.json"
-    few = drawings.table(given, 5)
+    assert sources.table(given, 4).files["demo_xsub_from_ntu60_xsub/mamp/0"] == "results/ntu60_xsub/mamp/transfer/demo_xsub/metrics.json"
+    few = sources.table(given, 5)
     assert {run["variant"]: run["select"] for run in few.settings["runs"]}["from_ntu60_xsub_5shot"] == {"output": "encoder", "shots": 5}
     few = {run["variant"].removeprefix("from_ntu60_xsub_"): run for run in few.settings["runs"]}
     assert list(few) == ["1shot", "5shot", "1nn", "5nn"] and few["5shot"]["arrays"] == ["predicted_shots5_draw0", "predicted_shots5_draw1"]
     assert few["5nn"]["select"] == {"output": "encoder", "reading": "neighbours", "k": 5}
     assert (few["5nn"]["variant_title"], few["5nn"]["arrays"]) == ("k-NN, k = 5", ["predicted_neighbours_k5"])
     assert (few["5shot"]["counts"], few["5nn"]["counts"]) == ((None, 34432), (22935, 34432))
-    semi = drawings.table(given, 9)
+    semi = sources.table(given, 9)
     assert semi.files["ntu60_xview_1pct/stars/0"] == "results/ntu60_xview/stars/semi/0.01/metrics.json"
     assert {run["counts"] for run in semi.settings["runs"] if run["data"] == "ntu60"} == {(None, 16487), (None, 18932)}
     assert semi.settings["runs"][0]["arrays"] == [f"predicted_subset{number}" for number in range(3)]
 
 
 def test_the_paper_s_columns_are_those_that_its_configuration_asks_for(published_columns):
-    paper = recipes.load_file("config/paper.yaml")
+    paper = configuration.load_file("config/paper.yaml")
     for number, columns in published_columns.items():
-        asked = drawings.table(paper, number).settings["runs"]
+        asked = sources.table(paper, number).settings["runs"]
         shown = {"_".join(filter(None, (run["data"], run["split"], run["variant"]))) for run in asked}
         exemplars = {f"ntu120_xsub_from_ntu60_xsub_{n}shot" for n in (1, 2, 5)}  # beside k-NN, which the paper's are
         assert shown == columns | (exemplars if number == 5 else set())
@@ -102,17 +103,17 @@ def test_the_paper_s_columns_are_those_that_its_configuration_asks_for(published
 
 
 def test_the_paper_s_rows_are_those_that_its_configuration_asks_for(published_recipes):
-    paper = recipes.load_file("config/paper.yaml")
+    paper = configuration.load_file("config/paper.yaml")
     for number, rows in published_recipes.items():
-        assert rows <= {run["method"] for run in drawings.table(paper, number).settings["runs"]}, number
-    assert drawings.table(paper, 8).settings["settings"]["tune.moco.queue"] == 32768
-    assert drawings.table(paper, 10).settings["settings"]["tune.dino.momentum"] == 0.996
-    assert [point["value"] for point in drawings.figure(paper, "fig3a").settings["points"]] == [0.1, 0.2, 0.4, 0.6, 0.8, 1.0]
-    assert len(drawings.figure(paper, "fig3b").settings["points"]) == 6
-    assert drawings.table(paper, 1).settings["notes"] == [
+        assert rows <= {run["method"] for run in sources.table(paper, number).settings["runs"]}, number
+    assert sources.table(paper, 8).settings["settings"]["tune.moco.queue"] == 32768
+    assert sources.table(paper, 10).settings["settings"]["tune.dino.momentum"] == 0.996
+    assert [point["value"] for point in sources.figure(paper, "fig3a").settings["points"]] == [0.1, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert len(sources.figure(paper, "fig3b").settings["points"]) == 6
+    assert sources.table(paper, 1).settings["notes"] == [
         "Settings other than the paper's, which stand in brackets; NTU-120: pretrain.motion.temperature 0.75 (0.8)."
     ]
-    times = drawings.figure(paper, "fig1").settings["methods"]
+    times = sources.figure(paper, "fig1").settings["methods"]
     assert {one["method"]: one["trainings"] for one in times}["stars_3stage"] == ["mamp", "stars_heads", "stars_3stage"]
 
 
@@ -120,29 +121,29 @@ def test_a_method_of_one_s_own_is_compared_with_the_paper_s_of_its_strategy():
     own = {"mine": {"from": "moco", "tables": [6]}, "other": {"from": "mamp", "tune": {"strategy": "dino"}, "tables": [6]}}
     known = {**METHODS, "moco": {"from": "mamp", "tune": {"strategy": "moco"}, "tables": [6]}, **own}
     given = config(methods=known, table6={"methods": ["moco", "dino", "mine", "other"]})
-    assert not [note for note in drawings.table(given, 6).settings["notes"] if "tune" in note]
+    assert not [note for note in sources.table(given, 6).settings["notes"] if "tune" in note]
     known["mine"]["tune"] = {"moco": {"queue": 7}}
-    notes = drawings.table(config(methods=known, table6={"methods": ["mine"]}), 6).settings["notes"]
+    notes = sources.table(config(methods=known, table6={"methods": ["mine"]}), 6).settings["notes"]
     assert all("tune.moco.queue 7 (32768)" in note and "strategy" not in note for note in notes) and notes
 
 
 def test_a_sweep_takes_the_methods_that_differ_in_one_setting_alone():
     for name, points in (("fig3a", [("stars", 0.2), ("decay", 0.4)]), ("fig3b", [("queue", 512), ("stars", 8192)])):
-        drawn = drawings.figure(config(), name)
+        drawn = sources.figure(config(), name)
         assert [(point["method"], point["value"]) for point in drawn.settings["points"]] == points
         assert len(drawn.files) == 2
-    assert drawings.figure(config(fig3={"method": "gone"}), "fig3a").files == {}
-    assert drawings.figure(config(fig3={"method": "dino"}), "fig3b").files == {}  # it has no queue
+    assert sources.figure(config(fig3={"method": "gone"}), "fig3a").files == {}
+    assert sources.figure(config(fig3={"method": "dino"}), "fig3b").files == {}  # it has no queue
 
 
 def test_training_time_is_that_of_all_trainings_behind_an_encoder():
-    drawn = drawings.figure(config(), "fig1")
+    drawn = sources.figure(config(), "fig1")
     assert {one["method"]: one["trainings"] for one in drawn.settings["methods"]} == {"mamp": ["mamp"], "stars": ["mamp", "stars"]}
     assert drawn.files["record/mamp/0"] == "results/ntu60_xsub/mamp/record.json"
 
 
 def test_fig4_draws_the_output_asked_for_where_the_method_has_it():
-    drawn = drawings.figure(config(fig4={"output": "predictor"}), "fig4")
+    drawn = sources.figure(config(fig4={"output": "predictor"}), "fig4")
     assert {name: path.rpartition("/")[2] for name, path in drawn.files.items()} == {
         "scratch": "ntu60_test.npy", "mamp": "ntu60_test.npy", "stars": "ntu60_test_predictor.npy"
     }  # fmt: skip
@@ -150,11 +151,11 @@ def test_fig4_draws_the_output_asked_for_where_the_method_has_it():
 
 def test_settings_tables_show_what_the_jobs_are_told_or_nothing():
     given = config(table8={"method": "queue"}, tune={"nnclr": {"temperature": 0.5}})
-    told = drawings.table(given, 8).settings["settings"]
-    own = recipes.stage_settings(given, "tune", "ntu60", "queue")["tune"]
+    told = sources.table(given, 8).settings["settings"]
+    own = configuration.stage_settings(given, "tune", "ntu60", "queue")["tune"]
     assert told["tune.nnclr.queue"] == own["nnclr"]["queue"] == 512 and told["tune.nnclr.temperature"] == 0.5
     assert told["tune.optimiser.lr"] == own["optimiser"]["lr"]
-    assert drawings.table(given, 10).settings["settings"] is None
+    assert sources.table(given, 10).settings["settings"] is None
 
 
 STAGES = {
@@ -172,20 +173,20 @@ STAGES = {
 
 @pytest.mark.parametrize("name", STAGES)
 def test_the_audit_expects_of_a_drawing_the_settings_that_its_record_will_hold(name):
-    told = expected.settings(recipes.load_file("config/config.yaml"), Path(f"{name}{'' if name.endswith('/') else '.'}record.json"))
+    told = current.settings(configuration.load_file("config/config.yaml"), Path(f"{name}{'' if name.endswith('/') else '.'}record.json"))
     assert json.loads(json.dumps(STAGES[name].model_validate(told).model_dump(mode="json"))) == told
 
 
 def test_a_note_names_every_setting_that_is_not_the_paper_s_and_whose():
     methods = {**METHODS, "mine": {"from": "mamp", "tune": {"nnclr": {"temperature": 0.1}}, "title": "Mine"}}
     given = config(model={"depth": 4}, linear={"epochs": 3}, methods=methods)
-    plain, own = drawings.table(given, 1).settings["notes"][:2]
+    plain, own = sources.table(given, 1).settings["notes"][:2]
     assert plain.endswith("NTU-60: model.depth 4 (8), linear.epochs 3 (100).")
     assert own.endswith("NTU-60, Mine: tune.nnclr.temperature 0.1 (0.07).")
-    assert not any("linear" in note for note in drawings.table(given, 2).settings["notes"])
-    assert drawings.table(config(), 1).settings["notes"] == []
+    assert not any("linear" in note for note in sources.table(given, 2).settings["notes"])
+    assert sources.table(config(), 1).settings["notes"] == []
     cropped = config(embed={"test_crop": 0.95}, semi={"fractions": [0.05, 0.2], "subsets": 3})
-    (note,) = [note for note in drawings.table(cropped, 9).settings["notes"] if note.count(":") == 1 and "; NTU-60:" in note]
+    (note,) = [note for note in sources.table(cropped, 9).settings["notes"] if note.count(":") == 1 and "; NTU-60:" in note]
     assert note.endswith("NTU-60: embed.test_crop 0.95 (0.9), semi.fractions [0.05, 0.2] ([0.01, 0.1]), semi.subsets 3 (5).")
     assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == {"a.c": (2, 3)}
 

@@ -15,14 +15,14 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from toy import CLASSES, OUTPUTS, SHAPE, embed
 
+from stars.backbones.clips import clip_features
 from stars.config import Checkpoint, Embed, Knn, Linear, Sampling
-from stars.data.sampling import Clips, random_crop, random_view
 from stars.data.store import ClipStore
 from stars.errors import InputError, Interrupted
 from stars.evaluation import features, knn, linear, metrics
-from stars.model.encoder import clip_features
 from stars.training.plan import generator
 from stars.training.weights import load_encoder
+from stars.views.crop import Clips, random_crop, random_view
 
 
 def run_knn(root: Path, out: Path, folder: Path | None = None, **changes) -> dict:

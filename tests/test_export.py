@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from stars import cli
+from stars.backbones.clips import clip_features
+from stars.backbones.transformer import Network
 from stars.config import Model
 from stars.evaluation.export import ClipEncoder
-from stars.model.encoder import Encoder, clip_features
 from stars.training.weights import load_encoder, save_encoder
 
 SMALL = Model(frames=16, segment=4, width=16, depth=2, heads=2, hidden=24, decoder_width=16, decoder_depth=2, decoder_hidden=24)
@@ -21,7 +22,7 @@ JOINTS = 5
 @pytest.fixture
 def encoder(tmp_path):
     torch.manual_seed(0)
-    save_encoder(tmp_path / "encoder.safetensors", Encoder(SMALL, JOINTS))
+    save_encoder(tmp_path / "encoder.safetensors", Network(SMALL, JOINTS))
     return tmp_path / "encoder.safetensors"
 
 
@@ -72,7 +73,7 @@ def test_weights_that_are_not_there_are_no_stage_s(tmp_path, capsys):
 
 
 def test_what_cannot_be_exported_is_said_in_a_line(encoder, tmp_path, monkeypatch, capsys):
-    save_encoder(tmp_path / "motion.safetensors", Encoder(SMALL.model_copy(update={"stream": "motion"}), JOINTS))
+    save_encoder(tmp_path / "motion.safetensors", Network(SMALL.model_copy(update={"stream": "motion"}), JOINTS))
     monkeypatch.setitem(sys.modules, "onnx.reference", None)
     for source, form, expected in (
         (tmp_path / "motion.safetensors", "torch", "sees the stream motion, which a released checkpoint cannot say"),
@@ -89,7 +90,7 @@ def test_onnx_gives_what_torch_gives_for_any_number_of_clips_and_bodies(tmp_path
     pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed: pip install -e '.[onnx]'")
     evaluator = pytest.importorskip("onnx.reference", reason="the extra `onnx` is not installed").ReferenceEvaluator
     path = tmp_path / "encoder.safetensors"
-    save_encoder(path, Encoder(SMALL.model_copy(update={"stream": "bone"}), JOINTS, (0, 0, 1, 1, 3)))
+    save_encoder(path, Network(SMALL.model_copy(update={"stream": "bone"}), JOINTS, (0, 0, 1, 1, 3)))
     assert cli.main(["export", str(path), "--format", "onnx", "--bodies", "present", "--out", str(tmp_path / "encoder.onnx")]) == 0
     graph = evaluator(str(tmp_path / "encoder.onnx"))
     for x in (clips(5, 2), clips(2, 1)):

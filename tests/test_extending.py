@@ -18,9 +18,9 @@ import yaml
 from test_training import Bench, write_clips
 from tiny import snakemake
 
-from stars import recipes
 from stars.data.store import ClipStore
 from stars.evaluation.metrics import RESULT_FILES
+from stars.pipeline import configuration
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/extending.md").read_text()
@@ -46,7 +46,9 @@ def package(tmp_path) -> Path:
     for name in ("stars", "config", "tests/config"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for source in re.findall(r"```(?:python|yaml)\n(# \S+\.(?:py|yaml)\n.*?)```", PAGE, re.DOTALL):
-        (folder / source.splitlines()[0].removeprefix("# ")).write_text(source)
+        path = folder / source.splitlines()[0].removeprefix("# ")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
     shutil.copyfile(ROOT / "tests/config/tiny.yaml", folder / "own.yaml")
     return folder
 
@@ -55,7 +57,7 @@ def configure(package: Path, *words: str) -> None:
     """Lay the page's YAML blocks that hold these words over own.yaml."""
     config = yaml.safe_load((package / "own.yaml").read_text())
     for word in words:
-        config = recipes.merge(config, yaml.safe_load(blocks("yaml", word)))
+        config = configuration.merge(config, yaml.safe_load(blocks("yaml", word)))
     (package / "own.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
@@ -83,10 +85,10 @@ def test_its_loss_is_the_equation_above_it():
 
 def test_its_recipes_are_right():
     shown = yaml.safe_load(blocks("yaml", "stars_3stage"))
-    config = recipes.load({"data": {"demo": {"dataset": "demo", "simulate": {}}}, **shown})
-    kinds = {name: recipes.method(config, "demo", name).kind for name in config.methods}
+    config = configuration.load({"data": {"demo": {"dataset": "demo", "simulate": {}}}, **shown})
+    kinds = {name: configuration.method(config, "demo", name).kind for name in config.methods}
     assert [name for name, kind in kinds.items() if kind == "pretrain"] == ["mamp", "uniform", "mask_0.75", "bones"]
-    assert recipes.method(config, "demo", "stars_3stage").heads == "heads"
+    assert configuration.method(config, "demo", "stars_3stage").heads == "heads"
 
 
 def test_a_protocol_of_ones_own_is_a_file_and_a_block(package, made, tmp_path):
@@ -109,14 +111,14 @@ def test_a_protocol_of_ones_own_is_a_file_and_a_block(package, made, tmp_path):
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["protocol"] == "centroid" and metrics["top1"] == pytest.approx(by_hand(made), abs=1e-4)
     record = json.loads((out / "record.json").read_text())
-    assert record["stage"] == "stars.evaluation.own+stars.evaluation.own.centroid" and set(record["outputs"]) == set(RESULT_FILES)
+    assert record["stage"] == "stars.evaluation.plugin+plugins.protocols.centroid" and set(record["outputs"]) == set(RESULT_FILES)
     refused = stars(package, "config", "check", "--config", "own.yaml", "--set", "protocols.centre={}")
-    assert refused.returncode == 2 and "protocols.centre: no file stars/evaluation/own/centre.py: write it as" in refused.stderr
+    assert refused.returncode == 2 and "protocols.centre: no file plugins/protocols/centre.py: write it as" in refused.stderr
     wrong = stars(package, "own-protocol", *paths, "--out", out, "--settings", '{"name": "centroid", "options": {"center": true}}')
     assert wrong.returncode == 2 and "unknown key options.center: did you mean centre?" in wrong.stderr
-    (package / "stars/evaluation/own/empty.py").write_text("")
+    (package / "plugins/protocols/empty.py").write_text("")
     empty = stars(package, "own-protocol", *paths, "--out", out, "--settings", '{"name": "empty", "options": {}}')
-    assert empty.returncode == 2 and "stars/evaluation/own/empty.py must define Options and classify" in empty.stderr
+    assert empty.returncode == 2 and "plugins/protocols/empty.py must define Options and classify" in empty.stderr
 
 
 def by_hand(made: Path) -> float:
@@ -155,6 +157,7 @@ def test_a_table_of_ones_own_is_a_file_and_a_block(package, tmp_path):
 def test_the_workflow_makes_them_and_nothing_else(package, own):
     configure(package, "targets: [centroid]", "hardest")
     shutil.copyfile(package / "own.yaml", own / "config/own.yaml")
+    shutil.copytree(package / "plugins", own / "plugins")
     for target, expected in (("hardest", {"Table hardest"}), ("centroid", {"Protocol centroid"})):
         done = snakemake(own, "--config", f"targets=[{target}]", config=("config/own.yaml",), package=package)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -10,7 +10,7 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from toy import OUTPUTS
 
-from stars.compare import _repetitions
+from stars.audit.compare import _repetitions
 from stars.config import Shots
 from stars.data.store import ClipStore
 from stars.data.subsets import ExemplarStage, exemplars

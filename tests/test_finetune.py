@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from toy import CLASSES, JOINTS, SHAPE
 
+from stars.backbones.attention import Block
+from stars.backbones.transformer import Network
 from stars.config import Checkpoint, Finetune, Optimiser
-from stars.data.sampling import Clips, random_crop, random_view
 from stars.data.store import ClipStore
 from stars.data.subsets import SubsetStage, subsets
 from stars.errors import InputError, Interrupted
@@ -23,12 +24,11 @@ from stars.evaluation import finetune as finetune_module
 from stars.evaluation.finetune import Classifier, FinetuneStage, finetune
 from stars.evaluation.metrics import RESULT_FILES
 from stars.evaluation.semi import SemiStage, semi
-from stars.model.encoder import Encoder
-from stars.model.transformer import Block
-from stars.training.optimiser import adamw
+from stars.training.optimiser import optimiser_of
 from stars.training.plan import generator, seeded
 from stars.training.schedule import finetune_rates, learning_rate
 from stars.training.weights import load_encoder, save_encoder
+from stars.views.crop import Clips, random_crop, random_view
 
 SCHEDULE = Optimiser(epochs=3, warmup_epochs=1, batch=12, lr=3e-3, min_lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05)
 OPTIONS = Finetune(hidden=24, layer_decay=0.8, optimiser=SCHEDULE)
@@ -67,7 +67,7 @@ def layer_of(name: str) -> int:
 
 def test_every_parameter_has_its_layer_s_rate_and_matrices_alone_decay(made):
     model = classifier(made)
-    groups = {id(p): group for group in adamw(model.parts(0.8), SCHEDULE).param_groups for p in group["params"]}
+    groups = {id(p): group for group in optimiser_of(model.parts(0.8), SCHEDULE).param_groups for p in group["params"]}
     for name, parameter in model.named_parameters():
         group = groups.pop(id(parameter))
         assert group["scale"] == pytest.approx(0.8 ** (SHAPE.depth + 1 - layer_of(name))), name
@@ -80,7 +80,7 @@ def test_scores_are_those_of_every_body_by_itself(made):
     x_bmtvc = torch.randn(5, 2, SHAPE.frames, JOINTS, 3)
     x_bmtvc[1:3, 1] = 0
     x_bmtvc[3, 1] = x_bmtvc[3, 0]
-    tokens = torch.stack([model.encoder(x_bmtvc[:, body]) for body in range(2)], dim=1)
+    tokens = torch.stack([model.encoder.tokens(x_bmtvc[:, body]) for body in range(2)], dim=1)
     pooled = tokens.view(5, 2, SHAPE.frames // SHAPE.segment, JOINTS, SHAPE.width).mean(dim=2).flatten(2).mean(dim=1)
     widen, norm, _, narrow = model.head
     expected = narrow(torch.relu(norm(widen(pooled))))
@@ -102,7 +102,7 @@ def test_drop_path_lets_rows_past_a_branch_and_keeps_the_mean():
     first = torch.stack([block._kept(attended.expand(4000, 3, 8))])
     torch.testing.assert_close(first.mean(dim=1), attended, atol=0.02, rtol=0.05)
     assert torch.equal(block.eval()(x_rlc) - x_rlc, whole)
-    assert [b.drop_path for b in Classifier(Encoder(SHAPE, JOINTS), 3, OPTIONS, "all").encoder.blocks] == pytest.approx([0, 0.3])
+    assert [b.drop_path for b in Classifier(Network(SHAPE, JOINTS), 3, OPTIONS, "all").encoder.blocks] == pytest.approx([0, 0.3])
 
 
 def test_training_equals_an_obvious_loop(made, tmp_path):
@@ -218,7 +218,7 @@ def test_a_semi_supervised_job_that_was_stopped_repeats_no_subset(made, tmp_path
 
 
 def test_bad_input_is_named(made, tmp_path):
-    save_encoder(tmp_path / "other.safetensors", Encoder(SHAPE, 7))
+    save_encoder(tmp_path / "other.safetensors", Network(SHAPE, 7))
     with pytest.raises(InputError, match=r"other\.safetensors was trained on 7 joints, but the clips have 5"):
         run(made, tmp_path / "out", encoder=tmp_path / "other.safetensors")
     with pytest.raises(InputError, match=r"none\.safetensors is missing"):

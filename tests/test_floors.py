@@ -18,7 +18,6 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from tiny import project, snakemake
 
-from stars import drawings, recipes
 from stars.config import Joints, Knn
 from stars.data.dataset import Split
 from stars.data.splits import test_clips as clips_that_test
@@ -27,7 +26,9 @@ from stars.data.store import ClipStore
 from stars.errors import InputError
 from stars.evaluation import joints, knn
 from stars.evaluation.rescale import standardised, whitened
+from stars.paper import sources
 from stars.paper.benchmarks import BenchmarkStage, benchmarks, duration
+from stars.pipeline import configuration
 from stars.training.collapse import effective_rank
 
 RNG = np.random.default_rng(0)
@@ -103,8 +104,8 @@ METHODS = {
 }
 
 
-def configured(data=DATA, **more) -> recipes.Config:
-    return recipes.load({"data": data, "methods": METHODS, **more})
+def configured(data=DATA, **more) -> configuration.Config:
+    return configuration.load({"data": data, "methods": METHODS, **more})
 
 
 @pytest.mark.parametrize(
@@ -116,13 +117,13 @@ def configured(data=DATA, **more) -> recipes.Config:
 )
 def test_joint_positions_refuse_what_needs_an_encoder(method, message):
     with pytest.raises(InputError, match=message):
-        recipes.method(configured(methods={**METHODS, "own": method}), "utd_mhad", "own")
+        configuration.method(configured(methods={**METHODS, "own": method}), "utd_mhad", "own")
 
 
 def planned_page(data=DATA, **more):
     pair = {"source": "utd_mhad", "source_split": "base", "target": "utd_mhad"}
     changes = {"knn": {"outputs": ["encoder", "whitened"]}, "few_shot": {"pairs": [pair], "shots": [1]}, "semi": {"fractions": [0.1]}}
-    return drawings.benchmarks(configured(data, seeds=[0, 1], **changes, **more), "utd_mhad", "xsub")
+    return sources.benchmarks(configured(data, seeds=[0, 1], **changes, **more), "utd_mhad", "xsub")
 
 
 def test_the_page_has_every_protocol_and_only_what_a_method_is_evaluated_by():
@@ -208,14 +209,14 @@ def test_durations_are_said_in_two_units(seconds, words):
 
 def test_the_ablation_is_laid_over_the_benchmark_and_never_sees_the_test_split():
     root = Path(__file__).parents[1] / "config"
-    both = recipes.merge(recipes.read_yaml(root / "utd_mhad.yaml"), recipes.read_yaml(root / "ablation_utd_mhad.yaml"))
-    config = recipes.load(both)
-    assert drawings.benchmark_runs(config) == [("utd_mhad", "held")]
-    page = drawings.benchmarks(config, "utd_mhad", "held")
+    both = configuration.merge(configuration.read_yaml(root / "utd_mhad.yaml"), configuration.read_yaml(root / "ablation_utd_mhad.yaml"))
+    config = configuration.load(both)
+    assert sources.benchmark_runs(config) == [("utd_mhad", "held")]
+    page = sources.benchmarks(config, "utd_mhad", "held")
     assert all("/utd_mhad_held/" in path for path in page.files.values())
-    split = recipes.dataset(config, "utd_mhad").splits["held"]
-    assert {*split.train, *split.test} == {*recipes.dataset(config, "utd_mhad").splits["xsub"].train}
-    assert {"base", "held", "xsub"} == {*recipes.dataset(config, "utd_mhad").splits}
+    split = configuration.dataset(config, "utd_mhad").splits["held"]
+    assert {*split.train, *split.test} == {*configuration.dataset(config, "utd_mhad").splits["xsub"].train}
+    assert {"base", "held", "xsub"} == {*configuration.dataset(config, "utd_mhad").splits}
 
 
 def test_a_split_can_leave_out_subjects_and_actions():
@@ -231,7 +232,7 @@ def test_a_split_can_leave_out_subjects_and_actions():
     assert sides(actions=(1,)) == ([0, 2], [1, 3])
     assert sides(test=(7,), actions=(2,)) == ([5], [4])
     with pytest.raises(InputError, match="test goes with train as a list of values, and shares none with it"):
-        recipes.validate(Split, {"title": "", "by": "subject", "train": [1, 7], "test": [7]}, "x.yaml")
+        configuration.validate(Split, {"title": "", "by": "subject", "train": [1, 7], "test": [7]}, "x.yaml")
 
 
 def test_the_benchmark_page_asks_for_joint_positions_of_both_splits_and_no_encoder_of_them(tmp_path):

@@ -9,9 +9,9 @@ from test_training import CLIPS, PRETRAIN, TUNE, Bench, curve, result, write_cli
 from torch import nn
 
 from stars.errors import InputError
+from stars.objectives.base import Batch
 from stars.training import memory, online_knn
 from stars.training.checkpoint import Work
-from stars.training.losses.strategy import Batch
 from stars.training.plan import Plan
 
 
@@ -33,7 +33,7 @@ def test_every_row_says_how_spread_the_features_are(bench, name):
 
 def test_agreement_is_counted_over_neighbours_from_other_clips(bench):
     labels, clips, owners = torch.tensor([0, 1, 0, 1, 0]), torch.tensor([0, 1, 2, 3]), torch.tensor([4, 1, 3, -1])
-    batch = Batch(nn.Identity(), [], clips, labels, TUNE, torch.Generator())
+    batch = Batch({}, clips, labels, torch.Generator())
     assert batch.agreement(owners).item() == 1 / 2  # 0 and 4 agree, 2 and 3 do not; 1 is its own neighbour, 3 has none
     assert batch.agreement(torch.full((4,), -2)).item() == 0
 

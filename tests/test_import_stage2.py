@@ -11,11 +11,12 @@ import torch
 from torch.nn.functional import normalize
 
 from stars import cli
+from stars.backbones.clips import clip_features
 from stars.errors import InputError
-from stars.model.encoder import clip_features
-from stars.model.mamp_names import to_released
-from stars.training.losses.nnclr import nnclr_loss
-from stars.training.weights import import_released, load_encoder, load_heads
+from stars.objectives.nnclr import nnclr_loss
+from stars.released.checkpoint import import_released
+from stars.released.mamp import to_released
+from stars.training.weights import load_encoder, load_heads
 
 FIXTURE = Path(os.environ.get("STARS_PARITY_DIR", Path(__file__).parent / "data/parity")) / "baselines/stars_stage2.pt"
 STUDENT, TEACHER = "encoder_student.", "encoder_teacher."
@@ -67,7 +68,8 @@ def test_encoder_and_heads_come_with_every_number(state, written, tmp_path, caps
     teacher, more = ("encoder_teacher, ", len(state) - 3) if form == "teacher" else ("", 0)
     left = f"{teacher}queue, queue_id, queue_ptr ({3 + more} tensors)"
     assert capsys.readouterr().err == f"stars: {path}: left out what only training needs: {left}\n"
-    encoder, (projector, predictor) = load_encoder(out), load_heads(out.with_name("heads.safetensors"))
+    encoder = load_encoder(out)
+    projector, predictor = load_heads(out.with_name("heads.safetensors"), encoder).values()
     found = to_released({f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()})
     found |= {f"head.projector.0.{name}": tensor for name, tensor in projector.state_dict().items()}
     for number, part in ((0, predictor.widen), (1, predictor.norm), (3, predictor.narrow)):

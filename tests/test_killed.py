@@ -9,8 +9,8 @@ import killed
 import pytest
 from tiny import CONFIG, ROOT, snakemake
 
-from stars.audit import audit
-from stars.recipes import load, merge, read_yaml
+from stars.audit.check import audit
+from stars.pipeline.configuration import load, merge, read_yaml
 
 
 @pytest.mark.parametrize(("stage", "points"), [("split", 3), ("knn", 4), ("table", 6)])

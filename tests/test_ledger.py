@@ -14,16 +14,16 @@ import pytest
 from tiny import CONFIG
 
 from stars import cli
-from stars.audit import audit
-from stars.compare import compare, significance
+from stars.audit.check import audit
+from stars.audit.compare import compare, significance
+from stars.audit.history import history
+from stars.audit.pack import pack
 from stars.errors import InputError
 from stars.evaluation.statistics import paired_p_of
-from stars.history import history
-from stars.pack import pack
+from stars.pipeline.configuration import as_argument, load_file, stage_settings
 from stars.provenance import files, ledger
 from stars.provenance.files import json_text, write_once, write_text
 from stars.provenance.lineage import seal
-from stars.recipes import as_argument, load_file, stage_settings
 
 KNN = Path("results/demo_xsub/stars/knn")
 

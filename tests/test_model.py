@@ -8,16 +8,19 @@ import runpy
 
 import pytest
 import torch
+from masked import MaskedMotion
 
+from stars.backbones import attention
+from stars.backbones import clips as clips_module
+from stars.backbones.clips import clip_features
+from stars.backbones.transformer import Network
 from stars.config import Model, Motion
 from stars.errors import InputError
-from stars.model import encoder as encoder_module
-from stars.model import transformer
-from stars.model.encoder import Encoder, clip_features
-from stars.model.heads import Predictor, Projector
-from stars.model.mamp_names import ours, released, to_ours, to_released
-from stars.model.masked_motion import MaskedMotion, choose_mask, mask_score, motion_target
-from stars.training.weights import import_released, load_encoder, load_heads, save_encoder, save_heads
+from stars.objectives.heads import Predictor, Projector
+from stars.objectives.mamp import choose_mask, mask_score, motion_target
+from stars.released.checkpoint import import_released
+from stars.released.mamp import ours, released, to_ours, to_released
+from stars.training.weights import load_encoder, load_heads, save_encoder, save_heads
 
 SMALL = Model(frames=16, segment=4, width=16, depth=3, heads=2, hidden=24, decoder_width=8, decoder_depth=1, decoder_hidden=20)
 JOINTS = 5
@@ -77,7 +80,7 @@ def test_stage_1_equals_equations_1_to_4_written_out():
         score = pi.log() - torch.log(-torch.log(eps))
         masked = set(score.topk(20 - int(20 * (1 - 0.7))).indices.tolist())
         seen = torch.tensor(sorted(set(range(20)) - masked))
-        latent = dict(zip(seen.tolist(), model.decoder.embed(model.encoder(body[None], seen[None])[0]), strict=True))
+        latent = dict(zip(seen.tolist(), model.decoder.embed(model.encoder.tokens(body[None], seen[None])[0]), strict=True))
         places = model.decoder.positions()
         filled = torch.stack([latent.get(token, model.decoder.mask_token[0]) + places[token] for token in range(20)])[None]
         for block in model.decoder.blocks:
@@ -117,19 +120,19 @@ def some_bodies() -> torch.Tensor:
     return x
 
 
-def slow_features(encoder: Encoder, x_bmtvc: torch.Tensor, bodies: str) -> torch.Tensor:
+def slow_features(encoder: Network, x_bmtvc: torch.Tensor, bodies: str) -> torch.Tensor:
     features = []
     for clip in x_bmtvc:
         present = [body for body in clip if body.any()] or [clip[0]]
         chosen = list(clip) if bodies == "all" else present
-        features.append(torch.stack([encoder(body[None])[0].mean(0) for body in chosen]).mean(0))
+        features.append(torch.stack([encoder.tokens(body[None])[0].mean(0) for body in chosen]).mean(0))
     return torch.stack(features)
 
 
 @pytest.mark.parametrize("bodies", ["all", "present"])
 @pytest.mark.parametrize("clips", [slice(None), slice(0, 2), slice(4, 5)])
 def test_distinct_bodies_give_the_features_and_gradients_of_all(bodies, clips):
-    encoder, x = Encoder(SMALL, JOINTS), some_bodies()[clips]
+    encoder, x = Network(SMALL, JOINTS), some_bodies()[clips]
     weights, results = torch.randn(len(x), SMALL.width), []
     for features in (clip_features(encoder, x, bodies), slow_features(encoder, x, bodies)):
         gradients = torch.autograd.grad((features * weights).sum(), list(encoder.parameters()))
@@ -138,7 +141,7 @@ def test_distinct_bodies_give_the_features_and_gradients_of_all(bodies, clips):
 
 
 def test_each_distinct_body_is_encoded_once():
-    encoder, rows = Encoder(SMALL, JOINTS), []
+    encoder, rows = Network(SMALL, JOINTS), []
     encoder.register_forward_pre_hook(lambda _, arguments: rows.append(len(arguments[0])))
     clip_features(encoder, some_bodies(), "all")  # 3 + 1 + 1 + 2 present and no copy of body 1, and the empty one
     clip_features(encoder, some_bodies()[:4], "present")
@@ -148,9 +151,9 @@ def test_each_distinct_body_is_encoded_once():
 @pytest.mark.parametrize(("cached", "parts"), [(1, [1] * 8), (3 * 20 * 24, [3, 3, 2]), (1 << 20, [8])])
 @torch.no_grad()
 def test_a_cpu_encodes_few_bodies_at_a_time_with_the_same_result(monkeypatch, cached, parts):
-    encoder, x, rows = Encoder(SMALL, JOINTS), some_bodies(), []
+    encoder, x, rows = Network(SMALL, JOINTS), some_bodies(), []
     whole = clip_features(encoder, x)
-    monkeypatch.setattr(encoder_module, "CACHED", cached)
+    monkeypatch.setattr(clips_module, "CACHED", cached)
     encoder.register_forward_pre_hook(lambda _, arguments: rows.append(len(arguments[0])))
     torch.testing.assert_close(clip_features(encoder, x), whole, rtol=1e-5, atol=1e-6)
     assert rows == parts
@@ -164,8 +167,8 @@ def test_attention_of_bf16_is_computed_in_float32_where_there_are_no_matrix_unit
     exact, outs = (query.float() @ key.float().mT / 8**0.5).softmax(-1) @ value.float(), {}
     with torch.autocast("cpu", torch.bfloat16):
         for units in (True, False):
-            monkeypatch.setattr(transformer, "MATRIX_UNITS", units)
-            outs[units] = transformer.attend(query, key, value)
+            monkeypatch.setattr(attention, "MATRIX_UNITS", units)
+            outs[units] = attention.attend(query, key, value)
     assert [outs[units].dtype for units in (True, False)] == [torch.bfloat16, torch.float32]
     torch.testing.assert_close(outs[False], exact, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(outs[True].float(), exact, rtol=0.05, atol=0.02)
@@ -173,11 +176,11 @@ def test_attention_of_bf16_is_computed_in_float32_where_there_are_no_matrix_unit
 
 def test_a_torch_without_the_question_for_matrix_units_is_taken_to_have_none(monkeypatch):
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
-    assert runpy.run_path(transformer.__file__)["MATRIX_UNITS"] is False
+    assert runpy.run_path(attention.__file__)["MATRIX_UNITS"] is False
 
 
 def test_frozen_lower_blocks_get_no_gradient_and_change_no_other():
-    encoder, x = Encoder(SMALL, JOINTS), some_bodies()
+    encoder, x = Network(SMALL, JOINTS), some_bodies()
     clip_features(encoder, x).square().sum().backward()
     upper = [parameter.grad.clone() for parameter in encoder.blocks[2].parameters()]
     encoder.zero_grad()
@@ -209,7 +212,7 @@ def test_a_stream_is_what_the_joints_say_and_all_that_the_model_sees(kind, tmp_p
     assert torch.equal(load_encoder(tmp_path / "a.safetensors")(x), model.encoder(x))
     if kind == "bone":
         with pytest.raises(InputError, match=r"model\.stream: bone needs a parent among 5 joints"):
-            Encoder(shape, JOINTS, (0, 0, 1, 1, 5))
+            Network(shape, JOINTS, (0, 0, 1, 1, 5))
 
 
 def test_bf16_loss_is_float32_and_near():
@@ -224,20 +227,20 @@ def test_bf16_loss_is_float32_and_near():
 
 
 def test_weights_survive_a_file(tmp_path):
-    encoder, projector, predictor = Encoder(SMALL, JOINTS), Projector(16), Predictor(16, 12)
+    encoder, projector, predictor = Network(SMALL, JOINTS), Projector(16), Predictor(16, 12)
     predictor(projector(torch.randn(8, 16)))
     save_encoder(tmp_path / "e.safetensors", encoder)
-    save_heads(tmp_path / "h.safetensors", projector, predictor)
+    save_heads(tmp_path / "h.safetensors", torch.nn.ModuleDict({"projector": projector, "predictor": predictor}))
     found = load_encoder(tmp_path / "e.safetensors")
     assert (found.shape, found.joints) == (SMALL, JOINTS)
-    found_projector, found_predictor = load_heads(tmp_path / "h.safetensors")
+    found_projector, found_predictor = load_heads(tmp_path / "h.safetensors", encoder).values()
     for kept, read in ((encoder, found), (projector, found_projector), (predictor, found_predictor)):
         torch.testing.assert_close(read.state_dict(), kept.state_dict(), rtol=0, atol=0)
 
 
 def test_equal_weights_are_equal_bytes(tmp_path):
     """safetensors alone fails this: it orders metadata anew for every file."""
-    encoder, content = Encoder(SMALL, JOINTS), set()
+    encoder, content = Network(SMALL, JOINTS), set()
     for name in map(str, range(20)):
         save_encoder(tmp_path / name, encoder)
         encoder = load_encoder(tmp_path / name)
@@ -247,17 +250,17 @@ def test_equal_weights_are_equal_bytes(tmp_path):
 
 @pytest.mark.parametrize("load", [load_encoder, load_heads, import_released])
 def test_files_of_another_kind_are_refused_in_a_line(tmp_path, load):
-    save_heads(tmp_path / "heads", Projector(4), Predictor(4, 4))
-    save_heads(tmp_path / "moco", torch.nn.Linear(4, 4))
-    save_encoder(tmp_path / "encoder", Encoder(SMALL, JOINTS))
+    save_heads(tmp_path / "heads", torch.nn.ModuleDict({"projector": Projector(4), "predictor": Predictor(4, 4)}))
+    save_heads(tmp_path / "moco", torch.nn.ModuleDict({"projector": torch.nn.Linear(4, 4)}))
+    save_encoder(tmp_path / "encoder", Network(SMALL, JOINTS))
     (tmp_path / "garbled").write_bytes(b"\x80\x02garbled")
     (tmp_path / "cut").write_bytes((tmp_path / "encoder").read_bytes()[:500])
     torch.save({"model": {"weight": torch.zeros(2)}}, tmp_path / "other.pth")
     torch.save([1, 2], tmp_path / "list.pth")
-    own = {load_encoder: "encoder", load_heads: "heads"}.get(load)
+    own, given = {load_encoder: ("encoder", ()), load_heads: ("heads", (Network(SMALL, JOINTS),))}.get(load, (None, ()))
     for name in {"heads", "moco", "encoder", "garbled", "cut", "other.pth", "list.pth", "missing"} - {own}:
         with pytest.raises(InputError, match=name) as caught:
-            load(tmp_path / name)
+            load(tmp_path / name, *given)
         assert "\n" not in str(caught.value)
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from stars.model.heads import BatchNorm
+from stars.objectives.heads import BatchNorm
+from stars.objectives.nnclr import nnclr_loss
+from stars.objectives.queue import EMPTY, NO_CLIP, Queue
 from stars.training.collapse import effective_rank, feature_std
-from stars.training.losses.nnclr import nnclr_loss
-from stars.training.losses.queue import EMPTY, NO_CLIP, Queue
 
 
 class SlowQueue:

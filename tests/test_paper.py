@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.text import Text
 
-from stars import style
+from stars import figure_style
 from stars.errors import InputError
 from stars.evaluation.projection import perplexity, tsne, unit
 from stars.evaluation.statistics import mean_std, paired_p
@@ -406,7 +406,7 @@ def test_figures_hold_their_data_and_repeat_byte_for_byte(inputs):
 
 
 def test_text_is_legible_in_one_column_of_print_and_no_title_is_cut_off(inputs, monkeypatch):
-    smallest, save = {}, style.save
+    smallest, save = {}, figure_style.save
 
     def noted(drawn, stem):
         save(drawn, stem)
@@ -419,7 +419,7 @@ def test_text_is_legible_in_one_column_of_print_and_no_title_is_cut_off(inputs, 
         assert all(drawn.bbox.x0 <= box.x0 and box.x1 <= drawn.bbox.x1 for box in extents), stem.name
         assert not any(one.overlaps(other) for one, other in itertools.combinations(extents, 2)), stem.name
 
-    monkeypatch.setattr(style, "save", noted)
+    monkeypatch.setattr(figure_style, "save", noted)
     draw_all(inputs, inputs / "out")
     long = Fig4Stage(
         seed=0,

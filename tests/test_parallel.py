@@ -18,17 +18,14 @@ from safetensors.torch import load_file
 from test_strategies import STRATEGIES
 from test_training import NNCLR, TUNE, Bench, write_clips
 
-from stars import recipes
 from stars.cli import main
 from stars.cli.launch import free_port
 from stars.config import Augment, TuneOptimiser
 from stars.errors import InputError, Interrupted
-from stars.training import parallel
-from stars.training import pretrain as pretrain_module
-from stars.training import tune as tune_module
+from stars.pipeline import configuration
+from stars.training import parallel, run
 from stars.training.plan import Plan
 
-MODULES = {"pretrain": pretrain_module, "tune": tune_module}
 TWENTY = TuneOptimiser(epochs=20, warmup_epochs=2, batch=14, lr=1e-3, min_lr=0.0)
 CASES = {
     "mamp": ("pretrain", {}),
@@ -41,7 +38,7 @@ CASES = {
 }
 
 
-def watched(run, losses: list, stop_at: int):
+def watched(loop, losses: list, stop_at: int):
     """A stage's training loop, its losses kept with all their digits; at a step the process that is last is told to stop.
 
     AdamW moves what has no gradient, such as a bias before a batch normalisation, by the sign of its rounding; a large ε stops that, so that
@@ -59,7 +56,7 @@ def watched(run, losses: list, stop_at: int):
         job.loss = counted
         for group in job.optimiser.param_groups:
             group["eps"] = 1e-3
-        curve = run(job, plan, work)
+        curve = loop(job, plan, work)
         losses.extend(row["loss"] for row in curve.rows)
         return curve
 
@@ -72,7 +69,7 @@ def one_process(bench: Bench, name: str, cases: tuple[str, ...], stop_at: int) -
         stage, options = CASES[case]
         losses: list[float] = []
         parent = {"parent": bench.folder / "parent"} if stage == "tune" else {}
-        with mock.patch.object(MODULES[stage], "run", watched(MODULES[stage].run, losses, stop_at)):
+        with mock.patch.object(run, "train", watched(run.train, losses, stop_at)):
             bench.stage(stage, f"{name}/{case}", optimiser=TWENTY, **options, **parent)
         if parallel.rank() == 0:
             (bench.folder / name / case / "losses.json").write_text(json.dumps(losses))
@@ -233,6 +230,6 @@ def test_more_processes_than_gpus_are_refused(bench, monkeypatch, capsys):
 
 def test_a_configuration_whose_batches_cannot_be_shared_is_refused_before_any_job():
     with pytest.raises(InputError, match=r"methods\.stars\w* on data\.demo: 3 GPUs cannot share tune\.optimiser\.batch \(64\) evenly"):
-        recipes.load_file("config/config.yaml", ["methods.stars.gpus=3"])
-    config = recipes.load_file("config/config.yaml", ["compute.gpus=2", "methods.stars.gpus=4"])
-    assert [recipes.method(config, "demo", name).gpus for name in ("mamp", "stars", "stars_two_views")] == [2, 4, 4]
+        configuration.load_file("config/config.yaml", ["methods.stars.gpus=3"])
+    config = configuration.load_file("config/config.yaml", ["compute.gpus=2", "methods.stars.gpus=4"])
+    assert [configuration.method(config, "demo", name).gpus for name in ("mamp", "stars", "stars_two_views")] == [2, 4, 4]

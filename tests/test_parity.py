@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from masked import MaskedMotion
 
+from stars.backbones.clips import clip_features
+from stars.backbones.initialise import decayed
 from stars.config import Model, Motion
-from stars.data.sampling import Clips, centre_view, crop_length, resized_view, rotate
-from stars.model.encoder import clip_features, mean_time
-from stars.model.initialise import decayed
-from stars.model.mamp_names import released, to_ours, to_released
-from stars.model.masked_motion import MaskedMotion, choose_mask, mask_score, motion_target, token_loss
+from stars.objectives.mamp import choose_mask, mask_score, motion_target, token_loss
+from stars.released.mamp import released, to_ours, to_released
+from stars.views.crop import Clips, centre_view, crop_length, resized_view, rotate
 
 FOLDER = Path(os.environ.get("STARS_PARITY_DIR", Path(__file__).parent / "data" / "parity"))
 MAMP = sorted(FOLDER.glob("mamp_*.pt"))
@@ -81,8 +82,8 @@ def test_mask(case):
 
 def test_forward(case):
     fixture, model = case.fixture, case.model
-    torch.testing.assert_close(model.encoder.tokens(case.rows), fixture["embed"], **close)
-    latent = model.encoder(case.rows, fixture["ids_keep"])
+    torch.testing.assert_close(model.encoder.embedded(case.rows), fixture["embed"], **close)
+    latent = model.encoder.tokens(case.rows, fixture["ids_keep"])
     torch.testing.assert_close(latent, fixture["latent"], **close)
     prediction = model.decoder(latent, fixture["ids_restore"])
     torch.testing.assert_close(prediction, fixture["pred"], **close)
@@ -115,9 +116,10 @@ def test_gradients_and_a_step_of_adamw(case):
 def test_features(case):
     fixture, encoder = case.fixture, case.model.encoder
     full = fixture["enc_full"]
-    torch.testing.assert_close(encoder(case.rows).view_as(full), full, **close)
+    torch.testing.assert_close(encoder.tokens(case.rows).view_as(full), full, **close)
     torch.testing.assert_close(clip_features(encoder, case.x_bmtvc), fixture["feat_linprobe"], **close)
-    torch.testing.assert_close(clip_features(encoder, case.x_bmtvc, pool=mean_time), fixture["feat_finetune"], **close)
+    tuned = clip_features(encoder, case.x_bmtvc, encode=lambda x: encoder.for_classifier(x, torch.nn.Identity()))
+    torch.testing.assert_close(tuned, fixture["feat_finetune"], **close)
 
 
 def test_initialisation_has_the_reference_statistics(case):

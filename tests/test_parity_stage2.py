@@ -9,16 +9,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from stars.backbones.clips import clip_features
+from stars.backbones.transformer import Network
 from stars.config import Model, Nnclr, Tune, TuneOptimiser
 from stars.data.bodies import bodies_seen
-from stars.data.sampling import View
-from stars.model.encoder import Encoder, clip_features
-from stars.model.mamp_names import to_ours
-from stars.training.losses.nnclr import Loss, nnclr_loss
-from stars.training.losses.queue import Queue
-from stars.training.losses.strategy import Batch
-from stars.training.optimiser import adamw, clip_gradients
-from stars.training.tune import TuneStage, Tuning
+from stars.objectives.base import Batch
+from stars.objectives.nnclr import Loss, nnclr_loss
+from stars.objectives.queue import Queue
+from stars.released.mamp import to_ours
+from stars.training.optimiser import clip_gradients, optimiser_of
+from stars.training.run import Trained
+from stars.training.tune import TuneStage, tuning
+from stars.views.crop import View
 
 FOLDER = Path(os.environ.get("STARS_PARITY_DIR", Path(__file__).parent / "data" / "parity")) / "baselines"
 STUDENT = "encoder_student."
@@ -87,8 +89,8 @@ def assert_state(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
 
 def heads_loss(width: int, options: Nnclr, state: dict[str, Tensor]) -> Loss:
     """The strategy with a fixture's heads and queue; it looks at an encoder's width alone."""
-    encoder = Encoder(Model(frames=4, segment=4, width=width, depth=1, heads=1, hidden=4, decoder_width=4, decoder_depth=1), 2)
-    loss = Loss(encoder, options, torch.Generator())
+    encoder = Network(Model(frames=4, segment=4, width=width, depth=1, heads=1, hidden=4, decoder_width=4, decoder_depth=1), 2)
+    loss = Loss({"encoder": encoder}, options, torch.Generator())
     loss.heads().load_state_dict(head_state(state))
     fill_queue(loss.queue, state["queue"], state["queue_id"], state["queue_ptr"])
     return loss.train()
@@ -108,12 +110,12 @@ def test_loss_queue_and_clipping_of_two_views(path):
     told = TuneOptimiser(
         lr=cfg["lr"], betas=cfg["betas"], weight_decay=cfg["weight_decay"], clip_norm=cfg["clip_each"], min_lr=0, warmup_epochs=0
     )
-    optimiser = adamw([(loss.heads(), 1.0)], told)
+    optimiser = optimiser_of([(loss.heads(), 1.0)], told)
     for group in optimiser.param_groups:
         group["eps"] = cfg["eps"]
     for step in fixture["steps"]:
         batch = GivenFeatures([step["y_0"], step["y_1"]], step["ids"])
-        total, _ = loss(batch)
+        total, _ = loss(batch, {"encoder": None})
         for view, other in ((0, 1), (1, 0)):
             term = nnclr_loss(step[f"neighbour_{other}"].T, step[f"predict_{view}"], cfg["temperature"]).item()
             assert term == pytest.approx(step[f"loss_{view}"], rel=1e-5)
@@ -121,7 +123,7 @@ def test_loss_queue_and_clipping_of_two_views(path):
         optimiser.zero_grad()
         total.backward()
         assert_norms(loss, head_norms(step["grad_norm"]))
-        clip_gradients(loss.parameters(), told)
+        clip_gradients(loss, told)
         assert_norms(loss, head_norms(step["grad_norm_clipped"]))
         optimiser.step()
         assert_queue(loss.queue, step["queue_after"], step["queue_id_after"], step["pointer_after"])
@@ -142,9 +144,9 @@ class GivenFeatures:
     generator = None
 
     def __init__(self, y_views: list[Tensor], clips: Tensor) -> None:
-        self.y_views, self.clips = y_views, clips
+        self.y_views, self.clips, self.views = y_views, clips, ("first", "second")
 
-    def features(self) -> list[Tensor]:
+    def features(self, network: None, *names: str) -> list[Tensor]:
         return self.y_views
 
     def agreement(self, others: Tensor) -> Tensor:
@@ -170,7 +172,7 @@ def test_five_steps_of_stage_2(path, views):
         hidden=cfg["dim_feat"] * cfg["mlp_ratio"],
         decoder_width=cfg["dim_feat"],
     )
-    encoder = Encoder(shape, cfg["num_joints"])
+    encoder = Network(shape, cfg["num_joints"])
     encoder.load_state_dict(encoder_state(state))
     queue = len(state["queue_id"])
     told = Tune(
@@ -185,24 +187,26 @@ def test_five_steps_of_stage_2(path, views):
             warmup_epochs=0,
         ),
     )
-    model = Tuning(encoder, TuneStage(seed=0, tune=told)).train()
-    loss = model.strategy
+    model = tuning(encoder, TuneStage(seed=0, tune=told)).train()
+    loss = model.objective
     loss.heads().load_state_dict(head_state(state))
     fill_queue(loss.queue, state["queue"], state["queue_id"], state["queue_ptr"])
-    optimiser = adamw(model.parts(), told.optimiser)
+    optimiser = optimiser_of(model.parts(), told.optimiser)
     for group in optimiser.param_groups:
         group |= {"eps": fixture["eps"], "lr": fixture["base_lr"] * group["scale"]}
     assert_rates(model, optimiser, fixture["learning_rates"])
     x_bmtvc = fixture["pool"].permute(0, 4, 2, 3, 1).contiguous()
     for step in fixture["steps"]:
         view = whole(x_bmtvc[step["ids"]])
-        total, _ = loss(Batch(encoder, [view] * views, step["ids"], torch.zeros(len(x_bmtvc), dtype=torch.long), told, torch.Generator()))
+        given = dict.fromkeys(("first", "second")[:views], view)
+        batch = Batch(given, step["ids"], torch.zeros(len(x_bmtvc), dtype=torch.long), torch.Generator())
+        total, _ = loss(batch, model.by_name)
         assert total.item() == pytest.approx(step["loss"], rel=1e-5)
         optimiser.zero_grad()
         total.backward()
         assert_norms(encoder, encoder_norms(step["grad_norm"]))
         assert_norms(loss, head_norms(step["grad_norm"]))
-        clip_gradients(model.parameters(), told.optimiser)
+        clip_gradients(model, told.optimiser)
         optimiser.step()
         assert_queue(loss.queue, step["queue"], step["queue_id"], int(step["pointer"]))
     after = fixture["state_after"]
@@ -226,16 +230,16 @@ def encoder_norms(norms: dict[str, float]) -> dict[str, float]:
     return {name.removeprefix("encoder."): norm for name, norm in zip(renamed, given, strict=True)}
 
 
-def assert_rates(model: Tuning, optimiser: torch.optim.Optimizer, expected: dict[str, float]) -> None:
+def assert_rates(model: Trained, optimiser: torch.optim.Optimizer, expected: dict[str, float]) -> None:
     """The learning rate of every tuned tensor, and that no other is tuned."""
     rates = {id(parameter): group["lr"] for group in optimiser.param_groups for parameter in group["params"]}
     released = {name: torch.tensor(rate) for name, rate in expected.items()}
     heads = head_state(released)
     encoders = to_ours({name: rate for name, rate in released.items() if not name.startswith("head.")})
     names = {**{name.removeprefix("encoder."): rate for name, rate in encoders.items()}}
-    ours = {name: rates[id(one)] for name, one in model.encoder.named_parameters() if id(one) in rates}
+    ours = {name: rates[id(one)] for name, one in model.by_name["encoder"].named_parameters() if id(one) in rates}
     assert ours == pytest.approx({name: rate.item() for name, rate in names.items()})
-    assert {name: rates[id(one)] for name, one in model.strategy.heads().named_parameters()} == pytest.approx(
+    assert {name: rates[id(one)] for name, one in model.objective.heads().named_parameters()} == pytest.approx(
         {name: rate.item() for name, rate in heads.items()}
     )
 

@@ -7,20 +7,21 @@ import shutil
 
 import pytest
 import torch
+from masked import MaskedMotion
 from tiny import CONFIG, ROOT, project
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from stars import recipes
+from stars.backbones.transformer import Network
 from stars.cli import main
 from stars.config import Model, Motion
 from stars.errors import InputError
-from stars.model.encoder import Encoder
-from stars.model.masked_motion import MaskedMotion
+from stars.pipeline import configuration
+from stars.plan import encoder as encoder_formulas
 from stars.plan import jobs, rates, summary, work
 from stars.plan.work import Size
 
 SHAPE = Model(frames=16, segment=4, width=32, depth=2, heads=2, hidden=48, decoder_width=16, decoder_depth=3, decoder_hidden=24)
-PAPER = recipes.load_file(ROOT / "config/paper.yaml")
+PAPER = configuration.load_file(ROOT / "config/paper.yaml")
 
 
 def attention(query, key, value, *others, out_shape=None, **more) -> int:
@@ -36,31 +37,31 @@ def counted(run) -> int:
 
 
 def test_the_estimate_counts_what_torch_counts_in_the_transformer_blocks():
-    encoder = Encoder(SHAPE, 25)
-    assert counted(lambda: encoder(torch.randn(1, 16, 25, 3))) == work.encoder_flops(SHAPE, 25)
+    encoder = Network(SHAPE, 25)
+    assert counted(lambda: encoder(torch.randn(1, 16, 25, 3))) == encoder_formulas.encoder_flops(SHAPE, 25)
     model = MaskedMotion(SHAPE, Motion(), 25)
-    expected = work.encoder_flops(SHAPE, 25, 1 - 0.9) + 3 * work.block_flops(100, 16, 24)
+    expected = encoder_formulas.encoder_flops(SHAPE, 25, 1 - 0.9) + 3 * encoder_formulas.block_flops(100, 16, 24)
     assert counted(lambda: model(torch.randn(1, 16, 25, 3), torch.rand(1, 100))) == expected
-    assert work.encoder_parameters(SHAPE, 25) == sum(value.numel() for value in encoder.parameters())
-    assert work.encoder_parameters(Model(), 25) == 6_336_000
-    assert work.encoder_flops(Model(), 25) / 1e9 == pytest.approx(14.05, abs=0.01)
+    assert encoder_formulas.encoder_parameters(SHAPE, 25) == sum(value.numel() for value in encoder.parameters())
+    assert encoder_formulas.encoder_parameters(Model(), 25) == 6_336_000
+    assert encoder_formulas.encoder_flops(Model(), 25) / 1e9 == pytest.approx(14.05, abs=0.01)
 
 
 def test_work_of_each_stage():
-    size, full = Size(train=1000, test=100, bodies=1.5), work.encoder_flops(Model(), 25)
-    blocks = recipes.method(PAPER, "ntu60", "stars").blocks
+    size, full = Size(train=1000, test=100, bodies=1.5), encoder_formulas.encoder_flops(Model(), 25)
+    blocks = configuration.method(PAPER, "ntu60", "stars").blocks
 
     def of(stage, **settings):
-        return work.amount(stage, settings, Model(), size).amount
+        return work.amount(stage, settings, encoder_formulas.Encoder.transformer(Model()), size).amount
 
     assert of("tune", tune=blocks["tune"]) == pytest.approx((1 + 2 * 4 / 8) * 1.5 * full * 1000 * 20)
     assert of("embed", outputs=["encoder"]) == 1.5 * full * 1100
     assert of("linear", linear=blocks["linear"]) == 1.5 * full * 1000 * 100
     assert of("linear", linear={**blocks["linear"], "cached_views": 4}) == 1.5 * full * 1000 * 4
     assert of("pretrain", pretrain=blocks["pretrain"]) == pytest.approx(3 * 2 * (0.976e9 + 8.78e9) * 1000 * 400, rel=0.01)
-    assert [work.views({"strategy": name, "dino": {"local_views": 2}}) for name in ("dino", "moco")] == [(4, 2), (1, 1)]
+    assert [work.passes(name, options) for name, options in (("dino", {"local_views": 2}), ("moco", {}))] == [(4, 2), (1, 1)]
     assert work.size_of(PAPER, "ntu60", "xsub") == Size(40091, 16487, pytest.approx(1 + 11 / 60))
-    assert work.size_of(recipes.load({"data": {"pku1": {"dataset": "pku1", "raw": "x"}}}), "pku1", "xsub") is None
+    assert work.size_of(configuration.load({"data": {"pku1": {"dataset": "pku1", "raw": "x"}}}), "pku1", "xsub") is None
 
 
 def test_a_printed_command_is_read_as_the_shell_would():
@@ -84,10 +85,10 @@ def test_a_plan_has_snakemake_s_jobs_and_says_what_is_assumed(tmp_path, monkeypa
 
 def test_own_runs_go_before_the_file_s_machines(finished, monkeypatch):
     monkeypatch.chdir(finished)
-    config = recipes.load_file(CONFIG)
+    config = configuration.load_file(CONFIG)
     own = rates.own(config, finished / "results", gpu=False)
     record = json.loads((finished / "results/demo_xsub/mamp/record.json").read_text())
-    per_clip = 2 * 3 * (work.encoder_flops(config.model, 25, 1 - 0.9) + work.block_flops(100, 16, 32))
+    per_clip = 2 * 3 * (encoder_formulas.encoder_flops(config.model, 25, 1 - 0.9) + encoder_formulas.block_flops(100, 16, 32))
     clips = record["notes"]["train_clips"]
     assert own["pretrain", "fp32"] == pytest.approx(per_clip * clips * 2 / record["wall_seconds"])
     assert rates.own(config, finished / "results", gpu=True) == {}
@@ -101,17 +102,17 @@ def test_own_runs_count_where_their_model_and_clips_are_those_asked_about(finish
     """Each stage of a run is among them, stage 2 too; none of a model, a data set or a number of clips that is not the configuration's."""
     monkeypatch.chdir(finished)
     results = finished / "results"
-    assert {stage for stage, _ in rates.own(recipes.load_file(CONFIG), results, gpu=False)} == {*rates.STAGES.values()}
+    assert {stage for stage, _ in rates.own(configuration.load_file(CONFIG), results, gpu=False)} == {*rates.TRAINING.values()} - {"train"}
     for other in ("model.depth=3", "model.heads=4"):
-        assert rates.own(recipes.load_file(CONFIG, [other]), results, gpu=False) == {}, other
+        assert rates.own(configuration.load_file(CONFIG, [other]), results, gpu=False) == {}, other
     alone = {"data": {"toy": {"dataset": "demo", "simulate": {}}}, "transfer": {"pairs": []}, "few_shot": {"pairs": []}}
-    assert rates.own(recipes.load(alone), results, gpu=False) == {}
+    assert rates.own(configuration.load(alone), results, gpu=False) == {}
     for name in ("mamp", "stars"):
         path = tmp_path / f"results/demo_xsub/{name}/record.json"
         path.parent.mkdir(parents=True)
         record = json.loads((results / f"demo_xsub/{name}/record.json").read_text())
         path.write_text(json.dumps({**record, "notes": {**record["notes"], "train_clips": 31}}))
-    assert rates.own(recipes.load_file(CONFIG), tmp_path / "results", gpu=False) == {}
+    assert rates.own(configuration.load_file(CONFIG), tmp_path / "results", gpu=False) == {}
 
 
 def test_own_runs_go_first_in_their_own_precision_alone(finished, tmp_path, monkeypatch):
@@ -120,7 +121,7 @@ def test_own_runs_go_first_in_their_own_precision_alone(finished, tmp_path, monk
     path.parent.mkdir(parents=True)
     shutil.copy(finished / "results/demo_xsub/mamp/record.json", path)
     monkeypatch.chdir(finished)
-    config = recipes.load_file(CONFIG)
+    config = configuration.load_file(CONFIG)
     record = json.loads(path.read_text())
     settings = {**record["settings"], "pretrain": {**record["settings"]["pretrain"], "precision": "bf16"}}
     job = jobs.Job("pretrain", {"out": ("results/demo_xsub/mamp",), "train": ("results/demo/splits/xsub_train.npy",)}, settings)

@@ -84,10 +84,22 @@ def test_a_site_with_accounts_names_it_in_every_job(submit):
     assert of("linear", lines) and of("knn", lines) and all(" -A p1234 " in line for line in lines)
 
 
+LOOPS = {  # rules that a loop makes, by how their names begin
+    "embed": ("embed", "embed_tuned", "embed_elsewhere", "embed_elsewhere_tuned"),
+    "joints": ("joints", "joints_elsewhere"),
+    "ensemble": ("ensemble", "ensemble_elsewhere"),
+    "{protocol}_of_ensemble": ("linear_of_ensemble", "finetune_of_ensemble"),
+}
+
+
 def rules() -> dict[str, str]:
     """Text of every rule by its name, with that of the rule it is made from."""
     text = "\n".join(path.read_text() for path in sorted(RULES.glob("*.smk")))
     bodies = {"": ""}
+    for name, body in re.findall(
+        r'^    rule:\n        name:\n            f"([^\n]+)"\n(.*?)(?=^    \S|^\S|\Z)', text, re.MULTILINE | re.DOTALL
+    ):
+        bodies |= dict.fromkeys(LOOPS[name.split("{")[0] or name], body)
     for base, name, body in re.findall(r"^(?:rule|use rule (\w+) as) (\w+)(?: with)?:\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL):
         bodies[name] = body + bodies[base]
     return bodies

@@ -20,13 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import ROOT
 
+from stars.backbones.transformer import Network
 from stars.config import Model
 from stars.errors import InputError
-from stars.model.encoder import Encoder
+from stars.figure_style import figure, save
 from stars.provenance import code, energy, stale
 from stars.provenance.files import atomic, digest, exclusive, read_npy, read_npz, write_json, write_npy, write_npz, write_text
 from stars.provenance.record import LIBRARIES, git_state, recording
-from stars.style import figure, save
 from stars.training.checkpoint import Work
 from stars.training.weights import save_encoder
 
@@ -76,9 +76,10 @@ def test_a_stage_s_code_is_what_it_imports_and_no_more():
     reached = code.reachable("stars.evaluation.knn")
     assert {"stars.evaluation.knn", "stars.data.store", "stars.evaluation.metrics"} <= reached
     assert not {"stars.evaluation.linear", "stars.training.tune", "stars.paper.tables", "stars.config"} & reached
-    losses = {module.split("losses.")[1] for module in code.reachable(code.of_tuning("moco").split("+")[1]) if "losses." in module}
-    assert {"moco", "queue", "teacher"} <= losses and not {"nnclr", "dino"} & losses
-    assert not any(name.startswith("stars.training.losses") for name in code.reachable("stars.training.pretrain"))
+    reached = code.reachable(code.of_tuning("moco").split("+")[1])
+    losses = {module.removeprefix("stars.objectives.") for module in reached if module.startswith("stars.objectives.")}
+    assert {"moco", "queue", "teacher"} <= losses and not {"nnclr", "dino", "mamp"} & losses
+    assert not {"stars.objectives.nnclr", "stars.objectives.dino"} & code.reachable("stars.training.pretrain")
 
 
 def test_a_training_of_other_code_is_named(finished, tmp_path):
@@ -157,7 +158,7 @@ WRITERS = {
     "value.json": lambda path: write_json(path, {"a": 1}),
     "array.npy": lambda path: write_npy(path, np.zeros(100_000)),
     "arrays.npz": lambda path: write_npz(path, {"a": np.arange(100_000)}),
-    "encoder.safetensors": lambda path: save_encoder(path, Encoder(Model(width=8, depth=1, heads=1), joints=3)),
+    "encoder.safetensors": lambda path: save_encoder(path, Network(Model(width=8, depth=1, heads=1), joints=3)),
     "figure.svg": save_figure,
     "last.ckpt": lambda path: Work(path.parent, 60).save({"model": {}}),
 }

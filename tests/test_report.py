@@ -14,12 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import CONFIG
 
-from stars import cli, drawings, recipes
+from stars import cli
 from stars.data.store import TABLE, ClipStore
-from stars.drawings.records import behind
 from stars.errors import InputError
 from stars.evaluation.feature_map import spread
 from stars.evaluation.projection import nearest, principal, unit
+from stars.paper import sources
+from stars.paper.sources.records import behind
+from stars.pipeline import configuration
 from stars.provenance.lineage import Lineage
 from stars.report.clips import LEVELS, pack, quantise
 from stars.report.document import embedded
@@ -203,7 +205,7 @@ def test_what_data_is_called_does_nothing(own, monkeypatch, page):
     table = pd.read_csv(path)
     table["action_name"] = [dict(zip(sorted(set(table["label"])), EVIL, strict=True))[label] for label in table["label"]]
     table.to_csv(path, index=False)
-    drawn = drawings.report(recipes.load_file(CONFIG))
+    drawn = sources.report(configuration.load_file(CONFIG))
     drawn.settings["data"][0]["dataset"].update(
         title=EVIL[0], actions=dict.fromkeys(drawn.settings["data"][0]["dataset"]["actions"], EVIL[0])
     )
@@ -242,7 +244,7 @@ def test_the_same_files_give_the_same_bytes_that_name_no_other_place(there, tmp_
 
 
 def test_every_record_behind_a_result_is_declared(there):
-    config, lineage = recipes.load_file(CONFIG), Lineage.read(Path("results"))
+    config, lineage = configuration.load_file(CONFIG), Lineage.read(Path("results"))
     makers = lineage.makers()
     metrics = [path for path in makers if path.name in ("metrics.json", "map.csv")]
     assert len(metrics) > 12
@@ -253,17 +255,17 @@ def test_every_record_behind_a_result_is_declared(there):
 
 
 def test_a_file_that_is_gone_is_named(there, tmp_path):
-    drawn = drawings.report(recipes.load_file(CONFIG))
+    drawn = sources.report(configuration.load_file(CONFIG))
     files = {role: Path(file) for role, file in drawn.files.items()} | {"table1": tmp_path / "gone.json"}
     with pytest.raises(InputError, match=r"gone\.json is missing: run `snakemake report`"):
         report(ReportStage(**drawn.settings), files, tmp_path)
     with pytest.raises(InputError, match=r"report\.shows: no table or figure tabel1: did you mean table1\?"):
-        drawings.report(recipes.load_file(CONFIG, ["report.shows=[tabel1]"]))
+        sources.report(configuration.load_file(CONFIG, ["report.shows=[tabel1]"]))
 
 
 def test_clips_come_back_to_a_few_millimetres(there):
-    store, config = ClipStore.open("results/demo/clips"), recipes.load_file(CONFIG)
-    skeleton = pytest.importorskip("stars.inspect.skeleton").Skeleton.of(recipes.dataset(config, "demo"))
+    store, config = ClipStore.open("results/demo/clips"), configuration.load_file(CONFIG)
+    skeleton = pytest.importorskip("stars.inspect.skeleton").Skeleton.of(configuration.dataset(config, "demo"))
     rows = np.arange(0, len(store), 5)
     packed = pack(store, rows, skeleton, fps=30)
     levels = np.frombuffer(base64.b64decode(packed["joints"]), np.uint8)

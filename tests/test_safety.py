@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny import ROOT
 
-from stars.audit import audit
+from stars.audit.check import audit
 from stars.errors import InputError
 from stars.provenance.files import json_text, read_npy, read_npz, write_text
 from stars.provenance.lineage import FIELDS, seal

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from stars.config import Sampling
-from stars.data.sampling import Clips, centre_view, crop_length, random_crop, resized_view, rotate, rotation_matrix
+from stars.views.crop import Clips, centre_view, crop_length, random_crop, resized_view, rotate, rotation_matrix
 
 LENGTHS = np.array([1, 2, 37, 64, 65, 103, 300])
 PLAIN = Sampling(rotation=0.0)

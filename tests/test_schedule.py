@@ -62,7 +62,9 @@ def test_gradients_are_clipped_each_together_or_not_at_all(clip):
     gradients = [torch.full((3,), 4.0), torch.full((50,), 0.1), torch.full((2,), 9.0)]
     for layer, gradient in zip(layers, gradients, strict=True):
         layer.grad = gradient.clone()
-    clip_gradients([*layers, torch.nn.Parameter(torch.zeros(1))], TuneOptimiser(clip=clip, epochs=1, warmup_epochs=0, min_lr=0))
+    clip_gradients(
+        torch.nn.ParameterList([*layers, torch.nn.Parameter(torch.zeros(1))]), TuneOptimiser(clip=clip, epochs=1, warmup_epochs=0, min_lr=0)
+    )
     whole = torch.cat(gradients).norm().item()
     for layer, gradient in zip(layers, gradients, strict=True):
         norm = {"tensor": gradient.norm().item(), "whole": whole, "none": 0.0}[clip]

@@ -15,18 +15,20 @@ from safetensors.torch import load_file
 from test_training import CLIPS, MIRROR, MODEL, TUNE, Bench, at_call, curve, result, write_clips
 from torch.nn.functional import normalize
 
+from stars import objectives
 from stars.config import Augment, Dino, Moco, Sampling
-from stars.data.sampling import Clips, random_crop
 from stars.data.store import ClipStore
 from stars.errors import InputError, Interrupted
-from stars.training import losses
+from stars.objectives.dino import dino_loss, koleo, koleo_by, sinkhorn_knopp
+from stars.objectives.moco import moco_loss
+from stars.objectives.teacher import Teacher, momentum_at
+from stars.training import run
 from stars.training import tune as tune_module
 from stars.training.curve import Curve
-from stars.training.losses.dino import dino_loss, koleo, koleo_by, sinkhorn_knopp
-from stars.training.losses.moco import moco_loss
-from stars.training.losses.teacher import Teacher, momentum_at
-from stars.training.tune import TuneStage, Tuning
+from stars.training.run import Trained
+from stars.training.tune import TuneStage, tuning
 from stars.training.weights import load_encoder
+from stars.views.crop import Clips, random_crop
 
 DINO = {"strategy": "dino", "dino": Dino(outputs=24, local_views=1)}
 PROTOTYPES = Dino(head="prototypes", prototypes=24, hidden=16, bottleneck=8, local_views=1, normalise=False, koleo_on="features")
@@ -147,15 +149,15 @@ def test_momentum_rises_along_half_a_cosine():
     assert {momentum_at(done, 9, 0.9, 0.9) for done in range(1, 10)} == {0.9}
 
 
-def model_and_step(bench, data, **options) -> tuple[Tuning, tune_module.Step, Clips]:
+def model_and_step(bench, data, **options) -> tuple[Trained, run.Step, Clips]:
     told = TuneStage(seed=0, tune=TUNE.model_copy(update=options))
-    model = Tuning(load_encoder(bench.parent()), told).train()
+    model = tuning(load_encoder(bench.parent()), told).train()
     clips = Clips.of(ClipStore.open(data / "clips"), np.arange(CLIPS))
-    return model, tune_module.Step(model, clips, told), clips
+    return model, run.Step(model, clips, tune_module.told(model, told)), clips
 
 
 def pooled(encoder, x_bmtvc):
-    return torch.stack([encoder(x_bmtvc[:, body]).mean(1) for body in range(2)]).mean(0)
+    return torch.stack([encoder.tokens(x_bmtvc[:, body]).mean(1) for body in range(2)]).mean(0)
 
 
 def assert_same_gradients(model, loss, expected) -> None:
@@ -169,8 +171,8 @@ def assert_same_gradients(model, loss, expected) -> None:
 def test_two_moco_steps_equal_its_algorithm(bench, data, moco):
     """Queries by the tuned network, keys by the one that follows; the second step has the first one's keys among its negatives."""
     model, step, clips = model_and_step(bench, data, strategy="moco", moco=moco, shared_crop=False)
-    query, key = (torch.nn.ModuleList([model.encoder, model.strategy.head]), None)
-    key, queue = copy.deepcopy(query), model.strategy.queue.entries.clone()
+    query, key = (torch.nn.ModuleList([model.networks.encoder, model.objective.head]), None)
+    key, queue = copy.deepcopy(query), model.objective.queue.entries.clone()
     for number, rows in enumerate(([3, 8, 1, 6], [2, 3, 9, 0])):
         generator = torch.Generator().manual_seed(number)
         views = [random_crop(clips, torch.tensor(rows), MODEL.frames, TUNE.sampling, generator) for _ in range(2)]
@@ -181,13 +183,13 @@ def test_two_moco_steps_equal_its_algorithm(bench, data, moco):
         expected = -logits.log_softmax(1)[:, 0].mean()
         assert_same_gradients(model, step(torch.tensor(rows), torch.Generator().manual_seed(number)), expected)
         queue = torch.cat([queue[: 4 * number], k, queue[4 * number + 4 :]])
-        torch.testing.assert_close(model.strategy.queue.entries, queue)
+        torch.testing.assert_close(model.objective.queue.entries, queue)
         with torch.no_grad():
             for parameter in query.parameters():
                 parameter += 0.01
             for mine, theirs in zip(key.parameters(), query.parameters(), strict=True):
                 mine.copy_(0.999 * mine + 0.001 * theirs)
-        model.strategy.after(model.encoder, number + 1, 8)
+        model.objective.after(model.by_name, number + 1, 8)
 
 
 @pytest.mark.parametrize("dino", [DINO["dino"], PROTOTYPES], ids=["released", "prototypes"])
@@ -195,18 +197,18 @@ def test_a_dino_step_equals_its_algorithm(bench, data, dino):
     """Two global views for both networks, a local one for the student; KoLeo on the student's outputs or pooled features."""
     model, step, clips = model_and_step(bench, data, strategy="dino", dino=dino, shared_crop=False)
     with torch.no_grad():
-        for parameter in model.strategy.teacher.parameters():
+        for parameter in model.objective.teacher.parameters():
             parameter += 0.02
     rows, generator = torch.tensor([3, 8, 1, 6]), torch.Generator().manual_seed(5)
     local = Sampling(crop=(0.4, 0.8), min_frames=1, rotation=TUNE.sampling.rotation)
     views = [random_crop(clips, rows, MODEL.frames, crop, generator) for crop in (TUNE.sampling, TUNE.sampling, local)]
     loss = step(rows, torch.Generator().manual_seed(5))
-    head, teacher = model.strategy.projector, model.strategy.teacher
+    head, teacher = model.objective.projector, model.objective.teacher
     unit = partial(normalize, dim=1) if dino.normalise else lambda output: output
     with torch.no_grad():
         taught = torch.cat([unit(teacher.head(pooled(teacher.encoder, view))) for view in views[:2]])
         targets = torch.from_numpy(slow_sinkhorn(taught.double().numpy(), 0.04, 3)).float().chunk(2)
-    features = [pooled(model.encoder, view) for view in views]
+    features = [pooled(model.networks.encoder, view) for view in views]
     outputs = [unit(head(y)) for y in features]
     spread = outputs if dino.koleo_on == "outputs" else features
     logs = [(output / 0.1).log_softmax(1) for output in outputs]
@@ -228,7 +230,7 @@ def test_a_teacher_survives_a_restart_to_the_byte(bench, capsys, name):
     assert result(bench.tune("stopped", **STRATEGIES[name])) == whole
     assert "continuing after step 4" in capsys.readouterr().err
     assert whole["encoder.safetensors"] != other["encoder.safetensors"]
-    assert list(curve(bench.folder / "stopped")[0]) == ["step", "epoch", "loss", "lr", *tune_module.FACTS, *losses.find(name).columns]
+    assert list(curve(bench.folder / "stopped")[0]) == ["step", "epoch", "loss", "lr", *run.FACTS, *objectives.find(name).columns]
 
 
 def test_dino_hands_on_the_network_it_is_told_to(bench):
@@ -245,9 +247,9 @@ def test_dino_hands_on_the_network_it_is_told_to(bench):
 def test_augmentations_reach_the_step_and_follow_the_mirror_pairs(bench, data):
     told = TuneStage(seed=0, tune=TUNE.model_copy(update={"augment": Augment(flip=1.0)}), mirror=MIRROR)
     clips, rows = Clips.of(ClipStore.open(data / "clips"), np.arange(CLIPS)), torch.arange(4)
-    model = Tuning(load_encoder(bench.parent()), told)
-    (flipped,), (plain,) = (
-        tune_module.Step(model, clips, settings).views(rows, torch.Generator().manual_seed(1))
+    model = tuning(load_encoder(bench.parent()), told)
+    flipped, plain = (
+        tune_module.told(model, settings).views(clips, rows, torch.Generator().manual_seed(1))["first"]
         for settings in (told, told.model_copy(update={"tune": TUNE}))
     )
     torch.testing.assert_close(flipped.x_bmtvc, plain.x_bmtvc[..., [0, 2, 1, 4, 3], :] * torch.tensor([-1.0, 1.0, 1.0]))
@@ -279,7 +281,7 @@ def test_a_teacher_starts_from_the_heads_that_were_trained_first(bench, name):
     first = bench.tune("heads", tuned_blocks=0, **STRATEGIES[name])
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tune_module, "run", lambda job, plan, work: seen.append(copy.deepcopy(job.model.strategy)) or Curve())
+        patch.setattr(run, "train", lambda job, plan, work: seen.append(copy.deepcopy(job.model.objective)) or Curve())
         bench.tune("last", heads=first / "heads.safetensors", **STRATEGIES[name])
     (strategy,) = seen
     trained = load_file(first / "heads.safetensors")

@@ -16,23 +16,25 @@ import torch
 from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy, normalize
 
+from stars.backbones.transformer import Network
 from stars.config import Checkpoint, Model, Nnclr, Optimiser, Pretrain, Sampling, Tune, TuneOptimiser
-from stars.data.sampling import Clips, random_crop, rotate
 from stars.data.store import COLUMNS, ClipStore
 from stars.errors import InputError, Interrupted
-from stars.model.encoder import Encoder
-from stars.model.masked_motion import MaskedMotion
+from stars.objectives import nnclr
+from stars.objectives.mamp import bodies_of
 from stars.training import checkpoint as checkpoint_module
 from stars.training import pretrain as pretrain_module
+from stars.training import run
 from stars.training import tune as tune_module
 from stars.training.checkpoint import Work
-from stars.training.losses import nnclr
-from stars.training.optimiser import adamw
+from stars.training.optimiser import optimiser_of
 from stars.training.plan import Plan
 from stars.training.pretrain import PretrainStage, pretrain
+from stars.training.run import Trained
 from stars.training.scratch import ScratchStage, scratch
-from stars.training.tune import TuneStage, Tuning, tune
+from stars.training.tune import TuneStage, tune, tuning
 from stars.training.weights import load_encoder, save_encoder
+from stars.views.crop import Clips, random_crop, rotate
 
 MODEL = Model(frames=16, segment=4, width=16, heads=2, depth=4, hidden=32, decoder_width=16, decoder_depth=1, decoder_hidden=32)
 SAMPLING = Sampling(min_frames=8)
@@ -111,7 +113,7 @@ def curve(out: Path) -> list[dict[str, str]]:
 
 def at_call(monkeypatch, name: str, number: int, act) -> None:
     """Run `act` before the `number`-th training step of a stage."""
-    step, calls = {"pretrain": pretrain_module, "tune": tune_module}[name].Step, iter(range(1, 10**6))
+    step, calls = run.Step, iter(range(1, 10**6))
     loss = step.__call__
 
     def counted(*arguments):
@@ -262,8 +264,8 @@ def test_present_bodies_are_all_bodies_less_the_empty_rows(data):
     rows, shapes = torch.tensor([0, 1, 2, 3]), {}
     for bodies in ("all", "present"):
         settings = PretrainStage(seed=0, model=MODEL, pretrain=PRETRAIN.model_copy(update={"bodies": bodies}))
-        step = pretrain_module.Step(MaskedMotion(MODEL, PRETRAIN.motion, 5), clips, settings)
-        shapes[bodies] = step.bodies(rows, torch.Generator().manual_seed(0))
+        view = pretrain_module.told(settings).views(clips, rows, torch.Generator().manual_seed(0))["only"]
+        shapes[bodies] = bodies_of(view, bodies)
     assert len(shapes["all"]) == 8
     assert torch.equal(shapes["present"], shapes["all"][[0, 1, 2, 4, 5, 6]])
 
@@ -279,28 +281,28 @@ def test_tuning_trains_the_upper_half_and_leaves_the_rest_bit_equal(bench):
     before, after = load_file(bench.parent()), load_file(bench.tune("tuned") / "encoder.safetensors")
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {name for name in before if name.startswith(("blocks.2.", "blocks.3.", "norm."))}
-    assert list(curve(bench.folder / "tuned")[0]) == ["step", "epoch", "loss", "lr", *tune_module.FACTS, *nnclr.Loss.columns]
+    assert list(curve(bench.folder / "tuned")[0]) == ["step", "epoch", "loss", "lr", *run.FACTS, *nnclr.Loss.columns]
 
 
 @pytest.mark.parametrize("decayed", ["all", "matrices"])
 def test_optimiser_groups_hold_equation_7_and_decay_what_they_are_told(bench, decayed):
-    model = Tuning(load_encoder(bench.parent()), TuneStage(seed=0, tune=TUNE))
+    model = tuning(load_encoder(bench.parent()), TuneStage(seed=0, tune=TUNE))
     optimiser = TUNE.optimiser.model_copy(update={"decayed": decayed})
-    groups = {id(p): group for group in adamw(model.parts(), optimiser).param_groups for p in group["params"]}
+    groups = {id(p): group for group in optimiser_of(model.parts(), optimiser).param_groups for p in group["params"]}
     for name, parameter in model.named_parameters():
-        exponent = 2 if name.startswith("encoder.blocks.2.") else 1 if name.startswith("encoder.blocks.3.") else 0
-        frozen = name.startswith(("encoder.embed", "encoder.positions", "encoder.blocks.0.", "encoder.blocks.1."))
+        exponent = 2 if name.startswith("networks.encoder.blocks.2.") else 1 if name.startswith("networks.encoder.blocks.3.") else 0
+        frozen = name.startswith(tuple(f"networks.encoder.{part}" for part in ("embed", "positions", "blocks.0.", "blocks.1.")))
         assert (id(parameter) in groups) == parameter.requires_grad == (not frozen), name
         if not frozen:
             assert groups[id(parameter)]["scale"] == pytest.approx(TUNE.layer_decay**exponent)
             assert (groups[id(parameter)]["weight_decay"] > 0) == (decayed == "all" or parameter.ndim > 1), name
 
 
-def as_algorithm_1(model: Tuning, x_views: list, exclude_self: bool, clips: torch.Tensor) -> torch.Tensor:
+def as_algorithm_1(model: Trained, x_views: list, exclude_self: bool, clips: torch.Tensor) -> torch.Tensor:
     """Lines 7–12 of Algorithm 1 for each view, every body encoded; returns the mean loss."""
-    loss, z_views, p_views = model.strategy, [], []
+    loss, z_views, p_views = model.objective, [], []
     for x_bmtvc in x_views:
-        y = torch.stack([model.encoder(x_bmtvc[:, body]).mean(1) for body in range(2)]).mean(0)
+        y = torch.stack([model.networks.encoder.tokens(x_bmtvc[:, body]).mean(1) for body in range(2)]).mean(0)
         z = (y - y.mean(0)) / (y.var(0, correction=0) + 1e-5).sqrt() * loss.projector.weight + loss.projector.bias
         p_views.append(normalize(loss.predictor(z), dim=1))
         z_views.append(normalize(z, dim=1))
@@ -319,9 +321,9 @@ def as_algorithm_1(model: Tuning, x_views: list, exclude_self: bool, clips: torc
 def test_a_tuning_step_equals_algorithm_1(bench, data, views, shared, exclude_self):
     options = NNCLR.model_copy(update={"views": views, "exclude_self": exclude_self})
     told = TuneStage(seed=0, tune=TUNE.model_copy(update={"nnclr": options, "shared_crop": shared}))
-    model = Tuning(load_encoder(bench.parent()), told).train()
+    model = tuning(load_encoder(bench.parent()), told).train()
     clips, rows = Clips.of(ClipStore.open(data / "clips"), np.arange(CLIPS)), torch.tensor([3, 8, 1, 6])
-    step = tune_module.Step(model, clips, told)
+    step = run.Step(model, clips, tune_module.told(model, told))
     step(rows, torch.Generator().manual_seed(8))  # fills the queue with the same clips
     generator = torch.Generator().manual_seed(9)
     if shared:  # one crop, which each view turns by itself
@@ -357,6 +359,6 @@ def test_missing_files_are_named(bench, tmp_path):
 
 
 def test_an_encoder_for_other_joints_is_refused(bench, tmp_path):
-    save_encoder(tmp_path / "other.safetensors", Encoder(MODEL, 7))
+    save_encoder(tmp_path / "other.safetensors", Network(MODEL, 7))
     with pytest.raises(InputError, match=r"other\.safetensors is for 7 joints, but the clips in \S+ have 5"):
         bench.tune("out", parent=tmp_path / "other.safetensors")

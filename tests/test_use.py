@@ -19,8 +19,8 @@ import stars
 from stars import cli
 from stars.config.reading import merge, read_yaml
 from stars.errors import InputError
-from stars.use.clips import clips
-from stars.use.picture import stems
+from stars.inference.clips import clips
+from stars.inference.picture import stems
 
 PAGE = (ROOT / "docs/use.md").read_text()
 ENCODER = "results/demo_xsub/stars/encoder.safetensors"
@@ -74,7 +74,7 @@ def home(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def model(home, monkeypatch) -> "stars.use.model.Model":
+def model(home, monkeypatch) -> "stars.inference.model.Model":
     monkeypatch.chdir(home)
     return stars.load(ENCODER)
 
@@ -302,7 +302,7 @@ def test_import_is_light():
     code = "import sys, stars; print(sorted({'torch', 'numpy', 'pandas', 'pydantic', 'scipy', 'matplotlib'} & set(sys.modules)), stars.load.__doc__[:9])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split("\n")[0] == "[] A trained"
-    code = "import sys, stars.use.library, stars.use.model; print(sorted({'pandas', 'scipy', 'matplotlib', 'sklearn'} & set(sys.modules)))"
+    code = "import sys, stars.inference.library, stars.inference.model; print(sorted({'pandas', 'scipy', 'matplotlib', 'sklearn'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout == "[]\n"
 
 

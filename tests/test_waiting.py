@@ -14,18 +14,18 @@ from test_training import CLIPS, MIRROR, MODEL, NNCLR, PRETRAIN, SAMPLING, TUNE,
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from stars.backbones.transformer import Network
 from stars.config import Augment, Embed, Finetune, Linear, Sampling
 from stars.data import bodies as bodies_module
-from stars.data.augment import augment
 from stars.data.bodies import bodies_seen
-from stars.data.sampling import Clips, centre_view, random_crop, random_view
 from stars.data.store import ClipStore
 from stars.evaluation import finetune, linear
 from stars.evaluation.classifier import Tally, Training
-from stars.model.encoder import Encoder
-from stars.model.masked_motion import MaskedMotion
 from stars.training import online_knn, pretrain, tune
 from stars.training.plan import Plan
+from stars.training.run import Step
+from stars.views.crop import Clips, centre_view, random_crop, random_view
+from stars.views.spatial import augment
 
 __all__ = ["data"]  # a fixture
 
@@ -78,7 +78,7 @@ def test_bodies_of_test_views_are_known_too():
 def test_nobody_looks_at_clips_all_of_whose_bodies_are_wanted(data, monkeypatch):
     clips = Clips.of(ClipStore.open(data / "clips"), np.arange(CLIPS))
     told = pretrain.PretrainStage(seed=0, model=MODEL, pretrain=PRETRAIN.model_copy(update={"bodies": "all"}))
-    pretrain.Step(MaskedMotion(MODEL, PRETRAIN.motion, 5), clips, told)(torch.arange(4), torch.Generator())
+    Step(pretrain.untrained(told, 5), clips, pretrain.told(told))(torch.arange(4), torch.Generator())
     assert "looked_at" not in vars(clips)
 
 
@@ -141,18 +141,17 @@ def take(step, count: int) -> None:
 @pytest.mark.parametrize("bodies", ["all", "present"])
 def test_a_step_of_stage_1_waits_for_nothing(clips, bodies):
     told = pretrain.PretrainStage(seed=0, model=MODEL, pretrain=PRETRAIN.model_copy(update={"bodies": bodies, "sampling": TURNED}))
-    model = MaskedMotion(MODEL, PRETRAIN.motion, 5).to(META)
-    take(pretrain.Step(model, clips, told), 4)
+    model = pretrain.untrained(told, 5).to(META)
+    take(Step(model, clips, pretrain.told(told)), 4)
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_step_of_stage_2_waits_for_nothing(clips, name):
     told = tune.TuneStage(seed=0, tune=TUNE.model_copy(update={"sampling": SAMPLING} | LOSSES[name]), mirror=MIRROR)
-    encoder = Encoder(MODEL, 5)
-    model = tune.Tuning(encoder, told).to(META).train()
-    take(tune.Step(model, clips, told), 4)
-    model.strategy.after(encoder, 1, 8)
+    model = tune.tuning(Network(MODEL, 5), told).to(META).train()
+    take(Step(model, clips, tune.told(model, told)), 4)
+    model.objective.after(model.by_name, 1, 8)
 
 
 def take_with_labels(training: Training, count: int) -> None:
@@ -166,7 +165,7 @@ def test_a_step_of_fine_tuning_waits_for_nothing(clips, bodies):
     """Of transfer and the semi-supervised protocol too, which fine-tune on other clips, and fewer."""
     options = Finetune(hidden=24, layer_decay=0.8, optimiser=PRETRAIN.optimiser, sampling=TURNED)
     told = finetune.FinetuneStage(seed=0, finetune=options, test_crop=0.9, bodies=bodies)
-    training = finetune.finetuning(Encoder(MODEL, 5), clips, clips, 6, Plan(0, "finetune", CLIPS, 4, 1), told)
+    training = finetune.finetuning(Network(MODEL, 5), clips, clips, 6, Plan(0, "finetune", CLIPS, 4, 1), told)
     take_with_labels(training, 4)
     assert all(parameter.grad is not None for parameter in training.model.parameters())
     with Sent(), torch.no_grad():
@@ -176,7 +175,7 @@ def test_a_step_of_fine_tuning_waits_for_nothing(clips, bodies):
 @pytest.mark.parametrize("cached_views", [0, 2])
 def test_a_step_of_the_linear_protocol_waits_for_nothing(clips, cached_views):
     told = linear.LinearStage(seed=0, linear=Linear(cached_views=cached_views), embed=Embed(bodies="present"))
-    encoder = Encoder(MODEL, 5).to(META).eval().requires_grad_(False)
+    encoder = Network(MODEL, 5).to(META).eval().requires_grad_(False)
     with Sent():
         views = linear.training_views(encoder, clips, told)
     test_nc = torch.empty(3, MODEL.width, device=META)
@@ -184,7 +183,7 @@ def test_a_step_of_the_linear_protocol_waits_for_nothing(clips, cached_views):
 
 
 def test_a_look_at_the_neighbours_waits_for_its_result_alone(clips):
-    encoder = Encoder(MODEL, 5).to(META)
+    encoder = Network(MODEL, 5).to(META)
     with pytest.raises(RuntimeError, match=r"\bitem\(\)"), Sent():
         online_knn.agreement(encoder, clips)
 

@@ -13,9 +13,9 @@ import yaml
 from browser import CHROMIUM, browser
 from tiny import CONFIG, ROOT, planned, project, snakemake
 
-from stars.audit import audit
+from stars.audit.check import audit
+from stars.pipeline.configuration import merge, read_yaml
 from stars.provenance.lineage import Lineage
-from stars.recipes import merge, read_yaml
 
 DOCS = ROOT / "docs/rebuild.md"
 STARTS = 8  # most that planning may take, in starts of Snakemake: 10 s where one takes 1.25
@@ -152,10 +152,10 @@ def test_a_change_in_the_reading_of_raw_files_keeps_all_that_was_trained(finishe
 
 
 def test_a_change_of_a_training_s_source_only_warns_unless_told_to_rebuild(finished, tmp_path):
-    package = edited(tmp_path / "package", "training/losses/nnclr.py")
+    package = edited(tmp_path / "package", "objectives/nnclr.py")
     done = snakemake(finished, "--dry-run", package=package)
     output = done.stdout + done.stderr
-    assert "results/demo_xsub/stars: made by an earlier version of stars.training.tune+stars.training.losses.nnclr; kept" in output
+    assert "results/demo_xsub/stars: made by an earlier version of stars.training.tune+stars.objectives.nnclr; kept" in output
     assert "Nothing to be done" in output and "demo_xsub/mamp:" not in output
     rebuild = tmp_path / "rebuild.yaml"
     rebuild.write_text("code_changes: rebuild")
@@ -259,7 +259,7 @@ def processor_time() -> float:
 def start() -> float:
     """Processor time of a process that imports what every run of the workflow imports, and does nothing."""
     before = processor_time()
-    subprocess.run([sys.executable, "-c", "import snakemake.cli, stars.recipes"], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-c", "import snakemake.cli, stars.pipeline.configuration"], cwd=ROOT, check=True)
     return processor_time() - before
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import ModuleDict
 
+from stars.backbones.transformer import Network
 from stars.config import Embed, Model
 from stars.data.store import ClipStore
 from stars.evaluation import features
-from stars.model.encoder import Encoder
-from stars.model.heads import Predictor, Projector
+from stars.objectives.heads import Predictor, Projector
 from stars.training.weights import save_encoder, save_heads
 
 SHAPE = Model(frames=16, segment=4, width=16, depth=2, heads=2, hidden=32, decoder_width=16, decoder_depth=1, decoder_hidden=32)
@@ -37,8 +38,8 @@ def make(root: Path) -> Path:
     np.save(root / "test.npy", np.arange(CLIPS)[np.arange(CLIPS) % 10 >= 6])
     torch.manual_seed(0)
     (root / "method").mkdir()
-    save_encoder(root / "method" / "encoder.safetensors", Encoder(SHAPE, JOINTS))
-    save_heads(root / "method" / "heads.safetensors", Projector(16), Predictor(16, 24))
+    save_encoder(root / "method" / "encoder.safetensors", Network(SHAPE, JOINTS))
+    save_heads(root / "method" / "heads.safetensors", ModuleDict({"projector": Projector(16), "predictor": Predictor(16, 24)}))
     embed(root, root / "features")
     return root
 

@@ -13,7 +13,10 @@ from pathlib import Path
 SERVE = """
 import json, os, sys
 import snakemake.cli
-from stars import drawings, layout, own, recipes
+from stars.paper import sources
+from stars.pipeline import layout
+from stars.pipeline import plugin_results
+from stars.pipeline import configuration
 from stars.provenance import code, stale
 
 snakemake.cli.get_argument_parser()

@@ -12,18 +12,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stars import recipes
+from stars.backbones.transformer import Network
 from stars.bench.measure import Case
 from stars.bench.steps import Step, as_baseline, plain, random_clips, stage_1, stage_2
 from stars.config import Augment, Config, Embed, Pretrain, Sampling, Tune
 from stars.config.reading import merge
-from stars.data.augment import augment
 from stars.data.dataset import Dataset
-from stars.data.sampling import Clips, random_crop, random_view, rotate
 from stars.evaluation.features import frozen_features
 from stars.evaluation.knn import neighbours
-from stars.model.encoder import Encoder
-from stars.plan.work import Size, amount, encoder_flops
+from stars.pipeline import configuration
+from stars.plan.encoder import Encoder, encoder_flops
+from stars.plan.work import Size, amount
+from stars.views.crop import Clips, random_crop, random_view, rotate
+from stars.views.spatial import augment
 
 POOL = 256  # random clips that batches are drawn from, or more where a batch is larger
 
@@ -47,7 +48,7 @@ class Bench:
     @property
     def described(self) -> Dataset:
         """The data set whose skeleton the random clips have."""
-        return recipes.dataset(self.config, next(iter(self.config.data)))
+        return configuration.dataset(self.config, next(iter(self.config.data)))
 
     @property
     def joints(self) -> int:
@@ -73,7 +74,7 @@ def train(bench: Bench) -> Iterator[Case]:
 
     def case(group: str, name: str, stage: str, settings: Pretrain | Tune, step: Step) -> Case:
         told = {stage: merge(settings.model_dump(mode="json"), {"optimiser": {"epochs": 1}})}
-        operations = amount(stage, told, shape, Size(bench.batch, 0, bench.bodies)).amount
+        operations = amount(stage, told, Encoder.transformer(shape), Size(bench.batch, 0, bench.bodies)).amount
         return Case(group, name, partial(step, bench.batch), bench.batch, operations, settings.precision)
 
     for name, changes in FIRST.items():
@@ -112,7 +113,7 @@ SECOND: dict[str, dict[str, Any]] = {
 def encode(bench: Bench) -> Iterator[Case]:
     """Features of whole clips by a frozen encoder."""
     clips, shape = bench.clips(), bench.config.model
-    encoder = Encoder(shape, bench.joints).to(bench.device).eval()
+    encoder = Network(shape, bench.joints).to(bench.device).eval()
     views = partial(random_view, clips, frames=shape.frames, sampling=Sampling(rotation=0.0))
     operations = bench.batch * bench.bodies * encoder_flops(shape, bench.joints)
 

@@ -9,15 +9,16 @@ from unittest import mock
 import torch
 from torch import Tensor
 
+from stars.backbones.base import Backbone
+from stars.backbones.transformer import Network
 from stars.config import Model, Pretrain, Tune
-from stars.data.augment import Pairs
-from stars.data.sampling import Clips
 from stars.evaluation import features
-from stars.model.encoder import Encoder, mean_tokens
-from stars.model.masked_motion import MaskedMotion
+from stars.objectives import base
 from stars.training import compiling, pretrain, tune
-from stars.training.losses import strategy
-from stars.training.optimiser import adamw
+from stars.training.optimiser import optimiser_of
+from stars.training.run import Step as TrainingStep
+from stars.views.crop import Clips
+from stars.views.spatial import Pairs
 
 Step = Callable[[int, int], None]  # of a batch and a number, which decides the clips and all that is drawn
 
@@ -36,24 +37,23 @@ def random_clips(count: int, joints: int, single: float, device: str) -> Clips:
 def stage_1(shape: Model, settings: Pretrain, joints: int, clips: Clips, compiled: bool = False) -> Step:
     """A step of stage 1."""
     told = pretrain.PretrainStage(seed=0, model=shape, pretrain=settings)
-    model = MaskedMotion(shape, settings.motion, joints).to(clips.device)
+    model = pretrain.untrained(told, joints).to(clips.device)
     with compiling.wanted(compiled):
         compiling.compile_blocks(model, settings.precision)
-    return _stepper(pretrain.Step(model, clips, told), adamw([(model, 1.0)], settings.optimiser), len(clips))
+    return _stepper(TrainingStep(model, clips, pretrain.told(told)), optimiser_of(model.parts(), settings.optimiser), len(clips))
 
 
 def stage_2(shape: Model, settings: Tune, joints: int, mirror: Pairs, clips: Clips, compiled: bool = False) -> Step:
     """A step of stage 2, the teacher's included."""
     told = tune.TuneStage(seed=0, tune=settings, mirror=tuple(mirror))
-    encoder = Encoder(shape, joints)
-    model = tune.Tuning(encoder, told).to(clips.device).train()
+    model = tune.tuning(Network(shape, joints), told).to(clips.device).train()
     with compiling.wanted(compiled):
         compiling.compile_blocks(model, settings.precision)
-    step = _stepper(tune.Step(model, clips, told), adamw(model.parts(), settings.optimiser), len(clips))
+    step = _stepper(TrainingStep(model, clips, tune.told(model, told)), optimiser_of(model.parts(), settings.optimiser), len(clips))
 
     def followed(batch: int, number: int) -> None:
         step(batch, number)
-        model.strategy.after(encoder, 1, 1)
+        model.objective.after(model.by_name, 1, 1)
 
     return followed
 
@@ -74,9 +74,9 @@ def plain_attention(query: Tensor, key: Tensor, value: Tensor, **options: object
     return (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(-1) @ value
 
 
-def plain_features(encoder: Encoder, x_bmtvc: Tensor, *options: object, **more: object) -> Tensor:
-    """Pooled tokens of every body, empty ones too, each computed."""
-    return mean_tokens(encoder(x_bmtvc.flatten(0, 1)), encoder.joints).unflatten(0, x_bmtvc.shape[:2]).mean(1)
+def plain_features(network: Backbone, x_bmtvc: Tensor, *options: object, **more: object) -> Tensor:
+    """Features of every body, empty ones too, each computed."""
+    return network(x_bmtvc.flatten(0, 1)).unflatten(0, x_bmtvc.shape[:2]).mean(1)
 
 
 @contextmanager
@@ -84,7 +84,7 @@ def plain() -> Iterator[None]:
     """Inside, models run as the baseline does: attention not fused, every body computed."""
     with (
         mock.patch("torch.nn.functional.scaled_dot_product_attention", plain_attention),
-        mock.patch.object(strategy, "clip_features", plain_features),
+        mock.patch.object(base, "clip_features", plain_features),
         mock.patch.object(features, "clip_features", plain_features),
     ):
         yield

@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from stars.cli import audit, bench, inspect, own, paper, plan, report, running, status, tools, use
+from stars.cli import audit, bench, inference, inspect, paper, plan, plugins, report, running, status, tools
 from stars.errors import InputError, Interrupted
 from stars.jobs.requeue import queue_again
 
@@ -42,6 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="stars", description="Self-supervised tuning for 3D action recognition in skeleton sequences.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for group in (running, use, paper, report, inspect, own, plan, status, tools, bench, audit):
+    for group in (running, inference, paper, report, inspect, plugins, plan, status, tools, bench, audit):
         group.add(commands)
     return parser

@@ -74,8 +74,8 @@ def add(commands: Any) -> None:
 
 
 def _audit(chosen: argparse.Namespace) -> None:
-    from stars import recipes
-    from stars.audit import audit
+    from stars.audit.check import audit
+    from stars.pipeline import configuration
     from stars.provenance.lineage import result_files
 
     _check_folder(chosen.results)
@@ -83,7 +83,7 @@ def _audit(chosen: argparse.Namespace) -> None:
     if not results:
         raise InputError(f"{chosen.results} holds no results: run the workflow first, or name another folder")
     names = [] if chosen.packed else chosen.config or ["config/config.yaml"]
-    configs = [recipes.load_file(name, chosen.set) for name in names]
+    configs = [configuration.load_file(name, chosen.set) for name in names]
     lines = list(audit(chosen.results, chosen.packed, configs))
     for line in lines:
         print(line)
@@ -95,7 +95,7 @@ def _audit(chosen: argparse.Namespace) -> None:
 
 
 def _pack(chosen: argparse.Namespace) -> None:
-    from stars.pack import pack
+    from stars.audit.pack import pack
 
     _check_folder(chosen.results)
     told = pack(chosen.results, chosen.out, chosen.with_clips)
@@ -103,7 +103,7 @@ def _pack(chosen: argparse.Namespace) -> None:
 
 
 def _explain(chosen: argparse.Namespace) -> None:
-    from stars.explain import explain
+    from stars.audit.explain import explain
 
     results = chosen.results or _around(chosen.file)
     _check_folder(results)
@@ -135,7 +135,7 @@ def _program(project: Path) -> str:
 
 
 def _history(chosen: argparse.Namespace) -> None:
-    from stars.history import history
+    from stars.audit.history import history
 
     _check_folder(chosen.results)
     for line in history(chosen.results, chosen.metric, chosen.protocol, chosen.data, chosen.method):
@@ -143,7 +143,7 @@ def _history(chosen: argparse.Namespace) -> None:
 
 
 def _diff(chosen: argparse.Namespace) -> None:
-    from stars.compare import compare
+    from stars.audit.compare import compare
 
     for folder in (chosen.first, chosen.second):
         _check_folder(folder)

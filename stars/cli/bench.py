@@ -64,12 +64,12 @@ def _bench(chosen: argparse.Namespace) -> None:
 
 
 def _cases(chosen: argparse.Namespace, device: str) -> Any:
-    from stars import recipes
     from stars.bench import cases
+    from stars.pipeline import configuration
 
     if chosen.what == "knn":
         return cases.knn(**{name: getattr(chosen, name) for name in SEARCH})
-    config = recipes.load_file(chosen.config, chosen.set)
+    config = configuration.load_file(chosen.config, chosen.set)
     batch = chosen.batch or config.pretrain.optimiser.batch
     if batch < LEAST["batch"]:
         raise InputError(f"pretrain.optimiser.batch is {batch}: give --batch, {LEAST['batch']} or more")

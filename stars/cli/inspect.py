@@ -31,37 +31,37 @@ def add(commands: Any) -> None:
 
 
 def _inspect(chosen: argparse.Namespace) -> None:
-    from stars import recipes
+    from stars.pipeline import configuration
 
     if chosen.settings is not None:
         return _page(chosen, chosen.what, read_json("--settings", chosen.settings))
-    config = recipes.load_file(chosen.config, chosen.set)
+    config = configuration.load_file(chosen.config, chosen.set)
     if chosen.data is not None and chosen.data not in config.data:
-        raise InputError(f"--data {chosen.data}: not in {chosen.config}{recipes.nearest(chosen.data, config.data)}")
+        raise InputError(f"--data {chosen.data}: not in {chosen.config}{configuration.nearest(chosen.data, config.data)}")
     if chosen.what in config.data:
-        return _page(chosen, chosen.what, recipes.stage_settings(config, "inspect", chosen.what))
+        return _page(chosen, chosen.what, configuration.stage_settings(config, "inspect", chosen.what))
     return _clip(chosen, config)
 
 
 def _page(chosen: argparse.Namespace, data: str, settings: Any) -> None:
-    from stars import layout, recipes
     from stars.inspect.page import PAGE, InspectStage, page
+    from stars.pipeline import configuration, layout
 
     out = chosen.out or Path(f"results/{data}/quality")
     clips, splits = chosen.clips or Path(layout.clips(data)), chosen.splits or Path(f"results/{data}/splits")
-    page(clips, splits, out, recipes.validate(InspectStage, settings, "settings"))
+    page(clips, splits, out, configuration.validate(InspectStage, settings, "settings"))
     print(out / PAGE)
 
 
 def _clip(chosen: argparse.Namespace, config: Any) -> None:
-    from stars import layout, recipes
     from stars.inspect import clip
+    from stars.pipeline import configuration, layout
 
     path = Path(chosen.what)
     data = _reads(chosen, config, path) if path.is_file() else _holds(chosen, config)
     block = config.data[data]
     told = {"name": path.stem if path.is_file() else chosen.what, "ingest": block.ingest, "frames": chosen.frames}
-    settings = recipes.validate(clip.ClipStage, {**told, "dataset": recipes.dataset(config, data)}, "--frames")
+    settings = configuration.validate(clip.ClipStage, {**told, "dataset": configuration.dataset(config, data)}, "--frames")
     out = chosen.out or Path(f"results/{data}/inspect")
     if path.is_file():
         lines = clip.of_file(path, out, settings)
@@ -73,11 +73,11 @@ def _clip(chosen: argparse.Namespace, config: Any) -> None:
 
 def _reads(chosen: argparse.Namespace, config: Any, path: Path) -> str:
     """The data set whose layout a raw file has, to judge by its name."""
-    from stars import recipes
     from stars.data.readers import reader
+    from stars.pipeline import configuration
 
     for data in [chosen.data] if chosen.data else config.data:
-        if path.name.endswith(reader(recipes.dataset(config, data).reader).SUFFIXES):
+        if path.name.endswith(reader(configuration.dataset(config, data).reader).SUFFIXES):
             return str(data)
     where = f"data.{chosen.data}" if chosen.data else "no data set of " + chosen.config
     raise InputError(
@@ -87,8 +87,8 @@ def _reads(chosen: argparse.Namespace, config: Any, path: Path) -> str:
 
 def _holds(chosen: argparse.Namespace, config: Any) -> str:
     """The data set whose clips have that name."""
-    from stars import layout
     from stars.data.store import TABLE, read_table
+    from stars.pipeline import layout
 
     names = [chosen.data] if chosen.data else list(config.data)
     for data in names:

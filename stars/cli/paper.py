@@ -52,54 +52,57 @@ def add(commands: Any) -> None:
 
 
 def _table(chosen: argparse.Namespace) -> None:
-    from stars import drawings, recipes
-    from stars.paper import hyperparameters, tables
+    from stars.paper import hyperparameters, sources, tables
+    from stars.pipeline import configuration
 
     if chosen.settings is None and chosen.number is None:
         raise InputError("table: give its number, 1 to 11, or --settings")
-    settings, files = _drawing(chosen, lambda config: drawings.table(config, chosen.number))
-    if settings.get("number") in drawings.HYPERPARAMETERS:
-        hyperparameters.build(recipes.validate(hyperparameters.HyperparametersStage, settings, "settings"), chosen.published, chosen.out)
+    settings, files = _drawing(chosen, lambda config: sources.table(config, chosen.number))
+    if settings.get("number") in sources.HYPERPARAMETERS:
+        hyperparameters.build(
+            configuration.validate(hyperparameters.HyperparametersStage, settings, "settings"), chosen.published, chosen.out
+        )
     else:
-        tables.build(recipes.validate(tables.TableStage, settings, "settings"), files, chosen.published, chosen.out)
+        tables.build(configuration.validate(tables.TableStage, settings, "settings"), files, chosen.published, chosen.out)
 
 
 def _figure(chosen: argparse.Namespace) -> None:
-    from stars import drawings, layout, recipes
-    from stars.paper import figures
+    from stars.paper import figures, sources
+    from stars.pipeline import configuration, layout
 
     if chosen.settings is None:
-        config = recipes.load_file(chosen.config, chosen.set)
-        data, split = drawings.place(config, config.fig6 if chosen.name == "fig6" else config.fig4)
+        config = configuration.load_file(chosen.config, chosen.set)
+        data, split = sources.place(config, config.fig6 if chosen.name == "fig6" else config.fig4)
         chosen.clips = chosen.clips or Path(layout.clips(data))
         chosen.test = chosen.test or Path(layout.split_rows(data, split, "test"))
-    settings, files = _drawing(chosen, lambda config: drawings.figure(config, chosen.name))
+    settings, files = _drawing(chosen, lambda config: sources.figure(config, chosen.name))
     if chosen.name == "fig1":
-        figures.fig1(recipes.validate(figures.Fig1Stage, settings, "settings"), files, chosen.published, chosen.out)
+        figures.fig1(configuration.validate(figures.Fig1Stage, settings, "settings"), files, chosen.published, chosen.out)
     elif chosen.name in ("fig3a", "fig3b"):
-        figures.sweep(recipes.validate(figures.SweepStage, settings, "settings"), files, chosen.out)
+        figures.sweep(configuration.validate(figures.SweepStage, settings, "settings"), files, chosen.out)
     elif chosen.name == "fig4":
-        figures.fig4(recipes.validate(figures.Fig4Stage, settings, "settings"), chosen.clips, chosen.test, files, chosen.out)
+        figures.fig4(configuration.validate(figures.Fig4Stage, settings, "settings"), chosen.clips, chosen.test, files, chosen.out)
     elif chosen.name == "fig6":
-        figures.fig6(recipes.validate(figures.Fig6Stage, settings, "settings"), chosen.clips, files["predictions"], chosen.out)
+        figures.fig6(configuration.validate(figures.Fig6Stage, settings, "settings"), chosen.clips, files["predictions"], chosen.out)
     else:
-        figures.curves(recipes.validate(figures.CurvesStage, settings, "settings"), files, chosen.out)
+        figures.curves(configuration.validate(figures.CurvesStage, settings, "settings"), files, chosen.out)
 
 
 def _benchmarks(chosen: argparse.Namespace) -> None:
-    from stars import drawings, recipes
-    from stars.paper import benchmarks
+    from stars.paper import benchmarks, sources
+    from stars.pipeline import configuration
 
-    settings, files = _drawing(chosen, lambda config: drawings.benchmarks(config, *drawings.benchmark_runs(config)[0]))
-    benchmarks.benchmarks(recipes.validate(benchmarks.BenchmarkStage, settings, "settings"), files, chosen.out)
+    settings, files = _drawing(chosen, lambda config: sources.benchmarks(config, *sources.benchmark_runs(config)[0]))
+    benchmarks.benchmarks(configuration.validate(benchmarks.BenchmarkStage, settings, "settings"), files, chosen.out)
 
 
 def _drawing(chosen: argparse.Namespace, plan: Callable[[Any], Any]) -> tuple[Any, dict[str, Path]]:
     """Settings and files of a table or figure, exactly as given or as the configuration says."""
-    from stars import drawings, recipes
+    from stars.paper import sources
+    from stars.pipeline import configuration
 
     if chosen.settings is None:
-        drawn = plan(recipes.load_file(chosen.config, chosen.set))
+        drawn = plan(configuration.load_file(chosen.config, chosen.set))
     else:
-        drawn = drawings.Drawing(read_json("--settings", chosen.settings), read_json("--files", chosen.files or "{}"))
+        drawn = sources.Drawing(read_json("--settings", chosen.settings), read_json("--files", chosen.files or "{}"))
     return drawn.settings, {role: Path(path) for role, path in drawn.files.items()}

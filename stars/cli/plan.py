@@ -27,24 +27,24 @@ def add(commands: Any) -> None:
 
 
 def _plan(chosen: argparse.Namespace) -> None:
-    from stars import recipes
+    from stars.pipeline import configuration
     from stars.plan import jobs, rates, summary
 
     if chosen.tflops is not None and not 0 < chosen.tflops < float("inf"):
         raise InputError("--tflops: give a number above 0")
-    config = recipes.load_file(chosen.config)
+    config = configuration.load_file(chosen.config)
     machine = _machine(rates.load(chosen.rates), chosen.machine, _has_gpu(config.compute.device), chosen.rates)
     if chosen.tflops:
         machine = machine.assuming(1e12 * chosen.tflops)
     found = jobs.planned(config, chosen.config, chosen.targets, chosen.everything)
     own = {} if chosen.tflops else rates.own(config, Path("results"), machine.gpu)
-    titles = [recipes.dataset(config, data).title for data in jobs.missing(config)]
+    titles = [configuration.dataset(config, data).title for data in jobs.missing(config)]
     print(summary.report(summary.stages(found, config, machine, own), machine, own, titles), end="")
 
 
 def _machine(known: dict[str, Any], name: str | None, gpu: bool, source: Path) -> Any:
+    from stars.pipeline.configuration import nearest
     from stars.plan.rates import Machine
-    from stars.recipes import nearest
 
     if name is not None and name not in known:
         raise InputError(f"--machine {name}: not in {source}{nearest(name, known)}")

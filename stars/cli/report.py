@@ -24,13 +24,14 @@ def add(commands: Any) -> None:
 
 
 def _report(chosen: argparse.Namespace) -> None:
-    from stars import drawings, recipes
+    from stars.paper import sources
+    from stars.pipeline import configuration
     from stars.report.page import PAGE, ReportStage, report
 
     if chosen.settings is None:
-        drawn = drawings.report(recipes.load_file(chosen.config, chosen.set))
+        drawn = sources.report(configuration.load_file(chosen.config, chosen.set))
     else:
-        drawn = drawings.Drawing(read_json("--settings", chosen.settings), read_json("--files", chosen.files or "{}"))
-    settings = recipes.validate(ReportStage, drawn.settings, "settings")
+        drawn = sources.Drawing(read_json("--settings", chosen.settings), read_json("--files", chosen.files or "{}"))
+    settings = configuration.validate(ReportStage, drawn.settings, "settings")
     report(settings, {role: Path(path) for role, path in drawn.files.items()}, chosen.out)
     print(chosen.out / PAGE)

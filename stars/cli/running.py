@@ -10,35 +10,40 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from stars.cli import use
+from stars.cli import inference
 from stars.cli.common import add_config, device, read_json
 from stars.cli.launch import follow_launcher, launch
-from stars.cli.stages import COMMANDS, Command
 from stars.errors import InputError
+from stars.pipeline.stages import MEMBERS, STAGES, Stage
 
 
 def add(commands: Any) -> None:
     """Every stage as a command."""
-    for name, command in COMMANDS.items():
+    for name, command in STAGES.items():
         _add_stage(commands, name, command)
+
+
+def name_of_data(command: Stage) -> bool:
+    """Whether a stage is about a data set alone, not about a method."""
+    return not any("(?P<folder>" in place for place in command.places)
 
 
 class _StageHelp(argparse.Action):
     """--help of a stage: usage, then every setting with its meaning, unit and default."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None) -> None:
-        from stars.reference import settings_list
+        from stars.pipeline.reference import settings_list
 
         parser.print_help()
         print("\nsettings (--set key=value, with --config):\n" + settings_list(parser.prog.split()[-1]))
         parser.exit()
 
 
-def _add_stage(commands: Any, name: str, command: Command) -> None:
+def _add_stage(commands: Any, name: str, command: Stage) -> None:
     parser = commands.add_parser(name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}.", add_help=False)
     parser.add_argument("-h", "--help", action=_StageHelp, nargs=0, help="show this message and every setting")
     for path, text in command.paths.items():
-        several = {"nargs": "+", "type": Path} if path == "parts" else {"type": str if path == "target" else Path}
+        several = {"nargs": "+", "type": Path} if path in ("parts", MEMBERS) else {"type": str if path == "target" else Path}
         parser.add_argument(
             f"--{path}", required=not command.reads_files, metavar="NAME" if path == "target" else "PATH", help=text, **several
         )
@@ -46,14 +51,14 @@ def _add_stage(commands: Any, name: str, command: Command) -> None:
         # An option without a value counts as left out: a rule may have nothing to give.
         parser.add_argument(f"--{option}", nargs="?", type=kind, metavar="PATH" if kind is Path else "N", help=text)
     if command.reads_files:
-        parser.add_argument("files", nargs="*", metavar="FILE", help=use.FILES)
-        use.add_model(parser, required=False)
+        parser.add_argument("files", nargs="*", metavar="FILE", help=inference.FILES)
+        inference.add_model(parser, required=False)
     settings = parser.add_argument_group("settings")
     settings.add_argument("--settings", metavar="JSON", help="the stage's settings, exactly: a line of JSON, or a .json or .yaml file")
     add_config(settings)
     settings.add_argument("--data", metavar="NAME", help="data set of the configuration [its first]")
     settings.add_argument("--split", metavar="NAME", help="split of the data set [its first]") if name == "split" else None
-    if name not in ("simulate", "ingest", "join", "split", "subsets", "exemplars"):
+    if not name_of_data(command):
         settings.add_argument("--recipe", metavar="NAME", default="stars", help="method of the configuration [stars]")
     if command.uses_device:
         parser.add_argument(
@@ -76,9 +81,9 @@ def _add_stage(commands: Any, name: str, command: Command) -> None:
 def _run_stage(chosen: argparse.Namespace) -> int:
     from stars.jobs import devices
 
-    command: Command = chosen.command
+    command: Stage = chosen.command
     if command.reads_files and chosen.files:
-        use.embed(chosen)
+        inference.embed(chosen)
         return 0
     if missing := [path for path in command.paths if getattr(chosen, path) is None]:
         raise InputError(f"give files and --encoder; or, of a split's clips, --{', --'.join(missing)}")
@@ -114,23 +119,23 @@ def _training(chosen: argparse.Namespace, options: dict[str, Any]) -> Iterator[N
 
 def _settings(chosen: argparse.Namespace) -> Any:
     """The stage's typed settings, exactly as given or resolved from the configuration."""
-    from stars import recipes
+    from stars.pipeline import configuration
 
     if chosen.settings is None:
-        config = recipes.load_file(chosen.config, chosen.set)
+        config = configuration.load_file(chosen.config, chosen.set)
         data = _choice("data", chosen.data, config.data, chosen.config)
         split = _choice("split", getattr(chosen, "split", None), config.data[data].splits, chosen.config)
         name = _choice("recipe", chosen.recipe, config.methods, chosen.config) if "recipe" in chosen else ""
-        value = recipes.stage_settings(config, chosen.command.stage, data, recipes.tag(config, name, config.seeds[0]), split)
+        value = configuration.stage_settings(config, chosen.command.name, data, configuration.tag(config, name, config.seeds[0]), split)
     elif chosen.settings.endswith((".json", ".yaml")):
-        value = recipes.read_yaml(chosen.settings)
+        value = configuration.read_yaml(chosen.settings)
     else:
         value = read_json("--settings", chosen.settings)
-    return recipes.validate(_named(chosen.command.settings), value, "settings")
+    return configuration.validate(_named(chosen.command.settings), value, "settings")
 
 
 def _choice(what: str, given: str | None, known: Any, source: str) -> str:
-    from stars.recipes import nearest
+    from stars.pipeline.configuration import nearest
 
     if not known:
         block = {"data": "data", "recipe": "methods"}[what]

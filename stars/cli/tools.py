@@ -69,7 +69,8 @@ def _results(chosen: argparse.Namespace) -> None:
 def _import_weights(chosen: argparse.Namespace) -> None:
     from stars.errors import InputError
     from stars.provenance.record import recording
-    from stars.training.weights import import_released, save_encoder, save_heads
+    from stars.released.checkpoint import import_released
+    from stars.training.weights import save_encoder, save_heads
 
     (encoder, heads), out = import_released(chosen.checkpoint, chosen.heads), chosen.out
     beside = out.with_name("heads.safetensors")
@@ -79,7 +80,7 @@ def _import_weights(chosen: argparse.Namespace) -> None:
     with recording(out.parent, "stars.training.weights", told, {"checkpoint": chosen.checkpoint}, files, f"{out.name}.record.json"):
         save_encoder(out, encoder)
         if heads:
-            save_heads(beside, **heads)
+            save_heads(beside, heads)
     print(f"wrote {' and '.join(str(path) for path in ([out, beside] if heads else [out]))}")
 
 
@@ -90,12 +91,12 @@ def _export(chosen: argparse.Namespace) -> None:
 
 
 def _config(chosen: argparse.Namespace) -> None:
-    from stars import recipes, reference
+    from stars.pipeline import configuration, reference
 
     if chosen.what in ("reference", "schema"):
         print(reference.page() if chosen.what == "reference" else reference.schema(), end="")
         return
-    config = recipes.load_file(chosen.config, chosen.set)
+    config = configuration.load_file(chosen.config, chosen.set)
     print(
         reference.as_yaml(config)
         if chosen.what == "show"

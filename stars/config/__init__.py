@@ -2,7 +2,7 @@
 
 `config/*.yaml` only override what stands here; the JSON schema for editors and the reference page in docs are generated
 from it. The defaults are the paper's (docs/fidelity.md lists the contested points). How the blocks of one file combine into
-the settings of one stage is in `stars.recipes`; a data set's own facts (joints, classes, splits) are in `stars.data.dataset`.
+the settings of one stage is in `stars.pipeline.configuration`; a data set's own facts (joints, classes, splits) are in `stars.data.dataset`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from stars.config.base import Count, Positive, Settings, key
 from stars.config.data import Data, Denoise, Ingest, Simulate
 from stars.config.evaluation import Embed, FewShot, Finetune, Joints, Knn, Linear, Pair, Semi, Shots, Transfer
 from stars.config.inspect import Inspect
-from stars.config.own import OwnProtocol, OwnTable
 from stars.config.paper import Comparison, Fig1, Fig3, Fig4, Fig6, Hyperparameters, TableNumber
+from stars.config.plugins import PluginProtocol, PluginTable
 from stars.config.report import Report
-from stars.config.training import Model, Motion, Optimiser, Pretrain, Sampling, Schedule
+from stars.config.train import Chosen, Train, TrainOptimiser
+from stars.config.training import BackboneOptions, Model, Motion, Optimiser, Pretrain, Sampling, Schedule
 from stars.config.tuning import Augment, Dino, Heads, Moco, Nnclr, PredictorHeads, Tune, TuneBase, TuneOptimiser
 
 __all__ = [
     "Augment",
+    "BackboneOptions",
     "Checkpoint",
+    "Chosen",
     "Comparison",
     "Compute",
     "Config",
@@ -49,9 +52,9 @@ __all__ = [
     "Motion",
     "Nnclr",
     "Optimiser",
-    "OwnProtocol",
-    "OwnTable",
     "Pair",
+    "PluginProtocol",
+    "PluginTable",
     "PredictorHeads",
     "Pretrain",
     "Recipe",
@@ -62,6 +65,8 @@ __all__ = [
     "Settings",
     "Shots",
     "Simulate",
+    "Train",
+    "TrainOptimiser",
     "Transfer",
     "Tune",
     "TuneBase",
@@ -83,7 +88,22 @@ class Recipe(Settings):
     heads: str | None = key(
         None, "tuned method whose heads are the start of this one's (STARS-3stage); null: its parent's choice, at last new ones"
     )
-    model: dict[str, Any] | None = key(None, "differences in `model`")
+    backbone: str | None = key(
+        None,
+        "network: a file of stars/backbones or plugins/backbones; null: its parent's, at last transformer. `pretrain` needs transformer",
+    )
+    starts: str | None = key(
+        None,
+        "method whose networks are the start of this one's `train`; null: new networks. (`tune` starts from the first untuned method of `from`)",
+    )
+    model: dict[str, Any] | None = key(None, "differences in the backbone's settings: in `model` for a transformer, else in `backbones`")
+    train: dict[str, Any] | None = key(
+        None, "differences in `train`; present, even if empty: the method is trained by the objective named there"
+    )
+    network: str | None = key(None, "name of one of the networks that its parent trained together; the method is that network")
+    ensemble: dict[str, float] | None = key(
+        None, "methods by name and their weights: features and scores of this one are the weighted sums of theirs"
+    )
     pretrain: dict[str, Any] | None = key(None, "differences in `pretrain`; present, even if empty: the method has stage 1")
     tune: dict[str, Any] | None = key(None, "differences in `tune`; present, even if empty: the method has stage 2")
     joints: dict[str, Any] | None = key(
@@ -91,6 +111,9 @@ class Recipe(Settings):
     )
     gpus: Count | None = key(
         None, "GPUs that share each batch of its training; null: its parent's, at last `compute.gpus`. Rebuilds nothing"
+    )
+    published: dict[str, dict[str, Any]] | None = key(
+        None, "differences in `embed`, `linear`, `finetune` by which its authors evaluate it, with `protocol: published`"
     )
     protocols: tuple[Literal["linear", "knn", "finetune", "semi", "transfer", "few_shot"], ...] | None = key(
         None, "protocols it is evaluated by; null: all"
@@ -141,7 +164,9 @@ class Config(Settings):
     )
     data: dict[str, Data] = key({}, "data sets by name; the name is the folder under results/")
     recipes: str | None = key(
-        None, "methods laid under those of `methods`: a file of config/recipes, by its name, or a path ending in .yaml; null: none"
+        None,
+        "methods laid under those of `methods`: a file of config/recipes, by its name, or a path ending in .yaml; several are joined by +, as in "
+        "paper+methods; null: none",
     )
     methods: dict[str, Recipe] = key(
         {"scratch": {"protocols": ["linear", "knn", "finetune"]}, "mamp": {"pretrain": {}}, "stars": {"from": "mamp", "tune": {}}},
@@ -151,6 +176,14 @@ class Config(Settings):
     model: Model = key(Model(), "transformer encoder and decoder")
     pretrain: Pretrain = key(Pretrain(), "stage 1")
     tune: Tune = key(Tune(), "stage 2")
+    backbones: dict[str, dict[str, Any]] = key(
+        {}, "settings of backbones other than the transformer, by name, where they differ from their defaults"
+    )
+    train: Train = key(Train(), "training with any backbone and objective")
+    protocol: Literal["common", "published"] = key(
+        "common",
+        "how methods are evaluated. common: all by `embed`, `linear` and `finetune`; published: each as its authors do, by its `published`",
+    )
     embed: Embed = key(Embed(), "features")
     joints: Joints = key(Joints(), "joint positions as features: the floor without any learning")
     knn: Knn = key(Knn(), "KNN protocol")
@@ -176,10 +209,10 @@ class Config(Settings):
     fig6: Fig6 = key(Fig6(), "confusion matrix")
     benchmarks: Comparison = key(Comparison(), "page of all protocols; `methods` null: as in Table 1")
     curves: Comparison = key(Comparison(), "training curves; `methods` null: as in Table 1")
-    protocols: dict[str, OwnProtocol] = key({}, "protocols of your own by name: files of stars/evaluation/own")
-    tables: dict[str, OwnTable] = key({}, "tables of your own by name: files of stars/paper/own")
+    protocols: dict[str, PluginProtocol] = key({}, "protocols of your own by name: files of plugins/protocols")
+    tables: dict[str, PluginTable] = key({}, "tables of your own by name: files of plugins/tables")
     inspect: Inspect = key(Inspect(), "quality page")
     report: Report = key(Report(), "report page")
     checkpoint: Checkpoint = key(Checkpoint(), "work in progress")
     compute: Compute = key(Compute(), "where the arithmetic runs")
-    _resolved: dict[Any, Any] = PrivateAttr(default_factory=dict)  # what stars.recipes worked out of it, once
+    _resolved: dict[Any, Any] = PrivateAttr(default_factory=dict)  # what stars.pipeline.configuration worked out of it, once

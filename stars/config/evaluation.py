@@ -67,13 +67,18 @@ class Finetune(Settings):
 
     hidden: Count = key(2048, "hidden dimension of the head: Linear, BatchNorm, ReLU, Linear")
     token_dropout: float = key(0.3, "share of the encoder's output values set to zero before they are pooled", ge=0, lt=1)
-    drop_path: float = key(
-        0.3, "probability that a clip's body goes past a branch of the last block; it grows evenly from 0 at the first", ge=0, lt=1
+    drop_path: float | None = key(
+        None,
+        "probability that a clip's body goes past a branch of the last block; it grows evenly from 0 at the first; null: .3, and 0 where the "
+        "encoder is no transformer",
+        ge=0,
+        lt=1,
     )
     label_smoothing: float = key(0.1, "share of a label's weight that is spread over all classes", ge=0, lt=1)
     layer_decay: Fraction | None = key(
         None,
-        "factor of the learning rate from each layer to the one below it, embeddings last; null: .8, and 1 where the encoder is not pre-trained",
+        "factor of the learning rate from each layer to the one below it, embeddings last; null: .8, and 1 where the encoder is no transformer or "
+        "not pre-trained",
     )
     sampling: Sampling = key(Sampling(), "training crops")
     optimiser: Optimiser = key(

@@ -9,12 +9,18 @@ from pydantic import model_validator
 from stars.config.base import Count, Epochs, Fraction, Positive, Settings, key
 
 
-class Model(Settings):
-    """Transformer encoder and stage-1 decoder (paper §4.2)."""
+class BackboneOptions(Settings):
+    """What the settings of every backbone have."""
 
     stream: Literal["joint", "bone", "motion"] = key(
         "joint", "what the encoder sees: joints, bones (a joint minus its parent) or motion (the next frame minus this one)"
     )
+    frames: Count = key(64, "frames a clip is resized to")
+
+
+class Model(BackboneOptions):
+    """Transformer encoder and stage-1 decoder (paper §4.2)."""
+
     frames: Count = key(120, "frames a clip is resized to, T_s")
     segment: Count = key(4, "frames of one joint that form a token, l; must divide frames")
     width: Count = key(256, "embedding dimension, C_e")
@@ -52,9 +58,10 @@ class Sampling(Settings):
 class Motion(Settings):
     """Prediction target and mask of stage 1 (Eq. 1–4)."""
 
-    target: Literal["paper", "release"] = key(
+    target: Literal["paper", "release", "positions"] = key(
         "paper",
-        "paper: M_i = S_i − S_(i−stride), the first frames padded by replication (Eq. 1); release: S_(t+stride) − S_t, the last frames zero",
+        "paper: M_i = S_i − S_(i−stride), the first frames padded by replication (Eq. 1); release: S_(t+stride) − S_t, the last frames zero; "
+        "positions: the joints themselves, as MAE would",
     )
     stride: Count | None = key(
         None, "frames between the two poses whose difference is the motion, m; null: the segment length (release uses 1)"

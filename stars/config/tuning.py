@@ -29,6 +29,11 @@ class Heads(Settings):
         "initial weights. normal: N(0, .02), BatchNorm N(1, .02), biases 0 (the released code); pytorch: as PyTorch's layers start",
     )
 
+    @property
+    def compared_heads(self) -> tuple[str, ...]:
+        """Heads whose outputs KNN may compare: the first is given a clip's feature, each other what the one before it made."""
+        return ()
+
 
 class PredictorHeads(Heads):
     """The projector and predictor of NNCLR and MoCo."""
@@ -66,6 +71,10 @@ class Nnclr(PredictorHeads):
         True,
         "with two views: whether the second one's prediction has a gradient; false: it has none (the released code), so the gradient is half",
     )
+
+    @property
+    def compared_heads(self) -> tuple[str, ...]:
+        return "projector", "predictor"
 
     @model_validator(mode="after")
     def _in_the_queue(self) -> Nnclr:
@@ -133,6 +142,10 @@ class Moco(PredictorHeads):
         "outputs of Linear – ReLU – Linear (MoCo v2)",
     )
     width: Count = key(128, "dimension of queries and keys, head: projection")
+
+    @property
+    def compared_heads(self) -> tuple[str, ...]:
+        return ("projector", "predictor") if self.head == "predictor" else ()
 
 
 class TuneOptimiser(Optimiser):
@@ -210,7 +223,7 @@ class TuneBase(Settings):
 class Tune(TuneBase):
     """Stage 2: the encoder's upper blocks tuned together with new heads (paper §3.3)."""
 
-    strategy: str = key("nnclr", "loss: nnclr, dino, moco, or the name of a file of your own in stars/training/losses")
+    strategy: str = key("nnclr", "loss: nnclr, dino, moco, or or another of stars/objectives or plugins/objectives")
     nnclr: Nnclr = key(Nnclr(), "strategy: nnclr")
     dino: Dino = key(Dino(), "strategy: dino")
     moco: Moco = key(Moco(), "strategy: moco")

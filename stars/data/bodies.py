@@ -32,6 +32,12 @@ class Frames(NamedTuple):
     equal_fm: Tensor
 
 
+def unknown(x_bmtvc: Tensor) -> Bodies:
+    """Nothing is known of these views: no body of theirs counts as absent or copied."""
+    none_bm = torch.zeros(x_bmtvc.shape[:2], dtype=torch.bool)
+    return Bodies(none_bm, none_bm)
+
+
 def joined(several: Iterable[Bodies]) -> Bodies:
     """Those of several batches, one after the other."""
     return Bodies(*(torch.cat(flags) for flags in zip(*several, strict=True)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stars.config import Ingest
-from stars.data import common
+from stars.data import common_joints
 from stars.data.denoise import denoise
 from stars.data.readers import Layout, Sightings, reader
 
@@ -17,7 +17,7 @@ def bodies_of(layout: Layout, keys: Ingest) -> int:
 
 def joints_of(layout: Layout, keys: Ingest) -> int:
     """V, the joints of every body of the store."""
-    return len(common.JOINTS if keys.joints == "common" else layout.joints)
+    return len(common_joints.JOINTS if keys.joints == "common" else layout.joints)
 
 
 def actors(data: bytes, source: str, layout: Layout, keys: Ingest) -> np.ndarray:
@@ -31,7 +31,7 @@ def actors(data: bytes, source: str, layout: Layout, keys: Ingest) -> np.ndarray
     raw = reader(layout.reader).read(data, source, layout)
     x_tmvc = denoise(raw, keys.denoise) if isinstance(raw, Sightings) else raw
     x_tmvc = x_tmvc[:, : bodies_of(layout, keys)]
-    return common.to_common(x_tmvc, layout.joints) if keys.joints == "common" else x_tmvc
+    return common_joints.to_common(x_tmvc, layout.joints) if keys.joints == "common" else x_tmvc
 
 
 def stored(x_tmvc: np.ndarray, layout: Layout, keys: Ingest) -> np.ndarray:
@@ -42,7 +42,7 @@ def stored(x_tmvc: np.ndarray, layout: Layout, keys: Ingest) -> np.ndarray:
     x_tmvc = x_tmvc.copy()
     if (keys.centre or layout.centre) == "first_frame_root":
         present = np.asarray(x_tmvc.any(axis=(2, 3)))
-        root = common.ROOT if keys.joints == "common" else layout.root
+        root = common_joints.ROOT if keys.joints == "common" else layout.root
         x_tmvc[present] -= x_tmvc[present[:, 0].argmax(), 0, root].copy()
     x_tmvc = x_tmvc[: keys.max_frames]
     filled = np.zeros((len(x_tmvc), bodies_of(layout, keys), joints_of(layout, keys), 3), np.float32)

@@ -52,11 +52,11 @@ class Training:
         tally.count(scores.detach(), labels)
         return F.cross_entropy(scores.float(), labels, label_smoothing=self.smoothing)
 
-    def ranking(self) -> np.ndarray:
-        """The test clips' classes, best first, (N, ≤ 5)."""
+    def scores(self) -> np.ndarray:
+        """The test clips' scores (N, classes) float32."""
         self.model.eval()
         with torch.no_grad():
-            return rank(self.test_scores().float().cpu().numpy())
+            return self.test_scores().float().cpu().numpy()
 
 
 class Tally:
@@ -85,11 +85,21 @@ class Tally:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained classifier's curve, and its ranking of the test clips after the last epoch, (N, ≤ 5)."""
+    """A trained classifier's curve, and its scores of the test clips after the last epoch, (N, classes)."""
 
     curve: Curve
-    ranking: np.ndarray
+    scores: np.ndarray
     epochs: float
+
+    @property
+    def ranking(self) -> np.ndarray:
+        """The test clips' classes, best first, (N, ≤ 5)."""
+        return rank(self.scores)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What predictions.npz keeps for an ensemble: `scores`, float16."""
+        return {"scores": self.scores.astype(np.float16)}
 
     def results(self, task: Task) -> list[dict[str, Any]]:
         """`last` and `best` epoch with its number and accuracies; the first of equally good ones is the best."""
@@ -113,11 +123,11 @@ def fit(training: Training, task: Task, plan: Plan, work: Work) -> Fitted:
         measured = {"train_top1": tally.take()}
         if epochs % training.score_epochs and epochs < plan.epochs:
             return measured
-        return measured | {f"test_{name}": value for name, value in score(training.ranking(), task).items()}
+        return measured | {f"test_{name}": value for name, value in score(rank(training.scores()), task).items()}
 
     names = task.names[task.train_rows].tolist()
     loss = partial(training.loss, tally=tally)
     job = Job(training.model, training.optimiser, loss, training.rate, names, at_epoch=at_epoch, columns=COLUMNS, kept=tally)
     job.precision = training.precision
     curve = train(job, plan, work)
-    return Fitted(curve, training.ranking(), plan.epochs)
+    return Fitted(curve, training.scores(), plan.epochs)

@@ -12,12 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stars.backbones.base import Backbone
+from stars.backbones.clips import counted_bodies
+from stars.backbones.transformer import Network
 from stars.errors import InputError, given
-from stars.model import mamp_names
-from stars.model.encoder import Encoder, counted_bodies, mean_tokens
 from stars.provenance.files import atomic
 from stars.provenance.record import recording
-from stars.training.weights import EXPORTED, load_encoder
+from stars.released import mamp
+from stars.released.checkpoint import EXPORTED
+from stars.training.weights import load_encoder
 
 STAGE = "stars.evaluation.export"
 CLOSE = 1e-4  # largest difference allowed between torch and ONNX, of features whose tokens have variance 1
@@ -27,13 +30,15 @@ BODIES = 2  # of the example that the graph is traced with; the graph takes any 
 class ClipEncoder(nn.Module):
     """Features of whole clips without branches on their content, so that they can be traced: every body is a row, absent ones too."""
 
-    def __init__(self, encoder: Encoder, bodies: Literal["all", "present"]) -> None:
+    def __init__(self, encoder: Backbone, bodies: Literal["all", "present"]) -> None:
         super().__init__()
         self.encoder, self.bodies = encoder, bodies
 
     def forward(self, clips: Tensor) -> Tensor:
         """(B, M, T, V, 3) in metres, resized to the model's frames → (B, C); equal to `clip_features`."""
-        pooled_bmc = mean_tokens(self.encoder(clips.flatten(0, 1)), self.encoder.joints).unflatten(0, clips.shape[:2])
+        if self.encoder.whole_clips:
+            return self.encoder(clips)
+        pooled_bmc = self.encoder(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
         counted_bm = counted_bodies((clips == 0).flatten(2).all(2), self.bodies).float()
         return (pooled_bmc * counted_bm[..., None]).sum(1) / counted_bm.sum(1, keepdim=True)
 
@@ -56,13 +61,15 @@ def export(encoder: Path, out: Path, form: Literal["torch", "onnx"], bodies: Lit
             temporary.write_bytes(content)
 
 
-def released(encoder: Encoder, source: Path) -> bytes:
+def released(encoder: Backbone, source: Path) -> bytes:
     """A torch file {"model": tensors} in the released names and layouts, with the model block, of which tensors do not say the heads."""
+    if not isinstance(encoder, Network):
+        raise InputError(f"{source} is no transformer, which MAMP's names are for: export it as onnx")
     if encoder.shape.stream != "joint":
         raise InputError(f"{source} sees the stream {encoder.shape.stream}, which a released checkpoint cannot say: export it as onnx")
     own = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     content = io.BytesIO()
-    tensors = {name: tensor.contiguous() for name, tensor in mamp_names.to_released(own).items()}
+    tensors = {name: tensor.contiguous() for name, tensor in mamp.to_released(own).items()}
     torch.save({"model": tensors, EXPORTED: encoder.shape.model_dump(mode="json")}, content)
     return content.getvalue()
 
@@ -107,6 +114,6 @@ def _traced(model: ClipEncoder):  # type: ignore[no-untyped-def]  # onnx.ModelPr
     return program.model_proto
 
 
-def _example(encoder: Encoder, clips: int) -> Tensor:
+def _example(encoder: Backbone, clips: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    return 0.3 * torch.randn(clips, BODIES, encoder.shape.frames, encoder.joints, 3, generator=generator)
+    return 0.3 * torch.randn(clips, BODIES, encoder.frames, encoder.joints, 3, generator=generator)

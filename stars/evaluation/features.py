@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from stars.backbones.base import Backbone
+from stars.backbones.clips import clip_features
 from stars.config import Embed, Settings
 from stars.data.bodies import Bodies
-from stars.data.sampling import Clips, View, centre_view
 from stars.data.store import ClipStore
 from stars.errors import InputError
 from stars.evaluation.metrics import Task, present
-from stars.model.encoder import Encoder, clip_features
+from stars.provenance import code
 from stars.provenance.files import read_npy, write_npy
 from stars.provenance.record import recording
 from stars.training.files import clip_inputs
 from stars.training.progress import say
-from stars.training.weights import load_encoder, load_heads
+from stars.training.weights import backbone_of, load_encoder, load_heads
+from stars.views.crop import Clips, View, centre_view
 
-Output = Literal["encoder", "projector", "predictor"]
+STAGE = "stars.evaluation.features"
+Output = str  # "encoder", or the name of a head
 Part = Literal["train", "test"]
 PARTS: tuple[Part, ...] = ("train", "test")
 BATCH = 64  # clips encoded at once; features do not depend on it
@@ -57,12 +60,14 @@ def embed(clips: Path, train: Path, test: Path, method: Path, out: Path, target:
     inputs = present({**clip_inputs(Path(clips), Path(train)), "test": test, **weights})
     files = {(part, output): feature_file(out, target, part, output) for part in PARTS for output in settings.outputs}
     names = [path.name for path in files.values()]
-    with recording(out, "stars.evaluation.features", settings.model_dump(mode="json"), inputs, names, f"{target}.record.json"):
+    stage = code.of_backbone(STAGE, backbone_of(weights["encoder"]))
+    with recording(out, stage, settings.model_dump(mode="json"), inputs, names, f"{target}.record.json"):
         encoder = open_encoder(weights["encoder"], store, device)
+        heads = load_heads(weights["heads"], encoder) if "heads" in weights else {}
         for part in PARTS:
             rows = rows_of(task, part)
             features = encode(encoder, Clips.of(store, rows, device), settings.embed)
-            outputs = head_outputs(features, weights.get("heads"), settings.outputs)
+            outputs = head_outputs(features, heads, settings.outputs)
             for output, values in outputs.items():
                 path = files[part, output]
                 check_finite(values, task.names[rows], path)
@@ -70,14 +75,14 @@ def embed(clips: Path, train: Path, test: Path, method: Path, out: Path, target:
             say(f"embed: {len(rows)} {part} clips")
 
 
-def open_encoder(path: Path, store: ClipStore, device: str) -> Encoder:
+def open_encoder(path: Path, store: ClipStore, device: str) -> Backbone:
     """A frozen encoder in eval mode; InputError if its joints are not the store's."""
     encoder = load_encoder(path, device).eval().requires_grad_(False)
     check_joints(encoder, store, path)
     return encoder
 
 
-def check_joints(encoder: Encoder, store: ClipStore, path: Path) -> None:
+def check_joints(encoder: Backbone, store: ClipStore, path: Path) -> None:
     """InputError if the encoder is for another number of joints than the clips have."""
     if encoder.joints != store.joints:
         raise InputError(
@@ -85,31 +90,31 @@ def check_joints(encoder: Encoder, store: ClipStore, path: Path) -> None:
         )
 
 
-def encode(encoder: Encoder, clips: Clips, settings: Embed) -> np.ndarray:
+def encode(encoder: Backbone, clips: Clips, settings: Embed) -> np.ndarray:
     """Features of whole clips, centre-cropped: (N, C) float32 in the order of `clips`."""
 
     def view(rows: Tensor) -> View:
-        return centre_view(clips, rows, encoder.shape.frames, settings.test_crop)
+        return centre_view(clips, rows, encoder.frames, settings.test_crop)
 
     features = [frozen_features(encoder, *view(rows), settings) for rows in torch.arange(len(clips)).split(BATCH)]
     return torch.cat(features).cpu().numpy()
 
 
 @torch.no_grad()
-def frozen_features(encoder: Encoder, x_bmtvc: Tensor, known: Bodies | None, settings: Embed) -> Tensor:
+def frozen_features(encoder: Backbone, x_bmtvc: Tensor, known: Bodies | None, settings: Embed) -> Tensor:
     """Clip features (B, C) float32, without gradients, in the precision of `embed`; of clips whose bodies are `known`, or looked at."""
     with torch.autocast(x_bmtvc.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
         return clip_features(encoder, x_bmtvc, settings.bodies, known=known).float()
 
 
 @torch.no_grad()
-def head_outputs(features: np.ndarray, heads: Path | None, outputs: tuple[Output, ...]) -> dict[Output, np.ndarray]:
-    """Encoder features (N, C) and what the heads, in eval mode, make of them: z = projector(y), z⁺ = predictor(z)."""
+def head_outputs(features: np.ndarray, heads: Mapping[str, nn.Module], outputs: tuple[Output, ...]) -> dict[Output, np.ndarray]:
+    """Encoder features (N, C) and what the heads make of them, each of what the one before it made: z = projector(y), z⁺ = predictor(z)."""
+    made = torch.from_numpy(features)
     found: dict[Output, np.ndarray] = {"encoder": features}
-    if heads is not None:
-        projector, predictor = (head.eval() for head in load_heads(heads, "cpu"))
-        projected = _batched(projector, torch.from_numpy(features))
-        found |= {"projector": projected.numpy(), "predictor": _batched(predictor, projected).numpy()}
+    for name, head in heads.items():
+        made = _batched(head, made)
+        found[name] = made.numpy()
     return {output: found[output] for output in outputs}
 
 

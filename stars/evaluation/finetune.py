@@ -13,21 +13,23 @@ import torch
 from pydantic import model_validator
 from torch import Generator, Tensor, nn
 
+from stars.backbones.base import Backbone
+from stars.backbones.clips import clip_features
 from stars.config import Checkpoint, Finetune, Settings
 from stars.config.base import Fraction
 from stars.data.bodies import Bodies
-from stars.data.sampling import Clips, centre_view, random_view
-from stars.data.sending import sent
+from stars.data.device import sent
 from stars.data.store import ClipStore
 from stars.evaluation.classifier import Training, fit
 from stars.evaluation.features import BATCH, check_joints
 from stars.evaluation.metrics import RESULT_FILES, Task, present, write_result
-from stars.model.encoder import Encoder, clip_features, mean_time
+from stars.provenance import code
 from stars.training.files import clip_inputs, facts, undertaken
-from stars.training.optimiser import adamw, arithmetic
+from stars.training.optimiser import arithmetic, optimiser_of
 from stars.training.plan import Plan, seeded, seeded_by
 from stars.training.schedule import finetune_rates, schedule
-from stars.training.weights import load_encoder
+from stars.training.weights import backbone_of, load_encoder
+from stars.views.crop import Clips, centre_view, random_view
 
 STAGE = "stars.evaluation.finetune"
 
@@ -74,7 +76,10 @@ def finetune(
         Interrupted: told to stop; progress is saved.
     """
     inputs = present({**clip_inputs(Path(clips), Path(train)), "test": test, "encoder": encoder})
-    with undertaken(out, STAGE, settings, inputs, (*RESULT_FILES, "curve.csv"), checkpoint) as (work, notes):
+    with undertaken(out, code.of_backbone(STAGE, backbone_of(encoder)), settings, inputs, (*RESULT_FILES, "curve.csv"), checkpoint) as (
+        work,
+        notes,
+    ):
         store = ClipStore.open(clips)
         task = Task.of(store, train, test, target)
         plan = Plan.of(settings.seed, settings.protocol, len(task.train_rows), settings.finetune.optimiser)
@@ -83,10 +88,10 @@ def finetune(
         fitted = fit(training, task, plan, work)
         notes.update(facts(plan, device), earlier_runs=work.earlier)
         fitted.curve.write(Path(out) / "curve.csv")
-        write_result(out, settings.protocol, task, task.test_rows, [fitted.ranking], fitted.results(task))
+        write_result(out, settings.protocol, task, task.test_rows, [fitted.ranking], fitted.results(task), fitted.arrays)
 
 
-def starting_encoder(path: Path, store: ClipStore) -> Encoder:
+def starting_encoder(path: Path, store: ClipStore) -> Backbone:
     """The encoder of a file; InputError if its joints are not the store's."""
     encoder = load_encoder(path)
     check_joints(encoder, store, path)
@@ -94,16 +99,15 @@ def starting_encoder(path: Path, store: ClipStore) -> Encoder:
 
 
 class Classifier(nn.Module):
-    """Encoder, tokens averaged over time with joints side by side, averaged over bodies, and the head."""
+    """Encoder, what it makes for a classifier averaged over bodies, and the head."""
 
-    def __init__(self, encoder: Encoder, classes: int, options: Finetune, bodies: Literal["all", "present"]) -> None:
+    def __init__(self, encoder: Backbone, classes: int, options: Finetune, bodies: Literal["all", "present"]) -> None:
         super().__init__()
         self.encoder, self.bodies = encoder.requires_grad_(True), bodies
-        for block, rate in zip(encoder.blocks, torch.linspace(0, options.drop_path, encoder.shape.depth).tolist(), strict=True):
-            block.drop_path = rate
+        encoder.drop_paths(encoder.drop_path if options.drop_path is None else options.drop_path)
         self.dropout = nn.Dropout(options.token_dropout)
         self.head = nn.Sequential(
-            nn.Linear(encoder.joints * encoder.shape.width, options.hidden),
+            nn.Linear(encoder.classifier_width, options.hidden),
             nn.BatchNorm1d(options.hidden),
             nn.ReLU(),
             nn.Linear(options.hidden, classes),
@@ -115,22 +119,23 @@ class Classifier(nn.Module):
 
     def forward(self, x_bmtvc: Tensor, known: Bodies | None = None) -> Tensor:
         """Clips (B, M, T, V, 3), and what is known of their bodies → scores (B, classes); in training, what is dropped is drawn for each body."""
-        return self.head(clip_features(self.encoder, x_bmtvc, self.bodies, self.pool, distinct=not self.training, known=known))
+        return self.head(clip_features(self.encoder, x_bmtvc, self.bodies, self.encoded, distinct=not self.training, known=known))
 
-    def pool(self, tokens_rlc: Tensor, joints: int) -> Tensor:
-        """(R, L, C) → (R, V·C)."""
-        return mean_time(self.dropout(tokens_rlc), joints)
+    def encoded(self, x: Tensor) -> Tensor:
+        """What the head is given of bodies (R, T, V, 3), or of clips."""
+        return self.encoder.for_classifier(x, self.dropout)
 
     def parts(self, decay: float) -> list[tuple[nn.Module, float]]:
         """All that is trained, with factors of the learning rate."""
-        bottom, *blocks, top = finetune_rates(self.encoder.shape.depth, decay)
-        tables = [(self.encoder.embed, bottom), (self.encoder.positions, bottom)]
-        return [*tables, *zip(self.encoder.blocks, blocks, strict=True), (self.encoder.norm, top), (self.head, top)]
+        layers = self.encoder.layers()
+        bottom, *blocks, top = finetune_rates(len(layers.blocks), decay)
+        below, above = ((module, bottom) for module in layers.stem), ((module, top) for module in (*layers.top, self.head))
+        return [*below, *zip(layers.blocks, blocks, strict=True), *above]
 
 
-def finetuning(encoder: Encoder, train: Clips, test: Clips, classes: int, plan: Plan, settings: Finetuning) -> Training:
+def finetuning(encoder: Backbone, train: Clips, test: Clips, classes: int, plan: Plan, settings: Finetuning) -> Training:
     """The classifier and how it is trained on the clips `train`; it is scored on centre crops of `test`."""
-    options, device, frames = settings.finetune, train.device, encoder.shape.frames
+    options, device, frames = settings.finetune, train.device, encoder.frames
     with seeded(plan.seed, plan.stage, "head"):
         model = Classifier(encoder, classes, options, settings.bodies).to(device)
 
@@ -145,6 +150,6 @@ def finetuning(encoder: Encoder, train: Clips, test: Clips, classes: int, plan: 
             return torch.cat([model(*view).float() for view in views])
 
     assert options.layer_decay is not None  # the stage's settings are refused without it
-    optimiser = adamw(model.parts(options.layer_decay), options.optimiser)
+    optimiser = optimiser_of(model.parts(options.layer_decay), options.optimiser)
     rate = schedule(plan.steps_per_epoch, options.optimiser)
     return Training(model, optimiser, forward, test_scores, rate, options.label_smoothing, options.score_epochs, options.precision)

@@ -9,17 +9,19 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor, nn
 
+from stars.backbones.base import Backbone
 from stars.config import Checkpoint, Embed, Linear, Settings
-from stars.data.sampling import Clips, random_view
-from stars.data.sending import sent
+from stars.data.device import sent
 from stars.data.store import ClipStore
 from stars.evaluation.classifier import Training, fit
 from stars.evaluation.features import BATCH, feature_file, frozen_features, open_encoder, read_features
 from stars.evaluation.metrics import RESULT_FILES, Task, present, write_result
-from stars.model.encoder import Encoder
+from stars.provenance import code
 from stars.training.files import clip_inputs, facts, undertaken
 from stars.training.plan import Plan, generator
 from stars.training.schedule import schedule
+from stars.training.weights import backbone_of
+from stars.views.crop import Clips, random_view
 
 STAGE = "stars.evaluation.linear"
 Views = Callable[[Tensor, Generator], Tensor]  # (rows (B,), their step's generator) → training features (B, C)
@@ -67,7 +69,10 @@ def evaluate(
     """
     weights, tested = Path(method) / "encoder.safetensors", feature_file(features, target, "test", "encoder")
     inputs = present({**clip_inputs(Path(clips), Path(train)), "test": test, "encoder": weights, "test_features": tested})
-    with undertaken(out, STAGE, settings, inputs, (*RESULT_FILES, "curve.csv"), checkpoint) as (work, notes):
+    with undertaken(out, code.of_backbone(STAGE, backbone_of(weights)), settings, inputs, (*RESULT_FILES, "curve.csv"), checkpoint) as (
+        work,
+        notes,
+    ):
         store = ClipStore.open(clips)
         task = Task.of(store, train, test, target)
         encoder = open_encoder(weights, store, device)
@@ -80,7 +85,7 @@ def evaluate(
         assert fingerprint(encoder) == before, "the encoder is frozen: weights and buffers are bit-equal before and after"
         notes.update(facts(plan, device), earlier_runs=work.earlier)
         fitted.curve.write(Path(out) / "curve.csv")
-        write_result(out, "linear", task, task.test_rows, [fitted.ranking], fitted.results(task))
+        write_result(out, "linear", task, task.test_rows, [fitted.ranking], fitted.results(task), fitted.arrays)
 
 
 def probing(views: Views, labels: Tensor, test_nc: Tensor, classes: int, plan: Plan, settings: LinearStage) -> Training:
@@ -95,12 +100,12 @@ def probing(views: Views, labels: Tensor, test_nc: Tensor, classes: int, plan: P
     return Training(probe, optimiser, forward, lambda: probe(test_nc), schedule(plan.steps_per_epoch, linear.schedule()))
 
 
-def training_views(encoder: Encoder, clips: Clips, settings: LinearStage) -> Views:
+def training_views(encoder: Backbone, clips: Clips, settings: LinearStage) -> Views:
     """Features of training crops: a fresh crop of every clip in every epoch, or one of its K stored ones, drawn anew each time."""
-    linear, shape = settings.linear, encoder.shape
+    linear = settings.linear
 
     def fresh(rows: Tensor, generator: Generator) -> Tensor:
-        return frozen_features(encoder, *random_view(clips, rows, shape.frames, linear.sampling, generator), settings.embed)
+        return frozen_features(encoder, *random_view(clips, rows, encoder.frames, linear.sampling, generator), settings.embed)
 
     if not linear.cached_views:
         return fresh

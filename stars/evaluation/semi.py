@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from stars.config import Checkpoint
-from stars.data.sampling import Clips
 from stars.data.store import ClipStore
 from stars.evaluation.classifier import Fitted, fit
 from stars.evaluation.finetune import Finetuning, finetuning, starting_encoder
 from stars.evaluation.metrics import RESULT_FILES, Task, over_runs, present, write_result
+from stars.provenance import code
 from stars.training.curve import write_lines
 from stars.training.files import clip_inputs, facts, undertaken
 from stars.training.plan import Plan
+from stars.training.weights import backbone_of
+from stars.views.crop import Clips
 
 STAGE = "stars.evaluation.semi"
 
@@ -51,7 +53,10 @@ def semi(
     trained = [Path(subsets) / f"{settings.fraction:g}_{number}.npy" for number in range(settings.subsets)]
     inputs = present({**clip_inputs(Path(clips), trained[0]), "test": test, "encoder": encoder})
     inputs |= present({f"train_{number}": path for number, path in enumerate(trained)})
-    with undertaken(out, STAGE, settings, inputs, (*RESULT_FILES, "curve.csv"), checkpoint) as (work, notes):
+    with undertaken(out, code.of_backbone(STAGE, backbone_of(encoder)), settings, inputs, (*RESULT_FILES, "curve.csv"), checkpoint) as (
+        work,
+        notes,
+    ):
         store = ClipStore.open(clips)
         tasks = [Task.of(store, path, test, target) for path in trained]
         tested = Clips.of(store, tasks[0].test_rows, device)

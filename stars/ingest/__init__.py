@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from stars.config import Ingest, Settings
-from stars.data import common
-from stars.data.complete import absent, completeness
+from stars.data import common_joints
+from stars.data.completeness import absent, completeness
 from stars.data.convert import bodies_of, joints_of
 from stars.data.dataset import Dataset, obtain
 from stars.data.quality import quality
@@ -188,7 +188,7 @@ def _check_whole(kept: int, part: _Part, settings: IngestStage) -> None:
 def _finish(table: pd.DataFrame, part: _Part, out: Path, settings: IngestStage) -> None:
     """quality.json, and a word where the data set is not whole or loses joints."""
     if settings.ingest.joints == "common":
-        print(f"data.{settings.name}: {common.loss(settings.dataset.joints)}", file=sys.stderr)
+        print(f"data.{settings.name}: {common_joints.loss(settings.dataset.joints)}", file=sys.stderr)
     bodies = bodies_of(settings.dataset, settings.ingest)
     write_json(out / QUALITY, {**quality(table, part.log.dropped, bodies), "complete": part.complete})
     if part.complete and part.complete["explanation"]:

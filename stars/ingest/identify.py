@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from stars.data.complete import LISTED
+from stars.data.completeness import LISTED
 from stars.data.readers import Clip, Layout, reader
 from stars.data.sources import Source
 from stars.errors import InputError

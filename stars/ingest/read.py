@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from stars.config import Ingest
-from stars.data.complete import NO_BODY
+from stars.data.completeness import NO_BODY
 from stars.data.convert import actors, stored
 from stars.data.readers import Clip, Layout
 from stars.data.sources import Source

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from stars import style
+from stars import figure_style
 from stars.config import Denoise
 from stars.inspect import draw
 from stars.inspect.scene import Scene
@@ -59,7 +59,7 @@ def _pictures(scene: Scene, skeleton: Skeleton, settings: Denoise, fps: float, t
     rows = len(scene.decisions) + scene.x_tmvc.shape[1] if scene.decisions else 0
     below = 0.6 + ROW * rows if rows else 0.0
     height = POSE + 0.5 + below
-    with style.figure(height, WIDTH, layout=None) as figure:
+    with figure_style.figure(height, WIDTH, layout=None) as figure:
         figure.set_dpi(100)
         pose = figure.add_axes((NAMES, (below + 0.2) / height, 1 - 2 * NAMES, POSE / height))
         stage = draw.Stage(scene, skeleton)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from stars.config import Ingest, Settings, key
-from stars.data import common
+from stars.data import common_joints
 from stars.data.convert import bodies_of
 from stars.data.dataset import Dataset
 from stars.data.readers import Layout, reader
@@ -70,7 +70,7 @@ def _stored(clips: Path, raw: Path, settings: ClipStage) -> _Found:
     index = store.names.index(settings.name)
     row = store.table.iloc[index]
     title = f"{row['name']}: {row['action_name']}, subject {row['subject']}, camera {row['camera']}, setup {row['setup']}"
-    kept_of = common.described(settings.dataset) if settings.ingest.joints == "common" else settings.dataset
+    kept_of = common_joints.described(settings.dataset) if settings.ingest.joints == "common" else settings.dataset
     kept = Scene(np.array(store[index][:, : row["bodies"]]))
     file = row["source"]
     source = Source.open(raw, reader(settings.dataset.reader).SUFFIXES) if raw.exists() else None

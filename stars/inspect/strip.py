@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stars import style
+from stars import figure_style
 from stars.config import Denoise
 from stars.inspect import draw
 from stars.inspect.scene import Scene
@@ -29,7 +29,7 @@ def write(path: Path, scene: Scene, skeleton: Skeleton, settings: Denoise, fps: 
     def place(left: float, bottom: float, width: float, tall: float) -> tuple[float, float, float, float]:
         return left, bottom / height, width, tall / height  # bottom and tall in inches
 
-    with style.figure(height, WIDTH, layout=None) as figure, atomic(path) as temporary:
+    with figure_style.figure(height, WIDTH, layout=None) as figure, atomic(path) as temporary:
         figure.text(0.01, 1 - 0.22 / height, title, fontsize=11, va="center")
         for index, frame in enumerate(shown):
             axis = figure.add_axes(place(index / len(shown), below + 0.3, 1 / len(shown), strip))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from stars import style
+from stars import figure_style
 from stars.config import Settings, key
 from stars.errors import InputError
 from stars.paper.inputs import class_names, read_clips, write_csv
@@ -98,10 +98,10 @@ def _cells(counts: np.ndarray, names: list[str]) -> pd.DataFrame:
 
 def _draw(settings: Fig6Stage, counts: np.ndarray, names: list[str], out: Path) -> None:
     classes = len(names)
-    width = max(style.WIDTH, 0.17 * classes + 2)
+    width = max(figure_style.WIDTH, 0.17 * classes + 2)
     right = 100 * np.trace(counts) / counts.sum()
-    text = style.PARAMETERS["figure.titlesize"] * (width / style.WIDTH) ** 0.6
-    with style.figure(width * 0.93, width, "compressed") as drawn:
+    text = figure_style.PARAMETERS["figure.titlesize"] * (width / figure_style.WIDTH) ** 0.6
+    with figure_style.figure(width * 0.93, width, "compressed") as drawn:
         axis = drawn.subplots()
         image = axis.imshow(shares(counts), cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
         _name_axes(axis, names)
@@ -112,7 +112,7 @@ def _draw(settings: Fig6Stage, counts: np.ndarray, names: list[str], out: Path) 
         bar.outline.set_visible(False)
         where = f"{settings.title}, {settings.data_title} {settings.split_title}: KNN, K = {settings.k}"
         axis.set_title(f"{where}\n{counts.sum():,} test clips, {right:.1f} % right", fontsize=text)
-        style.save(drawn, out / "fig6")
+        figure_style.save(drawn, out / "fig6")
 
 
 def _name_axes(axis: Axes, names: list[str]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from stars import style
+from stars import figure_style
 from stars.config import Settings, key
 from stars.errors import InputError
 from stars.paper.inputs import Panel, read_csv, write_csv
@@ -66,27 +66,27 @@ def _read(path: Path) -> pd.DataFrame:
 def _draw(settings: CurvesStage, tables: Mapping[str, pd.DataFrame], out: Path) -> None:
     columns = min(2, len(tables))
     lines = math.ceil(len(tables) / columns)
-    with style.figure(0.5 + 2.3 * lines) as drawn:
+    with figure_style.figure(0.5 + 2.3 * lines) as drawn:
         axes = drawn.subplots(lines, columns, squeeze=False).ravel()
         for axis, panel in zip(axes, settings.panels, strict=False):
             _panel(axis, panel.title, tables[panel.method])
         for axis in axes[len(tables) :]:
             axis.axis("off")
-        drawn.suptitle(style.fitted(f"Training, {settings.data_title} {settings.split_title}"))
-        style.save(drawn, out / "curves")
+        drawn.suptitle(figure_style.fitted(f"Training, {settings.data_title} {settings.split_title}"))
+        figure_style.save(drawn, out / "curves")
 
 
 def _panel(axis: Axes, title: str, table: pd.DataFrame) -> None:
     axis.set_title(title, loc="left")
     if table.empty:
-        style.say(axis, "not trained")
+        figure_style.say(axis, "not trained")
         return
     _loss(axis, table["epoch"].to_numpy(), table["loss"].to_numpy())
     axis.set_xlabel("epoch")
-    axis.set_ylabel("loss", color=style.colour(0))
+    axis.set_ylabel("loss", color=figure_style.colour(0))
     rate = axis.twinx()
-    rate.plot(table["epoch"], table["lr"], color=style.colour(3), linewidth=1.2, linestyle="--")
-    rate.set_ylabel("learning rate", color=style.colour(3))
+    rate.plot(table["epoch"], table["lr"], color=figure_style.colour(3), linewidth=1.2, linestyle="--")
+    rate.set_ylabel("learning rate", color=figure_style.colour(3))
     rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2), useMathText=False)
     rate.set_ylim(bottom=0)
     rate.spines["right"].set_visible(True)
@@ -95,7 +95,7 @@ def _panel(axis: Axes, title: str, table: pd.DataFrame) -> None:
 def _loss(axis: Axes, epoch: np.ndarray, loss: np.ndarray) -> None:
     """Each row's loss; where there are many, pale, with their moving mean over it."""
     if len(loss) < FEW:
-        axis.plot(epoch, loss, color=style.colour(0), linewidth=1.4, marker="o", markersize=3)
+        axis.plot(epoch, loss, color=figure_style.colour(0), linewidth=1.4, marker="o", markersize=3)
         return
-    axis.plot(epoch, loss, color=style.colour(0), linewidth=0.6, alpha=0.35)
-    axis.plot(epoch, smooth(loss, len(loss) // FEW), color=style.colour(0), linewidth=1.8)
+    axis.plot(epoch, loss, color=figure_style.colour(0), linewidth=0.6, alpha=0.35)
+    axis.plot(epoch, smooth(loss, len(loss) // FEW), color=figure_style.colour(0), linewidth=1.8)

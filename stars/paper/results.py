@@ -26,6 +26,8 @@ class Run(Settings):
     variant: str | None = key(None, "what else a column fixes, e.g. 1shot, 10pct or from_ntu60")
     variant_title: str | None = key(None, "the variant's name in the table")
     source_title: str | None = key(None, "where the encoder was trained, where that is not the same data and stands in no variant")
+    input: str = key("Single-stream", "streams that it sees, in words")
+    backbone: str = key("Transformer", "its network, in words")
     seed: int = key(..., "seed of training")
     counts: tuple[int | None, int] | None = key(
         None,

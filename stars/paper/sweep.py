@@ -8,7 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
-from stars import style
+from stars import figure_style
 from stars.config import Settings, key
 from stars.errors import InputError
 from stars.evaluation.statistics import mean_std
@@ -67,22 +67,24 @@ def _measure(settings: SweepStage, point: Point, files: Mapping[str, Path]) -> d
 
 
 def _draw(settings: SweepStage, table: pd.DataFrame, out: Path) -> None:
-    with style.figure(3.6) as drawn:
+    with figure_style.figure(3.6) as drawn:
         axis = drawn.subplots()
         axis.set(xlabel=settings.setting, ylabel=f"KNN, k = {settings.k}, top-1 accuracy, %")
         axis.set_title(f"{settings.data_title} {settings.split_title}")
         if table.empty:
-            style.say(axis, "the method to vary is not configured")
+            figure_style.say(axis, "the method to vary is not configured")
         else:
             places = range(len(table))
-            axis.errorbar(places, table["top1"], table["std"].astype(float), color=style.colour(0), marker="o", markersize=6, capsize=3)
+            axis.errorbar(
+                places, table["top1"], table["std"].astype(float), color=figure_style.colour(0), marker="o", markersize=6, capsize=3
+            )
             base = table[table["base"]]
             if len(base):
                 axis.set_xlabel(f"{settings.setting} (ring: {base['method'].iloc[0]})")
-            axis.plot(base.index, base["top1"], marker="o", markersize=11, fillstyle="none", linestyle="", color=style.colour(3))
+            axis.plot(base.index, base["top1"], marker="o", markersize=11, fillstyle="none", linestyle="", color=figure_style.colour(3))
             for place, point in enumerate(table.itertuples()):
                 axis.annotate(f"{point.top1:.1f}", (place, point.top1), (0, 9), textcoords="offset points", ha="center", fontsize=9)
             axis.set_xticks(places, [f"{value:g}" for value in table["value"]])
             axis.margins(x=0.1, y=0.25)
             axis.grid(axis="y", color="#e4e4e4", linewidth=0.6)
-        style.save(drawn, out / settings.name)
+        figure_style.save(drawn, out / settings.name)

@@ -17,7 +17,6 @@ from stars.provenance.files import write_text
 from stars.provenance.record import recording
 
 REPEATED = "±: sample standard deviation over the protocol's own repetitions, with one seed of training."
-STUB = {"input": "Single-stream", "backbone": "Transformer"}
 BLANK = "The paper gives no value."
 NOT_PUBLISHED = "The paper reports nothing on this data."
 NOT_COMPARABLE = "No difference: the published value and this run's are not both there, on the same complete data."
@@ -140,7 +139,7 @@ def _published_rows(printed: paper.Published, columns: Sequence[Column], known: 
 def _our_rows(printed: paper.Published, columns: Sequence[Column], results: Sequence[Result]) -> list[Row]:
     titles = {result.run.method: result.run.title for result in reversed(results)}
     cells = _by_cell(printed, results)
-    stub = {name: STUB[name] for name in printed.stubs}
+    runs = {result.run.method: result.run for result in reversed(results)}
     return [
         Row(
             origin="this run",
@@ -148,7 +147,7 @@ def _our_rows(printed: paper.Published, columns: Sequence[Column], results: Sequ
             method=titles[method],
             cells={column.key: mean_cell(cells.get((method, column.key), [])) for column in columns},
             recipe=method,
-            stub=stub,
+            stub={name: getattr(runs[method], name) for name in printed.stubs},
         )
         for method in dict.fromkeys(result.run.method for result in results)
     ]

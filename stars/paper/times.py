@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from stars import style
+from stars import figure_style
 from stars.config import Settings, key
 from stars.errors import InputError
 from stars.evaluation.statistics import mean_std
@@ -109,24 +109,30 @@ def _cited(printed: Path, column: str) -> list[dict[str, object]]:
 
 def _draw(settings: Fig1Stage, table: pd.DataFrame, out: Path) -> None:
     ours, cited = (table[table["origin"] == origin] for origin in ("this run", "published"))
-    with style.figure(3.9 if cited.empty else 4.9) as drawn:
+    with figure_style.figure(3.9 if cited.empty else 4.9) as drawn:
         axes = drawn.subplots(1, 1 + (not cited.empty), squeeze=False, sharey=True, width_ratios=[9, 4][: 1 + (not cited.empty)])[0]
         if ours.empty:
-            style.say(axes[0], "no method of this configuration is trained")
+            figure_style.say(axes[0], "no method of this configuration is trained")
         else:
             _points(axes[0], ours)
         if not cited.empty:
             _margin(axes[1], cited, ours["top1"].min())
-        drawn.suptitle(style.fitted(f"Linear protocol against training time, {settings.data_title} {settings.split_title}"))
+        drawn.suptitle(figure_style.fitted(f"Linear protocol against training time, {settings.data_title} {settings.split_title}"))
         drawn.legend(loc="outside lower center", ncols=3, frameon=False)
-        style.save(drawn, out / "fig1")
+        figure_style.save(drawn, out / "fig1")
 
 
 def _points(axis: Axes, ours: pd.DataFrame) -> None:
     unit, seconds = next(((unit, size) for unit, size in UNITS if ours["seconds"].max() >= 2 * size), UNITS[-1])
     for index, point in enumerate(ours.itertuples()):
         error = None if pd.isna(point.std) else point.std
-        look: dict[str, Any] = {"marker": style.marker(index), "color": style.colour(index), "markersize": 8, "linestyle": "", "capsize": 3}
+        look: dict[str, Any] = {
+            "marker": figure_style.marker(index),
+            "color": figure_style.colour(index),
+            "markersize": 8,
+            "linestyle": "",
+            "capsize": 3,
+        }
         axis.errorbar(point.seconds / seconds, point.top1, error, label=point.method, **look)
     longest = max(ours["seconds"].max() / seconds, 1e-9)
     axis.set_xlim(-0.03 * longest, 1.06 * longest)

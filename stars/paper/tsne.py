@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from stars import style
+from stars import figure_style
 from stars.config import Settings, key
 from stars.errors import InputError
 from stars.evaluation.projection import perplexity, tsne, unit
@@ -104,13 +104,13 @@ def _draw(settings: Fig4Stage, points: list[pd.DataFrame], names: dict[int, str]
     columns = min(3, len(points))
     named = any(panel.output != "encoder" for panel in settings.panels)
     lines, legend = math.ceil(len(points) / columns), 3 if max(map(len, names.values())) < 26 else 2
-    side = min(style.WIDTH / columns, 4.6)
+    side = min(figure_style.WIDTH / columns, 4.6)
     what = f"{settings.data_title} {settings.split_title}: {len(names)} classes, {len(points[0]):,} clips"
-    head = style.fitted(f"t-SNE of test features, {what}")
-    titles = [style.fitted(f"{panel.title}, {panel.output}" if named else panel.title, columns) for panel in settings.panels]
+    head = figure_style.fitted(f"t-SNE of test features, {what}")
+    titles = [figure_style.fitted(f"{panel.title}, {panel.output}" if named else panel.title, columns) for panel in settings.panels]
     above = 0.2 * (head.count("\n") + lines * max(title.count("\n") for title in titles))
     height = (0.3 if columns > 1 else 0.45) + above + lines * (side + 0.2) + 0.22 * math.ceil(len(names) / legend)
-    with style.figure(height) as drawn:
+    with figure_style.figure(height) as drawn:
         axes = drawn.subplots(lines, columns, squeeze=False).ravel()
         for axis, title, table in zip(axes, titles, points, strict=False):
             _scatter(axis, title, table, names)
@@ -118,18 +118,20 @@ def _draw(settings: Fig4Stage, points: list[pd.DataFrame], names: dict[int, str]
             axis.axis("off")
         drawn.suptitle(head)
         handles = [
-            Line2D([], [], linestyle="", marker=style.marker(i), color=style.colour(i), markersize=6, label=name)
+            Line2D([], [], linestyle="", marker=figure_style.marker(i), color=figure_style.colour(i), markersize=6, label=name)
             for i, name in enumerate(names.values())
         ]
         drawn.legend(handles=handles, loc="outside lower center", ncols=legend, frameon=False, handletextpad=0.1, columnspacing=1.2)
-        style.save(drawn, out / "fig4")
+        figure_style.save(drawn, out / "fig4")
 
 
 def _scatter(axis: Axes, title: str, points: pd.DataFrame, names: dict[int, str]) -> None:
     size = float(np.clip(3000 / len(points), 4, 26))
     for index, label in enumerate(names):
         of = points[points["label"] == label]
-        axis.scatter(of["x"], of["y"], s=size, marker=style.marker(index), color=style.colour(index), linewidths=0, alpha=0.85)
+        axis.scatter(
+            of["x"], of["y"], s=size, marker=figure_style.marker(index), color=figure_style.colour(index), linewidths=0, alpha=0.85
+        )
     centre, half = _square(points)
     axis.set(
         title=title,

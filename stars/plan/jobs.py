@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stars import layout, recipes
 from stars.config import Config
 from stars.errors import InputError
+from stars.pipeline import configuration, layout
 from stars.provenance import stale
 
 COMMAND = "Shell command: stars "
@@ -51,7 +51,7 @@ def planned(config: Config, path: Path, targets: Sequence[str], everything: bool
         absent = {data: _stand_in(config, data, placeholder.name) for data in missing(config)}
         command = [sys.executable, "-m", "snakemake", *targets, "--dry-run", "--printshellcmds", "--nocolor", "--cores", "1", "--nolock"]
         command += ["--forceall"] if everything else []
-        command += ["--configfile", *recipes.files(path), *(["--config", f"data={json.dumps(absent)}"] if absent else [])]
+        command += ["--configfile", *configuration.files(path), *(["--config", f"data={json.dumps(absent)}"] if absent else [])]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise InputError(_complaint(done.stdout + done.stderr))

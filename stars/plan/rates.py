@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 from stars.config import Config
 from stars.errors import InputError
+from stars.pipeline import stages
 from stars.plan import work
 from stars.plan.jobs import Job
 from stars.provenance.files import read_json
@@ -18,9 +20,7 @@ from stars.provenance.files import read_json
 FIELDS = ["machine", "gpu", "work", "rate", "unit", "source"]
 ARITHMETIC = ("train", "encode", "train bf16", "encode bf16")
 UNITS = {**dict.fromkeys(ARITHMETIC, "GFLOP/s"), "read": "files/s", "start": "s"}
-STAGES = {f"stars.training.{name}": name for name in ("pretrain", "tune")} | {
-    f"stars.evaluation.{name}": name for name in ("linear", "finetune", "semi")
-}
+TRAINING = {stage.module: stage.name for stage in stages.STAGES.values() if stage.trains}
 
 Own = dict[tuple[str, str], float]  # (stage, precision) → operations a second
 
@@ -84,7 +84,7 @@ def own(config: Config, results: Path, gpu: bool) -> Own:
     measured: dict[tuple[str, str], list[float]] = {}
     for path in sorted(results.glob("*_*/*/**/record.json")):
         record = read_json(path)
-        stage = STAGES.get(record.get("stage", "").partition("+")[0])  # a tuning's names its loss, too
+        stage = TRAINING.get(record.get("stage", "").partition("+")[0])  # a tuning's names its loss, too
         if stage and bool(record["hardware"].get("gpu")) == gpu and (found := _rate(record, stage, path, config)):
             precision, rate = found
             measured.setdefault((stage, precision), []).append(rate)
@@ -102,8 +102,8 @@ def _rate(record: Mapping[str, Any], stage: str, path: Path, config: Config) -> 
 
 def _alike(record: Mapping[str, Any], job: Job, config: Config) -> bool:
     """Whether a job ran the model and as many training clips as the configuration has now, which its work is counted by."""
-    shape, size = work.shape_for(job, config), work.size_for(job, config)
-    if shape is None or size is None or _model(record) != shape.model_dump(mode="json"):
+    encoder, size = work.encoder_for(job, config), work.size_for(job, config)
+    if encoder is None or size is None or _model(record) != json.loads(encoder.model):
         return False
     expected = record["settings"].get("fraction", 1) * size.train
     return bool(abs(record["notes"].get("train_clips", 0) - expected) < 1)  # a subset is rounded down
@@ -113,6 +113,8 @@ def _model(record: Mapping[str, Any]) -> Any:
     """The model block that a job was told, or the training behind its encoder; None where that left no record."""
     if "model" in record["settings"]:
         return record["settings"]["model"]
+    if "networks" in record["settings"]:
+        return record["settings"]["networks"][0]["model"]
     behind = record["inputs"].get("parent") or record["inputs"].get("encoder")
     path = Path(behind["path"]).with_name("record.json") if behind else None
     return _model(read_json(path)) if path and path.is_file() else None

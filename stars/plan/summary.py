@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stars.config import Config
+from stars.pipeline.stages import STAGES
 from stars.plan import work
 from stars.plan.jobs import Job
 from stars.plan.rates import UNITS, Machine, Own
 
-ON_GPU = ("pretrain", "tune", "embed", "linear", "finetune", "semi")
+ORDER = (*STAGES, "table", "figure")
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,7 @@ def stages(jobs: Sequence[Job], config: Config, machine: Machine, own: Own) -> l
 
 
 def _order(name: str) -> int:
-    known = ("simulate", "ingest", "join", "split", "subsets", "exemplars", "scratch", "pretrain", "tune", "embed")
-    late = ("table", "figure")
-    return known.index(name) if name in known else len(known) + (1 + late.index(name) if name in late else 0)
+    return ORDER.index(name) if name in ORDER else len(STAGES)
 
 
 def _stage(name: str, done: Sequence[work.Work], machine: Machine, own: Own) -> Stage:
@@ -45,7 +44,7 @@ def _stage(name: str, done: Sequence[work.Work], machine: Machine, own: Own) -> 
         if one.amount:
             seconds = None if rate is None or seconds is None else seconds + one.amount / rate
     hours = None if seconds is None else seconds / 3600
-    gpu = machine.gpu and name in ON_GPU
+    gpu = machine.gpu and name in STAGES and STAGES[name].uses_device
     return Stage(
         name=name,
         jobs=len(done),

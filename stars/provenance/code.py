@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from stars import plugins
+
 PACKAGE = Path(__file__).resolve().parents[1]
 # What these modules decide reaches a stage as its settings, which are compared by themselves.
-NOT_PART_OF_A_STAGE = ("stars.config", "stars.recipes", "stars.errors", "stars.cli", "stars.provenance")
+NOT_PART_OF_A_STAGE = ("stars.config", "stars.pipeline", "stars.plugins", "stars.errors", "stars.cli", "stars.provenance")
 
 
 @cache
@@ -44,8 +47,20 @@ def today(modules: str) -> str | None:
 
 
 def of_tuning(strategy: str) -> str:
-    """The modules that make a tuned encoder: stage 2, and the loss that its settings name."""
-    return f"stars.training.tune+stars.training.losses.{strategy}"
+    """The modules that make a tuned encoder: stage 2, and the objective that its settings name."""
+    return f"stars.training.tune+{plugins.module_of('objectives', strategy, 'tune.strategy')}"
+
+
+def of_training(objective: str, backbones: Iterable[str]) -> str:
+    """The modules that make networks of `train`: that stage, the objective and the backbones that its settings name."""
+    named = [plugins.module_of("objectives", objective, "train.objective")]
+    named += [plugins.module_of("backbones", backbone, "backbone") for backbone in dict.fromkeys(backbones)]
+    return "+".join(["stars.training.train", *named])
+
+
+def of_backbone(stage: str, backbone: str) -> str:
+    """The modules behind a stage that runs an encoder of this backbone."""
+    return f"{stage}+{plugins.module_of('backbones', backbone, 'backbone')}"
 
 
 def reachable(module: str) -> set[str]:
@@ -72,11 +87,12 @@ def imports(module: str) -> frozenset[str]:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
     # `from stars import …` runs the package's own module too, which only offers `stars.load` and is part of no stage
-    return frozenset(name for name in found if name.startswith("stars.") and _exists(name))
+    return frozenset(name for name in found if name.startswith(("stars.", "plugins.")) and _exists(name))
 
 
 def _file(module: str) -> Path:
-    path = PACKAGE.joinpath(*module.split(".")[1:])
+    root = Path() if module.startswith("plugins.") else PACKAGE.parent
+    path = root.joinpath(*module.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 

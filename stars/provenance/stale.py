@@ -9,12 +9,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from stars.pipeline.stages import STAGES
 from stars.provenance import code
 
-KEPT = (
-    *("stars.data.simulate", "stars.ingest", "stars.data.splits", "stars.data.subsets", "stars.training.pretrain", "stars.training.tune"),
-    *("stars.evaluation.linear", "stars.evaluation.finetune", "stars.evaluation.semi"),
-)
+KEPT = tuple(dict.fromkeys(stage.module for stage in STAGES.values() if stage.kept))
 RECORDS = (
     *("*/raw.zip.record.json", "*/clips/record.json", "*/splits/*.record.json", "*/splits/*/*/*.record.json"),
     *("*_*/*/record.json", "*_*/*/*/record.json", "*_*/*/*/*/record.json"),

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from stars.model.transformer import Blocks
+from stars.backbones.attention import Blocks
 from stars.training.optimiser import arithmetic
 
 _wanted = False

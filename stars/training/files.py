@@ -12,7 +12,6 @@ import torch
 import yaml
 
 from stars.config import Checkpoint, Settings
-from stars.data.sampling import Clips
 from stars.data.store import ClipStore
 from stars.errors import InputError
 from stars.provenance.files import read_npy, write_text
@@ -20,6 +19,7 @@ from stars.provenance.record import recording
 from stars.training import memory, parallel
 from stars.training.checkpoint import Bystander, Work, work_in_progress
 from stars.training.plan import Plan
+from stars.views.crop import Clips
 
 
 def clip_inputs(clips: Path, train: Path, **others: Path) -> dict[str, Path]:

@@ -40,6 +40,7 @@ class Job:
             whole batch and computes its share of the loss (`stars.training.parallel`).
         rate: learning rate of the step numbered from 0.
         names: the training clips' names, for messages.
+        before: called with the number of steps done when a step begins.
         after: called with the number of steps done when the weights are new.
         facts: measured on the newest step when a row of the curve ends.
         at_epoch: called with the number of epochs done whenever one ends, the model in evaluation mode; what it measures stands in that row.
@@ -54,6 +55,7 @@ class Job:
     loss: Callable[[Tensor, torch.Generator], Tensor]
     rate: Callable[[int], float]
     names: Sequence[str]
+    before: Callable[[int], None] = lambda done: None
     after: Callable[[int], None] = lambda done: None
     facts: Callable[[], Mapping[str, float]] = dict
     at_epoch: Callable[[int], Mapping[str, float]] = lambda epochs: {}
@@ -80,6 +82,7 @@ def train(job: Job, plan: Plan, work: Work) -> Curve:
             rate = job.rate(step)
             for group in job.optimiser.param_groups:
                 group["lr"] = rate * group.get("scale", 1.0)
+            job.before(step)
             loss = loss_of(plan.rows(step), plan.generator(step))
             job.optimiser.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()

@@ -8,17 +8,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from stars.data.sampling import Clips, centre_view
-from stars.data.sending import sent
-from stars.model.encoder import Encoder, clip_features
+from stars.backbones.base import Backbone
+from stars.backbones.clips import clip_features
+from stars.data.device import sent
 from stars.training.optimiser import arithmetic
+from stars.views.crop import Clips, centre_view
 
 COLUMN = "knn_top1"
 MOST = 2000  # clips looked at, spread evenly
 BATCH = 64
 
 
-def watch(encoder: Encoder, clips: Clips, every: int, precision: str) -> Callable[[int], dict[str, float]]:
+def watch(encoder: Backbone, clips: Clips, every: int, precision: str) -> Callable[[int], dict[str, float]]:
     """What a job measures when an epoch ends: after each `every` epochs (0: never) the share in percent, as COLUMN."""
 
     def at_epoch(epochs: int) -> dict[str, float]:
@@ -33,11 +34,11 @@ def columns(every: int) -> tuple[str, ...]:
 
 
 @torch.no_grad()
-def agreement(encoder: Encoder, clips: Clips, precision: str = "fp32") -> float:
+def agreement(encoder: Backbone, clips: Clips, precision: str = "fp32") -> float:
     """Percent of up to MOST clips whose nearest other one among them, by cosine of centre crops, shows the same action."""
     rows = torch.arange(len(clips))[:: -(-len(clips) // MOST)]
     with arithmetic(clips.device, precision):
-        views = (centre_view(clips, part, encoder.shape.frames) for part in rows.split(BATCH))
+        views = (centre_view(clips, part, encoder.frames) for part in rows.split(BATCH))
         features = [clip_features(encoder, view.x_bmtvc, known=view.bodies) for view in views]
     labels = clips.labels[sent(rows, clips.device)]
     return 100 * same_action(torch.cat(features).float(), labels).item()

@@ -1,4 +1,4 @@
-"""AdamW over parts of a model, each with its own share of the learning rate, and the precision they are computed in."""
+"""AdamW or SGD over parts of a model, each with its own share of the learning rate, and the precision they are computed in."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ from typing import Any
 import torch
 from torch import nn
 
-from stars.config import Optimiser, TuneOptimiser
-from stars.model.initialise import decayed
+from stars.backbones.initialise import decayed
+from stars.config import Optimiser, TrainOptimiser, TuneOptimiser
 
 SMALLEST_NORM = 1e-6  # added to a gradient's norm, as the released code and PyTorch do
 
 
-def adamw(parts: Iterable[tuple[nn.Module, float]], settings: Optimiser) -> torch.optim.AdamW:
-    """AdamW with two groups a part (module, factor of the learning rate): tensors with weight decay and those without.
+def optimiser_of(parts: Iterable[tuple[nn.Module, float]], settings: Optimiser) -> torch.optim.Optimizer:
+    """AdamW; or SGD, where the settings say so: of the latter every tensor is decayed, unless `decayed: matrices`."""
+    if isinstance(settings, TrainOptimiser) and settings.kind == "sgd":
+        return torch.optim.SGD(_groups(parts, settings), lr=settings.lr, momentum=settings.momentum)
+    return torch.optim.AdamW(_groups(parts, settings), lr=settings.lr, betas=settings.betas, fused=True)
 
-    Matrices are decayed; in stage 2 `decayed: all` decays every tensor. Parameters that need no gradient are left out. The factor stands in
-    each group's `scale`.
+
+def _groups(parts: Iterable[tuple[nn.Module, float]], settings: Optimiser) -> list[dict[str, Any]]:
+    """Two groups a part (module, factor of the learning rate): tensors with weight decay and those without.
+
+    Matrices are decayed; where `decayed` is `all`, every tensor. Parameters that need no gradient are left out. The factor stands in each
+    group's `scale`.
     """
     groups: list[dict[str, Any]] = []
     for module, scale in parts:
@@ -28,14 +35,14 @@ def adamw(parts: Iterable[tuple[nn.Module, float]], settings: Optimiser) -> torc
         for weight_decay, names in ((settings.weight_decay, shrunk), (0.0, trained.keys() - shrunk)):
             chosen = [parameter for name, parameter in trained.items() if name in names]
             groups.append({"params": chosen, "weight_decay": weight_decay, "scale": scale})
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.lr, betas=settings.betas, fused=True)
+    return [group for group in groups if group["params"]]
 
 
-def clip_gradients(parameters: Iterable[nn.Parameter], settings: TuneOptimiser) -> None:
+def clip_gradients(model: nn.Module, settings: Optimiser) -> None:
     """Shorten gradients in place to L2 norm `clip_norm`: each tensor's by itself, all together, or none. Nothing waits for the GPU."""
-    if settings.clip == "none":
+    if not isinstance(settings, TuneOptimiser) or settings.clip == "none":
         return
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     norms = list(torch._foreach_norm(gradients))
     if settings.clip == "whole":
         norms = [torch.stack(norms).norm()] * len(gradients)

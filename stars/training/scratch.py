@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from stars import backbones
 from stars.config import Model, Settings
 from stars.data.store import ClipStore
-from stars.model.encoder import Encoder
+from stars.provenance import code
 from stars.provenance.record import recording
 from stars.training.curve import Curve
 from stars.training.files import sweep, write_settings
@@ -21,8 +23,9 @@ class ScratchStage(Settings):
     """All that decides the initial weights."""
 
     seed: int
-    model: Model
+    model: Model | dict[str, Any]
     parents: tuple[int, ...] = ()  # of the joints, for bones
+    backbone: str = "transformer"
 
 
 def scratch(clips: Path, out: Path, settings: ScratchStage) -> None:
@@ -32,12 +35,13 @@ def scratch(clips: Path, out: Path, settings: ScratchStage) -> None:
         clips: folder of the clip store, which says how many joints there are.
         out: folder for encoder.safetensors, settings.yaml, curve.csv (its header only), record.json.
     """
-    joints = ClipStore.open(clips).joints
+    store, backbone = ClipStore.open(clips), backbones.find(settings.backbone)
+    model = settings.model.model_dump() if isinstance(settings.model, Model) else settings.model
     inputs = {"clips": clips / "clips.csv", "frames": clips / "frames.npy"}
-    with recording(out, STAGE, settings.model_dump(mode="json"), inputs, OUTPUTS):
+    with recording(out, code.of_backbone(STAGE, settings.backbone), settings.model_dump(mode="json"), inputs, OUTPUTS):
         sweep(out, OUTPUTS)
         with seeded(settings.seed, "model"):  # as pretrain does; its encoder is the first thing drawn
-            encoder = Encoder(settings.model, joints, settings.parents)
+            encoder = backbone(backbone.Options.model_validate(model), store.joints, settings.parents, store.bodies)
         Curve().write(out / "curve.csv")
         write_settings(out / "settings.yaml", settings)
         save_encoder(out / "encoder.safetensors", encoder)

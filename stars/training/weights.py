@@ -1,11 +1,8 @@
-"""Weights as files: safetensors, no pickles; a released checkpoint read without executing what is in it."""
+"""Weights as files: safetensors, no pickles."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import pickle
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,53 +10,85 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
-from stars.config import Model
+from stars import backbones, objectives
+from stars.backbones.base import Backbone
+from stars.config import Settings
 from stars.errors import InputError
-from stars.model import mamp_names, stage2_names
-from stars.model.encoder import Encoder
-from stars.model.heads import Predictor, Projector
+from stars.objectives.heads import Predictor, Projector
 from stars.provenance.files import atomic, canonical
+from stars.training.plan import generator, seeded
 
 ENCODER, HEADS = "stars-encoder-1", "stars-heads-1"
-MAMP_HEADS = 8  # attention heads of the released MAMP
-DIMENSIONS = {"joints_embed.proj.weight": 4, "temp_embed": 4, "pos_embed": 4, "blocks.0.mlp.fc1.weight": 2}  # whose sizes are looked at
-EXPORTED = "stars_model"  # model block of an exported encoder, beside its `model` dict: MAMP's own file has none
+NETWORKS = "networks"  # what the networks beside the first one are filed under in a file of heads
+FIRST_BACKBONE = "transformer"  # which a file that names none is of
 
 
-def save_encoder(path: Path | str, encoder: Encoder) -> None:
-    """Write an encoder with its shape, and its joints' parents if it sees bones; equal weights make equal bytes."""
-    facts = {"format": ENCODER, "model": canonical(encoder.shape.model_dump(mode="json")), "joints": str(encoder.joints)}
-    _write(path, encoder, facts | ({"parents": canonical(encoder.parents)} if encoder.parents else {}))
+def save_encoder(path: Path | str, network: Backbone) -> None:
+    """Write a network with its settings and its skeleton; equal weights make equal bytes."""
+    _write(path, network.state_dict(), {"format": ENCODER, **_described(network)})
 
 
-def load_encoder(path: Path | str, device: str | torch.device = "cpu") -> Encoder:
-    """The encoder of a file that `save_encoder` wrote, in evaluation mode; InputError for any other file."""
+def load_encoder(path: Path | str, device: str | torch.device = "cpu") -> Backbone:
+    """The network of a file that `save_encoder` wrote, in evaluation mode; InputError for any other file."""
     tensors, facts = _read(path, ENCODER)
+    return fill(_network(facts, path), tensors, path).to(device).eval()
+
+
+def backbone_of(path: Path | str) -> str:
+    """The backbone that a file that `save_encoder` wrote is of; InputError for any other file."""
     try:
-        parents = tuple(map(int, json.loads(facts.get("parents", "[]"))))
-        encoder = Encoder(Model.model_validate_json(facts["model"]), int(facts["joints"]), parents)
-    except (KeyError, ValueError):
-        raise InputError(f"{path}: its header does not describe an encoder: make it again") from None
-    return _fill(encoder, tensors, path).to(device).eval()
+        with safetensors.safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("backbone", FIRST_BACKBONE)
+    except (FileNotFoundError, safetensors.SafetensorError, OSError):
+        _read(path, ENCODER)  # which says what is wrong
+        raise
 
 
-def save_heads(path: Path | str, projector: nn.Module, predictor: nn.Module | None = None) -> None:
-    """Write a strategy's heads, running statistics included; equal weights make equal bytes."""
-    heads = {"projector": projector} | ({} if predictor is None else {"predictor": predictor})
-    _write(path, nn.ModuleDict(heads), {"format": HEADS})
+def save_heads(
+    path: Path | str, heads: nn.ModuleDict, objective: tuple[str, Settings] | None = None, others: Mapping[str, Backbone] | None = None
+) -> None:
+    """Write an objective's heads, running statistics included, and the networks beside the first one; equal weights make equal bytes.
+
+    Args:
+        objective: its name and settings, of which `load_heads` makes the heads again; None: they are a projector and perhaps a predictor.
+    """
+    facts = {"format": HEADS}
+    if objective:
+        facts |= {"objective": objective[0], "options": canonical(objective[1].model_dump(mode="json"))}
+    if others:
+        facts[NETWORKS] = canonical({other: _described(network) for other, network in others.items()})
+    _write(path, nn.ModuleDict({**heads, **({NETWORKS: nn.ModuleDict(others)} if others else {})}).state_dict(), facts)
 
 
 def fill_heads(path: Path | str, heads: nn.ModuleDict) -> None:
     """Give `heads` the weights of a file that `save_heads` wrote; InputError where they are not the same."""
-    _fill(heads, _read(path, HEADS)[0], path)
+    fill(heads, _without_networks(_read(path, HEADS)[0]), path)
 
 
-def load_heads(path: Path | str, device: str | torch.device = "cpu") -> tuple[Projector, Predictor]:
-    """The heads of a file that nearest-neighbour tuning wrote, in evaluation mode; InputError for any other file."""
-    tensors, _ = _read(path, HEADS)
+def load_heads(path: Path | str, network: Backbone) -> dict[str, nn.Module]:
+    """The heads whose outputs can be compared, by name, each of which is given what the one before it made; in evaluation mode, on the CPU.
+
+    Args:
+        network: the one that the first head is given features of.
+
+    InputError for a file that `save_heads` did not write.
+    """
+    tensors, facts = _read(path, HEADS)
+    tensors = _without_networks(tensors)
+    if "objective" not in facts:
+        return _older_heads(tensors, path)
+    with seeded(0, "heads"):  # what is drawn is filled at once
+        found = objectives.find(facts["objective"], f"{path}: its objective")
+        options = found.Options.model_validate_json(facts["options"])
+        heads = found({"encoder": network}, options, generator(0, "queue")).kept()
+    filled = fill(heads, tensors, path).eval()
+    return {name: filled[name] for name in getattr(options, "compared_heads", ())}
+
+
+def _older_heads(tensors: Mapping[str, Tensor], path: Path | str) -> dict[str, nn.Module]:
+    """Projector and predictor of a file that does not say its objective."""
     try:
         hidden, width = tensors["predictor.widen.weight"].shape
     except (KeyError, ValueError):
@@ -67,129 +96,47 @@ def load_heads(path: Path | str, device: str | torch.device = "cpu") -> tuple[Pr
             f"{path} has no predictor: name heads of a method with a predictor (strategy nnclr, or moco as released)"
         ) from None
     heads = nn.ModuleDict({"projector": Projector(width), "predictor": Predictor(width, hidden, "predictor.widen.bias" in tensors)})
-    projector, predictor = _fill(heads, tensors, path).to(device).eval().values()
-    return projector, predictor
+    return dict(fill(heads, tensors, path).eval())
 
 
-def import_released(path: Path | str, heads: int | None = None) -> tuple[Encoder, nn.ModuleDict]:
-    """The encoder of a released MAMP or STARS checkpoint, or of a file of `stars export --format torch`; STARS's heads, none of the others.
-
-    Args:
-        path: torch file with a dict of tensors, by itself or as `model` or `state_dict`: MAMP's, its decoder there or not, or a released
-            stage 2's, whose queue and teacher are left out, which stderr is told.
-        heads: attention heads, which no tensor's shape tells; None: as the file says, else the released MAMP's, which stderr is told.
-
-    InputError naming the tensor if one is missing, has another shape, or belongs to neither. Both are in evaluation mode.
-    """
-    state, told = _read_released(path)
-    prefix = stage2_names.student(state)
-    own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    encoder = _encoder_like(own, heads, told, path, prefix)
-    tuned, modules = _heads_like(own, encoder.shape.width) if prefix else (nn.ModuleDict(), {})
-    released = {stage2_names.released(name, modules): name for name in tuned.state_dict()}
-    expected = mamp_names.to_released({f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()})
-    expected |= {name: tuned.state_dict()[ours] for name, ours in released.items()}
-    left = {name for name in state if (stage2_names.for_training(name) if prefix else name.startswith(("decoder_", "mask_token")))}
-    _compare({prefix + name: tensor for name, tensor in expected.items()}, {name: state[name] for name in state.keys() - left}, path)
-    converted = mamp_names.to_ours({name: own[name] for name in expected.keys() - released.keys()})
-    encoder.load_state_dict({name.removeprefix("encoder."): tensor for name, tensor in converted.items()})
-    tuned.load_state_dict({ours: own[name] for name, ours in released.items()})
-    if prefix and left:
-        kinds = sorted(set(map(stage2_names.for_training, left)))
-        print(f"stars: {path}: left out what only training needs: {', '.join(kinds)} ({len(left)} tensors)", file=sys.stderr)
-    if told is None and heads is None:
-        print(
-            f"stars: {path} does not say how many heads it has: {MAMP_HEADS} are assumed, as in the released MAMP; if not, give --heads N",
-            file=sys.stderr,
-        )
-    return encoder.eval(), tuned.eval()
+def load_network(path: Path | str, name: str) -> Backbone:
+    """A network beside the first one, of a file that `save_heads` wrote, in evaluation mode; InputError where it has none of that name."""
+    tensors, facts = _read(path, HEADS)
+    described = json.loads(facts.get(NETWORKS, "{}"))
+    if name not in described:
+        raise InputError(f"{path} has no network {name}: it has {', '.join(described) or 'none beside the encoder'}")
+    prefix = f"{NETWORKS}.{name}."
+    own = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+    return fill(_network(described[name], path), own, path).eval()
 
 
-def _encoder_like(own: Mapping[str, Tensor], heads: int | None, told: Any, path: Path | str, prefix: str) -> Encoder:
-    """An encoder of the sizes of tensors in MAMP's names; in the file a `prefix` stands before these."""
-    sizes = {name: tuple(tensor.shape) for name, tensor in own.items()}
-    for name, dimensions in DIMENSIONS.items():
-        if name not in sizes:
-            raise InputError(f"{path}: tensor {prefix}{name} is missing: is this a released checkpoint of MAMP or STARS?")
-        if len(sizes[name]) != dimensions:
-            raise InputError(
-                f"{path}: tensor {prefix}{name} is {sizes[name]}, not of {dimensions} dimensions: is this a released checkpoint of MAMP or STARS?"
-            )
+def _described(network: Backbone) -> dict[str, str]:
+    """What of a network its tensors do not say."""
+    facts = {"model": canonical(network.options.model_dump(mode="json")), "joints": str(network.joints)}
+    if network.parents:
+        facts["parents"] = canonical(network.parents)
+    if network.name != FIRST_BACKBONE:
+        facts |= {"backbone": network.name, "bodies": str(network.bodies)}
+    return facts
+
+
+def _network(facts: Mapping[str, str], path: Path | str) -> Backbone:
+    """A network of the kind and size that a file's header says."""
     try:
-        shape, joints = _mamp_shape(sizes, MAMP_HEADS if heads is None else heads, told)
-    except ValidationError as error:
-        advice = "name the number of heads it was trained with" if told is None else "that is in what it says of its model: export it again"
-        raise InputError(f"{path}: {error.errors()[0]['msg'].removeprefix('Value error, ')}: {advice}") from None
-    except IndexError:
-        raise InputError(f"{path}: its decoder does not have MAMP's dimensions: is this a checkpoint of MAMP's pre-training?") from None
-    if heads not in (None, shape.heads):
-        raise InputError(f"{path} says that it has {shape.heads} heads, not {heads}: leave out --heads")
-    return Encoder(shape, joints)
+        found = backbones.find(facts.get("backbone", FIRST_BACKBONE), f"{path}: its backbone")
+        parents = tuple(map(int, json.loads(facts.get("parents", "[]"))))
+        with seeded(0, "model"):  # what is drawn is filled at once
+            return found(found.Options.model_validate_json(facts["model"]), int(facts["joints"]), parents, int(facts.get("bodies", 1)))
+    except (KeyError, ValueError):
+        raise InputError(f"{path}: its header does not describe an encoder: make it again") from None
 
 
-def _heads_like(own: Mapping[str, Tensor], width: int) -> tuple[nn.ModuleDict, dict[str, str]]:
-    """Heads as large as a released stage 2's, and the released names of their modules."""
-    if own.keys() & {"head.weight", "head.bias"}:
-        return nn.ModuleDict({"projector": nn.Linear(width, _rows(own, "head.weight"))}), stage2_names.LINEAR
-    hidden = _rows(own, "head.predictor.0.weight")
-    return nn.ModuleDict({"projector": Projector(width), "predictor": Predictor(width, hidden, bias=False)}), stage2_names.PAIR
+def _without_networks(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{NETWORKS}.")}
 
 
-def _rows(tensors: Mapping[str, Tensor], name: str) -> int:
-    """Rows of a matrix; of one that is missing or has none, 1: comparing names it."""
-    return max(1, tensors[name].shape[:1].numel()) if name in tensors else 1
-
-
-def _mamp_shape(shapes: Mapping[str, tuple[int, ...]], heads: int, told: Any) -> tuple[Model, int]:
-    """Sizes of a released model, or those it was `told` of; without decoder tensors its decoder is described as being like the encoder."""
-    if told is not None:
-        return Model.model_validate(told), shapes["pos_embed"][2]
-    width, _, segment, _ = shapes["joints_embed.proj.weight"]
-    hidden = shapes["blocks.0.mlp.fc1.weight"][0]
-    shape = Model(
-        frames=shapes["temp_embed"][1] * segment,
-        segment=segment,
-        width=width,
-        depth=_depth(shapes, "blocks"),
-        heads=heads,
-        hidden=hidden,
-        decoder_width=shapes.get("decoder_embed.weight", (width,))[0],
-        decoder_depth=_depth(shapes, "decoder_blocks") or _depth(shapes, "blocks"),
-        decoder_hidden=shapes.get("decoder_blocks.0.mlp.fc1.weight", (hidden,))[0],
-    )
-    return shape, shapes["pos_embed"][2]
-
-
-def _depth(shapes: Mapping[str, Any], stack: str) -> int:
-    return sum(name.startswith(f"{stack}.") and name.endswith(".norm1.weight") for name in shapes)
-
-
-def _read_released(path: Path | str) -> tuple[dict[str, Tensor], Any]:
-    """The state dict of a torch file, and the model block that `stars export` left beside it, or None.
-
-    A checkpoint may hold its argparse options, a class without code of its own, hence allowed.
-    """
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file: name a released checkpoint of MAMP or STARS") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError, AttributeError, TypeError, IndexError):
-        raise InputError(f"{path} is not a torch file that holds only tensors and plain values: nothing of it was executed") from None
-    state = found.get("model", found.get("state_dict", found)) if isinstance(found, dict) else None
-    if (
-        not isinstance(state, dict)
-        or not state
-        or not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items())
-    ):
-        raise InputError(
-            f"{path} holds no dict of tensors, nor one as `model` or `state_dict`: name a released checkpoint of MAMP or STARS"
-        )
-    return state, found.get(EXPORTED)
-
-
-def _write(path: Path | str, module: nn.Module, facts: dict[str, str]) -> None:
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+def _write(path: Path | str, state: Mapping[str, Tensor], facts: dict[str, str]) -> None:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with atomic(path) as temporary:
         temporary.write_bytes(_ordered(safetensors.torch.save(tensors, facts)))
 
@@ -216,13 +163,14 @@ def _read(path: Path | str, kind: str) -> tuple[dict[str, Tensor], dict[str, str
         raise InputError(f"{path} is not a readable safetensors file ({error}): make it again") from None
 
 
-def _fill(module: Any, tensors: Mapping[str, Tensor], path: Path | str) -> Any:
-    _compare(module.state_dict(), tensors, path)
+def fill(module: Any, tensors: Mapping[str, Tensor], path: Path | str) -> Any:
+    """The module with these weights; InputError as `compare` says."""
+    compare(module.state_dict(), tensors, path)
     module.load_state_dict(tensors)
     return module
 
 
-def _compare(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path | str) -> None:
+def compare(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path | str) -> None:
     """InputError naming the first tensor that is missing, too many or of another shape."""
     for name in sorted(expected.keys() | found.keys()):
         if name not in found:

@@ -22,8 +22,8 @@ rule benchmark_page:
         mem_mb=grows(2000),
         runtime=grows(10),
     params:
-        settings=lambda wildcards: recipes.as_argument(page(wildcards).settings),
-        files=lambda wildcards: recipes.as_argument(page(wildcards).files),
+        settings=lambda wildcards: configuration.as_argument(page(wildcards).settings),
+        files=lambda wildcards: configuration.as_argument(page(wildcards).files),
         code=code_digest("stars.paper.benchmarks"),
         out=subpath(output.markdown, parent=True),
     message:

@@ -6,7 +6,10 @@ import sys
 from itertools import product
 from pathlib import Path
 
-from stars import drawings, layout, own, recipes
+from stars.paper import sources
+from stars.pipeline import layout
+from stars.pipeline import plugin_results
+from stars.pipeline import configuration
 from stars.data.dataset import obtain
 from stars.errors import InputError
 from stars.provenance import code, stale
@@ -16,19 +19,22 @@ if not any(method.name == "CONDA" for method in workflow.deployment_settings.dep
     shell.prefix(f'set -euo pipefail; PATH="{Path(sys.executable).parent}:$PATH"; ')  # a prefix takes the place of Snakemake's own `set`
 
 try:
-    given = functools.reduce(recipes.merge, map(recipes.read_yaml, workflow.configfiles), {})
+    given = functools.reduce(configuration.merge, map(configuration.read_yaml, workflow.configfiles), {})
     added = " ".join(["--config", *workflow.config_settings.config]) if workflow.config_settings.config else ""
-    CONFIG = recipes.load_over(given, config, ", ".join(map(str, workflow.configfiles)), added)
+    CONFIG = configuration.load_over(given, config, ", ".join(map(str, workflow.configfiles)), added)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
 ENVIRONMENT = "../../envs/stars.yaml"  # what trains, encodes and evaluates
 READING, DRAWING = "../../envs/read.yaml", "../../envs/draw.yaml"  # families without torch
-FIG4_RUN, FIG6_RUN = drawings.place(CONFIG, CONFIG.fig4), drawings.place(CONFIG, CONFIG.fig6)
+FIG4_RUN, FIG6_RUN = sources.place(CONFIG, CONFIG.fig4), sources.place(CONFIG, CONFIG.fig6)
 # Where jobs run and how often they save: given as resources, since they change no result.
 COMPUTE, CHECKPOINT = CONFIG.compute, CONFIG.checkpoint
 GPU = int(COMPUTE.device != "cpu")
 COMPILED = "yes" if COMPUTE.compile else "no"
+
+
+KINDS = ("scratch", "pretrain", "tune", "train", "network", "ensemble", "joints")
 
 
 def one_of(names):
@@ -39,28 +45,37 @@ def one_of(names):
 def methods_where(holds):
     """Folders of all methods of which `holds` is true, one a seed."""
     data = next(iter(CONFIG.data))
-    names = [name for name in CONFIG.methods if holds(recipes.method(CONFIG, data, name))]
-    return [recipes.tag(CONFIG, name, seed) for name, seed in product(names, CONFIG.seeds)]
+    names = [name for name in CONFIG.methods if holds(configuration.method(CONFIG, data, name))]
+    return [configuration.tag(CONFIG, name, seed) for name, seed in product(names, CONFIG.seeds)]
 
 
 def methods_of(kind):
-    """Folders of all methods of a kind (scratch, pretrain, tune, joints)."""
+    """Folders of all methods of a kind (scratch, pretrain, tune, train, network, ensemble, joints)."""
     return methods_where(lambda method: method.kind == kind)
 
 
-def methods_with_heads():
-    """Folders of all methods whose projector and predictor are embedded beside the encoder."""
-    return methods_where(lambda method: "predictor" in method.outputs)
+def with_encoder():
+    """Folders of all methods with an encoder of their own."""
+    return methods_where(lambda method: method.kind not in ("joints", "ensemble"))
 
 
-def settings(stage):
+def embedded(outputs):
+    """Folders of all methods with an encoder whose compared outputs are these."""
+    return methods_where(lambda method: method.kind not in ("joints", "ensemble") and method.outputs == outputs)
+
+
+# Every set of outputs that methods have: the encoder's alone, or with those of heads.
+OUTPUTS = sorted({configuration.method(CONFIG, next(iter(CONFIG.data)), name).outputs for name in CONFIG.methods} | {("encoder",)})
+
+
+def settings(stage, variant=""):
     """Params function: the settings of `stage` for a job, one line of JSON, nothing that the stage does not read."""
 
     def for_job(wildcards):
         data = wildcards.get("target") or wildcards.data
         split, folder = wildcards.get("split", ""), wildcards.get("method", "")
-        variant = wildcards.get("fraction") or wildcards.get("shots", "")
-        return recipes.as_argument(recipes.stage_settings(CONFIG, stage, data, folder, split, variant))
+        told = variant or wildcards.get("fraction") or wildcards.get("shots", "")
+        return configuration.as_argument(configuration.stage_settings(CONFIG, stage, data, folder, split, told))
 
     return for_job
 
@@ -71,24 +86,60 @@ def code_digest(modules):
     return code.digest_of(modules) if policy == "rebuild" else "not compared"
 
 
+def of_method(wildcards):
+    """The method of a job, resolved for its data set."""
+    return configuration.method(CONFIG, wildcards.data, configuration.untag(CONFIG, wildcards.method)[0])
+
+
 def tuning_code(wildcards):
     """Params function: digest of stage 2's source, with that of the method's loss."""
-    name, _ = recipes.untag(CONFIG, wildcards.method)
-    return code_digest(code.of_tuning(recipes.method(CONFIG, wildcards.data, name).blocks["tune"]["strategy"]))
+    return code_digest(code.of_tuning(of_method(wildcards).blocks["tune"]["strategy"]))
+
+
+def training_code(wildcards):
+    """Params function: digest of the source of a training, with that of its objective and backbones."""
+    method = of_method(wildcards)
+    return code_digest(code.of_training(method.blocks["train"]["objective"], [one["backbone"] for one in method.networks.values()]))
+
+
+def encoder_code(stage):
+    """Params function: digest of a stage's source, with that of the encoder's backbone."""
+    return lambda wildcards: code_digest(code.of_backbone(stage, of_method(wildcards).backbone))
+
+
+def folder_of(wildcards, name):
+    """Folder of another method trained on the same split with the same seed."""
+    return (
+        f"{layout.run(wildcards.data, wildcards.split)}/{configuration.tag(CONFIG, name, configuration.untag(CONFIG, wildcards.method)[1])}"
+    )
 
 
 def parent(wildcards):
-    """Folder of the method whose encoder a tuned method starts from, trained with the same seed."""
-    name, seed = recipes.untag(CONFIG, wildcards.method)
-    start = recipes.method(CONFIG, wildcards.data, name).parent
-    return f"results/{wildcards.data}_{wildcards.split}/{recipes.tag(CONFIG, start, seed)}"
+    """Folder of the method whose networks a method starts from, or is one of."""
+    return folder_of(wildcards, of_method(wildcards).parent)
+
+
+def start(wildcards):
+    """Files of the networks that a training starts from; none where they are new."""
+    method = of_method(wildcards)
+    names = ["encoder.safetensors", *(["heads.safetensors"] if len(method.networks) > 1 else [])]
+    return [f"{parent(wildcards)}/{name}" for name in names] if method.parent else []
+
+
+def members(file):
+    """Input function: that file of every member of an ensemble."""
+
+    def for_job(wildcards):
+        folders = [folder_of(wildcards, member) for member in of_method(wildcards).members]
+        return [f"{folder}/{file.format(**wildcards)}" for folder in folders]
+
+    return for_job
 
 
 def first_heads(wildcards):
-    """Heads that a tuned method starts from, of the method it names, trained with the same seed; none where it names none."""
-    name, seed = recipes.untag(CONFIG, wildcards.method)
-    start = recipes.method(CONFIG, wildcards.data, name).heads
-    return f"{layout.run(wildcards.data, wildcards.split)}/{recipes.tag(CONFIG, start, seed)}/heads.safetensors" if start else []
+    """Heads that a method starts from, of the method it names, trained with the same seed; none where it names none."""
+    heads = of_method(wildcards).heads
+    return f"{folder_of(wildcards, heads)}/heads.safetensors" if heads else []
 
 
 def raw(wildcards):
@@ -110,14 +161,17 @@ def of_setups(file):
     """Input function: that file of every setup's part of a clip store, in the order of the setups."""
 
     def for_job(wildcards):
-        return [f"{layout.clips(wildcards.data)}/setups/{setup}/{file}" for setup in sorted(recipes.dataset(CONFIG, wildcards.data).setups)]
+        return [
+            f"{layout.clips(wildcards.data)}/setups/{setup}/{file}"
+            for setup in sorted(configuration.dataset(CONFIG, wildcards.data).setups)
+        ]
 
     return for_job
 
 
 def split_list(wildcards):
     """The raw files, where the split is by a list that lies among them."""
-    return raw(wildcards) if recipes.dataset(CONFIG, wildcards.data).splits[wildcards.split].list_file else []
+    return raw(wildcards) if configuration.dataset(CONFIG, wildcards.data).splits[wildcards.split].list_file else []
 
 
 def sides_of_splits(wildcards):
@@ -126,28 +180,23 @@ def sides_of_splits(wildcards):
     return [f"results/{wildcards.data}/splits/{split}_{side}.npy" for split, side in product(names, ["train", "test"])]
 
 
-def of_heads(features):
-    """Feature files of the projector and the predictor beside those of the encoder."""
-    return {
-        f"{part}_{head}": features[part].replace(".npy", f"_{head}.npy")
-        for part in ("train", "test")
-        for head in ("projector", "predictor")
-    }
+def of_heads(features, outputs):
+    """Feature files of heads beside those of the encoder."""
+    return {f"{part}_{head}": features[part].replace(".npy", f"_{head}.npy") for part in ("train", "test") for head in outputs[1:]}
 
 
 def head_features(features):
-    """Input function: those files where the method has such heads."""
+    """Input function: those files that the method has."""
 
     def for_job(wildcards):
-        files = of_heads(features).values() if wildcards.method in methods_with_heads() else []
-        return [file.format(**wildcards) for file in files]
+        return [file.format(**wildcards) for file in of_heads(features, of_method(wildcards).outputs).values()]
 
     return for_job
 
 
 def processes(wildcards):
     """Processes that share the batches of a method's training, one a GPU."""
-    return recipes.method(CONFIG, wildcards.data, recipes.untag(CONFIG, wildcards.method)[0]).gpus
+    return of_method(wildcards).gpus
 
 
 def gpus(wildcards):
@@ -158,10 +207,10 @@ def gpus(wildcards):
 def drawing(wildcards):
     """What the table or figure of a job is told, and the files it reads."""
     if "number" in wildcards.keys():
-        return drawings.table(CONFIG, int(wildcards.number))
+        return sources.table(CONFIG, int(wildcards.number))
     if "sweep" in wildcards.keys():
-        return drawings.figure(CONFIG, wildcards.sweep)
-    return drawings.curves(CONFIG, wildcards.data, wildcards.split)
+        return sources.figure(CONFIG, wildcards.sweep)
+    return sources.curves(CONFIG, wildcards.data, wildcards.split)
 
 
 def drawn_from(wildcards):
@@ -171,23 +220,23 @@ def drawn_from(wildcards):
 
 def told(wildcards):
     """Params function: settings of a table or figure."""
-    return recipes.as_argument(drawing(wildcards).settings)
+    return configuration.as_argument(drawing(wildcards).settings)
 
 
 def files(wildcards):
     """Params function: role and path of what a table or figure reads."""
-    return recipes.as_argument(drawing(wildcards).files)
+    return configuration.as_argument(drawing(wildcards).files)
 
 
 def page(wildcards):
     """What the page of a split is told, and the files it reads."""
-    return drawings.benchmarks(CONFIG, wildcards.data, wildcards.split)
+    return sources.benchmarks(CONFIG, wildcards.data, wildcards.split)
 
 
 wildcard_constraints:
     data=one_of(CONFIG.data),
     split="[a-z0-9]+",
-    method=one_of([folder for kind in ("scratch", "pretrain", "tune", "joints") for folder in methods_of(kind)]),
+    method=one_of([folder for kind in KINDS for folder in methods_of(kind)]),
     part="train|test",
     setup="[0-9]+",
     target=one_of(CONFIG.data),
@@ -198,7 +247,7 @@ wildcard_constraints:
 
 for data, block in CONFIG.data.items():
     if block.raw and not Path(block.raw).exists() and not stale.read_already(Path(layout.clips(data)), block.raw):
-        described = recipes.dataset(CONFIG, data)
+        described = configuration.dataset(CONFIG, data)
         raise WorkflowError(f"{described.title}: no raw files at {block.raw}: {obtain(described.home, data)}")
 
 for line in stale.warnings(Path("results")):

@@ -54,6 +54,8 @@ rule linear:
         "results/logs/linear/{data}_{split}/{method}.log",
     benchmark:
         "results/benchmarks/linear/{data}_{split}/{method}.tsv"
+    wildcard_constraints:
+        method=one_of(with_encoder()),
     conda:
         ENVIRONMENT
     threads: COMPUTE.threads
@@ -67,7 +69,7 @@ rule linear:
         checkpoint_epochs=CHECKPOINT.epochs,
     params:
         settings=settings("linear"),
-        code=code_digest("stars.evaluation.linear"),
+        code=encoder_code("stars.evaluation.linear"),
         clips=subpath(input.table, parent=True),
         method=subpath(input.encoder, parent=True),
         features=subpath(input.test_features, parent=True),
@@ -125,3 +127,43 @@ rule few_shot:
         "stars few-shot --features {params.features} --target {wildcards.target}_{wildcards.target_split} --clips {params.clips}"
         " --train {input.train} --test {input.test} --exemplars {params.exemplars} --out {params.out}"
         " --settings {params.settings:q} > {log} 2>&1"
+
+
+# Of an ensemble: its members' classifiers, whose scores are added.
+for protocol in ("linear", "finetune"):
+
+    rule:
+        name:
+            f"{protocol}_of_ensemble"
+        input:
+            members=members(f"{protocol}/predictions.npz"),
+            table="results/{data}/clips/clips.csv",
+            train="results/{data}/splits/{split}_train.npy",
+            test="results/{data}/splits/{split}_test.npy",
+        output:
+            metrics=f"results/{{data}}_{{split}}/{{method}}/{protocol}/metrics.json",
+            predictions=f"results/{{data}}_{{split}}/{{method}}/{protocol}/predictions.npz",
+            record=f"results/{{data}}_{{split}}/{{method}}/{protocol}/record.json",
+        log:
+            f"results/logs/{protocol}/{{data}}_{{split}}/{{method}}.log",
+        benchmark:
+            f"results/benchmarks/{protocol}/{{data}}_{{split}}/{{method}}.tsv"
+        wildcard_constraints:
+            method=one_of(methods_of("ensemble")),
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=grows(2000),
+            runtime=grows(10),
+        params:
+            settings=settings("ensemble_scores", protocol),
+            code=code_digest("stars.evaluation.ensemble"),
+            clips=subpath(input.table, parent=True),
+            members=lambda wildcards, input: [str(Path(file).parent) for file in input.members],
+            out=subpath(output.metrics, parent=True),
+        message:
+            f"Add scores ({protocol}): {{wildcards.data}} {{wildcards.split}} {{wildcards.method}}"
+        shell:
+            "stars ensemble-scores --members {params.members} --clips {params.clips} --train {input.train} --test {input.test}"
+            " --out {params.out} --target {wildcards.data} --settings {params.settings:q} > {log} 2>&1"

@@ -18,6 +18,8 @@ rule finetune:
         "results/logs/finetune/{data}_{split}/{method}.log",
     benchmark:
         "results/benchmarks/finetune/{data}_{split}/{method}.tsv"
+    wildcard_constraints:
+        method=one_of(with_encoder()),
     conda:
         ENVIRONMENT
     threads: COMPUTE.threads
@@ -32,7 +34,7 @@ rule finetune:
         checkpoint_epochs=CHECKPOINT.epochs,
     params:
         settings=settings("finetune"),
-        code=code_digest("stars.evaluation.finetune"),
+        code=encoder_code("stars.evaluation.finetune"),
         clips=subpath(input.table, parent=True),
         target="{data}",
         out=subpath(output.metrics, parent=True),
@@ -64,7 +66,7 @@ use rule finetune as transfer with:
         "results/benchmarks/transfer/{data}_{split}/{method}_{target}_{target_split}.tsv"
     params:
         settings=settings("transfer"),
-        code=code_digest("stars.evaluation.finetune"),
+        code=encoder_code("stars.evaluation.finetune"),
         clips=subpath(input.table, parent=True),
         target="{target}",
         out=subpath(output.metrics, parent=True),
@@ -103,7 +105,7 @@ rule semi:
         checkpoint_epochs=CHECKPOINT.epochs,
     params:
         settings=settings("semi"),
-        code=code_digest("stars.evaluation.semi"),
+        code=encoder_code("stars.evaluation.semi"),
         clips=subpath(input.table, parent=True),
         subsets=lambda wildcards, input: Path(input.subsets[0]).parent,
         out=subpath(output.metrics, parent=True),

@@ -8,6 +8,9 @@ from stars.jobs import failures, journal
 localrules:  # seconds each
     split,
     scratch,
+    network,
+    linear_of_ensemble,
+    finetune_of_ensemble,
     table,
     benchmark_page,
     own_table,

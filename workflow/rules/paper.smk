@@ -1,6 +1,6 @@
 # The paper's tables and figures, with this run's numbers.
 
-FIG1, FIG4, FIG6 = (drawings.figure(CONFIG, name) for name in ("fig1", "fig4", "fig6"))
+FIG1, FIG4, FIG6 = (sources.figure(CONFIG, name) for name in ("fig1", "fig4", "fig6"))
 
 
 rule table:
@@ -22,7 +22,7 @@ rule table:
     benchmark:
         "results/benchmarks/table/table{number}.tsv"
     wildcard_constraints:
-        number=one_of(map(str, drawings.TABLES)),
+        number=one_of(map(str, sources.TABLES)),
     conda:
         DRAWING
     threads: 1
@@ -62,8 +62,8 @@ rule draw_fig1:
         mem_mb=grows(1000),
         runtime=grows(10),
     params:
-        settings=recipes.as_argument(FIG1.settings),
-        files=recipes.as_argument(FIG1.files),
+        settings=configuration.as_argument(FIG1.settings),
+        files=configuration.as_argument(FIG1.files),
         code=code_digest("stars.paper.times"),
         published=subpath(input.published, parent=True),
         out=subpath(output.svg, parent=True),
@@ -86,7 +86,7 @@ rule draw_sweep:
     benchmark:
         "results/benchmarks/figure/{sweep}.tsv"
     wildcard_constraints:
-        sweep=one_of(drawings.SWEEPS),
+        sweep=one_of(sources.SWEEPS),
     conda:
         DRAWING
     threads: 1
@@ -125,8 +125,8 @@ rule draw_fig4:
         mem_mb=grows(4000),
         runtime=grows(60),
     params:
-        settings=recipes.as_argument(FIG4.settings),
-        files=recipes.as_argument(FIG4.files),
+        settings=configuration.as_argument(FIG4.settings),
+        files=configuration.as_argument(FIG4.files),
         code=code_digest("stars.paper.tsne"),
         clips=subpath(input.table, parent=True),
         out=subpath(output.svg, parent=True),
@@ -158,8 +158,8 @@ rule draw_fig6:
         mem_mb=grows(2000),
         runtime=grows(10),
     params:
-        settings=recipes.as_argument(FIG6.settings),
-        files=recipes.as_argument(FIG6.files),
+        settings=configuration.as_argument(FIG6.settings),
+        files=configuration.as_argument(FIG6.files),
         code=code_digest("stars.paper.confusion"),
         clips=subpath(input.table, parent=True),
         out=subpath(output.svg, parent=True),

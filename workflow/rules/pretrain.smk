@@ -25,7 +25,7 @@ rule scratch:
         runtime=grows(10),
     params:
         settings=settings("scratch"),
-        code=code_digest("stars.training.scratch"),
+        code=encoder_code("stars.training.scratch"),
         clips=subpath(input.table, parent=True),
         method=subpath(output.encoder, parent=True),
     message:

@@ -1,6 +1,6 @@
 # One page with everything: tables, figures, lineage, and an explorer of features with the clips behind them.
 
-REPORT = drawings.report(CONFIG)
+REPORT = sources.report(CONFIG)
 
 
 rule map:
@@ -52,8 +52,8 @@ rule report_page:
         mem_mb=grows(2000),
         runtime=grows(30),
     params:
-        settings=recipes.as_argument(REPORT.settings),
-        files=recipes.as_argument(REPORT.files),
+        settings=configuration.as_argument(REPORT.settings),
+        files=configuration.as_argument(REPORT.files),
         code=code_digest("stars.report.page"),
         out=subpath(output.page, parent=True),
     message:

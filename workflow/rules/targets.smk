@@ -3,30 +3,30 @@
 
 TARGETS = {
     f"table{number}": expand("results/tables/table{number}.{kind}", number=number, kind=["csv", "json", "md", "tex", "html"])
-    for number in drawings.TABLES
+    for number in sources.TABLES
 }
-TARGETS |= {name: expand("results/figures/{name}.{kind}", name=name, kind=["svg", "png", "csv"]) for name in drawings.FIGURES}
+TARGETS |= {name: expand("results/figures/{name}.{kind}", name=name, kind=["svg", "png", "csv"]) for name in sources.FIGURES}
 TARGETS["fig6"].append("results/figures/fig6_pairs.csv")
 TARGETS["curves"] = [
-    f"{layout.run(data, split)}/curves.{kind}" for (data, split), kind in product(drawings.curve_runs(CONFIG), ["svg", "png", "csv"])
+    f"{layout.run(data, split)}/curves.{kind}" for (data, split), kind in product(sources.curve_runs(CONFIG), ["svg", "png", "csv"])
 ]
 TARGETS["benchmarks"] = [
     f"{layout.run(data, split)}/benchmarks.{kind}"
-    for (data, split), kind in product(drawings.benchmark_runs(CONFIG), ["csv", "json", "md", "tex", "html"])
+    for (data, split), kind in product(sources.benchmark_runs(CONFIG), ["csv", "json", "md", "tex", "html"])
 ]
 TARGETS["quality"] = expand("results/{data}/quality/index.html", data=CONFIG.data)
 TARGETS["report"] = ["results/report/index.html"]
 TARGETS |= {name: expand("results/tables/{name}.{kind}", name=name, kind=["csv", "md", "tex", "html"]) for name in CONFIG.tables}
 TARGETS["all"] = [file for files in TARGETS.values() for file in files]
-TARGETS["quickstart"] = [file for name in (*drawings.QUICKSTART, "report") for file in TARGETS[name]]
+TARGETS["quickstart"] = [file for name in (*sources.QUICKSTART, "report") for file in TARGETS[name]]
 TARGETS["quickstart"] += expand("results/{data}/quality/index.html", data=dict.fromkeys(data for data, _ in layout.runs(CONFIG)))
 NAMED = [name for name in TARGETS if name not in CONFIG.tables]
 
 # Every result of a protocol. Their jobs have these names already, so they are asked for by `targets:` alone.
-TARGETS |= {protocol: layout.results(CONFIG, protocol) for protocol in recipes.PROTOCOLS}
-TARGETS |= {protocol: own.results(CONFIG, protocol) for protocol in CONFIG.protocols}
+TARGETS |= {protocol: layout.results(CONFIG, protocol) for protocol in configuration.PROTOCOLS}
+TARGETS |= {protocol: plugin_results.results(CONFIG, protocol) for protocol in CONFIG.protocols}
 
-assert TARGETS.keys() == {*recipes.targets(CONFIG)}  # against which the configuration was checked
+assert TARGETS.keys() == {*configuration.targets(CONFIG)}  # against which the configuration was checked
 for name in CONFIG.targets:
     if not TARGETS[name]:
         raise WorkflowError(

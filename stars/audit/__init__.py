@@ -1,0 +1,1 @@
+"""Results folders after the fact: whether they are whole, where numbers come from, what changed, what differs, and what to send."""

@@ -1,0 +1,102 @@
+"""Where a number comes from: from a table's cell back to the raw files."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from stars.audit.pack import MANIFEST
+from stars.errors import InputError
+from stars.provenance.files import read_json
+from stars.provenance.lineage import Lineage, Record
+
+OWN = ("this run", "p-value")  # origins of the cells that are explained
+
+
+def explain(results: Path, path: Path, cell: str | None = None, program: str = "stars") -> Iterator[str]:
+    """Lines that lead from a result to the raw files, and the commands that make it again, to be run in the project's folder.
+
+    Args:
+        results: the results folder; path: a file in it, from the project's folder.
+        cell: of a table's csv, "METHOD,COLUMN", the column by its key or as it is shown: the chain of that cell's own files alone, of every seed.
+        program: what `stars` is called by where the commands are to be run.
+
+    Raises:
+        InputError: no record speaks of the file, or the table has no such cell.
+    """
+    lineage = Lineage.read(results)
+    yield from _place(results)
+    starts = [path]
+    if cell is not None:
+        value, starts = _sources(lineage.project / path, cell)
+        yield f"{cell} in {path}: {value}"
+    for start in starts:
+        for depth, file, digest, maker in lineage.chain(start):
+            yield "  " * (depth + (cell is not None)) + f"{file}  {digest[:12]}  {_made(maker)}"
+    makers = lineage.makers()
+    again = list(dict.fromkeys(makers[file] for file in (*starts, path) if file in makers))
+    for maker in again:
+        yield f"make again: {program} {shlex.join(maker.told['command'][1:])}"
+    if _leads_on(lineage, again):
+        yield "then run snakemake as before: what was made from these follows, and until it does `stars audit` names it"
+
+
+def _place(results: Path) -> Iterator[str]:
+    """Where paths and commands hold, if that is not the folder one asks in."""
+    if (results / MANIFEST).is_file():
+        yield f"{results} was unpacked from an archive: paths count from {results.parent}, the commands hold in the project that packed it"
+    elif not results.parent.samefile(Path.cwd()):
+        yield f"paths count from {results.parent}, and the commands hold there"
+
+
+def _leads_on(lineage: Lineage, again: Sequence[Record]) -> bool:
+    """Whether anything else was made from what these records speak of."""
+    made = {path for record in again for path in (record.path, *record.outputs)}
+    return any(made & record.inputs.keys() for record in lineage.records if record not in again)
+
+
+def _made(record: Record | None) -> str:
+    """Who made a file, with what seed and code, where and how long it took."""
+    if record is None:
+        return "given"
+    told, code = record.told, record.told["code"]
+    commit = f"commit {code['commit'][:9]}{' + changes' if code['dirty'] else ''}" if code["commit"] else f"source {code['digest'][:9]}"
+    seed = f"seed {told['seed']}, " if told["seed"] is not None else ""
+    return f"{record.stage}, {seed}{commit}, {told['hardware']['host']}, {told['started']}, {told['wall_seconds']:.1f} s"
+
+
+def _sources(table: Path, cell: str) -> tuple[str, list[Path]]:
+    """Value and source files of this run's cell "METHOD,COLUMN" of a table; names are compared by letters and digits alone."""
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            own = [row for row in csv.DictReader(file) if row["origin"] in OWN]
+        shown = _headings(table)
+        cells = {(_plain(row["method"]), _plain(shown[row["column"]])): row for row in own if row["column"] in shown}
+        cells |= {(_plain(row["method"]), _plain(row["column"])): row for row in own}
+    except (OSError, KeyError, csv.Error, UnicodeDecodeError):
+        raise InputError(f"{table} is not a table's csv that stars wrote: name one of results/tables") from None
+    words = cell.split(",")  # methods and headings may hold commas, too
+    named = [(_plain(",".join(words[:at])), _plain(",".join(words[at:]))) for at in range(1, len(words))]
+    row = next((cells[one] for one in named if one in cells), None)
+    if row is None:
+        known = "; ".join(f"{row['method']},{row['column']}" for row in own if row["value"])
+        raise InputError(f"{table} has no cell of this run {cell!r}: it has {known or 'none'}")
+    if not row["source"] or not row["value"]:
+        raise InputError(f"{table}: the cell {cell!r} is empty: {row['reason']}")
+    return row["value"], [Path(source) for source in row["source"].split(";")]
+
+
+def _headings(table: Path) -> dict[str, str]:
+    """Column → its heading where the table is shown, from the json beside its csv, of those that no other has; empty where that cannot be read."""
+    try:
+        found = {column["key"]: f"{column['group']} {column['title']}" for column in read_json(table.with_suffix(".json"))["columns"]}
+    except (InputError, KeyError, TypeError):
+        return {}
+    return {column: heading for column, heading in found.items() if list(found.values()).count(heading) == 1}
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())

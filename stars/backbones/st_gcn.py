@@ -1,0 +1,99 @@
+"""Spatial-temporal graph convolutions (Yan et al., ST-GCN, AAAI 2018), a quarter as wide, as in CrosSCLR and what followed it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from stars.backbones.base import Backbone, BackboneOptions, Layers
+from stars.backbones.graph import root, spatial_partition
+from stars.config.base import Count, key
+from stars.errors import InputError
+
+BLOCKS = (
+    (1, 1),
+    (1, 1),
+    (1, 1),
+    (1, 1),
+    (2, 2),
+    (2, 1),
+    (2, 1),
+    (4, 2),
+    (4, 1),
+    (0, 1),
+)  # channels, times `channels` (0: `width`); stride in time
+
+
+class StGcnOptions(BackboneOptions):
+    """ST-GCN's size."""
+
+    frames: Count = key(50, "frames a clip is resized to")
+    channels: Count = key(16, "channels of the first blocks; those after the fifth have twice, after the eighth four times as many")
+    width: Count = key(256, "channels of the last block: numbers in a feature")
+    kernel: Count = key(9, "frames that a convolution in time sees, odd")
+    dropout: float = key(0.5, "share of a block's values set to zero in training", ge=0, lt=1)
+    learned_edges: bool = key(True, "whether each block learns how much each edge counts")
+    centre: int | None = key(
+        None, "joint from which neighbours are nearer or further; null: the one that is its own parent (NTU: 20)", ge=0
+    )
+
+
+class Network(Backbone):
+    """Ten blocks over the joints and frames of a body; bodies are rows. Features by time and joint (R, T/4, V, width)."""
+
+    Options = StGcnOptions
+    needs_parents = True
+    partition: Tensor
+
+    def __init__(self, options: StGcnOptions, joints: int, parents: tuple[int, ...] = (), bodies: int = 1) -> None:
+        super().__init__(options, joints, parents, bodies)
+        if len(parents) != joints:
+            raise InputError(
+                f"st_gcn needs a parent for each of {joints} joints, found {list(parents)}: add `parents` to the data set's description"
+            )
+        self.width = options.width
+        self.register_buffer(
+            "partition", spatial_partition(parents, root(parents) if options.centre is None else options.centre), persistent=False
+        )
+        self.norm = nn.BatchNorm1d(3 * joints)
+        channels = [(options.channels * times or options.width, stride) for times, stride in BLOCKS]
+        self.blocks = nn.ModuleList(
+            Block(before, after, stride, options, joints, residual=number > 0)
+            for number, ((before, _), (after, stride)) in enumerate(zip([(3, 1), *channels[:-1]], channels, strict=True))
+        )
+
+    def grid(self, seen: Tensor) -> Tensor:
+        x_rvct = seen.permute(0, 2, 3, 1)
+        x_rct = self.norm(x_rvct.flatten(1, 2))
+        x_rctv = x_rct.view(x_rvct.shape).permute(0, 2, 3, 1).contiguous()
+        for block in self.blocks:
+            x_rctv = block(x_rctv, self.partition)
+        return x_rctv.permute(0, 2, 3, 1)
+
+    def layers(self) -> Layers:
+        return Layers([self.norm], list(self.blocks), [])
+
+
+class Block(nn.Module):
+    """A graph convolution, a convolution in time, and a way past both: (R, C, T, V) → (R, C', T/stride, V)."""
+
+    def __init__(self, before: int, after: int, stride: int, options: StGcnOptions, joints: int, residual: bool) -> None:
+        super().__init__()
+        self.edges = nn.Parameter(torch.ones(3, joints, joints), requires_grad=options.learned_edges)
+        self.spatial = nn.Conv2d(before, 3 * after, 1)
+        self.spatial_norm = nn.BatchNorm2d(after)
+        self.temporal = nn.Conv2d(after, after, (options.kernel, 1), (stride, 1), (options.kernel // 2, 0))
+        self.temporal_norm = nn.BatchNorm2d(after)
+        self.dropout = nn.Dropout(options.dropout)
+        self.past: nn.Module | None = None
+        if residual:
+            same = before == after and stride == 1
+            self.past = nn.Identity() if same else nn.Sequential(nn.Conv2d(before, after, 1, (stride, 1)), nn.BatchNorm2d(after))
+
+    def forward(self, x_rctv: Tensor, partition_kvv: Tensor) -> Tensor:
+        """Sum over subsets k and neighbours v of W_k x_v · A_kvw, then time, then what went past."""
+        by_subset = self.spatial(x_rctv).unflatten(1, (3, -1))
+        weights_kvv = partition_kvv * self.edges
+        gathered = torch.einsum("rkctv,kvw->rctw", by_subset, weights_kvv)
+        made = self.dropout(self.temporal_norm(self.temporal(self.spatial_norm(gathered).relu())))
+        return (made if self.past is None else made + self.past(x_rctv)).relu()

@@ -1,0 +1,70 @@
+"""Commands for protocols and tables of one's own."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from stars.cli.common import CLIPS, TEST, TRAIN, add_config, read_json
+from stars.errors import InputError
+
+PROTOCOL = {
+    "features": "folder of the features",
+    "target": "name of the data set",
+    "clips": CLIPS,
+    "train": TRAIN,
+    "test": TEST,
+    "out": "folder for metrics.json and predictions.npz",
+}
+
+
+def add(commands: Any) -> None:
+    """own-protocol and own-table."""
+    protocol = _command(commands, "own-protocol", "a protocol of your own: plugins/protocols/NAME.py", _protocol)
+    for name, text in PROTOCOL.items():
+        protocol.add_argument(f"--{name}", required=True, metavar="PATH", type=str if name == "target" else Path, help=text)
+    table = _command(commands, "own-table", "a table of your own: plugins/tables/NAME.py", _table)
+    table.add_argument("--files", metavar="JSON", help="role and path of what it reads; goes with --settings")
+    table.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder to write into")
+
+
+def _command(commands: Any, name: str, text: str, handler: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=f"Make {text}.")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="its name in the configuration; or give --settings")
+    parser.add_argument("--settings", metavar="JSON", help="what it is told, exactly: a line of JSON")
+    add_config(parser)
+    parser.set_defaults(handler=handler)
+    return parser
+
+
+def _protocol(chosen: argparse.Namespace) -> None:
+    from stars.evaluation.plugin import PluginStage, evaluate
+    from stars.pipeline import configuration, plugin_results
+
+    if chosen.settings is None:
+        config = configuration.load_file(chosen.config, chosen.set)
+        told = plugin_results.protocol_settings(config, _named(chosen, config.protocols))
+    else:
+        told = read_json("--settings", chosen.settings)
+    evaluate(settings=configuration.validate(PluginStage, told, "settings"), **{name: getattr(chosen, name) for name in PROTOCOL})
+
+
+def _table(chosen: argparse.Namespace) -> None:
+    from stars.paper.plugin_table import PluginTableStage, build
+    from stars.pipeline import configuration, plugin_results
+
+    if chosen.settings is None:
+        config = configuration.load_file(chosen.config, chosen.set)
+        told, files = plugin_results.table(config, _named(chosen, config.tables))
+    else:
+        told, files = read_json("--settings", chosen.settings), read_json("--files", chosen.files or "{}")
+    build(configuration.validate(PluginTableStage, told, "settings"), {role: Path(path) for role, path in files.items()}, chosen.out)
+
+
+def _named(chosen: argparse.Namespace, known: dict[str, Any]) -> str:
+    from stars.pipeline.configuration import nearest
+
+    if chosen.name not in known:
+        raise InputError(f"{chosen.config}: none of the name {chosen.name}{nearest(str(chosen.name), known)}")
+    return str(chosen.name)

@@ -1,0 +1,66 @@
+"""Settings of protocols and tables of one's own (docs/extending.md)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from stars.config.base import Settings, key
+from stars.config.reading import nearest
+from stars.errors import InputError
+
+PLAIN = ("knn", "linear", "finetune")  # protocols that file their results as {data}_{split}/{method}/{protocol}
+TAKEN = (*PLAIN, "semi", "transfer", "few_shot", "features", "all", "quickstart", "curves", "quality")
+
+
+class PluginProtocol(Settings):
+    """A protocol of one's own: plugins/protocols/NAME.py."""
+
+    methods: tuple[str, ...] | None = key(None, "methods evaluated by it; null: all")
+    runs: tuple[str, ...] | None = key(
+        None, "on what, each as {data}_{split}; null: every split of every data set that has results of its own"
+    )
+    options: dict[str, Any] = key({}, "its settings, as its file defines them")
+
+
+class PluginTable(Settings):
+    """A table of one's own: plugins/tables/NAME.py."""
+
+    protocol: str = key(..., "whose results it reads: knn, linear, finetune, or a protocol of your own")
+    title: str = key("", "words above the table; empty: its name")
+    methods: tuple[str, ...] | None = key(None, "methods shown, in this order; null: all that the protocol evaluates")
+    runs: tuple[str, ...] | None = key(None, "what they were trained on, each as {data}_{split}; null: wherever the protocol is evaluated")
+    options: dict[str, Any] = key({}, "its settings, as its file defines them")
+
+
+def check(protocols: Mapping[str, PluginProtocol], tables: Mapping[str, PluginTable], methods: Iterable[str], runs: Iterable[str]) -> None:
+    """InputError for the first name that is taken, has no file, or is defined nowhere.
+
+    Args:
+        methods: names of all methods; runs: of all {data}_{split}.
+    """
+    for name in protocols:
+        _check_name("protocols", name, TAKEN)
+    for name, table in tables.items():
+        _check_name("tables", name, (*TAKEN, *protocols))
+        _known(f"tables.{name}.protocol", [table.protocol], (*PLAIN, *protocols))
+    for kind, blocks in (("protocols", protocols), ("tables", tables)):
+        for name, block in blocks.items():
+            _known(f"{kind}.{name}.methods", block.methods, methods)
+            _known(f"{kind}.{name}.runs", block.runs, runs)
+
+
+def _check_name(kind: str, name: str, taken: Iterable[str]) -> None:
+    where = f"{kind}.{name}"
+    if not re.fullmatch(r"[a-z][a-z_]*", name) or name in taken:
+        raise InputError(f"{where}: a name of your own is lower-case letters and _, and none that is taken: choose another")
+    if not (Path("plugins") / kind / f"{name}.py").is_file():
+        raise InputError(f"{where}: no file plugins/{kind}/{name}.py: write it as docs/extending.md shows")
+
+
+def _known(where: str, names: Iterable[str] | None, known: Iterable[str]) -> None:
+    for name in names or ():
+        if name not in known:
+            raise InputError(f"{where}: unknown {name}{nearest(name, known)}")

@@ -1,0 +1,203 @@
+"""Labelled clips with their features: what a new clip is compared with (the KNN and few-shot protocols of paper §4.3, on clips of one's own)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stars.data.store import ClipStore, read_table
+from stars.errors import InputError
+from stars.evaluation.knn import Neighbours, neighbours, vote
+from stars.inference.clips import Given, OwnClip, clips, inhabited, read
+from stars.inference.embedder import Embedder, check_encoder
+from stars.inference.files import files, labels
+from stars.inference.preparation import features_record, recorded_input
+from stars.provenance.files import read_json, read_npy, read_npz, write_npz
+from stars.provenance.record import recording
+
+MOST_NEIGHBOURS = 10  # that vote, unless told otherwise (paper, Tables 6 and 7)
+ARRAYS = ("name", "label", "features", "encoder")
+
+
+@dataclass(frozen=True)
+class Match:
+    """A clip of the library near a clip: its rank from 1, name, action, and the cosine similarity of the two features, −1 to 1.
+
+    `place` is its number in the library, from 0.
+    """
+
+    clip: str
+    rank: int
+    name: str
+    label: str
+    similarity: float
+    place: int
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the nearest clips of the library say of a clip. Neither number is a probability.
+
+    Attributes:
+        label: the action with most votes; votes: its share of the k votes, 0 to 1.
+        similarity: cosine similarity to the nearest clip of that action, −1 to 1, whose name is `nearest`.
+        others: further actions with a vote and their shares, best first, at most four.
+    """
+
+    clip: str
+    label: str
+    votes: float
+    similarity: float
+    nearest: str
+    others: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """Labelled clips, sorted by action.
+
+    Attributes:
+        names, labels: of its clips; features: (R, C) float32; actions: in their order, which breaks ties.
+        joints: clip number → its joints (T, M, V, 3), for a picture.
+    """
+
+    model: Embedder
+    names: Sequence[str]
+    labels: Sequence[str]
+    features: np.ndarray
+    actions: Sequence[str]
+    joints: Callable[[int], np.ndarray]
+
+    @property
+    def default_k(self) -> int:
+        """Neighbours that vote unless told otherwise: as many as the rarest action has clips, at most 10."""
+        return min(MOST_NEIGHBOURS, *Counter(self.labels).values())
+
+    def predict(self, given: Given | Iterable[Given], k: int | None = None) -> list[Prediction]:
+        """The action of each clip, by vote of its k nearest in the library (cosine similarity of features).
+
+        Ties go to the action with the larger summed similarity, then to the first in `actions`.
+
+        Args:
+            given: as for `Model.embed`; k: neighbours that vote; None: `default_k`.
+        """
+        names, nearest = self._nearest(clips(given, self.model.preparation), self.default_k if k is None else k)
+        numbers = np.array([self.actions.index(label) for label in self.labels])
+        of_label = Neighbours(torch.from_numpy(numbers)[nearest.labels], nearest.similarity)
+        rankings = vote(of_label, nearest.labels.shape[1], len(self.actions))
+        found = zip(names, rankings, of_label.labels.numpy(), nearest.labels.tolist(), nearest.similarity.tolist(), strict=True)
+        return [self._prediction(*one) for one in found]
+
+    def _prediction(self, clip: str, ranking: np.ndarray, numbers: np.ndarray, places: list[int], similarity: list[float]) -> Prediction:
+        shares = [(self.actions[number], float((numbers == number).mean())) for number in ranking if number >= 0]
+        nearest = int(np.flatnonzero(numbers == ranking[0])[0])
+        return Prediction(clip, *shares[0], similarity[nearest], self.names[places[nearest]], tuple(shares[1:]))
+
+    def search(self, given: Given | Iterable[Given], k: int = 5) -> list[list[Match]]:
+        """The k nearest clips of the library to each clip, nearest first."""
+        return self.matches(clips(given, self.model.preparation), k)
+
+    def matches(self, given: Iterable[OwnClip], k: int) -> list[list[Match]]:
+        """As `search`, of clips that were read."""
+        names, nearest = self._nearest(given, k)
+        rows = zip(names, nearest.labels.tolist(), nearest.similarity.tolist(), strict=True)
+        return [
+            [self._match(name, rank, *one) for rank, one in enumerate(zip(places, values, strict=True), 1)] for name, places, values in rows
+        ]
+
+    def _match(self, clip: str, rank: int, place: int, similarity: float) -> Match:
+        return Match(clip, rank, self.names[place], self.labels[place], similarity, place)
+
+    def _nearest(self, given: Iterable[OwnClip], k: int) -> tuple[list[str], Neighbours]:
+        """Names of the clips, and the places of their nearest in the library as labels."""
+        if not 1 <= k <= len(self.names):
+            raise InputError(f"k is {k}, but the library has {len(self.names)} clips: give a k from 1 to that")
+        names, features = self.model.named_features(given)
+        return names, neighbours(features, self.features, np.arange(len(self.names)), k)
+
+
+def find(model: Embedder, path: Path) -> Library:
+    """The library that a path names, as `Model.library` says."""
+    if path.is_file() and path.suffix == ".npz":
+        return of_file(model, path)
+    if path.is_dir() and (path / "encoder.safetensors").is_file():
+        return of_results(model, path)
+    return of_clips(model, path)
+
+
+def keep(model: Embedder, paths: Sequence[Path], out: Path) -> int:
+    """Embed files and write their names, labels ("" where nothing says one) and features to `out`, a .npz that is a library, and
+    {out}.record.json; the number of clips."""
+    layout = model.preparation.dataset
+    found = [(path, files(path, layout)) for path in paths]
+    told = {file.name: label for _, some in found for file, label in zip(some, labels(some, layout), strict=True)}
+    settings = {**model.preparation.model_dump(mode="json"), "files": [str(path) for path in paths]}
+    with recording(out.parent, "stars.inference.library", settings, {"encoder": model.path}, [out.name], f"{out.name}.record.json"):
+        names, features = model.named_features(inhabited((file for _, some in found for file in some), model.preparation))
+        arrays = (np.array(names), np.array([told[name] for name in names]), features, np.array(model.sha256))
+        write_npz(out, dict(zip(ARRAYS, arrays, strict=True)))
+    return len(names)
+
+
+def of_clips(model: Embedder, path: Path) -> Library:
+    """Labelled clips, embedded now."""
+    found = files(path, model.preparation.dataset)
+    told = labels(found, model.preparation.dataset)
+    if "" in told:
+        raise InputError(f"{found[told.index('')].name} has no label: put it into a folder named as its action, or into clips.csv")
+    names, features = model.named_features(inhabited(found, model.preparation))
+    file = {file.name: (file, label) for file, label in zip(found, told, strict=True)}
+    kept = [file[name][1] for name in names]
+    return _sorted(model, names, kept, features, sorted(set(kept)), lambda place: read(file[names[place]][0], model.preparation).x_tmvc)
+
+
+def of_file(model: Embedder, path: Path) -> Library:
+    """Clips that were embedded before."""
+    names, told, features, encoder = read_npz(path, ARRAYS).values()
+    check_encoder(model, str(encoder), path)
+    if not len(told) or "" in told.tolist():
+        raise InputError(f"{path} holds clips without a label: embed a folder whose clips have one")
+    shown = names.tolist()
+    return _sorted(model, shown, told.tolist(), features, sorted(set(told.tolist())), lambda place: model.read(shown[place])[0].x_tmvc)
+
+
+def of_results(model: Embedder, method: Path) -> Library:
+    """The training clips of a method, whose features lie in its folder."""
+    record = features_record(method / "encoder.safetensors")
+    if record is None:
+        raise InputError(f"{method} has no features of its training clips: let the workflow embed them, or name another library")
+    check_encoder(model, read_json(record)["inputs"]["encoder"]["sha256"], record)
+    table = read_table(recorded_input(record, record, "clips"))
+    rows = read_npy(recorded_input(record, record, "train"))
+    features = read_npy(record.with_name(record.name.replace(".record.json", "_train.npy")))
+    folder = recorded_input(record, record, "frames").parent
+    part = table.iloc[rows]
+    actions = table.sort_values("label")["action_name"].drop_duplicates().tolist()
+    return _sorted(
+        model,
+        part["name"].tolist(),
+        part["action_name"].tolist(),
+        features,
+        actions,
+        lambda place: np.array(ClipStore.open(folder)[rows[place]]),
+    )
+
+
+def _sorted(
+    model: Embedder, names: list[str], told: list[str], features: np.ndarray, actions: list[str], joints: Callable[[int], np.ndarray]
+) -> Library:
+    """With clips in the order of actions: of equal similarities the first then has the first label."""
+    order = sorted(range(len(names)), key=lambda place: actions.index(told[place]))
+    return Library(
+        model,
+        [names[place] for place in order],
+        [told[place] for place in order],
+        features[order],
+        actions,
+        lambda place: joints(order[place]),
+    )

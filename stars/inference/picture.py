@@ -1,0 +1,75 @@
+"""A clip and its nearest of a library as one picture: a strip of poses each, one below the other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stars import figure_style
+from stars.config.reading import read_yaml
+from stars.data import common_joints
+from stars.data.dataset import Dataset
+from stars.errors import InputError
+from stars.inference.clips import Given
+from stars.inference.library import Library, Match
+from stars.inference.preparation import Preparation
+from stars.inspect import draw
+from stars.inspect.scene import Scene
+from stars.inspect.skeleton import Skeleton
+from stars.pipeline.resolve import describe, folders
+from stars.provenance.files import atomic
+
+WIDTH, POSES = 12.0, 10
+TEXT, TALLEST = 0.3, 1.6  # inches of a strip's title, and of its poses at most
+
+
+def pictures(library: Library, given: Given | Iterable[Given], out: Path, k: int = 5) -> list[list[Match]]:
+    """Write {clip}.png into folder `out` for each clip: its strip, and below it those of the k nearest; the matches, as `Library.search`.
+
+    Raises:
+        InputError: no description in config/datasets has the encoder's joints, so that nothing says what the bones are.
+    """
+    skeleton, shown = Skeleton.of(described(library.model.preparation)), library.model.read(given)
+    matches = library.matches(shown, k)
+    for clip, found, stem in zip(shown, matches, stems([clip.name for clip in shown]), strict=True):
+        strips = [(clip.name, clip.x_tmvc)]
+        strips += [(f"{match.rank}. {match.label}, {match.similarity:.3f}: {match.name}", library.joints(match.place)) for match in found]
+        draw_strips(out / f"{stem}.png", strips, skeleton)
+    return matches
+
+
+def stems(names: Sequence[str]) -> list[str]:
+    """Name of each clip's picture: of its file, or of its whole path where several files are called so; without what file names should not hold."""
+    short, whole = ([re.sub(r"[^\w.-]", "_", name) for name in some] for some in ([Path(name).stem for name in names], names))
+    return [path if short.count(stem) > 1 else stem for stem, path in zip(short, whole, strict=True)]
+
+
+def draw_strips(path: Path, strips: Sequence[tuple[str, np.ndarray]], skeleton: Skeleton) -> None:
+    """Write the PNG of titled clips (T, M, V, 3), the same bytes each time."""
+    stages = [draw.Stage(Scene(x_tmvc), skeleton) for _, x_tmvc in strips]
+    heights = [min(WIDTH / POSES / stage.shape, TALLEST) + TEXT for stage in stages]
+    top = height = sum(heights)
+    with figure_style.figure(height, WIDTH, layout=None) as figure, atomic(path) as temporary:
+        for (title, x_tmvc), stage, tall in zip(strips, stages, heights, strict=True):
+            figure.text(0.01, (top - TEXT / 2) / height, title, fontsize=9, va="center")
+            for place, frame in enumerate(draw.evenly(len(x_tmvc), POSES)):
+                axis = figure.add_axes((place / POSES, (top - tall) / height, 1 / POSES, (tall - TEXT) / height))
+                draw.Bodies(axis, stage, skeleton).show(frame)
+            top -= tall
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def described(preparation: Preparation) -> Dataset:
+    """A description with the joints that clips have: the one named, or the first in config/datasets with the file's joints."""
+    joints = preparation.dataset.joints
+    found = describe(preparation.like, "--like") if preparation.like else None
+    for path in () if found else sorted(path for folder in folders("datasets") for path in folder.glob("*.yaml")):
+        if list(joints) == read_yaml(path).get("joints"):
+            found = describe(str(path), "--like")
+            break
+    if found is None:
+        raise InputError("no description in config/datasets has the joints of the encoder's clips: name theirs with --like")
+    return common_joints.described(found) if preparation.ingest.joints == "common" else found

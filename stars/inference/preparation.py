@@ -1,0 +1,88 @@
+"""How a file becomes what an encoder reads: exactly as its training's clips did, as the records beside it say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from stars.config import Embed, Ingest, Settings
+from stars.config.reading import validate
+from stars.data.convert import bodies_of, joints_of
+from stars.data.readers import Layout
+from stars.errors import InputError
+from stars.pipeline.resolve import describe
+from stars.provenance.files import read_json
+
+RECORD = "record.json"
+
+
+class Preparation(Settings):
+    """From a raw file to a clip (`dataset`, `ingest`), and from the clip to its feature (`embed`); `like` names the description, where one was."""
+
+    dataset: Layout
+    ingest: Ingest
+    embed: Embed = Embed()
+    like: str | None = None
+
+    @classmethod
+    def of(cls, encoder: Path, joints: int, like: str | None = None) -> Preparation:
+        """That of an encoder with so many joints.
+
+        Args:
+            like: description of the data set whose files are read, a name in config/datasets or a path ending in .yaml; None: the
+                encoder's own. Bodies, centring and completion stay those of the encoder's clips, where these are recorded.
+
+        Raises:
+            InputError: nothing says what the encoder reads, or the description has other joints.
+        """
+        found = _recorded(encoder)
+        if like is not None:
+            found = _described(like, joints, found)
+        if found is None:
+            raise InputError(f"{encoder}: no record beside it says what its clips were made of: name their data set's description (--like)")
+        if joints_of(found.dataset, found.ingest) != joints:
+            raise InputError(
+                f"{encoder} was trained on {joints} joints, but {like} has {joints_of(found.dataset, found.ingest)}: name another description"
+            )
+        return found
+
+
+def recorded_input(beside: Path, record: Path, role: str) -> Path:
+    """The file that `record` names as its input of that role; its path counts from the project's folder, which is above `beside`."""
+    try:
+        path = Path(read_json(record)["inputs"][role]["path"])
+    except (KeyError, TypeError):
+        raise InputError(f"{record} names no input {role}: make what it stands beside again") from None
+    found = next((folder / path for folder in beside.resolve().parents if (folder / path).exists()), None)
+    if found is None:
+        raise InputError(f"{path}, named in {record}, is not there: keep the results folder whole, or name a description (--like)")
+    return found
+
+
+def features_record(encoder: Path) -> Path | None:
+    """Record of the features of the encoder's own training clips."""
+    clips = read_json(encoder.parent / RECORD)["inputs"]["clips"]["path"]
+    records = sorted(encoder.parent.glob(f"features/*.{RECORD}"))
+    return next((path for path in records if read_json(path)["inputs"]["clips"]["path"] == clips), None)
+
+
+def _recorded(encoder: Path) -> Preparation | None:
+    """None where no record stands beside the encoder."""
+    record = encoder.parent / RECORD
+    if not record.is_file() or "clips" not in read_json(record).get("inputs", {}):
+        return None
+    store = recorded_input(encoder, record, "clips").parent / RECORD
+    told: dict[str, Any] = {name: read_json(store)["settings"].get(name) for name in ("dataset", "ingest")}
+    features = features_record(encoder)
+    if features is not None:
+        told["embed"] = read_json(features)["settings"]["embed"]
+    return validate(Preparation, told, str(store))
+
+
+def _described(like: str, joints: int, recorded: Preparation | None) -> Preparation:
+    layout = Layout.of(describe(like, "--like"))
+    if recorded is None:
+        return Preparation(like=like, dataset=layout, ingest=Ingest(joints="file" if len(layout.joints) == joints else "common"))
+    old, keys = recorded.dataset, recorded.ingest
+    same = {"bodies": bodies_of(old, keys), "centre": keys.centre or old.centre, "single_body": keys.single_body or old.single_body}
+    return recorded.model_copy(update={"like": like, "dataset": layout, "ingest": keys.model_copy(update=same)})

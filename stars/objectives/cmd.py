@@ -1,0 +1,88 @@
+"""CMD: three streams that teach each other which clips are alike (Mao et al., ECCV 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import permutations
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import kl_div
+
+from stars.backbones.base import Backbone
+from stars.config.base import Count, Positive, Settings, key
+from stars.objectives.base import Batch, Objective, Trains
+from stars.objectives.contrast import Contrast, ContrastOptions, first_positive
+
+SEQUENCE: list[object] = [{"crop": {"share": [0.1, 1.0], "min_frames": 64}}, {"either": [[{"shear": {"amplitude": 1.0}}], ["corrupt"]]}]
+
+
+class CmdOptions(ContrastOptions):
+    """CMD's settings."""
+
+    queue: Count = key(16384, "keys kept from earlier steps")
+    teacher_temperature: Positive = key(0.05, "temperature of the teaching stream's similarities")
+    student_temperature: Positive = key(0.1, "temperature of the learning stream's similarities")
+    topk: Count = key(8192, "entries of the queue, the teacher's most similar ones, whose similarities are taught; at most all")
+
+
+class Loss(Objective):
+    """A momentum contrast of each stream, and for each ordered pair the distillation of one's similarities into the other. Facts: mean cosine
+    of the first stream's positives; the distillation losses together."""
+
+    Options = CmdOptions
+    columns = ("positive_cosine", "distillation")
+    networks: ClassVar = {name: Trains("bi_gru", {"stream": name}) for name in ("joint", "motion", "bone")}
+    views: ClassVar = {"query": SEQUENCE, "key": SEQUENCE}
+
+    def __init__(self, networks: Mapping[str, Backbone], options: CmdOptions, generator: torch.Generator) -> None:
+        super().__init__(networks, options, generator)
+        self.options = options
+        self.contrasts: dict[str, Contrast] = {}
+        for name, network in networks.items():
+            self.contrasts[name] = Contrast(network, options, generator)
+            self.add_module(name, self.contrasts[name])
+
+    @classmethod
+    def passes(cls, options: Settings) -> tuple[int, int]:
+        return 1, 1
+
+    def heads(self) -> nn.ModuleDict:
+        return nn.ModuleDict({f"{name}_projector": contrast.projector for name, contrast in self.contrasts.items()})
+
+    def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
+        queries, keys = {}, {}
+        for name, contrast in self.contrasts.items():
+            contrast.follow(networks[name])
+            (y_bc,) = batch.features(networks[name], "query")
+            queries[name], keys[name] = contrast.project(y_bc), contrast.keys(batch, "key")
+        contrasts = [first_positive(contrast.logits(queries[name], keys[name])) for name, contrast in self.contrasts.items()]
+        distilled = torch.stack(self._distilled(queries, keys)).sum()
+        for name, contrast in self.contrasts.items():
+            contrast.queue.update(keys[name], batch.clips)
+        first = next(iter(queries))
+        cosine = (queries[first].detach() * keys[first]).sum(1).mean()
+        return torch.stack(contrasts).sum() + distilled, {"positive_cosine": cosine, "distillation": distilled.detach()}
+
+    def _distilled(self, queries: Mapping[str, Tensor], keys: Mapping[str, Tensor]) -> list[Tensor]:
+        """A term for each ordered pair. The queues advance together, so that a place is the same clip in each."""
+        options = self.options
+        taught, learnt = {}, {name: contrast.similarities(queries[name]) for name, contrast in self.contrasts.items()}
+        for name, contrast in self.contrasts.items():
+            values_bk, places_bk = contrast.similarities(keys[name]).topk(min(options.topk, options.queue), dim=1)
+            taught[name] = (values_bk / options.teacher_temperature).softmax(1), places_bk
+        return [distillation(*taught[one], learnt[other], options.student_temperature) for one, other in permutations(taught, 2)]
+
+    def refilled(self, networks: Mapping[str, Backbone]) -> None:
+        for name, contrast in self.contrasts.items():
+            contrast.refilled(networks[name])
+
+
+def distillation(p_teacher_bk: Tensor, places_bk: Tensor, similar_bq: Tensor, temperature: float) -> Tensor:
+    """KL(teacher ‖ student), mean over the batch (CMD's Eq. 6).
+
+    Args:
+        p_teacher_bk: over the places (B, k) of the queue; similar_bq: the student's similarities to all of its own queue's entries.
+    """
+    return kl_div((similar_bq.gather(1, places_bk) / temperature).log_softmax(1), p_teacher_bk, reduction="batchmean")

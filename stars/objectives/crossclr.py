@@ -1,0 +1,95 @@
+"""CrosSCLR: three streams that mine positives for each other (Li et al., CVPR 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import permutations
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from stars.backbones.base import Backbone
+from stars.config.base import Settings, key
+from stars.objectives.base import Batch, Objective, Trains
+from stars.objectives.contrast import Contrast, MiningOptions, first_positive, mined_positives
+from stars.objectives.skeletonclr import NORMAL
+
+
+class CrosSclrOptions(MiningOptions):
+    """CrosSCLR's settings."""
+
+    as_released: bool = key(
+        False,
+        "true, the released code: every stream but the first puts a hidden layer before the first one's projector, and while positives are mined "
+        "only the second stream's keys follow; false, the paper: each has a projector of its own, and all follow",
+    )
+
+
+class Loss(Objective):
+    """First a momentum contrast of each stream; from `mining_epoch` on, for each ordered pair, the other stream's nearest keys are positives
+    too. Fact: mean cosine of the first stream's positives."""
+
+    Options = CrosSclrOptions
+    columns = ("positive_cosine",)
+    networks: ClassVar = {name: Trains("st_gcn", {"stream": name}) for name in ("joint", "motion", "bone")}
+    views: ClassVar = {"query": NORMAL, "key": NORMAL}
+
+    def __init__(self, networks: Mapping[str, Backbone], options: CrosSclrOptions, generator: torch.Generator) -> None:
+        super().__init__(networks, options, generator)
+        self.options, self.mining = options, False
+        self.contrasts: dict[str, Contrast] = {}
+        for name, network in networks.items():
+            before = next(iter(self.contrasts.values()), None) if options.as_released else None
+            self.contrasts[name] = Contrast(network, options, generator, before)
+            self.add_module(name, self.contrasts[name])
+
+    @classmethod
+    def passes(cls, options: Settings) -> tuple[int, int]:
+        return 1, 1
+
+    def heads(self) -> nn.ModuleDict:
+        shared = self.options.as_released
+        return nn.ModuleDict(
+            {
+                f"{name}_projector": contrast.projector[0] if shared and number else contrast.projector
+                for number, (name, contrast) in enumerate(self.contrasts.items())
+            }
+        )
+
+    def before(self, networks: Mapping[str, Backbone], done: int, epoch: int) -> None:
+        self.mining = epoch >= self.options.mining_epoch
+
+    def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
+        for number, (name, contrast) in enumerate(self.contrasts.items()):
+            if not (self.options.as_released and self.mining) or number == 1:
+                contrast.follow(networks[name])
+        queries, keys = {}, {}
+        for name, contrast in self.contrasts.items():
+            (y_bc,) = batch.features(networks[name], "query")
+            queries[name], keys[name] = contrast.project(y_bc), contrast.keys(batch, "key")
+        losses = self._cross(queries, keys) if self.mining else self._apart(queries, keys)
+        for name, contrast in self.contrasts.items():
+            contrast.queue.update(keys[name], batch.clips)
+        first = next(iter(queries))
+        return torch.stack(losses).sum(), {"positive_cosine": (queries[first].detach() * keys[first]).sum(1).mean()}
+
+    def _apart(self, queries: Mapping[str, Tensor], keys: Mapping[str, Tensor]) -> list[Tensor]:
+        return [first_positive(contrast.logits(queries[name], keys[name])) for name, contrast in self.contrasts.items()]
+
+    def _cross(self, queries: Mapping[str, Tensor], keys: Mapping[str, Tensor]) -> list[Tensor]:
+        """A term for each ordered pair; a stream's two are averaged."""
+        similar = {name: contrast.similarities(queries[name]) for name, contrast in self.contrasts.items()}
+        positive = {name: (queries[name] * keys[name]).sum(1, keepdim=True) for name in self.contrasts}
+        terms = [self._pair(positive[own], similar[own], similar[other]) for own, other in permutations(self.contrasts, 2)]
+        return [term / (len(self.contrasts) - 1) for term in terms]
+
+    def _pair(self, positive_b1: Tensor, mine_bk: Tensor, theirs_bk: Tensor) -> Tensor:
+        """What a stream learns of another: beside its own logits stand the products of both streams' similarities ("context")."""
+        logits = torch.cat([positive_b1, mine_bk, mine_bk * theirs_bk], 1) / self.options.temperature
+        nearest_bk = torch.zeros_like(theirs_bk, dtype=torch.bool).scatter_(1, theirs_bk.topk(self.options.topk, dim=1).indices, True)
+        return mined_positives(torch.cat([torch.ones_like(nearest_bk[:, :1]), nearest_bk, nearest_bk], 1), logits)
+
+    def refilled(self, networks: Mapping[str, Backbone]) -> None:
+        for name, contrast in self.contrasts.items():
+            contrast.refilled(networks[name])

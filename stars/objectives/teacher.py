@@ -1,0 +1,37 @@
+"""A network that follows another: its weights are a running mean of the other's (He et al., MoCo, CVPR 2020, Eq. 2)."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+from stars.backbones.base import Backbone
+from stars.objectives.base import Batch
+
+
+class Teacher(nn.Module):
+    """A copy of encoder and head that no gradient reaches."""
+
+    def __init__(self, encoder: Backbone, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder = copy.deepcopy(encoder).requires_grad_(False)
+        self.head = copy.deepcopy(head).requires_grad_(False)
+
+    @torch.no_grad()
+    def forward(self, batch: Batch, *views: str) -> tuple[Tensor, ...]:
+        """The head's outputs (B, ·) for each of these views."""
+        return tuple(self.head(y_bc) for y_bc in batch.features(self.encoder, *views))
+
+    @torch.no_grad()
+    def follow(self, encoder: Backbone, head: nn.Module, momentum: float) -> None:
+        """Every weight becomes momentum · its own + (1 − momentum) · the other's."""
+        for own, other in ((self.encoder, encoder), (self.head, head)):
+            torch._foreach_lerp_(list(own.parameters()), list(other.parameters()), 1 - momentum)
+
+
+def momentum_at(done: int, steps: float, start: float, end: float) -> float:
+    """Momentum of the teacher's update when `done` of `steps` steps are done: half a cosine from `start` to `end` (DINO, §3.1)."""
+    return end - (end - start) * 0.5 * (1 + math.cos(math.pi * (done - 1) / steps))

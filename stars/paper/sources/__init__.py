@@ -1,0 +1,43 @@
+"""Which results the paper's tables and figures are drawn from, and how they are called there."""
+
+from __future__ import annotations
+
+from stars.config import Config
+from stars.config.paper import FIGURES, TABLES
+from stars.paper.sources import figures, tables
+from stars.paper.sources.benchmarks import benchmark_runs, benchmarks
+from stars.paper.sources.common import HYPERPARAMETERS, QUICKSTART, Drawing, place
+from stars.paper.sources.figures import SWEEPS, curve_runs, curves
+from stars.paper.sources.hyperparameters import hyperparameters
+from stars.paper.sources.report import report
+
+__all__ = [
+    "FIGURES",
+    "HYPERPARAMETERS",
+    "QUICKSTART",
+    "SWEEPS",
+    "TABLES",
+    "Drawing",
+    "benchmark_runs",
+    "benchmarks",
+    "curve_runs",
+    "curves",
+    "figure",
+    "place",
+    "report",
+    "table",
+]
+
+
+def table(config: Config, number: int) -> Drawing:
+    """What Table `number` is told and reads."""
+    return hyperparameters(config, number) if number in HYPERPARAMETERS else tables.table(config, number)
+
+
+def figure(config: Config, name: str) -> Drawing:
+    """What a figure is told and reads; the training curves are the first run's."""
+    if name in SWEEPS:
+        return figures.sweep(config, name)
+    if name == "curves":
+        return curves(config, *curve_runs(config)[0])
+    return {"fig1": figures.fig1, "fig4": figures.fig4, "fig6": figures.fig6}[name](config)

@@ -1,0 +1,284 @@
+"""From one configuration file to the settings of each stage: merging, checking, and the chain of `from:`.
+
+Precedence, weakest first: defaults in `stars.config` · the preset · the methods of `recipes` · the preset's methods · the file ·
+`data.<name>.settings` · the recipe's chain, parent first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stars.config import Comparison, Config, Hyperparameters, Report, Shots, Simulate, plugins
+from stars.config.paper import FIGURES, TABLES, Figure
+from stars.config.reading import Loader, merge, nearest, read_yaml, validate
+from stars.data.readers import Layout
+from stars.data.simulate.stage import SimulateStage
+from stars.errors import InputError
+from stars.pipeline.resolve import BLOCKS, Method, dataset, find, finetune_block, method, stored, untag
+from stars.pipeline.resolve import TRANSFORMER as TRANSFORMER
+from stars.pipeline.resolve import Across as Across
+from stars.pipeline.resolve import once as once
+from stars.pipeline.resolve import pairs as pairs
+from stars.pipeline.resolve import tag as tag
+from stars.pipeline.resolve import trainings as trainings
+
+PROTOCOLS = ("linear", "knn", "finetune", "semi", "transfer", "few_shot")
+
+
+def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
+    """Check a mapping (a file's, or Snakemake's merged one) against every setting there is, its preset and recipes laid under it."""
+    preset: dict[str, Any] = {}
+    for name in str(given.get("preset", "paper")).split("+"):
+        preset = merge(preset, read_yaml(find("presets", name, f"{source}: preset")))
+    used = given.get("data") or {}
+    if isinstance(used, Mapping):
+        given = {**given, "data": {data: _alike(used, data, source) for data in used}}
+    catalogue: dict[str, Any] = {}
+    for name in str(given.get("recipes") or "").split("+"):
+        catalogue = merge(catalogue, read_yaml(find("recipes", name, f"{source}: recipes")) if name else {})
+    named = {**(catalogue.get("methods") or {}), **_mapping(given.get("methods"))}
+    described = {data: block.get("dataset") if isinstance(block, Mapping) else None for data, block in _mapping(given.get("data")).items()}
+    preset = {**preset, "data": {data: preset["data"][name] for data, name in described.items() if name in preset.get("data", {})}}
+    catalogue = merge(catalogue, {"methods": changed} if (changed := _only(preset.pop("methods", None), named)) else {})
+    config = validate(Config, merge(_defaults(), merge(preset, merge(catalogue, given))), source)
+    _check_references(config, source)
+    plugins.check(
+        config.protocols, config.tables, config.methods, [f"{data}_{split}" for data, one in config.data.items() for split in one.splits]
+    )
+    return config
+
+
+def _only(blocks: Mapping[str, Any] | None, names: Any) -> dict[str, Any]:
+    """Those of a preset's methods that the configuration has."""
+    return {name: block for name, block in (blocks or {}).items() if name in names}
+
+
+def _mapping(given: Any) -> Mapping[str, Any]:
+    return given if isinstance(given, Mapping) else {}
+
+
+def _alike(blocks: Mapping[str, Any], data: str, source: str) -> Any:
+    """A block of data, as it is given, over the files of the one that it is `like`."""
+    block = blocks[data]
+    name = block.get("like") if isinstance(block, Mapping) else None
+    if name is None:
+        return block
+    if not isinstance(name, str) or not isinstance(blocks.get(name), Mapping) or blocks[name].get("like"):
+        known = [other for other, one in blocks.items() if isinstance(one, Mapping) and not one.get("like")]
+        raise InputError(f"{source}: data.{data}.like: no data set {name} with files of its own{nearest(str(name), known)}")
+    taken = ("dataset",) if {"raw", "simulate"} & block.keys() else ("dataset", "raw", "simulate")
+    return {**{key: blocks[name][key] for key in taken if key in blocks[name]}, **block}
+
+
+def _defaults() -> dict[str, Any]:
+    """All defaults as plain data, so that a file that gives one key of a block keeps the block's other defaults."""
+    return Config().model_dump(mode="json", exclude={"data", "methods"})
+
+
+def load_file(path: Path | str, overrides: Iterable[str] = ()) -> Config:
+    """The configuration in `path`, or in files laid one over the other, "a.yaml+b.yaml", with `overrides` such as "tune.optimiser.lr=1e-3"."""
+    given: dict[str, Any] = {}
+    for file in files(path):
+        given = merge(given, read_yaml(file))
+    above = given
+    overrides = list(overrides)
+    for override in overrides:
+        names, found, text = override.partition("=")
+        if not found:
+            raise InputError(f"--set {override}: expected key=value, e.g. tune.optimiser.lr=1e-3")
+        value = yaml.load(text, Loader=Loader)
+        for name in reversed(names.split(".")):
+            value = {name: value}
+        above = merge(above, value)
+    return load_over(given, above, str(path), " ".join(f"--set {override}" for override in overrides))
+
+
+def files(path: Path | str) -> list[str]:
+    """The files that "a.yaml+b.yaml" names, as `--configfile a.yaml b.yaml` does."""
+    return [str(path)] if Path(path).exists() else str(path).split("+")
+
+
+def load_over(given: Mapping[str, Any], above: Mapping[str, Any], source: str, added: str) -> Config:
+    """Check `above`, which is `given` by `source` and more laid over it by `added`, which is blamed where `source` alone is right."""
+    try:
+        return load(above, source)
+    except InputError as error:
+        fault = error
+    try:
+        load(given, source)
+    except InputError:
+        raise fault from None
+    return load(above, added or source)
+
+
+def _check_references(config: Config, source: str) -> None:
+    """Names that one part of the file uses and another defines."""
+    for needed in ("data", "methods"):
+        if not getattr(config, needed):
+            raise InputError(f"{source}: {needed} is empty: add at least one block under it (docs/configuration.md)")
+    if len(set(config.seeds)) < len(config.seeds):
+        raise InputError(f"{source}: seeds {list(config.seeds)}: one stands twice")
+    for name in config.methods:
+        if not re.fullmatch(r"[a-z][a-z0-9_.]*", name):
+            raise InputError(
+                f"{source}: methods.{name}: a name is a folder: lower-case letters, digits, _ and . only, starting with a letter"
+            )
+    for data, block in config.data.items():
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", data):
+            raise InputError(f"{source}: data.{data}: a name is a folder: lower-case letters, digits and _ only, starting with a letter")
+        for name in block.settings:
+            if name not in BLOCKS:
+                raise InputError(f"{source}: unknown key data.{data}.settings.{name}{nearest(name, BLOCKS)}")
+        described = stored(config, data)
+        known = described.splits
+        if block.ingest_jobs == "setup" and described.setups is None:
+            raise InputError(f"{source}: data.{data}.ingest_jobs is setup, but {block.dataset}.yaml names no setups: set it to one")
+        if odd := [split for split in known if not re.fullmatch(r"[a-z0-9]+", split)]:
+            raise InputError(
+                f"{source}: data.{data}: split {odd[0]} of {block.dataset}.yaml: a name is part of a folder: lower-case letters and digits only"
+            )
+        for split in block.splits:
+            if split not in known:
+                raise InputError(f"{source}: data.{data}.splits: no split {split}{nearest(split, known)}")
+        for name in config.methods:
+            for protocol in ("finetune", "semi", "transfer"):
+                finetune_block(config, protocol, data, name)
+    _check_pairs(config, source)
+    _check_figures(config, source)
+    _check_targets(config, source)
+
+
+def _check_targets(config: Config, source: str) -> None:
+    known = targets(config)
+    for name in config.targets:
+        if name not in known:
+            raise InputError(f"{source}: targets: no target {name}{nearest(name, known)}")
+
+
+def targets(config: Config) -> tuple[str, ...]:
+    """Names that can be asked for (workflow/rules/targets.smk holds what each makes)."""
+    drawn = (*(f"table{number}" for number in TABLES), *FIGURES, "curves", "benchmarks", "quality", "report", *config.tables)
+    return (*drawn, "all", "quickstart", *PROTOCOLS, *config.protocols)
+
+
+def _check_pairs(config: Config, source: str) -> None:
+    for pair in (*config.transfer.pairs, *config.few_shot.pairs):
+        where = f"{source}: {'transfer' if pair in config.transfer.pairs else 'few_shot'}.pairs"
+        for data, split in ((pair.source, pair.source_split), (pair.target, pair.target_split)):
+            if data not in config.data:
+                raise InputError(f"{where}: no data set {data}{nearest(data, config.data)}")
+            known = dataset(config, data).splits
+            if split is not None and split not in known:
+                raise InputError(f"{where}: no split {split} of {data}{nearest(split, known)}")
+        if stored(config, pair.source).joints != stored(config, pair.target).joints:
+            raise InputError(
+                f"{where}: {pair.source} and {pair.target} do not have the same joints in the same order: set ingest.joints of both to common"
+            )
+    for pair in config.few_shot.pairs:
+        if not dataset(config, pair.target).novel:
+            raise InputError(
+                f"{source}: few_shot.pairs: {config.data[pair.target].dataset}.yaml says of no action that it is novel: add `novel`"
+            )
+
+
+def _check_figures(config: Config, source: str) -> None:
+    for where, k in (("fig3.k", config.fig3.k), ("fig6.k", config.fig6.k)):
+        if k not in config.knn.k:
+            raise InputError(f"{source}: {where} is {k}, but knn.k is {list(config.knn.k)}: add it there")
+    _known(f"{source}: fig6", "method", [config.fig6.method], config.methods)
+    runs = [f"{data}_{split}" for data, block in config.data.items() for split in block.splits]
+    for name, block in config:
+        if isinstance(block, Comparison | Figure | Hyperparameters | Report):
+            where, asked = f"{source}: {name}", block.model_dump()
+            data = asked.get("data") or next(iter(config.data))
+            _known(where, "method", asked.get("methods") or (), config.methods)
+            _known(where, "run", asked.get("runs") or (), runs)
+            _known(where, "data set", [data], config.data)
+            _known(where, "split", [asked.get("split")], config.data[data].splits)
+
+
+def _known(where: str, what: str, names: Iterable[str | None], known: Iterable[str]) -> None:
+    """InputError for the first of `names` that is not known; None is nothing named."""
+    for name in names:
+        if name is not None and name not in known:
+            raise InputError(f"{where}: no {what} {name}{nearest(name, known)}")
+
+
+def stage_settings(config: Config, stage: str, data: str, folder: str = "", split: str = "", variant: str = "") -> dict[str, Any]:
+    """What `stage` is told for this data set, split and method folder: plain data, nothing that the stage does not read.
+
+    Args:
+        data: data set whose clips it reads; for transfer and few-shot that is the target.
+        variant: fraction of the semi-supervised protocol, shots of few-shot exemplars; "": the first.
+    """
+    block = config.data[data]
+    if stage == "simulate":
+        return SimulateStage.of(dataset(config, data), block.simulate or Simulate()).model_dump(mode="json")
+    if stage in ("ingest", "join"):
+        layout = Layout.of(dataset(config, data))
+        return {"name": data, "dataset": layout.model_dump(mode="json"), "ingest": block.ingest.model_dump(mode="json")}
+    if stage == "split":
+        return {"name": split, "split": dataset(config, data).splits[split].model_dump(mode="json")}
+    if stage == "subsets":
+        return {"fraction": float(variant or config.semi.fractions[0]), "subsets": config.semi.subsets}
+    if stage == "exemplars":
+        shots, novel = int(variant or config.few_shot.shots[0]), list(dataset(config, data).novel)
+        return {"shots": shots, "draws": config.few_shot.draws, "novel": novel}
+    if stage == "inspect":
+        described = stored(config, data).model_dump(mode="json")
+        return {"name": data, "dataset": described, "splits": list(block.splits), "inspect": config.inspect.model_dump(mode="json")}
+    name, seed = untag(config, folder)
+    recipe = method(config, data, name)
+    blocks = recipe.blocks
+    if stage in ("scratch", "pretrain", "tune", "train"):
+        needs = {"scratch": ("model",), "pretrain": ("model", "pretrain"), "tune": ("tune",), "train": ("train",)}[stage]
+        return {"seed": seed, **{need: blocks[need] for need in needs}, **_of_the_networks(config, data, recipe)}
+    if stage == "network":
+        first = next(iter(method(config, data, str(recipe.parent)).networks))
+        return {"network": recipe.network, **({"first": True} if recipe.network == first else {})}
+    if stage in ("ensemble", "ensemble_scores"):
+        members = [{"method": one, "weight": weight} for one, weight in recipe.members.items()]  # a list: JSON's keys are sorted
+        return {"members": members, **({"protocol": variant} if stage == "ensemble_scores" else {})}
+    if stage == "embed":
+        return {"embed": blocks["embed"], "outputs": list(recipe.outputs)}
+    if stage == "joints":
+        return {"joints": blocks["joints"], "root": dataset(config, data).root}
+    if stage == "knn":
+        return {"knn": blocks["knn"], "outputs": list(recipe.outputs)}
+    if stage == "few_shot":
+        options = config.few_shot.model_dump(mode="json", include=set(Shots.model_fields))
+        return {"data": data, "novel": list(dataset(config, data).novel), "few_shot": options, "outputs": list(recipe.outputs)}
+    if stage == "map":
+        return {"seed": seed, **config.report.model_dump(mode="json", include={"points", "neighbours", "perplexity"})}
+    if stage == "linear":
+        return {"seed": seed, "linear": blocks["linear"], "embed": blocks["embed"]}
+    told = {"seed": seed, "finetune": finetune_block(config, stage, data, name)}
+    told |= {read: blocks["embed"][read] for read in ("test_crop", "bodies")}
+    if stage == "semi":
+        return {**told, "fraction": float(variant or config.semi.fractions[0]), "subsets": config.semi.subsets}
+    return {**told, "protocol": stage}
+
+
+def _of_the_networks(config: Config, data: str, recipe: Method) -> dict[str, Any]:
+    """What a training is told besides its block: of the skeleton, mirror pairs to flip it and parents to see its bones; its networks."""
+    described, blocks = stored(config, data), recipe.blocks
+    mirror, parents = [list(pair) for pair in described.mirror], list(described.parents)
+    if recipe.kind == "train":
+        return {"networks": [{"name": name, **one} for name, one in recipe.networks.items()], "parents": parents, "mirror": mirror}
+    if recipe.kind == "tune":
+        random = method(config, data, str(recipe.parent)).kind == "scratch"
+        every = blocks["tune"]["tuned_blocks"] == blocks["model"].get("depth")
+        return ({"mirror": mirror} if blocks["tune"]["augment"]["flip"] > 0 else {}) | ({"stem": True} if random and every else {})
+    told = {} if recipe.backbone == TRANSFORMER else {"backbone": recipe.backbone}
+    return told | ({"parents": parents} if told or blocks["model"].get("stream") == "bone" else {})
+
+
+def as_argument(settings: Mapping[str, Any]) -> str:
+    """Settings as one line of JSON with sorted keys: what a rule's params hold and `--settings` takes."""
+    return json.dumps(settings, sort_keys=True, ensure_ascii=False)

@@ -1,0 +1,387 @@
+"""What a recipe comes to for one data set: its kind, the method it starts from, and its blocks, the chain of `from:` worked through."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+
+from stars.config import Config, Finetune, Recipe, Tune
+from stars.config.reading import merge, nearest, read_yaml, validate
+from stars.data import common_joints
+from stars.data.dataset import Dataset
+from stars.errors import InputError
+from stars.pipeline import choice as training
+
+BLOCKS = ("model", "pretrain", "tune", "train", "embed", "joints", "knn", "linear", "finetune")
+TRAINED = ("pretrain", "tune", "train")  # kinds of method; the others are not trained by themselves
+TRANSFORMER = "transformer"
+LAYER_DECAY, DROP_PATH = 0.8, 0.3  # of fine-tuning a pre-trained transformer, as in the released code
+HOME = Path(__file__).resolve().parents[1]
+Found = TypeVar("Found")
+Names = ParamSpec("Names")
+
+
+def folders(kind: str) -> tuple[Path, Path]:
+    """Where files of config/{kind} lie: in the working directory's, or else in that beside the package."""
+    return Path("config") / kind, HOME / "config" / kind
+
+
+def find(kind: str, name: str, key: str) -> Path:
+    """A file of config/{kind} by its name, the working directory's or else the one beside the package, or by its path ending in .yaml.
+
+    Raises:
+        InputError: there is none; it says what `key` of the configuration may be.
+    """
+    paths = [Path(name)] if name.endswith(".yaml") else [folder / f"{name}.yaml" for folder in folders(kind)]
+    found = next((path for path in paths if path.exists()), None)
+    if found is None:
+        raise InputError(
+            f"{key}: no {name} in config/{kind}{nearest(name, sorted({file.stem for one in folders(kind) for file in one.glob('*.yaml')}))}"
+        )
+    return found
+
+
+def once(resolve: Callable[Concatenate[Config, Names], Found]) -> Callable[Concatenate[Config, Names], Found]:
+    """`resolve(config, …)`, worked out once a configuration: a workflow asks for the same again and again."""
+
+    @functools.wraps(resolve)
+    def resolved(config: Config, *names: Names.args, **named: Names.kwargs) -> Found:
+        known, asked = config._resolved, (resolve, *names, *sorted(named.items()))
+        if asked not in known:
+            known[asked] = resolve(config, *names, **named)
+        return known[asked]
+
+    return resolved
+
+
+@once
+def dataset(config: Config, data: str) -> Dataset:
+    """The description that `data.<name>.dataset` names: a name in config/datasets, or a path ending in .yaml."""
+    return describe(config.data[data].dataset, f"data.{data}.dataset")
+
+
+def describe(name: str, key: str) -> Dataset:
+    """The description of that name in config/datasets, or in a file whose path ends in .yaml; `key` is for messages.
+
+    `skeleton: NAME` in it stands for the joints, parents, mirror pairs and root of config/skeletons/NAME.yaml.
+    """
+    path = find("datasets", name, key)
+    given = read_yaml(path)
+    if skeleton := given.pop("skeleton", None):
+        given = merge(read_yaml(find("skeletons", str(skeleton), f"{path}: skeleton")), given)
+    return validate(Dataset, given, str(path))
+
+
+@once
+def stored(config: Config, data: str) -> Dataset:
+    """The description as it holds for the clips that are stored: on the common joints, where `ingest.joints` says so."""
+    found = dataset(config, data)
+    if config.data[data].ingest.joints == "file":
+        return found
+    try:
+        common_joints.sources(found.joints)
+    except InputError as error:
+        raise InputError(f"data.{data}.{error}") from None
+    return common_joints.described(found)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A recipe resolved.
+
+    Attributes:
+        kind: what makes it. scratch: nothing; pretrain, tune, train: a training; network: a training of several networks, its parent's;
+            ensemble: other methods; joints: joint positions.
+        backbone: of its encoder.
+        parent: method whose networks it starts from, or is one of; heads: tuned method whose heads it starts from.
+        network: of kind network, which of its parent's; networks: of kind train, by name: `backbone` and `model` of each.
+        members: of kind ensemble, methods and their weights.
+        compared: heads whose outputs KNN may compare.
+        gpus: that share each batch of its training.
+    """
+
+    name: str
+    title: str
+    kind: str
+    backbone: str
+    parent: str | None
+    heads: str | None
+    blocks: dict[str, dict[str, Any]]
+    gpus: int
+    network: str | None = None
+    networks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    members: dict[str, float] = field(default_factory=dict)
+    compared: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Modules whose outputs can be compared."""
+        return "encoder", *self.compared
+
+
+Chain = list[tuple[str, Recipe]]  # a method and those that it is `from`, the method itself first
+
+
+@once
+def method(config: Config, data: str, name: str) -> Method:
+    """Recipe `name` as it holds for data set `data`; InputError where its chain makes no sense."""
+    chain = _chain(config, name)
+    kind = _kind(chain)
+    parent = _parent(config, chain, kind)
+    where = f"methods.{name} on data.{data}"
+    backbone = method(config, data, parent).backbone if parent and kind in ("tune", "network") else _first(chain, "backbone") or TRANSFORMER
+    from_networks = ("model",) if kind == "train" else ()  # which may be of other backbones
+    blocks = {block: _block(config, data, chain, block, backbone, where) for block in BLOCKS if block not in from_networks}
+    networks: dict[str, dict[str, Any]] = {}
+    if kind == "train":
+        blocks["train"], networks = training.resolved(config, blocks["train"], _given(chain, "model"), _first(chain, "backbone"), where)
+        first = next(iter(networks.values()))
+        backbone, blocks["model"] = first["backbone"], first["model"]
+    elif kind in ("tune", "network") and parent:
+        source = method(config, data, parent)
+        chosen = source.networks.get(_first(chain, "network"), {}) if kind == "network" else {}
+        backbone, blocks["model"] = chosen.get("backbone", source.backbone), chosen.get("model", source.blocks["model"])
+    found = Method(
+        name=name,
+        title=config.methods[name].title or name.upper(),
+        kind=kind,
+        backbone=backbone,
+        parent=parent,
+        heads=_first(chain, "heads"),
+        blocks=blocks,
+        gpus=_first(chain, "gpus") or config.compute.gpus,
+        network=_first(chain, "network") if kind == "network" else None,
+        networks=networks,
+        members=dict(_first(chain, "ensemble") or {}),
+        compared=_compared(kind, blocks, where),
+    )
+    _check(config, data, found, chain)
+    return found
+
+
+def _kind(chain: Chain) -> str:
+    """What makes a method: `joints` or `tune` anywhere in the chain; else what the nearest link says."""
+    for kind in ("joints", "tune"):
+        if any(getattr(recipe, kind) is not None for _, recipe in chain):
+            return kind
+    said = (kind for _, recipe in chain for kind in ("ensemble", "network", "train", "pretrain") if getattr(recipe, kind) is not None)
+    return next(said, "scratch")
+
+
+def _parent(config: Config, chain: Chain, kind: str) -> str | None:
+    """The method whose networks are the start, or one of whose networks it is."""
+    name = chain[0][0]
+    if kind == "tune":
+        links = [link for link, _ in chain]
+        tuned = [link for link, recipe in chain if recipe.tune is not None]
+        parent = next(iter(links[links.index(tuned[-1]) + 1 :]), None)
+        _check_tuned(chain, parent)
+        return parent
+    if kind == "network":
+        if len(chain) < 2:
+            raise InputError(f"methods.{name}.network: give `from:`, the method that trains several networks")
+        return chain[1][0]
+    if (start := _first(chain, "starts")) is None:
+        return None
+    if kind != "train":
+        raise InputError(f"methods.{name}.starts is for a method with `train`: give that, or `from:` and `tune`")
+    if start not in config.methods:
+        raise InputError(f"methods.{name}.starts: no method {start}{nearest(start, config.methods)}")
+    return start
+
+
+def _first(chain: Chain, name: str) -> Any:
+    """What the nearest link of the chain says, None where none does."""
+    return next((value for _, recipe in chain if (value := getattr(recipe, name)) is not None), None)
+
+
+def _given(chain: Chain, block: str) -> dict[str, Any]:
+    """All that the chain says of a block, parent first."""
+    value: dict[str, Any] = {}
+    for _, recipe in reversed(chain):
+        value = merge(value, getattr(recipe, block, None))
+    return value
+
+
+def _block(config: Config, data: str, chain: Chain, block: str, backbone: str, where: str) -> dict[str, Any]:
+    """One block of settings as it holds for a method."""
+    if block == "model" and backbone != TRANSFORMER:
+        return training.model(config, backbone, _given(chain, "model"), where)
+    typed = getattr(config, block)
+    value = merge(typed.model_dump(), config.data[data].settings.get(block))
+    if config.protocol == "published":
+        for _, recipe in reversed(chain):
+            value = merge(value, (recipe.published or {}).get(block))
+    found = validate(type(typed), merge(value, _given(chain, block)), where, block)
+    return found.read() if isinstance(found, Tune) else found.model_dump(mode="json")
+
+
+def _compared(kind: str, blocks: dict[str, dict[str, Any]], where: str) -> tuple[str, ...]:
+    """Heads whose outputs KNN may compare, as the objective's settings say."""
+    if kind == "train":
+        return training.compared(blocks["train"], where)
+    if kind != "tune":
+        return ()
+    tune = Tune.model_validate(blocks["tune"])
+    if tune.block != "options":
+        found: tuple[str, ...] = getattr(tune, tune.block).compared_heads
+        return found
+    return training.compared({"objective": tune.strategy, "options": tune.options}, where, "tune")
+
+
+def trainings(config: Config, data: str, name: str) -> list[str]:
+    """The trained methods behind an encoder, its own included, in the order in which they are trained; none for random weights."""
+    found = method(config, data, name)
+    behind = (found.parent, found.heads, *found.members)
+    before = [one for start in behind if start for one in trainings(config, data, start)]
+    return [*dict.fromkeys(before), *([name] if found.kind in TRAINED else [])]
+
+
+def _chain(config: Config, name: str) -> Chain:
+    chain: Chain = []
+    at: str | None = name
+    while at is not None:
+        if at not in config.methods:
+            raise InputError(f"methods.{chain[-1][0]}.from: no method {at}{nearest(at, config.methods)}" if chain else f"no method {at}")
+        if at in [link for link, _ in chain]:
+            links = " → ".join([*(link for link, _ in chain), at])
+            raise InputError(f"methods.{name}.from: the chain comes back to {at} ({links}): take `from` out of one of these methods")
+        chain.append((at, config.methods[at]))
+        at = config.methods[at].start
+    return chain
+
+
+def _check(config: Config, data: str, found: Method, chain: Chain) -> None:
+    """What a method of each kind must be, beyond valid blocks."""
+    where = f"methods.{found.name}"
+    if found.kind == "joints":
+        _check_joints(chain)
+    if found.kind == "pretrain" and found.backbone != TRANSFORMER:
+        raise InputError(f"{where}: pretrain needs the tokens of a transformer, and its backbone is {found.backbone}: give `train` instead")
+    if found.kind == "tune":
+        _check_strategy(config, data, found)
+    if found.kind == "network":
+        known = method(config, data, found.parent).networks if found.parent else {}
+        if len(known) < 2 or found.network not in known:
+            raise InputError(f"{where}.network: {found.parent} trains no network {found.network}{nearest(str(found.network), known)}")
+    if found.kind == "ensemble":
+        _check_members(config, data, found)
+    if found.kind in TRAINED:
+        batch = found.blocks[found.kind]["optimiser"]["batch"]
+        if batch % found.gpus:
+            raise InputError(
+                f"{where} on data.{data}: {found.gpus} GPUs cannot share {found.kind}.optimiser.batch ({batch}) evenly: change either"
+            )
+
+
+def _check_members(config: Config, data: str, found: Method) -> None:
+    where = f"methods.{found.name}.ensemble"
+    if not found.members:
+        raise InputError(f"{where}: give methods and their weights, e.g. {{aimclr: 0.6, aimclr_bone: 0.6, aimclr_motion: 0.4}}")
+    for member in found.members:
+        if member not in config.methods:
+            raise InputError(f"{where}: no method {member}{nearest(member, config.methods)}")
+        if method(config, data, member).kind in ("ensemble", "joints"):
+            raise InputError(f"{where}: {member} has no encoder of its own: name the methods that it is made of")
+    protocols = config.methods[found.name].protocols
+    if protocols is None or not {*protocols} <= {"knn", "few_shot", "linear", "finetune"}:
+        raise InputError(
+            f"methods.{found.name}: an ensemble is evaluated by knn, few_shot, linear and finetune: give protocols: [knn, linear]"
+        )
+    for member in found.members:
+        theirs = config.methods[member].protocols
+        for protocol in {*protocols} & {"linear", "finetune"}:
+            if theirs is not None and protocol not in theirs:
+                raise InputError(
+                    f"methods.{found.name}: its scores by {protocol} are those of {member}, whose protocols lack it: add it there"
+                )
+
+
+def _check_tuned(chain: Chain, parent: str | None) -> None:
+    name = chain[0][0]
+    if parent is None:
+        raise InputError(f"methods.{name} is tuned but starts from no untuned method: give `from:`, e.g. from: mamp")
+    for link, recipe in chain:
+        if link == parent:
+            return
+        for block in ("model", "pretrain", "train", "backbone"):
+            if getattr(recipe, block) is not None:
+                raise InputError(
+                    f"methods.{link}.{block}: a tuned method takes its encoder as it is; make an untuned method with this block and start `from` it"
+                )
+
+
+def _check_joints(chain: Chain) -> None:
+    """Joint positions are no encoder that could be trained, or evaluated by training."""
+    name = chain[0][0]
+    if any(value is not None for _, recipe in chain for value in (recipe.pretrain, recipe.tune, recipe.train)):
+        raise InputError(
+            f"methods.{name}: joint positions cannot be trained: take `joints` or `pretrain` and `tune` out of it and its parents"
+        )
+    protocols = chain[0][1].protocols
+    if protocols is None or not {*protocols} <= {"knn", "few_shot"}:
+        raise InputError(f"methods.{name}: joint positions are compared, not trained on: give protocols: [knn, few_shot]")
+
+
+def _check_strategy(config: Config, data: str, found: Method) -> None:
+    """What a tuned method needs of others: its loss's own settings, the data set's mirror pairs, heads of the same loss."""
+    where, tune = f"methods.{found.name}", Tune.model_validate(found.blocks["tune"])
+    if tune.augment.flip > 0 and not dataset(config, data).mirror:
+        raise InputError(f"{where}: tune.augment.flip needs `mirror`, which {config.data[data].dataset}.yaml does not give: add its pairs")
+    if found.heads is None:
+        return
+    start = config.methods.get(found.heads)
+    if start is None:
+        raise InputError(f"{where}.heads: no method {found.heads}{nearest(found.heads, config.methods)}")
+    giver = method(config, data, found.heads) if start.heads is None else None
+    if giver is None or giver.heads or giver.kind != "tune" or giver.blocks["tune"]["strategy"] != tune.strategy:
+        raise InputError(f"{where}.heads: {found.heads} must be a tuned method with strategy {tune.strategy} that starts from new heads")
+
+
+class Across(NamedTuple):
+    """An encoder's data set and split, and those it is evaluated on."""
+
+    source: str
+    source_split: str
+    target: str
+    target_split: str
+
+
+def pairs(config: Config, protocol: str) -> list[Across]:
+    """The pairs of `transfer` or `few_shot`."""
+    block = config.transfer if protocol == "transfer" else config.few_shot
+    first = {data: block.splits[0] for data, block in config.data.items()}
+    return [
+        Across(pair.source, pair.source_split or first[pair.source], pair.target, pair.target_split or first[pair.target])
+        for pair in block.pairs
+    ]
+
+
+def finetune_block(config: Config, protocol: str, data: str, name: str) -> dict[str, Any]:
+    """The block `finetune` as it holds for a protocol that fine-tunes on clips of `data`, its layer decay decided."""
+    recipe = method(config, data, name)
+    differences = {"semi": config.semi.finetune, "transfer": config.transfer.finetune}.get(protocol)
+    where = f"methods.{name} on data.{data}", "finetune" if differences is None else f"{protocol}.finetune"
+    block = validate(Finetune, merge(recipe.blocks["finetune"], differences), *where).model_dump(mode="json")
+    transformer = recipe.backbone == TRANSFORMER
+    if block["layer_decay"] is None:
+        block["layer_decay"] = LAYER_DECAY if transformer and recipe.kind != "scratch" else 1.0
+    if block["drop_path"] is None:
+        block["drop_path"] = DROP_PATH if transformer else 0.0
+    if block["drop_path"] and not transformer:
+        raise InputError(f"{where[0]}: {where[1]}.drop_path: only the transformer has branches that a row can go past: set it to 0")
+    return block
+
+
+def tag(config: Config, name: str, seed: int) -> str:
+    """Folder of a method trained with `seed`: its name for the first seed, else name-seedN."""
+    return name if seed == config.seeds[0] else f"{name}-seed{seed}"
+
+
+def untag(config: Config, folder: str) -> tuple[str, int]:
+    """Inverse of `tag`."""
+    name, found, seed = folder.partition("-seed")
+    return name, int(seed) if found else config.seeds[0]

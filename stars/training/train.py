@@ -1,0 +1,163 @@
+"""A training with any backbone and objective, from new networks or from another training's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from stars import backbones, objectives
+from stars.backbones.base import Backbone
+from stars.config import Checkpoint, Sampling, Settings
+from stars.config.train import TrainBase
+from stars.data.store import ClipStore
+from stars.errors import InputError
+from stars.provenance import code
+from stars.training.files import clip_inputs
+from stars.training.plan import generator, seeded
+from stars.training.run import Parts, Told, Trained, Views, all_parts, run, tuned_parts
+from stars.training.schedule import layer_rates
+from stars.training.weights import fill_heads, load_encoder, load_network
+from stars.views.spec import ViewSpec, make_views
+
+
+class NetworkTold(Settings):
+    """A network that is trained: its name, its backbone, and all of that backbone's settings."""
+
+    name: str
+    backbone: str
+    model: dict[str, Any]
+
+
+class TrainStage(Settings):
+    """All that a training is told."""
+
+    seed: int
+    train: TrainBase
+    networks: tuple[NetworkTold, ...] = Field(min_length=1)  # the first one is the result
+    parents: tuple[int, ...] = ()  # of the joints
+    mirror: tuple[tuple[int, int], ...] = ()  # left and right joint of each pair
+
+
+def train(
+    clips: Path,
+    train: Path,
+    out: Path,
+    settings: TrainStage,
+    checkpoint: Checkpoint,
+    device: str = "cpu",
+    parent: Path | None = None,
+    heads: Path | None = None,
+) -> None:
+    """Train networks with an objective.
+
+    Args:
+        clips: folder of the clip store; train: rows of it that train (.npy).
+        out: folder for encoder.safetensors, the first network; heads.safetensors, heads and further networks; settings.yaml, curve.csv,
+            record.json.
+        parent: method folder whose networks are the start; None: new ones. heads: the heads.safetensors to start from; None: new ones.
+
+    Raises InputError for bad input and for a loss that is not finite, Interrupted when told to stop.
+    """
+
+    def made(store: ClipStore) -> tuple[Trained, Told]:
+        model = new(settings, store.joints, store.bodies) if parent is None else started(settings, parent, store)
+        if heads:
+            fill_heads(heads, model.objective.kept())
+            model.objective.refilled(model.by_name)
+        return model, told(model, settings)
+
+    started_from = {} if parent is None else {"parent": parent / "encoder.safetensors"}
+    if parent is not None and len(settings.networks) > 1:
+        started_from["networks"] = parent / "heads.safetensors"
+    inputs = clip_inputs(clips, train, **started_from, **({"heads": heads} if heads else {}))
+    names = [network.backbone for network in settings.networks]
+    run(code.of_training(settings.train.objective, names), settings, inputs, out, checkpoint, device, made)
+
+
+def new(settings: TrainStage, joints: int, bodies: int) -> Trained:
+    """Networks and objective with the random weights of a seed."""
+    with seeded(settings.seed, "model"):
+        networks = {one.name: _network(one, settings, joints, bodies) for one in settings.networks}
+        return _trained(networks, settings)
+
+
+def started(settings: TrainStage, parent: Path, store: ClipStore) -> Trained:
+    """The networks of a method folder, and a new objective; InputError where they are not those of the settings, or not for these clips."""
+    networks = {}
+    for number, told_of in enumerate(settings.networks):
+        network = load_network(parent / "heads.safetensors", told_of.name) if number else load_encoder(parent / "encoder.safetensors")
+        if network.joints != store.joints:
+            raise InputError(
+                f"{parent}: network {told_of.name} is for {network.joints} joints, but the clips have {store.joints}: choose another"
+            )
+        if network.name != told_of.backbone or network.options != type(network).Options.model_validate(told_of.model):
+            raise InputError(
+                f"{parent}: network {told_of.name} is not the {told_of.backbone} that the settings describe: start from another"
+            )
+        networks[told_of.name] = network
+    with seeded(settings.seed, "heads"):
+        return _trained(networks, settings)
+
+
+def _network(one: NetworkTold, settings: TrainStage, joints: int, bodies: int) -> Backbone:
+    found = backbones.find(one.backbone)
+    options = found.Options.model_validate(one.model)
+    return found(options, joints, settings.parents if found.needs_parents or options.stream == "bone" else (), bodies)
+
+
+def _trained(networks: dict[str, Backbone], settings: TrainStage) -> Trained:
+    loss = objectives.find(settings.train.objective)
+    options, memory = loss.Options.model_validate(settings.train.options), generator(settings.seed, "queue")
+    return Trained(networks, _parts(networks, settings.train), lambda: loss(networks, options, memory))
+
+
+def _parts(networks: dict[str, Backbone], options: TrainBase) -> Parts:
+    """What of the networks is trained: all at one rate, unless blocks are frozen or their rates differ."""
+    if options.tuned_blocks is None and options.layer_decay == 1:
+        return all_parts(networks)
+    parts: Parts = []
+    for network in networks.values():
+        depth = len(network.layers().blocks)
+        factors = layer_rates(depth, options.layer_decay, depth if options.tuned_blocks is None else options.tuned_blocks, 1)
+        parts += tuned_parts(network, factors, factors[0] * options.layer_decay if options.tuned_blocks is None else 0.0)
+    return parts
+
+
+def told(model: Trained, settings: TrainStage) -> Told:
+    """What the training reads of these settings."""
+    options = settings.train
+    specs = {
+        name: ViewSpec.of(options.views[_alike(name, options.views)], f"train.views.{name}") for name in model.objective.crops(Sampling())
+    }
+    objective = options.objective, objectives.find(options.objective).Options.model_validate(options.options)
+    return Told(
+        "train",
+        objective,
+        settings.seed,
+        options.optimiser,
+        _views(model, specs, settings),
+        options.bodies,
+        options.precision,
+        options.knn_epochs,
+    )
+
+
+def _alike(name: str, views: dict[str, Any]) -> str:
+    """`local` for a view `local_0`, unless it is named itself."""
+    return name if name in views else name.rstrip("0123456789").rstrip("_")
+
+
+def _views(model: Trained, specs: dict[str, ViewSpec], settings: TrainStage) -> Views:
+    frames = {network.frames for network in model.by_name.values()}
+    if len(frames) > 1:
+        raise InputError(
+            f"networks that are trained together are given clips of one length, found {sorted(frames)} frames: give one model.frames"
+        )
+    (length,) = frames
+
+    def views(clips, rows, generator):  # type: ignore[no-untyped-def]
+        return make_views(clips, rows, length, specs, settings.mirror, generator, settings.train.shared_crop)
+
+    return views

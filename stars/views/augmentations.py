@@ -1,0 +1,209 @@
+"""Augmentations of the methods that contrast views, a whole batch at a time, on the device that holds it: (B, M, T, V, 3) → the same.
+
+Each is a block of settings that draws on the CPU, for every clip by itself, and applies what it drew: the result depends on draws and clips alone.
+What they do and how strongly is that of CrosSCLR (Li et al., CVPR 2021), AimCLR (Guo et al., AAAI 2022) and CMD (Mao et al., ECCV 2022).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+from stars.config.base import Count, Fraction, Positive, Settings, key
+from stars.data.device import sent
+from stars.views.crop import mapped, rotation_matrix
+from stars.views.spatial import Pairs, axis_mask, exchanged, shear
+
+Draws = tuple[Tensor, ...]
+
+
+class Augmentation(Settings):
+    """One step of a view.
+
+    Attributes:
+        keeps_bodies: whether a body that is all zeros, or equal to another, stays so.
+        drawn: tensors that it draws.
+    """
+
+    keeps_bodies: ClassVar[bool] = True
+    drawn: ClassVar[int] = 1
+
+    def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
+        """What is random in it, for clips of the shape (B, M, T, V, 3): tensors on the CPU, clips first."""
+        raise NotImplementedError
+
+    def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:
+        """The clips, augmented as drawn; `mirror`: left and right joint of each pair."""
+        raise NotImplementedError
+
+
+class Linear(Augmentation):
+    """A step that multiplies every point of a clip by one matrix."""
+
+    def matrices(self, draws: Draws) -> Tensor:
+        """(B, 3, 3)."""
+        raise NotImplementedError
+
+    def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:
+        return mapped(x_bmtvc, self.matrices(draws))
+
+
+class Shear(Linear):
+    """Some of each coordinate added to the others: ones on the diagonal, six amounts beside it."""
+
+    amplitude: float = key(0.5, "the amounts are drawn evenly from ± this", ge=0)
+
+    def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
+        return ((2 * torch.rand(shape[0], 6, generator=generator) - 1) * self.amplitude,)
+
+    def matrices(self, draws: Draws) -> Tensor:
+        return shear(draws[0])
+
+
+class Turn(Linear):
+    """A rotation about the origin, as in masked prediction."""
+
+    angle: float = key(0.3, "the angle about each axis is drawn evenly from ± this, radians", ge=0)
+
+    def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
+        return ((2 * torch.rand(shape[0], 3, generator=generator) - 1) * self.angle,)
+
+    def matrices(self, draws: Draws) -> Tensor:
+        return rotation_matrix(draws[0])
+
+
+class Rotate(Linear):
+    """A rotation mostly about one axis, which is drawn (AimCLR)."""
+
+    angle: float = key(30.0, "the angle about that axis is drawn evenly from 0 to this, degrees", ge=0)
+    others: float = key(1.0, "the angles about the two others, from 0 to this, degrees", ge=0)
+
+    def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
+        main_b = torch.randint(3, (shape[0],), generator=generator)
+        largest_b3 = torch.full((shape[0], 3), self.others).scatter_(1, main_b[:, None], self.angle)
+        return (torch.rand(shape[0], 3, generator=generator) * largest_b3 * math.pi / 180,)
+
+    def matrices(self, draws: Draws) -> Tensor:
+        return rotation_matrix(draws[0])
+
+
+class AxisMask(Linear):
+    """One coordinate, x, y or z, set to zero."""
+
+    drawn = 2
+
+    p: Fraction = key(0.5, "probability")
+
+    def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
+        return torch.rand(shape[0], generator=generator) < self.p, torch.randint(3, (shape[0],), generator=generator)
+
+    def matrices(self, draws: Draws) -> Tensor:
+        return axis_mask(*draws)
+
+
+class Swap(Augmentation):
+    """Left and right joints change places; no sign is turned."""
+
+    p: Fraction = key(0.5, "probability")
+
+    def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
+        return (torch.rand(shape[0], generator=generator) < self.p,)
+
+    def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:
+        return exchanged(x_bmtvc, draws[0], mirror)
+
+
+class Noise(Augmentation):
+    """Independent Gaussian noise on every number, absent bodies included."""
+
+    keeps_bodies = False
+
+    std: float = key(0.01, "standard deviation, metres", ge=0)
+    p: Fraction = key(0.5, "probability")
+
+    def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
+        chosen_b = torch.rand(shape[0], generator=generator) < self.p
+        return (torch.randn(*shape, generator=generator) * (self.std * chosen_b)[:, None, None, None, None],)
+
+    def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:
+        return x_bmtvc + sent(draws[0], x_bmtvc.device)
+
+
+class PadCrop(Augmentation):
+    """Mirrored frames put before and after a clip, and as many frames as it had cut out at a uniform start."""
+
+    ratio: Count = key(6, "a side gets the clip's frames divided by this")
+
+    def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
+        return (torch.randint(2 * (shape[2] // self.ratio) + 1, (shape[0],), generator=generator),)
+
+    def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:
+        frames = x_bmtvc.shape[2]
+        at_bt = draws[0][:, None] - frames // self.ratio + torch.arange(frames)
+        at_bt = torch.where(at_bt < 0, -1 - at_bt, torch.where(at_bt >= frames, 2 * frames - 1 - at_bt, at_bt))
+        rows_bt = sent((torch.arange(len(at_bt))[:, None] * frames + at_bt).flatten(), x_bmtvc.device)
+        x_btmvc = x_bmtvc.transpose(1, 2)  # a crop's order in memory
+        return x_btmvc.flatten(0, 1).index_select(0, rows_bt).view_as(x_btmvc).transpose(1, 2)
+
+
+class Blur(Augmentation):
+    """Frames weighted by a Gaussian of their distance in time, whose weights do not sum to 1 (AimCLR)."""
+
+    taps: Count = key(15, "frames that are added up, odd")
+    sigma: tuple[Positive, Positive] = key((0.1, 2.0), "width of the Gaussian, frames, drawn evenly from this range")
+    p: Fraction = key(0.5, "probability")
+
+    def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
+        low, high = self.sigma
+        sigma_b1 = low + (high - low) * torch.rand(shape[0], 1, generator=generator)
+        distance_k = torch.arange(self.taps) - self.taps // 2
+        weights_bk = (-distance_k.square() / (2 * sigma_b1.square())).exp()
+        plain_b1 = torch.rand(shape[0], 1, generator=generator) >= self.p
+        return (torch.where(plain_b1, (distance_k == 0).float(), weights_bk),)
+
+    def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:
+        """One product with a banded matrix (B, T, T): beyond a clip's ends are zeros."""
+        frames, half = x_bmtvc.shape[2], self.taps // 2
+        away_tt = torch.arange(frames)[None] - torch.arange(frames)[:, None]
+        band_btt = draws[0][:, (away_tt + half).clamp(0, self.taps - 1)] * (away_tt.abs() <= half)
+        x_btn = x_bmtvc.transpose(1, 2).flatten(2)
+        blurred = torch.bmm(sent(band_btt, x_bmtvc.device), x_btn)
+        return blurred.view_as(x_bmtvc.transpose(1, 2)).transpose(1, 2)
+
+
+class Corrupt(Augmentation):
+    """Some joints set to zero, or all multiplied by one random matrix (CMD)."""
+
+    drawn = 2
+
+    share: Fraction = key(0.6, "share of the joints: 15 of 25")
+    zero: Fraction = key(0.5, "probability that they are set to zero, not multiplied")
+
+    def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
+        clips, joints = shape[0], shape[3]
+        order_bv = torch.rand(clips, joints, generator=generator).argsort(1).argsort(1)
+        chosen_bv = order_bv < round(self.share * joints)
+        zero_b = torch.rand(clips, generator=generator) < self.zero
+        matrix_bcc = (2 * torch.rand(clips, 3, 3, generator=generator) - 1) * ~zero_b[:, None, None]
+        return chosen_bv, matrix_bcc
+
+    def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:
+        chosen_bv = sent(draws[0], x_bmtvc.device)[:, None, None, :, None]
+        return torch.where(chosen_bv, mapped(x_bmtvc, draws[1]), x_bmtvc)
+
+
+KNOWN: dict[str, type[Augmentation]] = {
+    "pad_crop": PadCrop,
+    "shear": Shear,
+    "turn": Turn,
+    "rotate": Rotate,
+    "swap": Swap,
+    "noise": Noise,
+    "blur": Blur,
+    "axis_mask": AxisMask,
+    "corrupt": Corrupt,
+}

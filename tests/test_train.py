@@ -1,0 +1,200 @@
+"""Training of any backbone with any objective: repeatable, resumable, from new networks or another's; ensembles; what cannot be is one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_training import CLIPS, MIRROR, Bench, at_call, curve, result, write_clips
+
+from stars.backbones.clips import clip_features
+from stars.config import TrainOptimiser
+from stars.config.train import TrainBase
+from stars.errors import InputError, Interrupted
+from stars.evaluation import ensemble
+from stars.pipeline import configuration
+from stars.training.network import NetworkStage, take
+from stars.training.train import TrainStage, train
+from stars.training.weights import load_encoder
+
+GCN = {"backbone": "st_gcn", "model": {"channels": 2, "width": 8, "frames": 16}}
+GRU = {"backbone": "bi_gru", "model": {"hidden": 4, "depth": 2, "frames": 16}}
+HICO = {"hidden": 8, "heads": 2, "granularities": 2, "frames": 16}
+SMALL = {"queue": 16, "dimension": 8}
+MINING = SMALL | {"mining_epoch": 1}
+PARENTS = (0, 0, 0, 1, 2)
+OPTIMISER = TrainOptimiser(
+    epochs=2.5, warmup_epochs=0, batch=4, lr=0.05, min_lr=0.0, weight_decay=1e-4, schedule="steps", steps=(1,), clip="none"
+)
+THREE = ("joint", "motion", "bone")
+CASES = {
+    "skeletonclr": ([{"name": "encoder", **GCN}], SMALL),
+    "aimclr": ([{"name": "encoder", **GCN}], MINING),
+    "hiclr": ([{"name": "encoder", **GCN}], MINING | {"masked_joints": 0.4}),
+    "crossclr": ([{"name": name, **GCN, "model": {**GCN["model"], "stream": name}} for name in THREE], MINING),
+    "cmd": ([{"name": name, **GRU, "model": {**GRU["model"], "stream": name}} for name in THREE], SMALL | {"topk": 8}),
+    "hico": ([{"name": "encoder", "backbone": "hico", "model": HICO}], SMALL),
+    "moco": ([{"name": "encoder", **GRU}], {"queue": 16, "predictor_hidden": 8}),
+}
+
+
+def settings(name: str, seed: int = 0, **changes: object) -> TrainStage:
+    from stars import objectives
+
+    networks, options = CASES[name]
+    told = {"objective": name, "options": options, "views": dict(objectives.find(name).views), "optimiser": OPTIMISER} | changes
+    return TrainStage(seed=seed, train=TrainBase(**told), networks=networks, parents=PARENTS, mirror=MIRROR)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_clips(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def bench(tmp_path, data):
+    return Bench(tmp_path, data)
+
+
+def run(bench: Bench, out: str, told: TrainStage, **more: object):
+    train(bench.clips, bench.train, bench.folder / out, told, bench.checkpoint, **more)
+    return bench.folder / out
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_training_is_repeated_to_the_byte_and_survives_a_restart(bench, name):
+    whole, other = (result(run(bench, f"whole{seed}", settings(name, seed))) for seed in (0, 1))
+    with pytest.MonkeyPatch.context() as patch:
+        at_call(patch, "train", 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Interrupted, match="after step 4 of 8"):
+            run(bench, "stopped", settings(name))
+    assert result(run(bench, "stopped", settings(name))) == whole
+    assert whole["encoder.safetensors"] != other["encoder.safetensors"]
+    rows = curve(bench.folder / "stopped")
+    assert [float(row["lr"]) for row in rows][-1] == pytest.approx(0.05 * 0.75) and all(np.isfinite(float(row["loss"])) for row in rows)
+
+
+def test_networks_that_were_trained_together_are_taken_one_by_one(bench):
+    out = run(bench, "cmd", settings("cmd"))
+    x_bmtvc = torch.randn(3, 2, 16, 5, 3)
+    made = {}
+    for number, name in enumerate(THREE):
+        take(out, bench.folder / name, NetworkStage(network=name, first=number == 0))
+        encoder = load_encoder(bench.folder / name / "encoder.safetensors")
+        assert (encoder.name, encoder.options.stream, encoder.bodies) == ("bi_gru", name, 2)
+        made[name] = clip_features(encoder, x_bmtvc)
+    assert not torch.equal(made["joint"], made["motion"]) and not torch.equal(made["motion"], made["bone"])
+    assert (bench.folder / "joint/encoder.safetensors").read_bytes() == (out / "encoder.safetensors").read_bytes()
+    with pytest.raises(InputError, match="has no network depth: it has bone, motion"):
+        take(out, bench.folder / "depth", NetworkStage(network="depth"))
+
+
+def test_a_start_is_another_training_s_networks(bench):
+    parent = run(bench, "parent", settings("cmd"))
+    none = OPTIMISER.model_copy(update={"epochs": 0.0, "steps": (), "schedule": "constant"})
+    started = run(bench, "started", settings("cmd", seed=1, optimiser=none), parent=parent)
+    assert (started / "encoder.safetensors").read_bytes() == (parent / "encoder.safetensors").read_bytes()
+    theirs, ours = (load_file(out / "heads.safetensors") for out in (parent, started))
+    assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items() if name.startswith("networks."))
+    with pytest.raises(InputError, match="network encoder is not the st_gcn that the settings describe"):
+        run(bench, "other", settings("skeletonclr"), parent=parent)
+    frozen = run(bench, "frozen", settings("skeletonclr", tuned_blocks=2), parent=run(bench, "gcn", settings("skeletonclr")))
+    before, after = (load_file(bench.folder / name / "encoder.safetensors") for name in ("gcn", "frozen"))
+    changed = {
+        name
+        for name in before
+        if not name.endswith(("running_mean", "running_var", "num_batches_tracked")) and not before[name].equal(after[name])
+    }
+    assert frozen and changed and all(name.startswith(("blocks.8.", "blocks.9.")) for name in changed)
+
+
+def test_an_ensemble_adds_features_and_scores(tmp_path, made):
+    """Of the toy's own features with two weights, by hand; scores in the order of the members."""
+    folders = []
+    for number in range(2):
+        folder = tmp_path / f"member{number}"
+        folder.mkdir()
+        for part in ("train", "test"):
+            np.save(folder / f"toy_{part}.npy", np.load(made / f"features/toy_{part}.npy") * (1 + number))
+        folders.append(folder)
+    paths = made / "clips", made / "train.npy", made / "test.npy"
+    members = [{"method": "b", "weight": 0.6}, {"method": "a", "weight": 0.4}]
+    ensemble.features(folders, *paths, tmp_path / "out", "toy", ensemble.EnsembleStage(members=members))
+    expected = np.load(made / "features/toy_test.npy") * (0.6 + 2 * 0.4)
+    np.testing.assert_allclose(np.load(tmp_path / "out/toy_test.npy"), expected, rtol=1e-6)
+    test, names = np.load(made / "test.npy"), np.array([f"clip{i}" for i in range(99)])
+    from stars.data.store import ClipStore
+
+    names = np.array(ClipStore.open(made / "clips").names)[test]
+    classes = int(np.asarray(ClipStore.open(made / "clips").labels).max()) + 1
+    numbers = np.random.default_rng(0)
+    scores = [numbers.normal(size=(len(test), classes)).astype(np.float16) for _ in range(2)]
+    for folder, one in zip(folders, scores, strict=True):
+        np.savez(folder / "predictions.npz", name=names, scores=one)
+    ensemble.scores(folders, *paths, tmp_path / "linear", "toy", ensemble.ScoresStage(members=members, protocol="linear"))
+    right = (np.float32(0.6) * scores[0].astype(np.float32) + np.float32(0.4) * scores[1].astype(np.float32)).argmax(1)
+    metrics = json.loads((tmp_path / "linear/metrics.json").read_text())
+    labels = np.asarray(ClipStore.open(made / "clips").labels)[test]
+    assert metrics["top1"] == pytest.approx(100 * (right == labels).mean(), abs=1e-3)
+    np.savez(folders[0] / "predictions.npz", name=names)
+    with pytest.raises(InputError, match=r"predictions\.npz holds no scores: delete its folder and run its protocol again"):
+        ensemble.scores(folders, *paths, tmp_path / "linear", "toy", ensemble.ScoresStage(members=members, protocol="linear"))
+
+
+DATA = {"demo": {"dataset": "demo", "simulate": {}}}
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({"a": {"backbone": "st_gcm", "train": {"objective": "aimclr"}}}, r"methods\.a on data\.demo: backbone: no file \S+: did you mean st_gcn\?"),
+        ({"a": {"backbone": "bi_gru", "train": {"objective": "aimclr"}}}, "aimclr needs features by time and joint, which bi_gru does not give"),
+        ({"a": {"backbone": "st_gcn", "pretrain": {}}}, "pretrain needs the tokens of a transformer, and its backbone is st_gcn"),
+        ({"a": {"train": {"objective": "mamp"}, "backbone": "st_gcn"}}, "mamp needs the backbone transformer, which st_gcn does not give"),
+        ({"a": {"train": {"objective": "cmd", "options": {"tau": 1}}}}, r"unknown key train\.options\.tau"),
+        ({"a": {"train": {"objective": "cmd", "views": {"other": []}}}}, r"train\.views\.other: cmd has the views query, key"),
+        ({"a": {"train": {"objective": "cmd"}}, "b": {"from": "a", "network": "depth"}}, r"methods\.b\.network: a trains no network depth"),
+        ({"a": {"ensemble": {"b": 1.0}, "protocols": ["knn"]}}, r"methods\.a\.ensemble: no method b"),
+        ({"a": {"starts": "b", "train": {"objective": "cmd"}}}, r"methods\.a\.starts: no method b"),
+        ({"a": {"backbone": "st_gcn"}}, None),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_one_line(methods, message):
+    if message is None:
+        config = configuration.load({"data": DATA, "methods": methods})
+        assert configuration.method(config, "demo", "a").kind == "scratch" and CLIPS
+        return
+    with pytest.raises(InputError, match=message) as caught:
+        configuration.load({"data": DATA, "methods": methods})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_method_is_resolved_in_full_and_in_order():
+    methods = {
+        "cmd": {"train": {"objective": "cmd"}, "model": {"hidden": 8}},
+        "bone": {"from": "cmd", "network": "bone"},
+        "aimclr": {
+            "backbone": "st_gcn",
+            "train": {"objective": "aimclr", "views": {"key": ["crop"]}},
+            "published": {"linear": {"lr": 3.0}},
+        },
+        "both": {"ensemble": {"bone": 0.6, "cmd": 0.4}, "protocols": ["knn"]},
+    }
+    config = configuration.load({"data": DATA, "methods": methods, "protocol": "published"})
+    told = {
+        name: configuration.stage_settings(config, configuration.method(config, "demo", name).kind, "demo", name, "xsub")
+        for name in methods
+    }
+    assert [(one["name"], one["model"]["stream"], one["model"]["hidden"]) for one in told["cmd"]["networks"]] == [
+        (name, name, 8) for name in THREE
+    ]
+    assert told["bone"] == {"network": "bone"} and configuration.method(config, "demo", "bone").blocks["model"]["stream"] == "bone"
+    assert told["aimclr"]["train"]["views"]["key"] == ["crop"] and told["aimclr"]["train"]["views"]["query"] == ["pad_crop", "shear"]
+    assert [one["method"] for one in told["both"]["members"]] == ["bone", "cmd"]
+    assert configuration.method(config, "demo", "aimclr").blocks["linear"]["lr"] == 3.0
+    assert configuration.trainings(config, "demo", "both") == ["cmd"]
