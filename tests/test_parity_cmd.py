@@ -7,6 +7,7 @@ import torch
 from test_parity_st_gcn import PARENTS, STREAMS, assert_gradients, clips, load, near
 
 from stars.backbones.bi_gru import BiGruOptions, Network
+from stars.backbones.clips import clip_features
 from stars.objectives import cmd
 from stars.objectives.base import Batch
 from stars.released.cmd import to_ours
@@ -77,6 +78,11 @@ def test_a_backward_direction_ends_at_the_first_frame():
     network, x_bmtvc = Network(BiGruOptions(frames=6, hidden=4, depth=1, input_norm=False), 5, (), 2), torch.randn(3, 2, 6, 5, 3)
     outputs, _ = network.gru(x_bmtvc.permute(0, 2, 3, 4, 1).flatten(2))
     near(network(x_bmtvc), torch.cat([outputs[:, -1, :4], outputs[:, 0, 4:]], 1))
+
+
+def test_a_clip_of_fewer_bodies_is_one_whose_others_are_absent():
+    network, x_bmtvc = Network(BiGruOptions(frames=6, hidden=4, depth=1, input_norm=False), 5, (), 2), torch.randn(3, 1, 6, 5, 3)
+    near(clip_features(network, x_bmtvc), network(torch.cat([x_bmtvc, torch.zeros_like(x_bmtvc)], 1)))
 
 
 def test_operations_are_those_of_its_matrix_products():

@@ -35,6 +35,7 @@ def clip_features(
     """
     encode = encode or network
     if network.whole_clips:
+        x_bmtvc = of_bodies(x_bmtvc, network.bodies)
         return torch.cat([encode(part_bmtvc) for part_bmtvc in x_bmtvc.split(_together(network, x_bmtvc))])
     known = known or bodies_seen(x_bmtvc)
     counted_bm = counted_bodies(known.absent_bm, bodies)
@@ -45,6 +46,13 @@ def clip_features(
     rows_rtvc = x_bmtvc.flatten(0, 1).index_select(0, order_r)
     made_rc = torch.cat([encode(part_rtvc) for part_rtvc in rows_rtvc.split(_together(network, rows_rtvc))])
     return (F.embedding(source_bm, made_rc) * share_bm[..., None]).sum(1)
+
+
+def of_bodies(x_bmtvc: Tensor, bodies: int) -> Tensor:
+    """The clips with so many bodies: further ones left out, missing ones absent, all zeros."""
+    if x_bmtvc.shape[1] >= bodies:
+        return x_bmtvc[:, :bodies]
+    return torch.cat([x_bmtvc, x_bmtvc.new_zeros(len(x_bmtvc), bodies - x_bmtvc.shape[1], *x_bmtvc.shape[2:])], 1)
 
 
 def _together(network: Backbone, rows: Tensor) -> int:
