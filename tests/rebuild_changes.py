@@ -19,14 +19,12 @@ OWN = {
 }
 TWO_SPLITS = {"data": {"demo": {"splits": ["xsub", "xview"]}}}
 TWIN = {"data": {"twin": {"like": "demo", "protocols": []}}}
-PUBLISHED = {"protocol": "published"}
-OVERLAYS: dict[str, dict[str, Any]] = {"published.yaml": PUBLISHED, "own.yaml": OWN, "two_splits.yaml": TWO_SPLITS, "twin.yaml": TWIN}
+OVERLAYS: dict[str, dict[str, Any]] = {"own.yaml": OWN, "two_splits.yaml": TWO_SPLITS, "twin.yaml": TWIN}
 UNDER = {
     **dict.fromkeys(("tune.options", *(f"protocols.NAME.{name}" for name in ("methods", "runs", "options"))), "own.yaml"),
     **dict.fromkeys((f"tables.NAME.{name}" for name in ("protocol", "title", "methods", "runs", "options")), "own.yaml"),
     **dict.fromkeys(("fig1.split", "fig3.split", "fig4.split", "fig6.split"), "two_splits.yaml"),
     "data.NAME.like": "twin.yaml",
-    "methods.NAME.published": "published.yaml",
 }
 PAIR = {"source": "demo", "target": "demo"}
 MORE = {"from": "stars", "tune": {"layer_decay": 0.5}}
@@ -94,7 +92,7 @@ VALUES: dict[str, Any] = {
     "methods.NAME.network": "bone",
     "methods.NAME.ensemble": {"gru": 0.6},
     "methods.NAME.published": {"embed": {"test_crop": 0.8}},
-    "protocol": "published",
+    "protocol": "common",
     "backbones": {"st_gcn": {"channels": 8}},
     "train.objective": "moco",
     "train.options": {"dimension": 64},
@@ -111,6 +109,7 @@ VALUES: dict[str, Any] = {
     "knn.k": [1, 5, 10, 20],
     "knn.outputs": ["encoder"],
     "finetune.layer_decay": 0.7,
+    "finetune.drop_path": 0.2,
     "semi.fractions": [0.5],
     "semi.finetune": {"score_epochs": 2},
     "transfer.pairs": [PAIR],

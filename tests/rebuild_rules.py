@@ -55,9 +55,11 @@ def rule_of(place: Path, config: Config) -> str:
     if place.name in pages or place.parts[0] == "report":
         return pages.get(place.name, "report_page")
     stage, names = current.place_of(place) or ("", {})
-    if stage not in ("training", "embed"):
+    if stage not in (current.MADE, "embed", "linear", "finetune"):
         return stage
     kind = configuration.method(config, names["data"], configuration.untag(config, names["folder"])[0]).kind
-    if stage == "training":
+    if stage == current.MADE:
         return kind
-    return f"{'joints' if kind == 'joints' else 'embed'}{'_elsewhere' if 'target' in names else ''}"
+    if stage != "embed":
+        return f"{stage}_of_ensemble" if kind == "ensemble" else stage
+    return f"{kind if kind in ('joints', 'ensemble') else 'embed'}{'_elsewhere' if 'target' in names else ''}"

@@ -76,7 +76,7 @@ def test_a_stage_s_code_is_what_it_imports_and_no_more():
     reached = code.reachable("stars.evaluation.knn")
     assert {"stars.evaluation.knn", "stars.data.store", "stars.evaluation.metrics"} <= reached
     assert not {"stars.evaluation.linear", "stars.training.tune", "stars.paper.tables", "stars.config"} & reached
-    reached = code.reachable(code.of_tuning("moco").split("+")[1])
+    reached = code.reachable(code.of_tuning("moco", "transformer").split("+")[1])
     losses = {module.removeprefix("stars.objectives.") for module in reached if module.startswith("stars.objectives.")}
     assert {"moco", "queue", "teacher"} <= losses and not {"nnclr", "dino", "mamp"} & losses
     assert not {"stars.objectives.nnclr", "stars.objectives.dino"} & code.reachable("stars.training.pretrain")

@@ -155,7 +155,10 @@ def test_a_change_of_a_training_s_source_only_warns_unless_told_to_rebuild(finis
     package = edited(tmp_path / "package", "objectives/nnclr.py")
     done = snakemake(finished, "--dry-run", package=package)
     output = done.stdout + done.stderr
-    assert "results/demo_xsub/stars: made by an earlier version of stars.training.tune+stars.objectives.nnclr; kept" in output
+    assert (
+        "results/demo_xsub/stars: made by an earlier version of stars.training.tune+stars.objectives.nnclr+stars.backbones.transformer; kept"
+        in output
+    )
     assert "Nothing to be done" in output and "demo_xsub/mamp:" not in output
     rebuild = tmp_path / "rebuild.yaml"
     rebuild.write_text("code_changes: rebuild")

@@ -77,7 +77,7 @@ def _import_weights(chosen: argparse.Namespace) -> None:
     if heads and out == beside:
         raise InputError(f"{out}: the heads get this name: give --out another, for the encoder")
     files, told = [out.name, *([beside.name] if heads else [])], {"heads": encoder.shape.heads}
-    with recording(out.parent, "stars.training.weights", told, {"checkpoint": chosen.checkpoint}, files, f"{out.name}.record.json"):
+    with recording(out.parent, "stars.released.checkpoint", told, {"checkpoint": chosen.checkpoint}, files, f"{out.name}.record.json"):
         save_encoder(out, encoder)
         if heads:
             save_heads(beside, heads)

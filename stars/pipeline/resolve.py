@@ -371,7 +371,8 @@ def finetune_block(config: Config, protocol: str, data: str, name: str) -> dict[
         block["layer_decay"] = LAYER_DECAY if transformer and recipe.kind != "scratch" else 1.0
     if block["drop_path"] is None:
         block["drop_path"] = DROP_PATH if transformer else 0.0
-    if block["drop_path"] and not transformer:
+    protocols = config.methods[name].protocols
+    if block["drop_path"] and not transformer and (protocols is None or protocol in protocols):
         raise InputError(f"{where[0]}: {where[1]}.drop_path: only the transformer has branches that a row can go past: set it to 0")
     return block
 

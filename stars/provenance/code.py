@@ -46,9 +46,9 @@ def today(modules: str) -> str | None:
         return None
 
 
-def of_tuning(strategy: str) -> str:
-    """The modules that make a tuned encoder: stage 2, and the objective that its settings name."""
-    return f"stars.training.tune+{plugins.module_of('objectives', strategy, 'tune.strategy')}"
+def of_tuning(strategy: str, backbone: str) -> str:
+    """The modules that make a tuned encoder: stage 2, the objective that its settings name, and its encoder's backbone."""
+    return of_backbone(f"stars.training.tune+{plugins.module_of('objectives', strategy, 'tune.strategy')}", backbone)
 
 
 def of_training(objective: str, backbones: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from stars.training.files import clip_inputs
 from stars.training.plan import generator, seeded
 from stars.training.run import Told, Trained, run, tuned_parts
 from stars.training.schedule import layer_rates
-from stars.training.weights import fill_heads, load_encoder
+from stars.training.weights import backbone_of, fill_heads, load_encoder
 from stars.views.crop import View, random_views
 from stars.views.spatial import augment
 
@@ -77,7 +77,7 @@ def tune(
         return model, told(model, settings)
 
     inputs = clip_inputs(clips, train, parent=parent, **({"heads": heads} if heads else {}))
-    run(code.of_tuning(settings.tune.strategy), settings, inputs, out, checkpoint, device, made)
+    run(code.of_tuning(settings.tune.strategy, backbone_of(parent)), settings, inputs, out, checkpoint, device, made)
 
 
 def tuning(encoder: Backbone, settings: TuneStage) -> Trained:

@@ -92,8 +92,9 @@ def of_method(wildcards):
 
 
 def tuning_code(wildcards):
-    """Params function: digest of stage 2's source, with that of the method's loss."""
-    return code_digest(code.of_tuning(of_method(wildcards).blocks["tune"]["strategy"]))
+    """Params function: digest of stage 2's source, with that of the method's loss and backbone."""
+    method = of_method(wildcards)
+    return code_digest(code.of_tuning(method.blocks["tune"]["strategy"], method.backbone))
 
 
 def training_code(wildcards):
