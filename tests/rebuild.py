@@ -213,7 +213,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         # The last run is the newest: what is one's own adds to the others' files, a second split changes the tables.
-        bench = Bench(Path(folder), [("twin.yaml",), ("two_splits.yaml",), ("own.yaml",)])
+        bench = Bench(Path(folder), [("twin.yaml",), ("two_splits.yaml",), ("methods.yaml",), ("own.yaml",)])
         os.chdir(bench.folder)  # descriptions of data sets are found from there
         with ThreadPoolExecutor(2) as pool:
             lines = list(pool.map(line, sys.argv[1:] or keys()))

@@ -19,12 +19,25 @@ OWN = {
 }
 TWO_SPLITS = {"data": {"demo": {"splits": ["xsub", "xview"]}}}
 TWIN = {"data": {"twin": {"like": "demo", "protocols": []}}}
-OVERLAYS: dict[str, dict[str, Any]] = {"own.yaml": OWN, "two_splits.yaml": TWO_SPLITS, "twin.yaml": TWIN}
+KNN = {"tables": [2], "protocols": ["knn"]}
+METHODS = {  # other backbones and objectives
+    "protocol": "published",
+    "methods": {
+        "random_gcn": {"backbone": "st_gcn", **KNN},
+        "gcn": {"backbone": "st_gcn", "train": {}, "published": {"embed": {"test_crop": 0.95}}, **KNN},
+        "gru": {"train": {"objective": "cmd"}, **KNN},
+        "gru_motion": {"from": "gru", "network": "motion", **KNN},
+        "both": {"ensemble": {"gru": 0.5, "gru_motion": 0.5}, **KNN},
+    },
+}
+OVERLAYS: dict[str, dict[str, Any]] = {"methods.yaml": METHODS, "own.yaml": OWN, "two_splits.yaml": TWO_SPLITS, "twin.yaml": TWIN}
 UNDER = {
     **dict.fromkeys(("tune.options", *(f"protocols.NAME.{name}" for name in ("methods", "runs", "options"))), "own.yaml"),
     **dict.fromkeys((f"tables.NAME.{name}" for name in ("protocol", "title", "methods", "runs", "options")), "own.yaml"),
     **dict.fromkeys(("fig1.split", "fig3.split", "fig4.split", "fig6.split"), "two_splits.yaml"),
     "data.NAME.like": "twin.yaml",
+    **{f"methods.NAME.{name}": "methods.yaml" for name in ("backbone", "starts", "train", "network", "ensemble", "published")},
+    **dict.fromkeys(("protocol", "backbones", *(key for key, *_ in rows() if key.startswith("train."))), "methods.yaml"),
 }
 PAIR = {"source": "demo", "target": "demo"}
 MORE = {"from": "stars", "tune": {"layer_decay": 0.5}}
