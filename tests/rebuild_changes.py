@@ -19,8 +19,9 @@ OWN = {
 }
 TWO_SPLITS = {"data": {"demo": {"splits": ["xsub", "xview"]}}}
 TWIN = {"data": {"twin": {"like": "demo", "protocols": []}}}
-KNN = {"tables": [2], "protocols": ["knn"]}
+KNN = {"tables": [], "protocols": ["knn"]}
 METHODS = {  # other backbones and objectives
+    "targets": ["all", "knn"],
     "protocol": "published",
     "methods": {
         "random_gcn": {"backbone": "st_gcn", **KNN},

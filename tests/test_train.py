@@ -113,6 +113,18 @@ def test_a_start_is_another_training_s_networks(bench):
     assert frozen and changed and all(name.startswith(("blocks.8.", "blocks.9.")) for name in changed)
 
 
+@pytest.mark.parametrize(
+    ("mirror", "message"),
+    [
+        ((), r"train\.views\.extreme: swap needs the data set's mirror pairs: give mirror, or leave swap out"),
+        (((1, 9),), r"mirror names joints that the clips in .* do not have: they have 5, from 0"),
+    ],
+)
+def test_joints_that_cannot_be_swapped_are_one_line(bench, mirror, message):
+    with pytest.raises(InputError, match=message):
+        run(bench, "unmirrored", settings("aimclr").model_copy(update={"mirror": mirror}))
+
+
 def test_an_ensemble_adds_features_and_scores(tmp_path, made):
     """Of the toy's own features with two weights, by hand; scores in the order of the members."""
     folders = []

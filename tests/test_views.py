@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from test_sampling import store
 
 from stars.data.bodies import bodies_seen
@@ -27,41 +29,87 @@ def some(frames: int = 12) -> torch.Tensor:
     return x
 
 
-def test_frames_are_mirrored_at_both_ends():
-    x, step = some(), PadCrop(ratio=4)
-    (starts,) = draws = step.draw(x.shape, generator())
-    found = step.apply(x, draws, MIRROR)
-    for clip, start, out in zip(x, starts.tolist(), found, strict=True):
-        padded = torch.cat([clip[:, :3].flip(1), clip, clip[:, -3:].flip(1)], 1)
-        assert torch.equal(out, padded[:, start : start + 12])
-    assert set(starts.tolist()) <= set(range(7))
+def slow_pad_crop(clip, start):
+    padded = torch.cat([clip[:, :2].flip(1), clip, clip[:, -2:].flip(1)], 1)  # 12 // 6 frames a side
+    return padded[:, int(start) : int(start) + 12]
 
 
-def test_blur_is_a_sum_over_frames_whose_weights_do_not_sum_to_one():
-    x, step = some(), Blur(taps=5, p=1.0)
-    (weights,) = draws = step.draw(x.shape, generator())
-    found = step.apply(x, draws, MIRROR)
-    for clip, weight, out in zip(x, weights, found, strict=True):
-        expected = torch.zeros_like(clip)
-        for t in range(12):
-            for tap in range(5):
-                if 0 <= t + tap - 2 < 12:
-                    expected[:, t] += weight[tap] * clip[:, t + tap - 2]
-        torch.testing.assert_close(out, expected)
-    assert (weights[:, 2] == 1).all() and (weights.sum(1) > 1).all()
-    never = Blur(p=0.0)
-    torch.testing.assert_close(never.apply(x, never.draw(x.shape, generator()), MIRROR), x)
+def slow_shear(clip, amounts):
+    a, b, c, d, e, f = amounts.tolist()
+    x, y, z = clip.unbind(-1)
+    return torch.stack([x + a * y + b * z, c * x + y + d * z, e * x + f * y + z], -1)
 
 
-def test_joints_are_corrupted_together():
-    x, step = some(), Corrupt(share=0.6)
-    chosen, matrices = draws = step.draw((200, *x.shape[1:]), generator())
-    assert (chosen.sum(1) == 3).all() and 60 < (matrices == 0).all(2).all(1).sum() < 140
-    found = step.apply(x, tuple(tensor[:6] for tensor in draws), MIRROR)
-    for clip, joints, matrix, out in zip(x, chosen, matrices, found, strict=False):
-        expected = clip.clone()
-        expected[:, :, joints] = clip[:, :, joints] @ matrix.T
-        torch.testing.assert_close(out, expected)
+def slow_turn(clip, angles):
+    """About x, then y, then z, clockwise seen from an axis' tip."""
+    for axis, angle in enumerate(angles.tolist()):
+        first, second = (axis + 1) % 3, (axis + 2) % 3
+        turned = clip.clone()
+        turned[..., first] = math.cos(angle) * clip[..., first] + math.sin(angle) * clip[..., second]
+        turned[..., second] = math.cos(angle) * clip[..., second] - math.sin(angle) * clip[..., first]
+        clip = turned
+    return clip
+
+
+def slow_axis_mask(clip, chosen, axis):
+    out = clip.clone()
+    if chosen:
+        out[..., int(axis)] = 0
+    return out
+
+
+def slow_swap(clip, chosen):
+    return clip[:, :, [0, 2, 1, 4, 3]] if chosen else clip
+
+
+def slow_blur(clip, weights):
+    out = torch.zeros_like(clip)
+    for t in range(12):
+        for tap in range(15):
+            if 0 <= t + tap - 7 < 12:
+                out[:, t] += weights[tap] * clip[:, t + tap - 7]
+    return out
+
+
+def slow_corrupt(clip, chosen, matrix):
+    out = clip.clone()
+    for joint in chosen.nonzero().flatten().tolist():
+        out[:, :, joint] = clip[:, :, joint] @ matrix.T
+    return out
+
+
+SLOW = {
+    **{"pad_crop": slow_pad_crop, "shear": slow_shear, "turn": slow_turn, "rotate": slow_turn, "axis_mask": slow_axis_mask},
+    **{"swap": slow_swap, "noise": torch.add, "blur": slow_blur, "corrupt": slow_corrupt},
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_step_is_what_a_loop_over_clips_makes_of_its_draws(name):
+    step, x = KNOWN[name](), some()
+    draws = step.draw(x.shape, generator(3))
+    expected = [SLOW[name](clip, *drawn) for clip, *drawn in zip(x, *draws, strict=True)]
+    torch.testing.assert_close(step.apply(x, draws, MIRROR), torch.stack(expected))
+
+
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 9))
+def test_mirrored_frames_are_those_of_the_clip_at_any_length(frames, ratio, seed):
+    clip, step = torch.arange(frames).float().view(1, 1, frames, 1, 1).expand(1, 1, frames, 1, 3), PadCrop(ratio=ratio)
+    (starts,) = draws = step.draw(clip.shape, generator(seed))
+    side, times = frames // ratio, torch.arange(frames).float()
+    padded = torch.cat([times[:side].flip(0), times, times[frames - side :].flip(0)])
+    assert 0 <= starts <= 2 * side and step.apply(clip, draws, ()).flatten()[::3].tolist() == padded[starts : starts + frames].tolist()
+
+
+def test_blur_weighs_the_frame_itself_with_one_and_leaves_some_clips():
+    (weights,) = Blur(taps=5).draw((400, 2, 12, 5, 3), generator())
+    assert (weights[:, 2] == 1).all() and (weights[:, :2] == weights[:, 3:].flip(1)).all()
+    assert 0.4 < (weights.sum(1) == 1).double().mean() < 0.6
+
+
+def test_as_many_joints_are_corrupted_in_every_clip():
+    chosen, matrices = Corrupt().draw((200, 2, 12, 25, 3), generator())
+    assert (chosen.sum(1) == 15).all() and 70 < (matrices == 0).flatten(1).all(1).sum() < 130 and matrices.abs().max() <= 1
 
 
 def test_a_rotation_is_mostly_about_one_axis():
@@ -75,7 +123,7 @@ def test_what_a_step_says_of_bodies_is_true_and_draws_decide_it_alone(name):
     step, x = KNOWN[name](), some()
     before = torch.get_rng_state()
     draws = step.draw(x.shape, generator(3))
-    assert len(draws) == step.drawn and all(len(tensor) == len(x) for tensor in draws)
+    assert all(len(tensor) == len(x) for tensor in draws)
     found = step.apply(x, draws, MIRROR)
     assert torch.equal(torch.get_rng_state(), before) and found.shape == x.shape
     alone = torch.cat([step.apply(x[i : i + 1], tuple(tensor[i : i + 1] for tensor in draws), MIRROR) for i in range(len(x))])
@@ -101,6 +149,23 @@ def test_one_of_two_is_one_of_two():
     assert not found.bodies.absent_bm.any()  # noise makes absent bodies present
 
 
+def test_of_two_ways_each_clip_goes_one_also_where_ways_have_ways():
+    inner = {"either": ["swap", ["shear", {"turn": {"angle": 1}}]]}
+    spec, x = ViewSpec.of([{"either": [[inner, "axis_mask"], "corrupt"]}], "here"), some()
+    (draws,) = spec.draw(x.shape, generator(5))
+    found = spec.augmented(View(x, bodies_seen(x)), MIRROR, generator(5))
+    first, ((inner_first, (swap,), (sheared, turned)), masked), (corrupted,) = draws
+    for n, clip in enumerate(x):
+        if first[n]:
+            clip = slow_swap(clip, swap[0][n]) if inner_first[n] else slow_turn(slow_shear(clip, sheared[0][n]), turned[0][n])
+            clip = slow_axis_mask(clip, *(tensor[n] for tensor in masked))
+        else:
+            clip = slow_corrupt(clip, *(tensor[n] for tensor in corrupted))
+        torch.testing.assert_close(found.x_bmtvc[n], clip)
+    assert all(map(torch.equal, found.bodies, bodies_seen(x)))
+    assert spec.needs_mirror
+
+
 def test_views_are_named_and_a_shared_crop_is_one():
     clips = Clips.of(store(), torch.arange(6).numpy())
     specs = {name: ViewSpec.of([{"crop": {"min_frames": 2}}], name) for name in ("query", "key")}
@@ -114,10 +179,18 @@ def test_views_are_named_and_a_shared_crop_is_one():
     ("items", "message"),
     [
         (["sheer"], r"here\[0\]: no augmentation sheer: did you mean shear\?"),
-        (["shear", "crop"], r"here\[1\]: crop comes first, and once: move it"),
+        (["shear", "crop"], r"here\[1\]: crop comes first in a view, and once: move it"),
         ([{"shear": {"amplitud": 1}}], r"here\[0\]: unknown key shear\.amplitud: did you mean amplitude\?"),
         ([{"noise": {"std": -1}}], r"here\[0\]: noise\.std: input should be greater than or equal to 0, found -1"),
         ([["shear"]], r"here\[0\]: expected the name of an augmentation"),
+        ("shear", r"here: expected a list of augmentations, e\.g\. \[crop, shear\], found 'shear'"),
+        ([{"shear": 1}], r"here\[0\]: shear takes settings by name \(amplitude\), found 1"),
+        ([{"crop": [0.5, 1]}], r"here\[0\]: crop takes settings by name \(share, min_frames\), found \[0\.5, 1\]"),
+        ([{"crop": {"share": [1, 0.5]}}], r"here\[0\]: crop: share runs from the smaller to the larger one, found \[1\.0, 0\.5\]"),
+        ([{"blur": {"taps": 4}}], r"here\[0\]: blur: taps is odd"),
+        (["crop", {"either": [["shear"]]}], r"here\[1\]\.either: expected two lists of augmentations"),
+        ([{"either": [["shear", "crop"], []]}], r"here\[0\]\.either\[0\]\[1\]: crop comes first in a view, and once: move it"),
+        ([{"either": ["shear", "sheer"]}], r"here\[0\]\.either\[1\]\[0\]: no augmentation sheer: did you mean shear\?"),
     ],
 )
 def test_a_list_that_is_not_right_is_named(items, message):

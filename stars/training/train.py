@@ -62,6 +62,8 @@ def train(
     """
 
     def made(store: ClipStore) -> tuple[Trained, Told]:
+        if not {joint for pair in settings.mirror for joint in pair} <= set(range(store.joints)):
+            raise InputError(f"mirror names joints that the clips in {clips} do not have: they have {store.joints}, from 0")
         model = new(settings, store.joints, store.bodies) if parent is None else started(settings, parent, store)
         if heads:
             fill_heads(heads, model.objective.kept())
@@ -131,6 +133,9 @@ def told(model: Trained, settings: TrainStage) -> Told:
     specs = {
         name: ViewSpec.of(options.views[_alike(name, options.views)], f"train.views.{name}") for name in model.objective.crops(Sampling())
     }
+    for name, spec in specs.items():
+        if spec.needs_mirror and not settings.mirror:
+            raise InputError(f"train.views.{name}: swap needs the data set's mirror pairs: give mirror, or leave swap out")
     objective = options.objective, objectives.find(options.objective).Options.model_validate(options.options)
     return Told(
         "train",

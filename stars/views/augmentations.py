@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any
 
 import torch
+from pydantic import model_validator
 from torch import Generator, Tensor
 
 from stars.config.base import Count, Fraction, Positive, Settings, key
@@ -18,22 +19,24 @@ from stars.data.device import sent
 from stars.views.crop import mapped, rotation_matrix
 from stars.views.spatial import Pairs, axis_mask, exchanged, shear
 
-Draws = tuple[Tensor, ...]
+Draws = tuple[Any, ...]  # tensors on the CPU, clips first; of lists of steps, lists of theirs
 
 
 class Augmentation(Settings):
-    """One step of a view.
+    """One step of a view."""
 
-    Attributes:
-        keeps_bodies: whether a body that is all zeros, or equal to another, stays so.
-        drawn: tensors that it draws.
-    """
+    @property
+    def keeps_bodies(self) -> bool:
+        """Whether a body that is all zeros, or equal to its clip's first, stays so."""
+        return True
 
-    keeps_bodies: ClassVar[bool] = True
-    drawn: ClassVar[int] = 1
+    @property
+    def needs_mirror(self) -> bool:
+        """Whether it does nothing without pairs of left and right joints."""
+        return False
 
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
-        """What is random in it, for clips of the shape (B, M, T, V, 3): tensors on the CPU, clips first."""
+        """What is random in it, for clips of the shape (B, M, T, V, 3)."""
         raise NotImplementedError
 
     def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:
@@ -94,8 +97,6 @@ class Rotate(Linear):
 class AxisMask(Linear):
     """One coordinate, x, y or z, set to zero."""
 
-    drawn = 2
-
     p: Fraction = key(0.5, "probability")
 
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
@@ -110,6 +111,10 @@ class Swap(Augmentation):
 
     p: Fraction = key(0.5, "probability")
 
+    @property
+    def needs_mirror(self) -> bool:
+        return self.p > 0
+
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
         return (torch.rand(shape[0], generator=generator) < self.p,)
 
@@ -120,10 +125,12 @@ class Swap(Augmentation):
 class Noise(Augmentation):
     """Independent Gaussian noise on every number, absent bodies included."""
 
-    keeps_bodies = False
-
     std: float = key(0.01, "standard deviation, metres", ge=0)
     p: Fraction = key(0.5, "probability")
+
+    @property
+    def keeps_bodies(self) -> bool:
+        return self.std == 0 or self.p == 0
 
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
         chosen_b = torch.rand(shape[0], generator=generator) < self.p
@@ -157,6 +164,14 @@ class Blur(Augmentation):
     sigma: tuple[Positive, Positive] = key((0.1, 2.0), "width of the Gaussian, frames, drawn evenly from this range")
     p: Fraction = key(0.5, "probability")
 
+    @model_validator(mode="after")
+    def _balanced(self) -> Blur:
+        if self.taps % 2 == 0:
+            raise ValueError(f"taps is odd, as many frames before as after, found {self.taps}")
+        if self.sigma[0] > self.sigma[1]:
+            raise ValueError(f"sigma runs from the smaller to the larger width, found {list(self.sigma)}")
+        return self
+
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
         low, high = self.sigma
         sigma_b1 = low + (high - low) * torch.rand(shape[0], 1, generator=generator)
@@ -176,9 +191,7 @@ class Blur(Augmentation):
 
 
 class Corrupt(Augmentation):
-    """Some joints set to zero, or all multiplied by one random matrix (CMD)."""
-
-    drawn = 2
+    """Some joints, others in each clip, set to zero or multiplied by one random matrix (CMD)."""
 
     share: Fraction = key(0.6, "share of the joints: 15 of 25")
     zero: Fraction = key(0.5, "probability that they are set to zero, not multiplied")

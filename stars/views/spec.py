@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
 from stars.config import Sampling
 from stars.config.base import Count, Fraction, Settings, key
-from stars.config.reading import nearest, validate
+from stars.config.reading import Block, nearest, validate
 from stars.data.bodies import unknown
 from stars.data.device import sent
 from stars.errors import InputError
@@ -30,31 +30,34 @@ class Crop(Settings):
     share: tuple[Fraction, Fraction] = key((0.5, 1.0), "share of a clip's frames kept, drawn uniformly from this range")
     min_frames: Count = key(64, "shortest crop in frames (a shorter clip is kept whole)")
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Crop:
+        if self.share[0] > self.share[1]:
+            raise ValueError(f"share runs from the smaller to the larger one, found {list(self.share)}")
+        return self
+
 
 class Either(Augmentation):
     """One of two lists of augmentations, each clip by itself, with probability ½."""
 
-    keeps_bodies = False
+    ways: tuple[tuple[Augmentation, ...], tuple[Augmentation, ...]] = Field(description="the two lists")
 
-    ways: tuple[tuple[Any, ...], tuple[Any, ...]] = Field(description="the two lists")
+    @property
+    def keeps_bodies(self) -> bool:
+        return all(step.keeps_bodies for way in self.ways for step in way)
 
-    def steps(self) -> list[list[Augmentation]]:
-        """Both lists."""
-        return [[_step(item, f"either[{number}]") for item in way] for number, way in enumerate(self.ways)]
+    @property
+    def needs_mirror(self) -> bool:
+        return any(step.needs_mirror for way in self.ways for step in way)
 
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
         first_b = torch.rand(shape[0], generator=generator) < 0.5
-        return (first_b, *(tensor for way in self.steps() for step in way for tensor in step.draw(shape, generator)))
+        return (first_b, *([step.draw(shape, generator) for step in way] for way in self.ways))
 
     def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:
-        left, ways = list(draws[1:]), []
-        for way in self.steps():
-            made = x_bmtvc
-            for step in way:
-                made, left = step.apply(made, tuple(left[: step.drawn]), mirror), left[step.drawn :]
-            ways.append(made)
-        first_b = sent(draws[0], x_bmtvc.device)[:, None, None, None, None]
-        return torch.where(first_b, ways[0], ways[1])
+        first_b, *drawn = draws
+        first, second = (_applied(way, x_bmtvc, of_steps, mirror) for way, of_steps in zip(self.ways, drawn, strict=True))
+        return torch.where(sent(first_b, x_bmtvc.device)[:, None, None, None, None], first, second)
 
 
 @dataclass(frozen=True)
@@ -67,39 +70,54 @@ class ViewSpec:
     @classmethod
     def of(cls, items: Sequence[Any], where: str) -> ViewSpec:
         """A list such as ["crop", {"shear": {"amplitude": 1}}]; InputError naming the first item that is not right."""
-        crop, steps = WHOLE, []
-        for number, item in enumerate(items):
-            name, options = _named(item, f"{where}[{number}]")
-            if name == "crop":
-                if number:
-                    raise InputError(f"{where}[{number}]: crop comes first, and once: move it")
-                told = validate(Crop, options, where, f"[{number}].crop")
-                crop = Sampling(crop=told.share, min_frames=told.min_frames, rotation=0.0)
-            else:
-                steps.append(_step(item, f"{where}[{number}]"))
-        return cls(crop, tuple(steps))
+        named = _list(items, where)
+        if not named or named[0][0] != "crop":
+            return cls(WHOLE, _steps(named, where))
+        told = _settings(Crop, *named[0], f"{where}[0]")
+        crop = Sampling(crop=told.share, min_frames=told.min_frames, rotation=0.0)
+        return cls(crop, _steps(named[1:], where, 1))
+
+    @property
+    def needs_mirror(self) -> bool:
+        """Whether one of its steps does nothing without pairs of left and right joints."""
+        return any(step.needs_mirror for step in self.steps)
+
+    def draw(self, shape: Sequence[int], generator: Generator) -> list[Draws]:
+        """What is random in its steps, for clips of the shape (B, M, T, V, 3)."""
+        return [step.draw(shape, generator) for step in self.steps]
 
     def augmented(self, view: View, mirror: Pairs, generator: Generator) -> View:
-        """The view after its steps; matrices of steps that follow one another are multiplied first."""
-        x_bmtvc, waiting = view.x_bmtvc, []
-        for step in self.steps:
-            draws = step.draw(x_bmtvc.shape, generator)
-            if isinstance(step, Linear):
-                waiting.append(step.matrices(draws))
-                continue
-            x_bmtvc, waiting = step.apply(_mapped(x_bmtvc, waiting), draws, mirror), []
-        x_bmtvc = _mapped(x_bmtvc, waiting)
+        """The view after its steps."""
+        x_bmtvc = _applied(self.steps, view.x_bmtvc, self.draw(view.x_bmtvc.shape, generator), mirror)
         kept = all(step.keeps_bodies for step in self.steps)
         return View(x_bmtvc, view.bodies if kept else unknown(x_bmtvc))
+
+
+def _applied(steps: Sequence[Augmentation], x_bmtvc: Tensor, drawn: Sequence[Draws], mirror: Pairs) -> Tensor:
+    """Clips after these steps; matrices of steps that follow one another are multiplied first."""
+    waiting: list[Tensor] = []
+    for step, draws in zip(steps, drawn, strict=True):
+        if isinstance(step, Linear):
+            waiting.append(step.matrices(draws))
+        else:
+            x_bmtvc, waiting = step.apply(_mapped(x_bmtvc, waiting), draws, mirror), []
+    return _mapped(x_bmtvc, waiting)
 
 
 def _mapped(x_bmtvc: Tensor, matrices: list[Tensor]) -> Tensor:
     return mapped(x_bmtvc, functools.reduce(lambda before, after: after @ before, matrices)) if matrices else x_bmtvc
 
 
+def _list(items: Any, where: str) -> list[tuple[str, Any]]:
+    """Names and settings of a list's items."""
+    if isinstance(items, str | Mapping) or not isinstance(items, Sequence):
+        raise InputError(f"{where}: expected a list of augmentations, e.g. [crop, shear], found {items!r}")
+    return [_named(item, f"{where}[{number}]") for number, item in enumerate(items)]
+
+
 def _named(item: Any, where: str) -> tuple[str, Any]:
     if isinstance(item, str):
-        return item, {}
+        return item, None
     if isinstance(item, Mapping) and len(item) == 1:
         ((name, options),) = item.items()
         return str(name), options
@@ -108,15 +126,33 @@ def _named(item: Any, where: str) -> tuple[str, Any]:
     )
 
 
-def _step(item: Any, where: str) -> Augmentation:
-    name, options = _named(item, where)
+def _steps(named: Sequence[tuple[str, Any]], where: str, start: int = 0) -> tuple[Augmentation, ...]:
+    return tuple(_step(name, options, f"{where}[{number}]") for number, (name, options) in enumerate(named, start))
+
+
+def _step(name: str, options: Any, where: str) -> Augmentation:
+    if name == "crop":
+        raise InputError(f"{where}: crop comes first in a view, and once: move it")
     if name == "either":
-        either = validate(Either, {"ways": options}, where, "either")
-        either.steps()
-        return either
+        return _either(options, f"{where}.either")
     if name not in KNOWN:
         raise InputError(f"{where}: no augmentation {name}{nearest(name, ('crop', 'either', *KNOWN))}")
-    return validate(KNOWN[name], options or {}, where, name)
+    return _settings(KNOWN[name], name, options, where)
+
+
+def _either(options: Any, where: str) -> Either:
+    if isinstance(options, str | Mapping) or not isinstance(options, Sequence) or len(options) != 2:
+        raise InputError(f"{where}: expected two lists of augmentations, e.g. [[shear], [corrupt]], found {options!r}")
+    lists = [[way] if isinstance(way, str | Mapping) else way for way in options]
+    first, second = (_steps(_list(way, f"{where}[{number}]"), f"{where}[{number}]") for number, way in enumerate(lists))
+    return Either(ways=(first, second))
+
+
+def _settings(kind: type[Block], name: str, options: Any, where: str) -> Block:
+    """An item's settings; none where it is a name alone."""
+    if options is not None and not isinstance(options, Mapping):
+        raise InputError(f"{where}: {name} takes settings by name ({', '.join(kind.model_fields)}), found {options!r}")
+    return validate(kind, options or {}, where, name)
 
 
 def make_views(
