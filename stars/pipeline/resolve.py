@@ -19,7 +19,7 @@ BLOCKS = ("model", "pretrain", "tune", "train", "embed", "joints", "knn", "linea
 TRAINED = ("pretrain", "tune", "train")  # kinds of method; the others are not trained by themselves
 TRANSFORMER = "transformer"
 LAYER_DECAY, DROP_PATH = 0.8, 0.3  # of fine-tuning a pre-trained transformer, as in the released code
-HOME = Path(__file__).resolve().parents[1]
+HOME = Path(__file__).resolve().parents[2]
 Found = TypeVar("Found")
 Names = ParamSpec("Names")
 
