@@ -17,7 +17,7 @@ demo: $(INSTALLED)
 # Every method that is built, at toy scale on the demo's clips (docs/methods.md)
 methods: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/config.yaml config/methods.yaml
-	@$(BIN)/python -m stars results --config config/config.yaml+config/methods.yaml
+	@$(BIN)/python -m stars results
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES)

@@ -120,6 +120,7 @@ VALUES: dict[str, Any] = {
     "tune.dino.koleo_clips": 4,
     "tune.options": {"redundancy": 0.5},
     "tune.dino.local_crop": [0.3, 0.8],
+    "linear.steps": [1],
     "knn.k": [1, 5, 10, 20],
     "knn.outputs": ["encoder"],
     "finetune.layer_decay": 0.7,
@@ -154,6 +155,7 @@ ENDINGS: dict[str, Any] = {
     "betas": [0.8, 0.9],
     "methods": ["stars"],
     "runs": [],
+    "columns": ["parameters"],
     "data": "other",
     "split": "xview",
 }  # by a key's last word

@@ -1,12 +1,19 @@
-"""A gated recurrent network of two directions over the frames of a clip, both bodies side by side (as in CMD, Mao et al., ECCV 2022)."""
+"""A gated recurrent network of two directions over the frames of a clip: CMD's and ISC's; with other settings that of P&C, and of MS²L."""
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from stars.backbones.axes import in_own_axes, in_unit_box
 from stars.backbones.base import Backbone, BackboneOptions, Layers
 from stars.config.base import Count, key
+from stars.errors import InputError
+
+Joint = Annotated[int, Field(ge=0)]
 
 
 class BiGruOptions(BackboneOptions):
@@ -21,17 +28,29 @@ class BiGruOptions(BackboneOptions):
         "true: the second direction runs backward in time, as the papers' networks do; false: both run forward, as the released code of CMD and P&C "
         "does, which calls the network frame by frame",
     )
+    pool: Literal["last", "mean"] = key(
+        "last", "feature of a clip. last: where each direction has ended; mean: the last layer's outputs, averaged over frames (MS²L)"
+    )
+    people: Literal["all", "first"] = key("all", "bodies of a clip that it sees: all, side by side, or the first one alone (P&C)")
+    axes: tuple[Joint, Joint, Joint, Joint] | None = key(
+        None,
+        "joints by which a clip is turned into the axes of its first body's first frame, each coordinate then stretched to [-1, 1] (P&C): base of the "
+        "spine, the joint above it, left hip, right hip (NTU: [0, 1, 12, 16]); null: the clip as it is",
+    )
 
 
 class Network(Backbone):
-    """Feature: where each direction has ended, (B, 2 · hidden). A frame is its joints in order, of each joint x, y, z, and of each of these the bodies."""
+    """Feature (B, 2 · hidden). A frame is its joints in order, of each joint x, y, z, and of each of these the bodies."""
 
     Options = BiGruOptions
     whole_clips = True
 
     def __init__(self, options: BiGruOptions, joints: int, parents: tuple[int, ...] = (), bodies: int = 1) -> None:
         super().__init__(options, joints, parents, bodies)
-        self.inputs, self.hidden, self.depth, self.backward = 3 * joints * bodies, options.hidden, options.depth, options.backward
+        if options.axes and max(options.axes) >= joints:
+            raise InputError(f"bi_gru: axes names joint {max(options.axes)}, and the skeleton has {joints}, numbered from 0")
+        self.people, self.axes, self.pooled = 1 if options.people == "first" else bodies, options.axes, options.pool
+        self.inputs, self.hidden, self.depth, self.backward = 3 * joints * self.people, options.hidden, options.depth, options.backward
         self.width = 2 * options.hidden
         self.norm = nn.BatchNorm1d(self.inputs) if options.input_norm else nn.Identity()
         self.gru = nn.GRU(self.inputs, options.hidden, options.depth, batch_first=True, bidirectional=True)
@@ -39,13 +58,29 @@ class Network(Backbone):
             if parameter.ndim > 1:
                 nn.init.xavier_uniform_(parameter)
 
-    def encode(self, seen: Tensor) -> Tensor:
-        x_btn = seen.permute(0, 2, 3, 4, 1).flatten(2)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.of_sequence(self.sequence(x))
+
+    def sequence(self, x_bmtvc: Tensor) -> Tensor:
+        """Clips in metres as it sees them, a row a frame: (B, T, inputs)."""
+        seen_bmtvc = x_bmtvc[:, : self.people]
+        if self.axes:
+            seen_bmtvc = in_unit_box(in_own_axes(seen_bmtvc, *self.axes))
+        return self.stream(seen_bmtvc).permute(0, 2, 3, 4, 1).flatten(2)
+
+    def of_sequence(self, x_btn: Tensor) -> Tensor:
+        """Features of such sequences."""
+        outputs_btc, ended_bc = self.outputs(x_btn)
+        return ended_bc if self.pooled == "last" else outputs_btc.mean(1)
+
+    def outputs(self, x_btn: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each frame the last layer's output (B, T, width), and where each direction has ended (B, width)."""
         normed_btn = self.norm(x_btn.transpose(1, 2)).transpose(1, 2)
         if not self.backward:
-            return self._forward_twice(normed_btn)
-        _, ends_dbc = self.gru(normed_btn)
-        return torch.cat([ends_dbc[-2], ends_dbc[-1]], dim=1)
+            outputs_btc = self._forward_twice(normed_btn)
+            return outputs_btc, outputs_btc[:, -1]
+        outputs_btc, ends_dbc = self.gru(normed_btn)
+        return outputs_btc, torch.cat([ends_dbc[-2], ends_dbc[-1]], dim=1)
 
     def _forward_twice(self, x_btn: Tensor) -> Tensor:
         """Both directions of each layer from the first frame to the last; the next layer sees both."""
@@ -57,7 +92,7 @@ class Network(Backbone):
                 made_btc, _ = torch.gru(x_btn, start_1bc, weights, True, 1, 0.0, self.training, False, True)
                 outputs.append(made_btc)
             x_btn = torch.cat(outputs, dim=2)
-        return x_btn[:, -1]
+        return x_btn
 
     def layers(self) -> Layers:
         return Layers([self.norm], [self.gru], [])

@@ -44,3 +44,14 @@ def distances(bones_vv: Tensor, centre: int) -> Tensor:
 def root(parents: tuple[int, ...]) -> int:
     """The joint that is its own parent, else joint 0."""
     return next((joint for joint, parent in enumerate(parents) if joint == parent), 0)
+
+
+def directed(parents: tuple[int, ...]) -> Tensor:
+    """Weights (3, V, V) of 2s-AGCN: entry [k, v, w] is what joint w takes of joint v, its own, its parent's, and its children's in equal shares."""
+    joints = len(parents)
+    from_parent = torch.zeros(joints, joints)
+    for joint, parent in enumerate(parents):
+        if joint != parent:
+            from_parent[parent, joint] = 1.0
+    from_children = from_parent.T / from_parent.sum(1).clamp(min=1)
+    return torch.stack([torch.eye(joints), from_parent, from_children])

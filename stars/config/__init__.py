@@ -15,7 +15,7 @@ from stars.config.base import Count, Positive, Settings, key
 from stars.config.data import Data, Denoise, Ingest, Simulate
 from stars.config.evaluation import Embed, FewShot, Finetune, Joints, Knn, Linear, Pair, Semi, Shots, Transfer
 from stars.config.inspect import Inspect
-from stars.config.paper import Comparison, Fig1, Fig3, Fig4, Fig6, Hyperparameters, TableNumber
+from stars.config.paper import Comparison, Fig1, Fig3, Fig4, Fig6, Hyperparameters, ResultTable, TableNumber
 from stars.config.plugins import PluginProtocol, PluginTable
 from stars.config.report import Report
 from stars.config.train import Chosen, Train, TrainOptimiser
@@ -59,6 +59,7 @@ __all__ = [
     "Pretrain",
     "Recipe",
     "Report",
+    "ResultTable",
     "Sampling",
     "Schedule",
     "Semi",
@@ -192,17 +193,17 @@ class Config(Settings):
     semi: Semi = key(Semi(), "semi-supervised protocol")
     transfer: Transfer = key(Transfer(), "transfer protocol")
     few_shot: FewShot = key(FewShot(), "few-shot protocol")
-    table1: Comparison = key(Comparison(), "linear protocol")
-    table2: Comparison = key(Comparison(), "KNN protocol, k = 1")
-    table3: Comparison = key(Comparison(), "fine-tuning")
-    table4: Comparison = key(Comparison(), "transfer learning; `runs` are those pre-trained on")
-    table5: Comparison = key(Comparison(), "few-shot protocol; `runs` are those pre-trained on")
-    table6: Comparison = key(Comparison(), "tuning strategies, KNN protocol, k = 10")
-    table7: Comparison = key(Comparison(), "augmentations of stage 2, KNN protocol, k = 10")
+    table1: ResultTable = key(ResultTable(), "linear protocol")
+    table2: ResultTable = key(ResultTable(), "KNN protocol, k = 1")
+    table3: ResultTable = key(ResultTable(), "fine-tuning")
+    table4: ResultTable = key(ResultTable(), "transfer learning; `runs` are those pre-trained on")
+    table5: ResultTable = key(ResultTable(), "few-shot protocol; `runs` are those pre-trained on")
+    table6: ResultTable = key(ResultTable(), "tuning strategies, KNN protocol, k = 10")
+    table7: ResultTable = key(ResultTable(), "augmentations of stage 2, KNN protocol, k = 10")
     table8: Hyperparameters = key(Hyperparameters(method="moco_aug"), "settings of MoCo tuning")
-    table9: Comparison = key(Comparison(), "semi-supervised protocol")
+    table9: ResultTable = key(ResultTable(), "semi-supervised protocol")
     table10: Hyperparameters = key(Hyperparameters(method="dino_aug"), "settings of DINO tuning")
-    table11: Comparison = key(Comparison(), "local views in DINO tuning, KNN protocol, k = 10, 20, 40")
+    table11: ResultTable = key(ResultTable(), "local views in DINO tuning, KNN protocol, k = 10, 20, 40")
     fig1: Fig1 = key(Fig1(), "accuracy against training time")
     fig3: Fig3 = key(Fig3(), "layer-wise decay (3a) and queue size (3b)")
     fig4: Fig4 = key(Fig4(), "t-SNE")

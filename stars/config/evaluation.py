@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from stars.config.base import Count, Fraction, Positive, Settings, key
+from stars.config.base import Count, Epochs, Fraction, Positive, Settings, key
 from stars.config.training import Optimiser, Sampling, Schedule
+from stars.config.tuning import TuneOptimiser
 
 Compared = Literal["encoder", "standardised", "whitened", "projector", "predictor"]
 Ties = Literal["similarity", "label"]
@@ -50,16 +51,29 @@ class Linear(Settings):
 
     epochs: Count = key(100, "passes over the training clips")
     batch: Count = key(256, "clips a step")
-    lr: Positive = key(0.1, "learning rate at the start; half-cosine to 0")
+    lr: Positive = key(0.1, "learning rate at the start; half-cosine to 0, unless there are `steps`")
+    steps: tuple[Epochs, ...] = key((), "numbers of epochs after which the learning rate falls, ascending; none: half-cosine")
+    step_factor: Positive = key(0.1, "factor of the learning rate at each of `steps`")
     momentum: Fraction = key(0.9, "momentum of SGD")
+    norm: bool = key(True, "batch normalisation without parameters before the linear layer (the paper); false: the linear layer alone")
     sampling: Sampling = key(Sampling(), "training crops")
     cached_views: int = key(
         0, "0: a fresh crop of every clip in every epoch; K: train on K stored crops of each clip (faster, not the paper's)", ge=0
     )
 
+    @model_validator(mode="after")
+    def _falls(self) -> Linear:
+        if list(self.steps) != sorted(set(self.steps)) or (self.steps and self.steps[-1] >= self.epochs):
+            steps = ", ".join(f"{step:g}" for step in self.steps)
+            raise ValueError(f"steps is [{steps}]: give ascending epochs below epochs ({self.epochs})")
+        return self
+
     def schedule(self) -> Schedule:
-        """The learning rate as a schedule: no warm-up, down to 0."""
-        return Schedule(epochs=self.epochs, warmup_epochs=0, batch=self.batch, lr=self.lr, min_lr=0)
+        """The learning rate as a schedule: no warm-up, down to 0 or by steps."""
+        falling = Schedule(epochs=self.epochs, warmup_epochs=0, batch=self.batch, lr=self.lr, min_lr=0)
+        if not self.steps:
+            return falling
+        return TuneOptimiser(**falling.model_dump(), schedule="steps", steps=self.steps, step_factor=self.step_factor)
 
 
 class Finetune(Settings):

@@ -22,6 +22,16 @@ class Comparison(Settings):
     )
 
 
+class ResultTable(Comparison):
+    """A table of results."""
+
+    columns: tuple[Literal["parameters", "operations", "training"], ...] = key(
+        (),
+        "what a method costs, a column each. parameters: of its encoder; operations: of its encoder for a clip, 2 a multiplication and addition of "
+        "matrix products and convolutions; training: wall time of all trainings behind it",
+    )
+
+
 class Hyperparameters(Settings):
     """A table of settings beside the published ones."""
 

@@ -1,4 +1,4 @@
-"""Linear protocol: BatchNorm without parameters and one linear layer, trained on the frozen encoder (paper §4.3, Table 1)."""
+"""Linear protocol: BatchNorm without parameters, unless left out, and one linear layer, trained on the frozen encoder (paper §4.3, Table 1)."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class LinearStage(Settings):
 
 
 class Probe(nn.Sequential):
-    """BatchNorm1d(C, affine=False, eps 1e-6) → Linear: (B, C) → (B, classes)."""
+    """BatchNorm1d(C, affine=False, eps 1e-6), unless left out, → Linear: (B, C) → (B, classes)."""
 
-    def __init__(self, width: int, classes: int, generator: Generator):
-        norm, linear = nn.BatchNorm1d(width, affine=False, eps=1e-6), nn.Linear(width, classes)
+    def __init__(self, width: int, classes: int, generator: Generator, norm: bool = True):
+        linear = nn.Linear(width, classes)
         nn.init.trunc_normal_(linear.weight, std=0.01, generator=generator)
         nn.init.zeros_(linear.bias)
-        super().__init__(norm, linear)
+        super().__init__(*([nn.BatchNorm1d(width, affine=False, eps=1e-6)] if norm else []), linear)
 
 
 def evaluate(
@@ -91,7 +91,7 @@ def evaluate(
 def probing(views: Views, labels: Tensor, test_nc: Tensor, classes: int, plan: Plan, settings: LinearStage) -> Training:
     """The probe, trained by SGD. labels (N,) of the training clips; test_nc (test clips, C)."""
     linear = settings.linear
-    probe = Probe(test_nc.shape[1], classes, generator(settings.seed, "linear", "probe")).to(labels.device)
+    probe = Probe(test_nc.shape[1], classes, generator(settings.seed, "linear", "probe"), linear.norm).to(labels.device)
 
     def forward(rows: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         return probe(views(rows, generator)), labels[sent(rows, labels.device)]

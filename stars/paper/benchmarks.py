@@ -14,7 +14,7 @@ from stars.evaluation.statistics import mean_std
 from stars.paper.grid import Cell, Column, Row, Table, ranked
 from stars.paper.results import Result, Run, read
 from stars.paper.tables import WRITERS, mean_cell, spread_notes
-from stars.paper.times import Trained, training_seconds
+from stars.paper.times import Trained, duration, training_seconds
 from stars.provenance.files import read_npy, write_text
 from stars.provenance.record import recording
 from stars.training.collapse import effective_rank
@@ -120,14 +120,6 @@ def _last_row(path: Path) -> dict[str, str]:
         return {**last, "step": str(int(last["step"]))}
     except (OSError, ValueError, KeyError, csv.Error):
         raise InputError(f"{path} is not the curve of a training: train again") from None
-
-
-def duration(seconds: float) -> str:
-    """45 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _hardware(settings: BenchmarkStage, files: Mapping[str, Path]) -> str:

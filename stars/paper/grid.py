@@ -52,7 +52,11 @@ class Row:
     @property
     def measured(self) -> bool:
         """Whether any cell has a value."""
-        return any(cell.value is not None for cell in self.cells.values())
+        return any(map(self.has, self.cells))
+
+    def has(self, column: str) -> bool:
+        """Whether the cell of this column has a value."""
+        return self.cells[column].value is not None
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ class Table:
     def facts(self, row: Row) -> list[str]:
         """What stands in those columns: the method with its number in the paper's list of references, as the paper prints it."""
         name = row.method if row.reference is None else f"{row.method} [{row.reference}]"
-        return [name, *(row.stub.get(stub, "") for stub in self.stubs), *([row.citation] if self.cites else [])]
+        source = row.citation or (row.origin if row.origin == "this run" else "")
+        return [name, *(row.stub.get(stub, "") for stub in self.stubs), *([source] if self.cites else [])]
 
     @property
     def ranks(self) -> bool:
@@ -97,6 +102,14 @@ class Table:
         """Reason of a dash → its footnote letter, in the order they are met."""
         met = dict.fromkeys(row.cells[column.key].reason for row in self.rows for column in self.columns)
         return {reason: letter(index) for index, reason in enumerate(reason for reason in met if reason)}
+
+    def narrowed(self) -> Table:
+        """Columns in which this run has a value, and rows with a value in one of them; all of the table where this run has none."""
+        columns = tuple(column for column in self.columns if any(row.has(column.key) for row in self.rows if row.origin == "this run"))
+        if not columns:
+            return self
+        rows = tuple(row for row in self.rows if row.origin == "this run" or any(row.has(column.key) for column in columns))
+        return replace(self, columns=columns, rows=rows)
 
     def headings(self) -> list[tuple[str, int]]:
         """First line of the headings: text and the number of columns it spans; nothing where there is no text."""
@@ -112,7 +125,7 @@ class Table:
         """Consecutive rows of one group, with the group's title."""
         parts: list[tuple[str, list[Row]]] = []
         for row in self.rows:
-            if not parts or parts[-1][0] != row.group or parts[-1][1][-1].origin != row.origin:
+            if not parts or parts[-1][0] != row.group:
                 parts.append((row.group, []))
             parts[-1][1].append(row)
         return parts

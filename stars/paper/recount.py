@@ -11,7 +11,6 @@ from stars.config.reading import validate
 from stars.errors import InputError
 from stars.paper import hyperparameters, published, render, tables
 from stars.paper.grid import Table
-from stars.paper.significance import behind
 
 PLACE = ("origin", "group", "method", "recipe", "column")  # what names a line of a table's csv
 
@@ -49,8 +48,7 @@ def _table(settings: dict[str, Any], files: dict[str, Path], folder: Path) -> Ta
         told = validate(hyperparameters.HyperparametersStage, settings, "settings")
         return hyperparameters.assemble(told, hyperparameters.load(printed), published.layout(folder, number).title)
     told_runs = validate(tables.TableStage, settings, "settings")
-    used = {role: files[role] for run in told_runs.runs for role in (run.name, behind(run.name)) if role in files}
-    return tables.assemble(told_runs, published.load(folder, number), used, files["published"])
+    return tables.assemble(told_runs, published.load(folder, number), told_runs.used(files), files["published"])
 
 
 def _lines(text: str) -> dict[tuple[str, ...], dict[str, str]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 
 from stars.config import Settings, key
 from stars.errors import InputError
 from stars.evaluation.statistics import mean_std
+from stars.paper import costs, render, web
 from stars.paper import published as paper
-from stars.paper import render, web
+from stars.paper.costs import Cost
 from stars.paper.grid import Cell, Column, Row, Table, ranked
 from stars.paper.results import NOT_RUN, Result, Run, read
 from stars.paper.significance import P_NOTE, behind, p_rows
@@ -22,6 +24,7 @@ NOT_PUBLISHED = "The paper reports nothing on this data."
 NOT_COMPARABLE = "No difference: the published value and this run's are not both there, on the same complete data."
 NOTHING_COMPARABLE = "No difference to a published value is shown: this run has no result on the paper's own complete data."
 WRITERS = {"csv": render.as_csv, "json": render.as_json, "md": render.as_markdown, "tex": render.as_latex, "html": web.as_html}
+NARROWED = ("json", "html")  # what is read on a screen; json is what the report's page shows
 
 
 class TableStage(Settings):
@@ -30,7 +33,14 @@ class TableStage(Settings):
     number: int = key(..., "number of the table in the paper")
     runs: tuple[Run, ...] = key((), "this pipeline's results, in the order of their rows and columns")
     pairs: tuple[tuple[str, str], ...] = key((), "methods whose difference gets a p-value, each with the one it is compared with")
+    columns: tuple[str, ...] = key((), "what a method costs, a column each: parameters, operations, training")
+    costs: tuple[Cost, ...] = key((), "where the costs of each method are recorded")
     notes: tuple[str, ...] = key((), "further notes under the table")
+
+    def used(self, files: Mapping[str, Path]) -> dict[str, Path]:
+        """Those of the files that the table reads."""
+        roles = [role for run in self.runs for role in (run.name, behind(run.name))]
+        return {role: files[role] for role in [*roles, *(role for cost in self.costs for role in cost.roles)] if role in files}
 
 
 def build(settings: TableStage, files: Mapping[str, Path], published: Path, out: Path) -> None:
@@ -38,13 +48,13 @@ def build(settings: TableStage, files: Mapping[str, Path], published: Path, out:
 
     Args:
         files: `Run.name` → metrics.json; "predictions of {Run.name}" → predictions.npz, for p-values. A run without a file is a dash with
-            its reason.
+            its reason. record/{method}/{seed} → record.json of what `costs` names.
         published: folder with tables.yaml and table{N}.csv.
 
     Raises:
         InputError: a table that is not described, a run named twice, a file that is missing or does not hold what is shown.
     """
-    used = {role: files[role] for run in settings.runs for role in (run.name, behind(run.name)) if role in files}
+    used = settings.used(files)
     inputs = {**paper.sources(published, settings.number), **used}
     for path in inputs.values():
         if not path.is_file():
@@ -54,11 +64,11 @@ def build(settings: TableStage, files: Mapping[str, Path], published: Path, out:
 
 def write(out: Path, settings: Settings, inputs: Mapping[str, Path], table: Table) -> None:
     """The table in every format, and its record."""
-    stem = f"table{table.number}"
+    stem, narrowed = f"table{table.number}", _narrowed(table)
     files = [f"{stem}.{ending}" for ending in WRITERS]
     with recording(out, __name__, settings.model_dump(mode="json"), inputs, files, name=f"{stem}.record.json"):
         for ending, text in WRITERS.items():
-            write_text(out / f"{stem}.{ending}", text(table))
+            write_text(out / f"{stem}.{ending}", text(narrowed if ending in NARROWED else table))
 
 
 def assemble(settings: TableStage, printed: paper.Published, files: Mapping[str, Path], source: Path) -> Table:
@@ -68,17 +78,21 @@ def assemble(settings: TableStage, printed: paper.Published, files: Mapping[str,
         raise InputError(f"table {printed.number}: run {min(twice)} is named twice")
     results = [read(run, files.get(run.name), printed.layout.select) for run in settings.runs]
     columns = _columns(printed, results)
-    ours = _our_rows(printed, columns, results)
+    priced = {cost.method: costs.shown(settings.columns, cost, files) for cost in settings.costs}
+    ours = [replace(row, stub=row.stub | priced.get(row.recipe, {})) for row in _our_rows(printed, columns, results)]
     tested = p_rows(settings.pairs, _by_cell(printed, results), [column.key for column in columns], files)
     known = {_place(printed, result).key for result in results if result.complete}
-    rows = (*_published_rows(printed, columns, known, source), *ours, *_differences(printed, columns, ours, source), *tested)
+    compared = _beside(_published_rows(printed, columns, known, source), ours)
+    rows = (*compared, *_differences(printed, columns, ours, source), *tested)
     notes = [*printed.layout.notes, *spread_notes(results), *_star_note(printed), *([P_NOTE] if tested else [])]
     if ours and printed.layout.chosen:
         points = "; ".join(f"{point}: {choice}" for point, choice in printed.layout.chosen.items())
         notes.append(f"This run, where the paper is silent or can be read in two ways (docs/fidelity.md): {points}.")
     if ours and not any(row.origin == "difference" for row in rows):
         notes.append(NOTHING_COMPARABLE)
-    return ranked(Table(printed.number, _caption(printed, results), printed.stubs, columns, rows, (*notes, *settings.notes)))
+    return ranked(
+        Table(printed.number, _caption(printed, results), (*printed.stubs, *settings.columns), columns, rows, (*notes, *settings.notes))
+    )
 
 
 def _by_cell(printed: paper.Published, results: Sequence[Result]) -> dict[tuple[str, str], list[Result]]:
@@ -124,7 +138,7 @@ def _published_rows(printed: paper.Published, columns: Sequence[Column], known: 
     return [
         Row(
             origin="published",
-            group=row.group or "Published",
+            group=row.group or "Published methods",
             method=row.method,
             cells={column.key: cell(row, column) for column in columns},
             citation=row.citation,
@@ -134,6 +148,25 @@ def _published_rows(printed: paper.Published, columns: Sequence[Column], known: 
         )
         for row in printed.rows
     ]
+
+
+def _beside(printed: Sequence[Row], ours: Sequence[Row]) -> Iterator[Row]:
+    """Each published row with this run's row of the same method after it, then the rows of this run that have no counterpart."""
+    waiting = {row.recipe: row for row in ours}
+    for row in printed:
+        yield row
+        if mine := waiting.pop(row.recipe, None):
+            yield replace(mine, group=row.group)
+    yield from waiting.values()
+
+
+def _narrowed(table: Table) -> Table:
+    """The table as it is shown on a screen, with a note on what it leaves out."""
+    shown = table.narrowed()
+    columns, rows = len(table.columns) - len(shown.columns), len(table.rows) - len(shown.rows)
+    left = [f"{count} {what}{'s' * (count > 1)}" for count, what in ((columns, "column"), (rows, "row")) if count]
+    note = f"{' and '.join(left)} without a value to compare with this run's: table{table.number}.csv, .md and .tex have them."
+    return replace(shown, notes=(*shown.notes, note)) if left else shown
 
 
 def _our_rows(printed: paper.Published, columns: Sequence[Column], results: Sequence[Result]) -> list[Row]:

@@ -77,6 +77,14 @@ def training_seconds(path: Path) -> tuple[float, str]:
         raise InputError(f"{path} is not the record of a training ({error!r}): train again") from None
 
 
+def duration(seconds: float) -> str:
+    """45 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def _machine(hardware: Mapping[str, Any]) -> str:
     """The GPU, or the processor and its threads."""
     if hardware.get("gpu"):

@@ -17,8 +17,8 @@ def table(path: Path, graph: Graph) -> dict[str, Any]:
     """Context of a table{N}.json: rows in groups, `from` of a cell the numbers of its files, empty where it has no value."""
     told = read_json(path)
     groups = [
-        {"title": title, "class": CLASSES[origin], "ranked": origin in RANKED, "rows": [_row(row, path, graph) for row in rows]}
-        for (title, origin), rows in groupby(told["rows"], lambda row: (row["group"], row["origin"]))
+        {"title": title, "ranked": ranked, "rows": [_row(row, path, graph) for row in rows]}
+        for (title, ranked), rows in groupby(told["rows"], lambda row: (row["group"], row["origin"] in RANKED))
     ]
     heads = [(title, len(list(columns))) for title, columns in groupby(told["columns"], lambda column: column["group"])]
     return {**told, "groups": groups, "heads": heads if any(title for title, _ in heads) else [], "file": graph.numbers([path])}
@@ -26,7 +26,7 @@ def table(path: Path, graph: Graph) -> dict[str, Any]:
 
 def _row(row: dict[str, Any], path: Path, graph: Graph) -> dict[str, Any]:
     cells = [_cell(row, cell, path, graph) for cell in row["cells"]]
-    return {"facts": row["facts"], "cells": cells}
+    return {"facts": row["facts"], "cells": cells, "class": CLASSES[row["origin"]]}
 
 
 def _cell(row: dict[str, Any], cell: dict[str, Any], path: Path, graph: Graph) -> dict[str, Any]:

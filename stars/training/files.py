@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import yaml
 
+from stars.backbones.base import Backbone
 from stars.config import Checkpoint, Settings
 from stars.data.store import ClipStore
 from stars.errors import InputError
@@ -75,6 +76,14 @@ def facts(plan: Plan, device: str) -> dict[str, str | float]:
     if torch.device(device).type != "cuda":
         return {**found, "device": device}
     return {**found, "device": device, "peak_gpu_memory_mb": round(torch.cuda.max_memory_allocated(device) / 1e6, 1)}
+
+
+def cost(network: Backbone, bodies: int) -> dict[str, float]:
+    """What the record notes of an encoder: its parameters, and operations for a clip of so many bodies."""
+    return {
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "operations": network.flops() * (1 if network.whole_clips else bodies),
+    }
 
 
 def sweep(out: Path, outputs: tuple[str, ...]) -> None:

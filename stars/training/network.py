@@ -9,7 +9,7 @@ from stars.errors import InputError
 from stars.provenance import code
 from stars.provenance.record import recording
 from stars.training.curve import Curve
-from stars.training.files import write_settings
+from stars.training.files import cost, write_settings
 from stars.training.weights import load_encoder, load_network, save_encoder
 
 STAGE = "stars.training.network"
@@ -32,7 +32,8 @@ def take(method: Path, out: Path, settings: NetworkStage) -> None:
     if not file.is_file():
         raise InputError(f"{file} is missing: run the stage that makes it")
     network = load_encoder(file) if settings.first else load_network(file, settings.network)
-    with recording(out, code.of_backbone(STAGE, network.name), settings.model_dump(mode="json"), {"parent": file}, OUTPUTS):
+    with recording(out, code.of_backbone(STAGE, network.name), settings.model_dump(mode="json"), {"parent": file}, OUTPUTS) as notes:
+        notes["encoder"] = cost(network, network.bodies)
         Curve().write(Path(out) / "curve.csv")
         write_settings(Path(out) / "settings.yaml", settings)
         save_encoder(Path(out) / "encoder.safetensors", network)

@@ -18,7 +18,7 @@ from stars.errors import InputError
 from stars.objectives.base import Batch, Objective
 from stars.training import memory, online_knn, parallel
 from stars.training.collapse import effective_rank, feature_std
-from stars.training.files import facts, held_clips, training_clips, undertaken, write_settings
+from stars.training.files import cost, facts, held_clips, training_clips, undertaken, write_settings
 from stars.training.loop import Job, train
 from stars.training.optimiser import clip_gradients, optimiser_of
 from stars.training.plan import Plan, seeded_by
@@ -52,7 +52,7 @@ class Trained(nn.Module):
     @property
     def drops(self) -> bool:
         """Whether the networks draw what they drop."""
-        return any(isinstance(module, nn.Dropout) and module.p > 0 for module in self.networks.modules())
+        return any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0 for module in self.networks.modules())
 
     @property
     def by_name(self) -> dict[str, Backbone]:
@@ -117,7 +117,8 @@ def run(
         curve = train(_job(step, plan, [store.names[row] for row in index]), plan, work)
         if parallel.rank() > 0:
             return
-        notes.update(facts(plan, device), earlier_runs=work.earlier)
+        first = next(iter(model.result().values()))
+        notes.update(facts(plan, device), encoder=cost(first, store.bodies), earlier_runs=work.earlier)
         curve.write(out / "curve.csv")
         write_settings(out / "settings.yaml", settings)
         _save(model, told.objective, out, outputs)

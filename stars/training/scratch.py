@@ -11,7 +11,7 @@ from stars.data.store import ClipStore
 from stars.provenance import code
 from stars.provenance.record import recording
 from stars.training.curve import Curve
-from stars.training.files import sweep, write_settings
+from stars.training.files import cost, sweep, write_settings
 from stars.training.plan import seeded
 from stars.training.weights import save_encoder
 
@@ -38,10 +38,11 @@ def scratch(clips: Path, out: Path, settings: ScratchStage) -> None:
     store, backbone = ClipStore.open(clips), backbones.find(settings.backbone)
     model = settings.model.model_dump() if isinstance(settings.model, Model) else settings.model
     inputs = {"clips": clips / "clips.csv", "frames": clips / "frames.npy"}
-    with recording(out, code.of_backbone(STAGE, settings.backbone), settings.model_dump(mode="json"), inputs, OUTPUTS):
+    with recording(out, code.of_backbone(STAGE, settings.backbone), settings.model_dump(mode="json"), inputs, OUTPUTS) as notes:
         sweep(out, OUTPUTS)
         with seeded(settings.seed, "model"):  # as pretrain does; its encoder is the first thing drawn
             encoder = backbone(backbone.Options.model_validate(model), store.joints, settings.parents, store.bodies)
+        notes["encoder"] = cost(encoder, store.bodies)
         Curve().write(out / "curve.csv")
         write_settings(out / "settings.yaml", settings)
         save_encoder(out / "encoder.safetensors", encoder)

@@ -54,7 +54,15 @@ def title(config: Config, data: str, name: str) -> str:
 
 
 STREAMS = {1: "Single-stream", 2: "Two-stream", 3: "Three-stream"}
-BACKBONES = {"transformer": "Transformer", "st_gcn": "ST-GCN", "bi_gru": "GRU", "hico": "Transformer", "sttformer": "STTFormer"}
+BACKBONES = {
+    "transformer": "Transformer",
+    "st_gcn": "ST-GCN",
+    "agcn": "2s-AGCN",
+    "bi_gru": "GRU",
+    "hcn": "HCN",
+    "hico": "Transformer",
+    "sttformer": "STTFormer",
+}
 
 
 def kind(config: Config, data: str, name: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
-from stars.config import Comparison, Config
+from stars.config import Config, ResultTable
 from stars.paper.sources.common import Drawing, counts, kind, methods, runs, title, titles
 from stars.paper.sources.departures import departures
 from stars.pipeline import configuration, layout
@@ -175,7 +175,7 @@ COLUMNS: dict[int, Columns] = {
 
 def table(config: Config, number: int) -> Drawing:
     """Settings and files of a result table: a cell for every column, method and seed that the configuration asks for."""
-    block: Comparison = getattr(config, f"table{number}")
+    block: ResultTable = getattr(config, f"table{number}")
     columns = COLUMNS[number](config, block.runs)
     names = methods(config, block.methods, PROTOCOLS[number], number)
     pairs = _compared(config, names)
@@ -188,7 +188,19 @@ def table(config: Config, number: int) -> Drawing:
         if shown.arrays and any(name in pair for pair in pairs):
             files[f"predictions of {role}"] = f"{folder}/predictions.npz"
     notes = departures(config, PROTOCOLS[number], names, dict.fromkeys((*shown.run, shown.data) for shown in columns))
-    return Drawing({"number": number, "runs": told, "pairs": pairs, "notes": notes}, files)
+    costs = [_cost(config, columns[0].run, name) for name in names] if block.columns and columns else []
+    for cost, seed in product(costs, config.seeds):
+        for one in (*cost["encoders"], *cost["trainings"]):
+            files[f"record/{one}/{seed}"] = f"{layout.method(config, *columns[0].run, one, seed)}/record.json"
+    told_costs = {"columns": list(block.columns), "costs": costs}
+    return Drawing({"number": number, "runs": told, "pairs": pairs, **told_costs, "notes": notes}, files)
+
+
+def _cost(config: Config, run: tuple[str, str], name: str) -> dict[str, Any]:
+    """Of a method trained on `run`, the first column's."""
+    found = configuration.method(config, run[0], name)
+    encoders = list(found.members) or ([name] if found.kind != "joints" else [])
+    return {"method": name, "encoders": encoders, "trainings": configuration.trainings(config, run[0], name), "seeds": list(config.seeds)}
 
 
 def _cell(config: Config, shown: Shown, name: str, seed: int) -> dict[str, Any]:

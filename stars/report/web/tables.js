@@ -21,7 +21,6 @@ function sortable(table) {
       if (isNaN(one) || isNaN(other)) return isNaN(one) - isNaN(other);
       return direction * (one - other);
     };
-    for (const row of rows) row.classList.toggle("own", homes.get(row).classList.contains("own"));
     merged.append(...[...rows].sort(compare));
     table.tHead.after(merged);
     for (const body of original) body.hidden = "ranked" in body.dataset;

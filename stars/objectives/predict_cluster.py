@@ -1,0 +1,115 @@
+"""P&C: a weak decoder regenerates the clip from the encoder's last state, which therefore must hold it (Su et al., Predict & Cluster, CVPR 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from stars.backbones.base import Backbone
+from stars.backbones.bi_gru import Network
+from stars.config.base import Settings, key
+from stars.errors import InputError
+from stars.objectives.base import Batch, Objective
+from stars.training import parallel
+
+SPREAD = 0.04  # of the output layer's initial weights: even in ± this
+
+
+class PredictClusterOptions(Settings):
+    """How the decoder is kept weak, and what it must predict."""
+
+    decoder: Literal["fixed_state", "fixed_weights", "learned"] = key(
+        "fixed_state",
+        "fixed_state: at every frame its state is the encoder's feature again, and it adds to the frame that it predicted before; fixed_weights: it "
+        "keeps its random weights, is given no frames and hands its state on; learned: the same with weights that are trained",
+    )
+    target: Literal["next", "same"] | None = key(
+        None,
+        "frame that an output is compared with. next: the one after; same: its own (released PyTorch code), which makes the first one trivial for "
+        "fixed_state; null: next for fixed_state, else same (released TensorFlow code)",
+    )
+
+
+class Loss(Objective):
+    """L1 distance of frames, added over their values, averaged over frames and clips."""
+
+    Options = PredictClusterOptions
+    needs = "bi_gru"
+    views: ClassVar = {"only": []}
+
+    def __init__(self, networks: Mapping[str, Backbone], options: PredictClusterOptions, generator: torch.Generator) -> None:
+        super().__init__(networks, options, generator)
+        (network,) = networks.values()
+        assert isinstance(network, Network), "said by `needs`"
+        if network.pooled != "last":
+            raise InputError("objective: predict_cluster needs the state that bi_gru ends with: set its pool to last")
+        self.kind = options.decoder
+        self.target = options.target or ("next" if options.decoder == "fixed_state" else "same")
+        self.decoder = Decoder(network.width, network.inputs).requires_grad_(options.decoder != "fixed_weights")
+
+    def heads(self) -> nn.ModuleDict:
+        return nn.ModuleDict({} if self.kind == "fixed_weights" else {"decoder": self.decoder})
+
+    def kept(self) -> nn.ModuleDict:
+        """Nothing: the decoder has no use afterwards."""
+        return nn.ModuleDict()
+
+    def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean over the batch's clips; of several processes each has its share of them."""
+        (network,) = networks.values()
+        assert isinstance(network, Network), "said by `needs`"
+        x_btn = network.sequence(batch.views["only"].x_bmtvc)
+        with batch.arithmetic():
+            _, state_bc = network.outputs(x_btn)
+            made_btn = self.predicted(state_bc, x_btn)
+        batch.seen = parallel.gather(state_bc.detach().float())
+        return parallel.share_of_mean(self.distance(made_btn.float(), x_btn), len(batch.clips)), {}
+
+    def predicted(self, state_bc: Tensor, x_btn: Tensor) -> Tensor:
+        """The decoder's output for each frame of the sequence (B, T, N)."""
+        if self.kind == "fixed_state":
+            return self.decoder.from_fixed_state(state_bc, x_btn[:, 0], x_btn.shape[1])
+        return self.decoder.from_state(state_bc, x_btn.shape[1])
+
+    def distance(self, made_btn: Tensor, x_btn: Tensor) -> Tensor:
+        """Mean over clips and frames of Σ |made − frame|."""
+        difference_btn = made_btn[:, :-1] - x_btn[:, 1:] if self.target == "next" else made_btn - x_btn
+        return difference_btn.abs().sum(2).mean()
+
+
+class Decoder(nn.Module):
+    """A gated recurrent layer and a linear one: a state (B, C) → frames (B, T, N)."""
+
+    def __init__(self, width: int, values: int) -> None:
+        super().__init__()
+        self.gru = nn.GRU(values, width, batch_first=True)
+        self.out = nn.Linear(width, values)
+        for parameter in self.gru.parameters():
+            if parameter.ndim > 1:
+                nn.init.xavier_uniform_(parameter)
+        nn.init.uniform_(self.out.weight, -SPREAD, SPREAD)
+
+    def from_state(self, state_bc: Tensor, frames: int) -> Tensor:
+        """Every frame from the state before it; the input is zero."""
+        nothing_btn = state_bc.new_zeros(len(state_bc), frames, self.gru.input_size)
+        outputs_btc, _ = self.gru(nothing_btn, state_bc[None].contiguous())
+        return self.out(outputs_btc)
+
+    def from_fixed_state(self, state_bc: Tensor, first_bn: Tensor, frames: int) -> Tensor:
+        """Every frame from the same state and the frame made before it, the clip's first one to begin with.
+
+        What the gates take from the state is computed once: r, z, n of a gated recurrent unit, whose new state is not kept.
+        """
+        of_input, of_state, input_bias, state_bias = self.gru._flat_weights
+        reset_s, update_s, new_s = linear(state_bc, of_state, state_bias).chunk(3, 1)
+        made_bn, made = first_bn, []
+        for _ in range(frames):
+            reset_x, update_x, new_x = linear(made_bn, of_input, input_bias).chunk(3, 1)
+            candidate_bc = (new_x + (reset_x + reset_s).sigmoid() * new_s).tanh()
+            made_bn = self.out(torch.lerp(candidate_bc, state_bc, (update_x + update_s).sigmoid())) + made_bn
+            made.append(made_bn)
+        return torch.stack(made, 1)
