@@ -104,7 +104,8 @@ class Decoder(nn.Module):
 
         What the gates take from the state is computed once: r, z, n of a gated recurrent unit, whose new state is not kept.
         """
-        of_input, of_state, input_bias, state_bias = self.gru._flat_weights
+        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+        of_input, of_state, input_bias, state_bias = map(self.gru.get_parameter, names)
         reset_s, update_s, new_s = linear(state_bc, of_state, state_bias).chunk(3, 1)
         made_bn, made = first_bn, []
         for _ in range(frames):
