@@ -177,7 +177,11 @@ def test_results_prints_our_rows_and_where_things_lie(capsys, complain, tmp_path
     tables = shown.split("\n\n")
     assert [text.splitlines()[0] for text in tables[:2]] == [f"Table {number}, this run, top-1 accuracy (%)" for number in (1, 2)]
     assert tables[1].splitlines()[1].split() == ["demo_xsub"]
-    assert [row.split()[0] for row in tables[1].splitlines()[2:]] == ["SCRATCH", "MAMP", "STARS"]
+    assert [row.split()[0] for row in tables[1].splitlines()[2:]] == [
+        "MAMP",
+        "STARS",
+        "SCRATCH",
+    ]  # beside their published rows, then the others
     assert "results/tables/table2 .csv .html .md .tex" in shown and "results/demo_xsub/curves .csv .png .svg" in shown
     assert shown.endswith("\nresults/report/index.html\n")
     assert "make them with `snakemake --cores 2`" in complain("results", str(tmp_path))

@@ -60,7 +60,11 @@ def test_heads_that_a_file_does_not_tell_are_assumed_aloud_and_those_it_tells_ar
     assert cli.main(["import-weights", str(there), "--out", str(out)]) == 0
     said = capsys.readouterr().err
     assert said == f"stars: {there} does not say how many heads it has: 8 are assumed, as in the released MAMP; if not, give --heads N\n"
-    assert load_encoder(out).shape.heads == json.loads((tmp_path / "back.safetensors.record.json").read_text())["settings"]["heads"] == 8
+    assert (
+        load_encoder(out).shape.heads
+        == json.loads((tmp_path / "back.safetensors.record.json").read_text())["settings"]["model"]["heads"]
+        == 8
+    )
     assert cli.main(["import-weights", str(there), "--out", str(out), "--heads", "2"]) == 0 and not capsys.readouterr().err
     assert out.read_bytes() == encoder.read_bytes()
 

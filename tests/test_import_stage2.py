@@ -98,7 +98,7 @@ def test_both_files_are_in_the_record(state, written, tmp_path, capsys):
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and "8 are assumed" in said[1]
     record = json.loads((tmp_path / "encoder.safetensors.record.json").read_text())
-    assert set(record["outputs"]) == {"encoder.safetensors", "heads.safetensors"} and record["settings"]["heads"] == 8
+    assert set(record["outputs"]) == {"encoder.safetensors", "heads.safetensors"} and record["settings"]["model"]["heads"] == 8
     before = [(tmp_path / name).read_bytes() for name in record["outputs"]]
     assert imported(path, out) == 0 and [(tmp_path / name).read_bytes() for name in record["outputs"]] == before
     capsys.readouterr()

@@ -20,15 +20,19 @@ def add(commands: Any) -> None:
     results.set_defaults(handler=_results)
     weights = commands.add_parser(
         "import-weights",
-        help="a released MAMP or STARS checkpoint, or an exported encoder, to encoder.safetensors",
-        description="Convert a released checkpoint of MAMP or of STARS's stage 2, or what `stars export --format torch` wrote,"
-        " without running anything in it.",
+        help="a released checkpoint, or an exported encoder, to encoder.safetensors",
+        description="Convert a released checkpoint of MAMP, of STARS's stage 2, of SkeletonCLR, CrosSCLR, AimCLR, HiCLR, ISC, CMD, HiCo, P&C or"
+        " MS²L, or what `stars export --format torch` wrote, without running anything in it.",
     )
     weights.add_argument("checkpoint", type=Path, help="torch file with a dict of tensors, by itself or as `model` or `state_dict`")
     weights.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="encoder.safetensors to write, beside it a stage 2's heads.safetensors"
     )
     weights.add_argument("--heads", type=int, metavar="N", help="attention heads [as an exported file says; 8 for one that does not]")
+    weights.add_argument(
+        "--network", metavar="NAME", help="of several networks in it, joint, motion or bone, of ISC's first or second [the first]"
+    )
+    weights.add_argument("--frames", type=int, metavar="N", help="frames of a clip, where the tensors do not tell [as released]")
     weights.set_defaults(handler=_import_weights)
     export = commands.add_parser(
         "export",
@@ -69,14 +73,18 @@ def _results(chosen: argparse.Namespace) -> None:
 def _import_weights(chosen: argparse.Namespace) -> None:
     from stars.errors import InputError
     from stars.provenance.record import recording
-    from stars.released.checkpoint import import_released
+    from stars.released.checkpoint import import_any
     from stars.training.weights import save_encoder, save_heads
 
-    (encoder, heads), out = import_released(chosen.checkpoint, chosen.heads), chosen.out
+    encoder, heads = import_any(chosen.checkpoint, chosen.heads, chosen.network, chosen.frames)
+    out = chosen.out
     beside = out.with_name("heads.safetensors")
     if heads and out == beside:
         raise InputError(f"{out}: the heads get this name: give --out another, for the encoder")
-    files, told = [out.name, *([beside.name] if heads else [])], {"heads": encoder.shape.heads}
+    files, told = (
+        [out.name, *([beside.name] if heads else [])],
+        {"backbone": encoder.name, "model": encoder.options.model_dump(mode="json")},
+    )
     with recording(out.parent, "stars.released.checkpoint", told, {"checkpoint": chosen.checkpoint}, files, f"{out.name}.record.json"):
         save_encoder(out, encoder)
         if heads:

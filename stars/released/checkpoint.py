@@ -13,16 +13,38 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from stars.backbones.base import Backbone
 from stars.backbones.transformer import Network
 from stars.config import Model
 from stars.errors import InputError
 from stars.objectives.heads import Predictor, Projector
-from stars.released import mamp, stage2
+from stars.released import mamp, methods, stage2
 from stars.training.weights import compare
 
 MAMP_HEADS = 8  # attention heads of the released MAMP
 DIMENSIONS = {"joints_embed.proj.weight": 4, "temp_embed": 4, "pos_embed": 4, "blocks.0.mlp.fc1.weight": 2}  # whose sizes are looked at
 EXPORTED = "stars_model"  # model block of an exported encoder, beside its `model` dict: MAMP's own file has none
+
+
+def import_any(
+    path: Path | str, heads: int | None = None, network: str | None = None, frames: int | None = None
+) -> tuple[Backbone, nn.ModuleDict]:
+    """`import_released`; or the encoder, without heads, of a released checkpoint of another method.
+
+    Args:
+        network, frames: for another method's, as in `stars.released.methods.import_encoder`.
+    """
+    state, _ = _read_released(path)
+    state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    if found := methods.family(state):
+        if heads is not None:
+            raise InputError(f"{path} is a checkpoint of {found.title}: --heads is for MAMP and STARS, leave it out")
+        encoder, left = methods.import_encoder(found, state, Path(path), network, frames)
+        print(f"stars: {path}: a checkpoint of {found.title}; left out {left} tensors of heads, key networks and queues", file=sys.stderr)
+        return encoder, nn.ModuleDict()
+    if network is not None or frames is not None:
+        raise InputError(f"{path}: --network and --frames are for checkpoints of other methods than MAMP and STARS: leave them out")
+    return import_released(path, heads)
 
 
 def import_released(path: Path | str, heads: int | None = None) -> tuple[Network, nn.ModuleDict]:

@@ -1,0 +1,175 @@
+"""Checkpoints of the methods that the paper compares with, recognised by their own names of tensors: their encoders as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from stars.backbones import agcn, bi_gru, hcn, hico, st_gcn
+from stars.backbones.base import Backbone
+from stars.errors import InputError
+from stars.released import cmd, isc, ms2l
+from stars.released import hico as hico_names
+from stars.released import st_gcn as st_gcn_names
+from stars.training.weights import fill
+
+JOINTS = 25  # of NTU RGB+D, on which all were released
+# The graph of the ST-GCN and 2s-AGCN releases: hand tips hang on thumbs, and distances count from the joint between the shoulders.
+TREE = (1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 22, 7, 24, 11)
+CENTRE = 20
+
+State = Mapping[str, Tensor]
+Made = Callable[
+    [dict[str, Tensor], State, dict[str, Any]], Backbone
+]  # (network's tensors under our names, heads', settings that are known) → network
+
+
+@dataclass(frozen=True)
+class Family:
+    """Releases that name their tensors alike.
+
+    Attributes:
+        title: whose.
+        marks: how some name of a network begins after its prefix.
+        networks: prefix of each network that may be there, the first one's without --network.
+        ours: names after a prefix → ours, of the network and of what follows it.
+        made: a new network as large as the tensors.
+    """
+
+    title: str
+    marks: tuple[str, ...]
+    networks: Mapping[str, str]
+    ours: Callable[[State, str], tuple[dict[str, Tensor], dict[str, Tensor]]]
+    made: Made
+
+    def of(self, state: State) -> bool:
+        """Whether these are tensors of such a release."""
+        names = [name.removeprefix(prefix) for prefix in self.networks.values() for name in state if name.startswith(prefix)]
+        return any(name.startswith(self.marks) for name in names)
+
+
+def family(state: State) -> Family | None:
+    """Whose tensors these are; None: none that is known."""
+    return next((found for found in FAMILIES if found.of(state)), None)
+
+
+def import_encoder(found: Family, state: State, path: Path, network: str | None, frames: int | None) -> tuple[Backbone, int]:
+    """An encoder of a checkpoint in evaluation mode, and how many of its tensors were left out: heads, key networks, queues.
+
+    Args:
+        network: one of `found.networks`; None: the first.
+        frames: frames of a clip, where the tensors do not tell; None: as released.
+
+    InputError for a network that is not there, and for tensors that are not the release's.
+    """
+    name = network or next(iter(found.networks))
+    there = [one for one, prefix in found.networks.items() if any(tensor.startswith(prefix) for tensor in state)]
+    if name not in there:
+        raise InputError(f"{path}: a checkpoint of {found.title} with no network {name}: give --network {' or '.join(there)}")
+    prefix = found.networks[name]
+    try:
+        own, heads = found.ours(state, prefix)
+        stream = {"stream": name} if name in STREAMS else {}
+        encoder = found.made(own, heads, stream | ({"frames": frames} if frames else {}))
+    except (KeyError, IndexError, ValueError) as error:
+        raise InputError(f"{path}: tensor {prefix}… {error} is not as {found.title} names or shapes it: was the file changed?") from None
+    if frames and encoder.frames != frames:
+        raise InputError(f"{path}: its tensors are for clips of {encoder.frames} frames: leave out --frames")
+    fill(encoder, own, path)
+    return encoder.eval(), len(state) - sum(tensor.startswith(prefix) for tensor in state) + len(heads)
+
+
+def _gru(own: dict[str, Tensor], told: dict[str, Any]) -> Backbone:
+    inputs = own["gru.weight_ih_l0"].shape[1]
+    joints, bodies = (JOINTS, inputs // (3 * JOINTS)) if inputs % (3 * JOINTS) == 0 else (inputs // 3, 1)
+    options = bi_gru.BiGruOptions(
+        hidden=own["gru.weight_hh_l0"].shape[1],
+        depth=sum(name.startswith("gru.weight_ih_l") and not name.endswith("_reverse") for name in own),
+        input_norm="norm.weight" in own,
+        **told,
+    )
+    return bi_gru.Network(options, joints, TREE if joints == JOINTS else (), bodies)
+
+
+def _forward(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbone:
+    return _gru(own, {"backward": False} | told)
+
+
+def _first_person(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbone:
+    axes = {"axes": (0, 1, 12, 16)} if own["gru.weight_ih_l0"].shape[1] == 3 * JOINTS else {}  # NW-UCLA's layout has others
+    return _gru(own, {"backward": False, "people": "first", "frames": 50} | axes | told)
+
+
+def _mean(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbone:
+    return _gru(own, {"pool": "mean"} | told)
+
+
+def _st_gcn(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbone:
+    first, last = own["blocks.0.temporal.weight"], own["blocks.9.temporal.weight"]
+    options = st_gcn.StGcnOptions(channels=len(first), width=len(last), kernel=first.shape[2], centre=CENTRE, **told)
+    return st_gcn.Network(options, _joints(own["norm.weight"], 3), TREE, 2)
+
+
+def _isc(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbone:
+    """The sequence, the image, or the graph encoder."""
+    if "gru.weight_ih_l0" in own:
+        return _forward(own, heads, told)
+    if "norm.weight" not in own:
+        point = own["position.0.weight"]
+        sizes = hcn.HcnOptions(channels=len(point), coordinates=len(own["position.2.weight"]), **told)
+        return hcn.Network(sizes, own["position.4.weight"].shape[1], (), 2)
+    first = own["blocks.0.temporal.0.weight"]
+    compared = len(own["blocks.0.spatial.queries.weight"]) // agcn.SUBSETS
+    options = agcn.AgcnOptions(channels=len(first), kernel=first.shape[2], share=len(first) // compared, **told)
+    return agcn.Network(options, _joints(own["norm.weight"], 6), TREE, 2)
+
+
+def _hico(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbone:
+    hidden, values = own["time.embed.0.weight"].shape
+    options = hico.HicoBackboneOptions(
+        frames=own["space.embed.0.weight"].shape[1] // 3,
+        hidden=hidden,
+        depth=sum(name.startswith("time.blocks.") and name.endswith(".out.weight") for name in own),
+        granularities=heads["instance.0.weight"].shape[1] // (2 * hidden),
+        kernel=own["time.coarser.along.weight"].shape[-1],
+    )
+    return hico.Network(options, JOINTS, (), values // (3 * JOINTS))
+
+
+def _joints(norm: Tensor, values: int) -> int:
+    if len(norm) != values * JOINTS:
+        raise ValueError(f"of {len(norm)} values, not {values * JOINTS},")
+    return JOINTS
+
+
+def _isc_names(state: State, prefix: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    if "encoder.gru.weight_ih_l0" in own:
+        return cmd.to_ours(state, prefix)
+    if "conv1.0.weight" in own:
+        return isc.hcn_to_ours(own), {name: tensor for name, tensor in own.items() if name.startswith("fc.")}
+    return isc.agcn_to_ours(state, prefix)
+
+
+def _bare_names(state: State, prefix: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}, {}
+
+
+def _ms2l_names(state: State, prefix: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    own, _ = _bare_names(state, prefix)
+    return ms2l.to_ours(own, JOINTS, own["gru.weight_ih_l0"].shape[1] // (3 * JOINTS)), {}
+
+
+STREAMS = {"joint": "encoder_q.", "motion": "encoder_q_motion.", "bone": "encoder_q_bone."}
+FAMILIES = (
+    Family("SkeletonCLR, CrosSCLR, AimCLR or HiCLR", ("st_gcn_networks.",), STREAMS, st_gcn_names.to_ours, _st_gcn),
+    Family("HiCo", ("hi_encoder.",), {"joint": "encoder_q."}, hico_names.to_ours, _hico),
+    Family("CMD", ("input_norm.",), STREAMS, cmd.to_ours, _forward),
+    Family("ISC", ("encoder.gru.", "l1.", "conv1."), {"first": "encoder_q.", "second": "encoder_r."}, _isc_names, _isc),
+    Family("P&C", ("gru.",), {"encoder": "encoder."}, _bare_names, _first_person),
+    Family("MS²L", ("gru.",), {"encoder": ""}, _ms2l_names, _mean),
+)
