@@ -16,7 +16,7 @@ demo: $(INSTALLED)
 
 # Every method that is built, at toy scale on the demo's clips (docs/methods.md)
 methods: $(INSTALLED)
-	$(BIN)/snakemake --cores $(CORES) --configfile config/config.yaml config/methods.yaml
+	$(BIN)/snakemake --cores $(CORES) --configfile config/config.yaml config/compare/methods.yaml
 	@$(BIN)/python -m stars results
 
 test: $(INSTALLED)

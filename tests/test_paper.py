@@ -27,6 +27,7 @@ from stars.evaluation.projection import perplexity, tsne, unit
 from stars.evaluation.statistics import mean_std, paired_p
 from stars.paper import grid, hyperparameters, published, tables
 from stars.paper.confusion import confusion
+from stars.paper.costs import Cost
 from stars.paper.figures import CurvesStage, Fig1Stage, Fig4Stage, Fig6Stage, SweepStage, curves, fig1, fig4, fig6, sweep
 from stars.paper.inputs import Panel
 from stars.paper.results import NOT_RUN, Run
@@ -165,6 +166,74 @@ def test_only_the_papers_complete_data_is_ranked_and_compared(tmp_path):
     caption = (tmp_path / "out" / "table2.md").read_text().splitlines()[0]
     assert "measured on NTU60 XSub (40,091 training, 16,487 test clips)" in caption
     assert "NTU60 XSub (400 training, 160 test clips); DEMO XSub (90 training, 30 test clips) are NOT results on NTU" in caption
+
+
+def test_a_row_of_this_run_stands_after_the_published_row_of_its_method(tmp_path):
+    build(tmp_path, 1, [(run("mine"), 40, (90, 30)), (run("stars"), 50, (90, 30)), (run("mamp"), 45, (90, 30))])
+    rows = list(
+        dict.fromkeys((line["origin"], line["group"], line["method"]) for line in csv.DictReader((tmp_path / "out/table1.csv").open()))
+    )
+    place = {(origin, method): number for number, (origin, _, method) in enumerate(rows)}
+    groups = {(origin, method): group for origin, group, method in rows}
+    assert place["this run", "MAMP"] == place["published", "MAMP"] + 1 and groups["this run", "MAMP"] == "Masked prediction"
+    assert place["this run", "STARS"] == place["published", "STARS"] + 1
+    assert place["this run", "MINE"] == len(rows) - 1 and groups["this run", "MINE"] == "This run"
+
+
+def test_a_screen_shows_the_columns_that_this_run_has_and_files_all(tmp_path):
+    build(tmp_path, 2, [(run(), 50, (90, 30))])
+    shown, page = json.loads((tmp_path / "out/table2.json").read_text()), (tmp_path / "out/table2.html").read_text()
+    assert [column["key"] for column in shown["columns"]] == ["demo_xsub"] and {row["origin"] for row in shown["rows"]} == {"this run"}
+    assert "NTU-60" not in re.sub(r"<caption.*?</caption>|<li>.*?</li>", "", page, flags=re.DOTALL) and "have them." in page
+    assert "NTU-60 XSub" in (tmp_path / "out/table2.md").read_text()
+    whole = run("mamp", "ntu60", counts=(40091, 16487))
+    build(tmp_path / "more", 2, [(whole, 64.0)])
+    shown = json.loads((tmp_path / "more/out/table2.json").read_text())
+    assert [column["key"] for column in shown["columns"]] == ["ntu60_xsub"] and len(
+        shown["rows"]
+    ) == 10  # eight published, ours, a difference
+
+
+def test_work_after_the_paper_is_shown_where_it_is_asked_for(tmp_path):
+    lines = build(tmp_path, 2, [(run(), 50, (90, 30))], newer=True)
+    assert (
+        lines["published", "PCM³", "ntu60_xsub"]["value"] == "73.7" and lines["published", "PCM³", "ntu60_xsub"]["group"] == published.LATER
+    )
+    assert "github.com/JHang2020" in (tmp_path / "out/table2.md").read_text()
+    assert ("published", "PCM³", "ntu60_xsub") not in build(tmp_path / "without", 2, [(run(), 50, (90, 30))])
+    build(tmp_path / "none", 4, [], newer=True)
+    assert "no number of this protocol was found" in (tmp_path / "none/out/table4.md").read_text()
+    text = (PUBLISHED / "newer.csv").read_text()
+    for old, new, message in (("73.7", "7E.7", "newer.csv, line 50"), ("ntu60_xsub,73.7", "ntu61,73.7", "Table 2 has no column ntu61")):
+        for file in ("tables.yaml", "table2.csv"):
+            (tmp_path / file).write_text((PUBLISHED / file).read_text())
+        (tmp_path / "newer.csv").write_text(text.replace(old, new, 1))
+        with pytest.raises(InputError, match=message):
+            published.load(tmp_path, 2, newer=True)
+
+
+def test_columns_say_what_a_method_costs(tmp_path):
+    def record(name: str, seconds: float, **notes: float) -> Path:
+        path = tmp_path / f"{name}.json"
+        hardware = {"cpu": "a processor", "cores": 2}
+        path.write_text(json.dumps({"wall_seconds": seconds, "hardware": hardware, "notes": {"encoder": notes} if notes else {}}))
+        return path
+
+    files = {"record/mamp/0": record("mamp", 60, parameters=2e6, operations=3.5e9), "record/stars/0": record("stars", 30)}
+    results = [(run(name), 50, (90, 30)) for name in ("mamp", "stars", "joints")]
+    files |= {of.name: metrics(tmp_path / "in", of, *value) for of, *value in results}
+    costs = [Cost(method="mamp", encoders=("mamp",), trainings=("mamp",), seeds=(0,))]
+    costs.append(Cost(method="stars", encoders=("stars",), trainings=("mamp", "stars"), seeds=(0,)))
+    costs.append(Cost(method="joints", seeds=(0,)))
+    told = {"columns": ("parameters", "operations", "training"), "costs": tuple(costs)}
+    tables.build(TableStage(number=2, runs=tuple(of for of, *_ in results), **told), files, PUBLISHED, tmp_path / "out")
+    lines = {line["recipe"]: line for line in csv.DictReader((tmp_path / "out/table2.csv").open()) if line["origin"] == "this run"}
+    found = {name: [lines[name][column] for column in told["columns"]] for name in lines}
+    assert found == {"mamp": ["2 M", "3.5 GFLOP", "1 min 0 s"], "stars": ["–", "–", "1 min 30 s"], "joints": ["", "", ""]}
+    assert "| Parameters | Operations | Training |" in (tmp_path / "out/table2.md").read_text()
+    files["record/mamp/0"].write_text("[]")
+    with pytest.raises(InputError, match=r"mamp\.json is not the record of an encoder"):
+        tables.build(TableStage(number=2, runs=tuple(of for of, *_ in results), **told), files, PUBLISHED, tmp_path / "out")
 
 
 def test_few_shot_stands_in_both_readings_and_the_paper_beside_k_nn(tmp_path):

@@ -30,6 +30,7 @@ class ResultTable(Comparison):
         "what a method costs, a column each. parameters: of its encoder; operations: of its encoder for a clip, 2 a multiplication and addition of "
         "matrix products and convolutions; training: wall time of all trainings behind it",
     )
+    newer: bool = key(False, "published rows of work after the paper, too: config/published/newer.csv")
 
 
 class Hyperparameters(Settings):

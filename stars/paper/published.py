@@ -15,6 +15,8 @@ from stars.errors import InputError
 
 FACTS = ("group", "method", "reference", "citation", "recipe")
 STUBS = ("input", "backbone")
+NEWER, LATER = "newer.csv", "Work after the paper"
+NEWER_FIELDS = ["table", "method", "citation", "input", "backbone", "column", "value", "address"]
 
 
 class Layout(Settings):
@@ -39,6 +41,7 @@ class PublishedRow:
     stub: dict[str, str]
     values: dict[str, float]
     reproduced: frozenset[str]
+    address: str = ""  # of work after the paper: where its numbers were read
 
     @property
     def cited(self) -> str:
@@ -60,13 +63,18 @@ class Published:
         return next((row for row in self.rows if row.recipe == recipe), None)
 
 
-def sources(folder: Path, number: int) -> dict[str, Path]:
+def sources(folder: Path, number: int, newer: bool = False) -> dict[str, Path]:
     """Role → file, of what `load` reads."""
-    return {"layout": folder / "tables.yaml", "published": folder / f"table{number}.csv"}
+    found = {"layout": folder / "tables.yaml", "published": folder / f"table{number}.csv"}
+    return found | ({"newer": folder / NEWER} if newer else {})
 
 
-def load(folder: Path, number: int) -> Published:
-    """Read Table `number` from `folder` (config/published). InputError names file and line of what is wrong."""
+def load(folder: Path, number: int, newer: bool = False) -> Published:
+    """Read Table `number` from `folder` (config/published). InputError names file and line of what is wrong.
+
+    Args:
+        newer: with rows of work that came after the paper or is not in it.
+    """
     described = layout(folder, number)
     path = folder / f"table{number}.csv"
     rows: list[PublishedRow] = []
@@ -77,7 +85,29 @@ def load(folder: Path, number: int) -> Published:
         if list(fields) != expected or None in fields.values():
             raise InputError(f"{path}, line {line}: the columns must be {', '.join(expected)}")
         rows.append(_row(fields, stubs, described, f"{path}, line {line}"))
-    return Published(number, described, stubs, tuple(rows))
+    later = _newer(folder / NEWER, number, described, stubs) if newer else []
+    return Published(number, described, stubs, (*rows, *later))
+
+
+def _newer(path: Path, number: int, described: Layout, stubs: tuple[str, ...]) -> list[PublishedRow]:
+    """The rows of a table in newer.csv, which has a line a number, with the address where it was read."""
+    found: dict[tuple[str, ...], PublishedRow] = {}
+    for line, fields in lines(path):
+        if list(fields) != NEWER_FIELDS or None in fields.values():
+            raise InputError(f"{path}, line {line}: the columns must be {', '.join(NEWER_FIELDS)}")
+        if fields["table"] != str(number):
+            continue
+        if fields["column"] not in described.columns:
+            raise InputError(f"{path}, line {line}: Table {number} has no column {fields['column']}: {', '.join(described.columns)}")
+        try:
+            value = float(fields["value"])
+        except ValueError as error:
+            raise InputError(f"{path}, line {line}: {error}; expected a number") from None
+        named = fields["method"], fields["citation"]
+        stub = {name: fields[name] for name in stubs}
+        row = PublishedRow(LATER, named[0], None, named[1], "", stub, {}, frozenset(), fields["address"])
+        found.setdefault(named, row).values[fields["column"]] = value
+    return list(found.values())
 
 
 def layout(folder: Path, number: int) -> Layout:

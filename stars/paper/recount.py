@@ -48,7 +48,7 @@ def _table(settings: dict[str, Any], files: dict[str, Path], folder: Path) -> Ta
         told = validate(hyperparameters.HyperparametersStage, settings, "settings")
         return hyperparameters.assemble(told, hyperparameters.load(printed), published.layout(folder, number).title)
     told_runs = validate(tables.TableStage, settings, "settings")
-    return tables.assemble(told_runs, published.load(folder, number), told_runs.used(files), files["published"])
+    return tables.assemble(told_runs, published.load(folder, number, told_runs.newer), told_runs.used(files), files["published"])
 
 
 def _lines(text: str) -> dict[tuple[str, ...], dict[str, str]]:

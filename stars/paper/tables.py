@@ -35,6 +35,7 @@ class TableStage(Settings):
     pairs: tuple[tuple[str, str], ...] = key((), "methods whose difference gets a p-value, each with the one it is compared with")
     columns: tuple[str, ...] = key((), "what a method costs, a column each: parameters, operations, training")
     costs: tuple[Cost, ...] = key((), "where the costs of each method are recorded")
+    newer: bool = key(False, "with published rows of work after the paper")
     notes: tuple[str, ...] = key((), "further notes under the table")
 
     def used(self, files: Mapping[str, Path]) -> dict[str, Path]:
@@ -55,11 +56,11 @@ def build(settings: TableStage, files: Mapping[str, Path], published: Path, out:
         InputError: a table that is not described, a run named twice, a file that is missing or does not hold what is shown.
     """
     used = settings.used(files)
-    inputs = {**paper.sources(published, settings.number), **used}
+    inputs = {**paper.sources(published, settings.number, settings.newer), **used}
     for path in inputs.values():
         if not path.is_file():
             raise InputError(f"{path} is missing: run the stage that makes it")
-    write(out, settings, inputs, assemble(settings, paper.load(published, settings.number), used, inputs["published"]))
+    write(out, settings, inputs, assemble(settings, paper.load(published, settings.number, settings.newer), used, inputs["published"]))
 
 
 def write(out: Path, settings: Settings, inputs: Mapping[str, Path], table: Table) -> None:
@@ -84,7 +85,13 @@ def assemble(settings: TableStage, printed: paper.Published, files: Mapping[str,
     known = {_place(printed, result).key for result in results if result.complete}
     compared = _beside(_published_rows(printed, columns, known, source), ours)
     rows = (*compared, *_differences(printed, columns, ours, source), *tested)
-    notes = [*printed.layout.notes, *spread_notes(results), *_star_note(printed), *([P_NOTE] if tested else [])]
+    notes = [
+        *printed.layout.notes,
+        *spread_notes(results),
+        *_star_note(printed),
+        *_read_in(printed, settings.newer),
+        *([P_NOTE] if tested else []),
+    ]
     if ours and printed.layout.chosen:
         points = "; ".join(f"{point}: {choice}" for point, choice in printed.layout.chosen.items())
         notes.append(f"This run, where the paper is silent or can be read in two ways (docs/fidelity.md): {points}.")
@@ -240,6 +247,20 @@ def spread_notes(results: Sequence[Result]) -> list[str]:
     notes = [f"±: sample standard deviation over {len(found)} seeds ({', '.join(map(str, found))})." for found in several]
     repeated = any(result.found is not None and result.found.std is not None for result in results)
     return notes or ([REPEATED] if repeated else [])
+
+
+def _read_in(printed: paper.Published, newer: bool) -> list[str]:
+    """Where the numbers of work after the paper were read."""
+    if not newer:
+        return []
+    places: dict[str, list[str]] = {}
+    for row in printed.rows:
+        if row.address:
+            places.setdefault(row.address, []).append(row.method)
+    read = "; ".join(f"{', '.join(who)}: {address}" for address, who in places.items())
+    return [
+        f"{paper.LATER}, read in its own paper or repository: {read}." if read else f"{paper.LATER}: no number of this protocol was found."
+    ]
 
 
 def _star_note(printed: paper.Published) -> list[str]:

@@ -8,6 +8,7 @@ rule table:
         metrics=drawn_from,
         published="config/published/table{number}.csv",
         headings="config/published/tables.yaml",
+        newer="config/published/newer.csv",
     output:
         csv="results/tables/table{number}.csv",
         json="results/tables/table{number}.json",

@@ -192,7 +192,7 @@ def table(config: Config, number: int) -> Drawing:
     for cost, seed in product(costs, config.seeds):
         for one in (*cost["encoders"], *cost["trainings"]):
             files[f"record/{one}/{seed}"] = f"{layout.method(config, *columns[0].run, one, seed)}/record.json"
-    told_costs = {"columns": list(block.columns), "costs": costs}
+    told_costs = {"columns": list(block.columns), "costs": costs, "newer": block.newer}
     return Drawing({"number": number, "runs": told, "pairs": pairs, **told_costs, "notes": notes}, files)
 
 
