@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from stars import cli
+from stars.backbones.bi_gru import BiGruOptions
+from stars.backbones.bi_gru import Network as BiGru
 from stars.backbones.clips import clip_features
 from stars.backbones.transformer import Network
 from stars.bench import cases, measure, table
@@ -80,6 +82,7 @@ def test_a_table_says_rates_and_shares():
     [
         (("train", "--config", TINY, "--batch", "6", "--set", "tune.dino.outputs=32", "--set", "tune.moco.queue=32"), 10),
         (("train", "--config", TINY, "--batch", "6", "--stage", "1"), 5),
+        (("train", "--config", f"{TINY}+tests/config/methods.yaml", "--batch", "6", "--method", "gru", "gcn"), 6),
         (("encode", "--config", TINY, "--batch", "6"), 3),
         (("sample", "--config", TINY, "--batch", "6"), 4),
         (("knn", "--queries", "30", "--references", "40", "--width", "8"), 2),
@@ -92,6 +95,26 @@ def test_every_kind_prints_its_table(monkeypatch, capsys, what, groups):
     rows = capsys.readouterr().out.splitlines()
     assert sum("x  " in row and float(row.split()[-1].rstrip("x")) >= 0 for row in rows) == groups
     assert any("matrix product fp32" in row for row in rows)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("backward", [True, False])
+def test_a_recurrent_network_is_the_same_frame_by_frame(backward):
+    torch.manual_seed(0)
+    network, x_bmtvc = BiGru(BiGruOptions(frames=5, hidden=3, depth=2, backward=backward), 4, (), 2).eval(), torch.randn(3, 2, 5, 4, 3)
+    ours = network(x_bmtvc)
+    with plain():
+        torch.testing.assert_close(network(x_bmtvc), ours, atol=1e-6, rtol=1e-5)
+
+
+def test_methods_that_are_not_trained_so_are_refused(capsys):
+    for wrong, words in (
+        (("stars",), "stars is not trained by `train`"),
+        (("starz",), "no method starz: did you mean stars"),
+        (("stars", "--stage", "1"), "leave out --stage and --compile"),
+    ):
+        assert cli.main(["bench", "train", "--config", TINY, "--method", *wrong]) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_rounds_and_shares_that_cannot_be_are_refused(capsys):

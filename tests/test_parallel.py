@@ -18,12 +18,14 @@ from safetensors.torch import load_file
 from test_strategies import STRATEGIES
 from test_training import NNCLR, TUNE, Bench, write_clips
 
+from stars import objectives
 from stars.cli import main
 from stars.cli.launch import free_port
-from stars.config import Augment, TuneOptimiser
+from stars.config import Augment, TrainOptimiser, TuneOptimiser
+from stars.config.train import TrainBase
 from stars.errors import InputError, Interrupted
 from stars.pipeline import configuration
-from stars.training import parallel, run
+from stars.training import parallel, run, train
 from stars.training.plan import Plan
 
 TWENTY = TuneOptimiser(epochs=20, warmup_epochs=2, batch=14, lr=1e-3, min_lr=0.0)
@@ -36,6 +38,25 @@ CASES = {
     "moco": ("tune", STRATEGIES["moco"]),
     "dino_flip": ("tune", STRATEGIES["dino"] | {"augment": Augment(flip=0.5)}),
 }
+
+GRU = {"name": "encoder", "backbone": "bi_gru", "model": {"hidden": 4, "depth": 2, "frames": 16, "input_norm": False}}
+HICO = {"name": "encoder", "backbone": "hico", "model": {"hidden": 8, "heads": 2, "granularities": 2, "frames": 16, "dropout": 0.0}}
+TRAININGS = {  # one of each family that processes can share
+    "gru": ("skeletonclr", GRU, {"queue": 16, "dimension": 8}),
+    "hico": ("hico", HICO, {"queue": 16, "dimension": 8}),
+    "predict_cluster": ("predict_cluster", GRU, {}),
+    "ms2l": ("ms2l", GRU | {"model": GRU["model"] | {"pool": "mean"}}, {"hidden": 8, "dimension": 4}),
+}
+CASES |= dict.fromkeys(TRAININGS, ("train", {}))
+
+
+def trained(bench: Bench, out: Path, case: str) -> None:
+    """One of these; every view is a plain crop."""
+    objective, network, options = TRAININGS[case]
+    optimiser = TrainOptimiser.model_validate(TWENTY.model_dump() | {"kind": "adamw", "weight_decay": 0.0})
+    views = {name: ["crop"] for name in objectives.find(objective).views}
+    told = TrainBase(objective=objective, options=options, views=views, optimiser=optimiser)
+    train.train(bench.clips, bench.train, out, train.TrainStage(seed=0, train=told, networks=[network]), bench.checkpoint)
 
 
 def watched(loop, losses: list, stop_at: int):
@@ -70,7 +91,10 @@ def one_process(bench: Bench, name: str, cases: tuple[str, ...], stop_at: int) -
         losses: list[float] = []
         parent = {"parent": bench.folder / "parent"} if stage == "tune" else {}
         with mock.patch.object(run, "train", watched(run.train, losses, stop_at)):
-            bench.stage(stage, f"{name}/{case}", optimiser=TWENTY, **options, **parent)
+            if stage == "train":
+                trained(bench, bench.folder / name / case, case)
+            else:
+                bench.stage(stage, f"{name}/{case}", optimiser=TWENTY, **options, **parent)
         if parallel.rank() == 0:
             (bench.folder / name / case / "losses.json").write_text(json.dumps(losses))
 

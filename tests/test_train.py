@@ -40,6 +40,9 @@ CASES = {
     "cmd": ([{"name": name, **GRU, "model": {**GRU["model"], "stream": name}} for name in THREE], SMALL | {"topk": 8}),
     "hico": ([{"name": "encoder", "backbone": "hico", "model": HICO}], SMALL),
     "moco": ([{"name": "encoder", **GRU}], {"queue": 16, "predictor_hidden": 8}),
+    "isc": ([{"name": "sequence", **GRU}, {"name": "graph", "backbone": "agcn", "model": {"channels": 4, "frames": 16}}], SMALL),
+    "predict_cluster": ([{"name": "encoder", **GRU, "model": GRU["model"] | {"people": "first", "axes": (0, 1, 3, 4)}}], {}),
+    "ms2l": ([{"name": "encoder", **GRU, "model": GRU["model"] | {"pool": "mean"}}], {"hidden": 8, "dimension": 4}),
 }
 
 
@@ -77,6 +80,13 @@ def test_a_training_is_repeated_to_the_byte_and_survives_a_restart(bench, name):
     assert whole["encoder.safetensors"] != other["encoder.safetensors"]
     rows = curve(bench.folder / "stopped")
     assert [float(row["lr"]) for row in rows][-1] == pytest.approx(0.05 * 0.75) and all(np.isfinite(float(row["loss"])) for row in rows)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_training_in_16_bits_is_near_one_in_32(bench, name):
+    constant = OPTIMISER.model_copy(update={"epochs": 0.5, "steps": (), "schedule": "constant"})
+    rows = [curve(run(bench, precision, settings(name, precision=precision, optimiser=constant)))[-1] for precision in ("fp32", "bf16")]
+    assert float(rows[1]["loss"]) == pytest.approx(float(rows[0]["loss"]), rel=0.05, abs=0.05)
 
 
 def test_networks_that_were_trained_together_are_taken_one_by_one(bench):

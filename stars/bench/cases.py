@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,15 +14,17 @@ from torch import Tensor
 
 from stars.backbones.transformer import Network
 from stars.bench.measure import Case
-from stars.bench.steps import Step, as_baseline, plain, random_clips, stage_1, stage_2
+from stars.bench.steps import Step, as_baseline, of_method, plain, random_clips, stage_1, stage_2
 from stars.config import Augment, Config, Embed, Pretrain, Sampling, Tune
-from stars.config.reading import merge
+from stars.config.reading import merge, nearest
 from stars.data.dataset import Dataset
+from stars.errors import InputError
 from stars.evaluation.features import frozen_features
 from stars.evaluation.knn import neighbours
 from stars.pipeline import configuration
 from stars.plan.encoder import Encoder, encoder_flops
 from stars.plan.work import Size, amount
+from stars.training.train import TrainStage
 from stars.views.crop import Clips, random_crop, random_view, rotate
 from stars.views.spatial import augment
 
@@ -90,6 +92,27 @@ def train(bench: Bench) -> Iterator[Case]:
         if bench.compile and name == LAST[1]:
             step = stage_2(shape, second, bench.joints, bench.described.mirror, clips, compiled=True)
             yield case("stage 2", f"{name}, compiled", "tune", second, step)
+
+
+def methods(bench: Bench, names: Sequence[str]) -> Iterator[Case]:
+    """A step of each method that is trained by `train`, plain and in both precisions. InputError for one that is not."""
+    clips, data = bench.clips(), next(iter(bench.config.data))
+    for name in names:
+        if name not in bench.config.methods:
+            raise InputError(f"--method: no method {name}{nearest(name, bench.config.methods)}")
+        if configuration.method(bench.config, data, name).kind != "train":
+            raise InputError(f"--method: {name} is not trained by `train`; for steps of stage 1 and 2 give --stage instead")
+        for case, precision in ((BASELINE, "fp32"), ("fp32", "fp32"), ("bf16", "bf16")):
+            told = configuration.stage_settings(bench.config, "train", data, name)
+            told = merge(
+                told,
+                {"train": {"precision": precision, "optimiser": {"epochs": 1, "warmup_epochs": 0, "schedule": "constant", "steps": []}}},
+            )
+            operations = amount("train", told, Encoder.transformer(bench.config.model), Size(bench.batch, 0, bench.bodies)).amount
+            step = of_method(TrainStage.model_validate(told), bench.joints, clips)
+            yield Case(
+                name, case, partial(as_baseline(step) if case == BASELINE else step, bench.batch), bench.batch, operations, precision
+            )
 
 
 BASELINE = "plain"

@@ -1,24 +1,28 @@
-"""What is measured: steps of both stages, and the plain baseline that they are compared with. Clips are random."""
+"""What is measured: steps of all trainings, and the plain baseline that they are compared with. Clips are random."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from unittest import mock
 
 import torch
 from torch import Tensor
 
+from stars.backbones import bi_gru
 from stars.backbones.base import Backbone
 from stars.backbones.transformer import Network
 from stars.config import Model, Pretrain, Tune
+from stars.data.bodies import unknown
 from stars.evaluation import features
 from stars.objectives import base
-from stars.training import compiling, pretrain, tune
+from stars.training import compiling, pretrain, train, tune
 from stars.training.optimiser import optimiser_of
 from stars.training.run import Step as TrainingStep
-from stars.views.crop import Clips
+from stars.views.crop import Clips, View
 from stars.views.spatial import Pairs
+from stars.views.spec import make_views
 
 Step = Callable[[int, int], None]  # of a batch and a number, which decides the clips and all that is drawn
 
@@ -58,6 +62,20 @@ def stage_2(shape: Model, settings: Tune, joints: int, mirror: Pairs, clips: Cli
     return followed
 
 
+def of_method(settings: train.TrainStage, joints: int, clips: Clips) -> Step:
+    """A step of a training with any backbone and objective."""
+    model = train.new(settings, joints, clips.frames.shape[1]).to(clips.device).train()
+    objective, optimiser = model.objective, optimiser_of(model.parts(), settings.train.optimiser)
+    step = _stepper(TrainingStep(model, clips, train.told(model, settings)), optimiser, len(clips))
+
+    def whole(batch: int, number: int) -> None:
+        objective.before(model.by_name, 0, 0)
+        step(batch, number)
+        objective.after(model.by_name, 1, 1)
+
+    return whole
+
+
 def _stepper(loss: Callable[[Tensor, torch.Generator], Tensor], optimiser: torch.optim.Optimizer, count: int) -> Step:
     def step(batch: int, number: int) -> None:
         generator = torch.Generator().manual_seed(number)
@@ -76,16 +94,49 @@ def plain_attention(query: Tensor, key: Tensor, value: Tensor, **options: object
 
 def plain_features(network: Backbone, x_bmtvc: Tensor, *options: object, **more: object) -> Tensor:
     """Features of every body, empty ones too, each computed."""
+    if network.whole_clips:
+        return network(x_bmtvc)
     return network(x_bmtvc.flatten(0, 1)).unflatten(0, x_bmtvc.shape[:2]).mean(1)
+
+
+def plain_outputs(network: bi_gru.Network, x_btn: Tensor) -> tuple[Tensor, Tensor]:
+    """What a recurrent network makes of a sequence, frame by frame."""
+    x_btc = network.norm(x_btn.transpose(1, 2)).transpose(1, 2)
+    ends_bc: list[Tensor] = []
+    for layer in range(network.depth):
+        made_btc, ends_bc = [], []
+        for direction in ("", "_reverse"):
+            names = (f"{kind}_l{layer}{direction}" for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+            weights, state_bc = [getattr(network.gru, name) for name in names], x_btc.new_zeros(len(x_btc), network.hidden)
+            turned = bool(direction) and network.backward
+            states = []
+            for frame_bc in reversed(x_btc.unbind(1)) if turned else x_btc.unbind(1):
+                state_bc = torch.gru_cell(frame_bc, state_bc, *weights)
+                states.append(state_bc)
+            ends_bc.append(state_bc)
+            made_btc.append(torch.stack(states[::-1] if turned else states, 1))
+        x_btc = torch.cat(made_btc, 2)
+    return x_btc, torch.cat(ends_bc, 1)
+
+
+def plain_views(clips: Clips, rows: Tensor, *more: Any, **options: Any) -> dict[str, View]:
+    """Views made clip by clip."""
+    each = [make_views(clips, row[None], *more, **options) for row in rows]
+    return {
+        name: View(torch.cat([one[name].x_bmtvc for one in each]), unknown(torch.cat([one[name].x_bmtvc for one in each])))
+        for name in each[0]
+    }
 
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Inside, models run as the baseline does: attention not fused, every body computed."""
+    """Inside, models run as the baseline does: attention not fused, every body computed, recurrence and views one by one."""
     with (
         mock.patch("torch.nn.functional.scaled_dot_product_attention", plain_attention),
         mock.patch.object(base, "clip_features", plain_features),
         mock.patch.object(features, "clip_features", plain_features),
+        mock.patch.object(bi_gru.Network, "outputs", plain_outputs),
+        mock.patch.object(train, "make_views", plain_views),
     ):
         yield
 

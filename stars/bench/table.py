@@ -15,16 +15,18 @@ def lines(measured: Iterable[Measured], rates: dict[str, float]) -> Iterator[str
     Args:
         rates: precision → floating-point operations a second of a matrix product on this machine.
     """
-    yield _line(COLUMNS)
+    measured = list(measured)
+    width = max(8, *(len(one.case.group) for one in measured)) + 1
+    yield _line(COLUMNS, width)
     for one in measured:
         case = one.case
         rate = case.operations / one.seconds
         counted = (f"{rate / 1e9:.1f}", f"{100 * rate / rates[case.precision]:.0f} %") if case.operations else ("", "")
         memory = "" if one.memory is None else f"{one.memory / 1e6:.0f}"
         speed = (f"{1e3 * one.seconds:.1f}", f"{case.items / one.seconds:.1f}", f"{one.baseline / one.seconds:.2f}x")
-        yield _line((case.group, case.name, *speed, *counted, memory))
+        yield _line((case.group, case.name, *speed, *counted, memory), width)
 
 
-def _line(cells: tuple[str, ...]) -> str:
+def _line(cells: tuple[str, ...], width: int) -> str:
     group, name, *numbers = cells
-    return f"{group:9}{name:30}" + "".join(f"{number:>12}" for number in numbers)
+    return f"{group:{width}}{name:30}" + "".join(f"{number:>12}" for number in numbers)

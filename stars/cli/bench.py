@@ -37,6 +37,9 @@ def add(commands: Any) -> None:
             add_config(parser)
         if what == "train":
             parser.add_argument("--compile", action="store_true", help="measure compiled steps too, which first take a minute")
+            parser.add_argument(
+                "--method", nargs="+", metavar="NAME", help="measure steps of these methods, which are trained by `train`, instead"
+            )
             parser.add_argument("--stage", type=int, choices=[1, 2], help="measure steps of this stage alone")
         parser.set_defaults(handler=_bench, what=what)
 
@@ -76,8 +79,12 @@ def _cases(chosen: argparse.Namespace, device: str) -> Any:
     if not 0 <= chosen.single <= 1:
         raise InputError("--single: give a share, 0 to 1")
     print(f"model of {chosen.config}, {batch} clips a round, {100 * chosen.single:.0f} % with one body")
-    compared = getattr(cases, chosen.what)(cases.Bench(config, batch, chosen.single, device, getattr(chosen, "compile", False)))
-    stage = getattr(chosen, "stage", None)
+    bench, stage = cases.Bench(config, batch, chosen.single, device, getattr(chosen, "compile", False)), getattr(chosen, "stage", None)
+    if named := getattr(chosen, "method", None):
+        if stage or chosen.compile:
+            raise InputError("--method: methods have no stage 1 or 2, and are not compiled: leave out --stage and --compile")
+        return cases.methods(bench, named)
+    compared = getattr(cases, chosen.what)(bench)
     return (case for case in compared if stage is None or case.group == f"stage {stage}")
 
 

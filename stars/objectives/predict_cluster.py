@@ -111,6 +111,7 @@ class Decoder(nn.Module):
         for _ in range(frames):
             reset_x, update_x, new_x = linear(made_bn, of_input, input_bias).chunk(3, 1)
             candidate_bc = (new_x + (reset_x + reset_s).sigmoid() * new_s).tanh()
-            made_bn = self.out(torch.lerp(candidate_bc, state_bc, (update_x + update_s).sigmoid())) + made_bn
+            kept_bc = (update_x + update_s).sigmoid()
+            made_bn = self.out(kept_bc * state_bc + (1 - kept_bc) * candidate_bc) + made_bn
             made.append(made_bn)
         return torch.stack(made, 1)
