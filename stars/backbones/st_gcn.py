@@ -63,11 +63,16 @@ class Network(Backbone):
         )
 
     def grid(self, seen: Tensor) -> Tensor:
+        return self.grid_of(seen, None)
+
+    def grid_of(self, seen: Tensor, joints_j: Tensor | None) -> Tensor:
+        """Features by time and joint (R, T/4, J, width) of the graph of these joints alone, in order; None: all."""
         x_rvct = seen.permute(0, 2, 3, 1)
         x_rct = self.norm(x_rvct.flatten(1, 2))
-        x_rctv = x_rct.view(x_rvct.shape).permute(0, 2, 3, 1).contiguous()
+        x_rctv = x_rct.view(x_rvct.shape).permute(0, 2, 3, 1)
+        x_rctv = (x_rctv if joints_j is None else x_rctv.index_select(3, joints_j)).contiguous()
         for block in self.blocks:
-            x_rctv = block(x_rctv, self.partition)
+            x_rctv = block(x_rctv, self.partition, joints_j)
         return x_rctv.permute(0, 2, 3, 1)
 
     def layers(self) -> Layers:
@@ -90,10 +95,12 @@ class Block(nn.Module):
             same = before == after and stride == 1
             self.past = nn.Identity() if same else nn.Sequential(nn.Conv2d(before, after, 1, (stride, 1)), nn.BatchNorm2d(after))
 
-    def forward(self, x_rctv: Tensor, partition_kvv: Tensor) -> Tensor:
+    def forward(self, x_rctv: Tensor, partition_kvv: Tensor, joints_j: Tensor | None = None) -> Tensor:
         """Sum over subsets k and neighbours v of W_k x_v · A_kvw, then time, then what went past."""
         by_subset = self.spatial(x_rctv).unflatten(1, (3, -1))
         weights_kvv = partition_kvv * self.edges
+        if joints_j is not None:
+            weights_kvv = weights_kvv.index_select(1, joints_j).index_select(2, joints_j)
         gathered = torch.einsum("rkctv,kvw->rctw", by_subset, weights_kvv)
         made = self.dropout(self.temporal_norm(self.temporal(self.spatial_norm(gathered).relu())))
         return (made if self.past is None else made + self.past(x_rctv)).relu()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -77,6 +77,16 @@ class Batch:
         with self.arithmetic():
             y_bc = clip_features(network, x_bmtvc, self.bodies, known=known).float()
         return [parallel.gather(part_bc) for part_bc in y_bc.chunk(len(chosen))]
+
+    def encoded(self, network: Backbone, seen_bmtvc: Tensor, bodies: Bodies, encode: Callable[[Tensor], Tensor]) -> Tensor:
+        """Features (B, C) float32 of this process's clips as its stream shows them and the objective changed them, of all processes.
+
+        Args:
+            bodies: of the view that they come from; encode: bodies (R, T, V, 3) as the stream shows them → (R, C).
+        """
+        with self.arithmetic():
+            y_bc = clip_features(network, seen_bmtvc, self.bodies, encode=encode, known=bodies).float()
+        return parallel.gather(y_bc)
 
     def agreement(self, others_b: Tensor) -> Tensor:
         """Share of `others_b`, a training clip for each of the B (negative: none), that are another clip and show the same action."""

@@ -15,7 +15,6 @@ from stars.objectives.aimclr import EXTREME, normal_loss
 from stars.objectives.base import Batch, Objective
 from stars.objectives.contrast import Contrast, MiningOptions, follows
 from stars.objectives.skeletonclr import NORMAL
-from stars.training import parallel
 
 
 class HiClrOptions(MiningOptions):
@@ -81,11 +80,8 @@ class Loss(Objective):
         return loss, {"positive_cosine": (queries[0].detach() * keys_bd).sum(1).mean()}
 
     def _masked(self, batch: Batch, network: Backbone, hidden_tv: Tensor) -> Tensor:
-        x_bmtvc = batch.views["masked"].x_bmtvc
-        with batch.arithmetic():
-            seen_bmtvc = self.mask(network.stream(x_bmtvc), sent(hidden_tv, x_bmtvc.device))
-            y_bc = network.encode(seen_bmtvc.flatten(0, 1)).unflatten(0, x_bmtvc.shape[:2]).mean(1).float()
-        return parallel.gather(y_bc)
+        x_bmtvc, bodies = batch.views["masked"]
+        return batch.encoded(network, self.mask(network.stream(x_bmtvc), sent(hidden_tv, x_bmtvc.device)), bodies, network.encode)
 
     def refilled(self, networks: Mapping[str, Backbone]) -> None:
         self.contrast.refilled(next(iter(networks.values())))
