@@ -36,6 +36,7 @@ CASES = {
     "skeletonclr": ([{"name": "encoder", **GCN}], SMALL),
     "aimclr": ([{"name": "encoder", **GCN}], MINING),
     "hiclr": ([{"name": "encoder", **GCN}], MINING | {"masked_joints": 0.4}),
+    "hysp": ([{"name": "encoder", **GCN}], {"hidden": 8, "dimension": 4, "curved_from": 0, "curved_at": 2}),
     "pstl": ([{"name": "encoder", **GCN}], {"frames": 2, "joints": 2, "hidden": 8}),
     "crossclr": ([{"name": name, **GCN, "model": {**GCN["model"], "stream": name}} for name in THREE], MINING),
     "cmd": ([{"name": name, **GRU, "model": {**GRU["model"], "stream": name}} for name in THREE], SMALL | {"topk": 8}),
