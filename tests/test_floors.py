@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -44,24 +45,61 @@ def test_standardised_and_whitened_features_are_scikit_learns_of_the_training_cl
     assert np.abs(np.cov(ours.T) - np.eye(12)).max() > 0.1  # the test clips were not looked at
 
 
-def test_directions_in_which_training_clips_do_not_differ_are_left_out():
-    flat = np.concatenate([TRAIN, np.full((60, 1), 3), TRAIN[:, :1]], axis=1)  # a constant, and a copy
-    assert standardised(flat).matrix.shape == (14, 13) and whitened(flat).matrix.shape == (14, 12)
-    few = whitened(TRAIN[:5])(TRAIN[:5])
-    assert few.shape == (5, 4)  # N − 1: all equally far from one another
-    distances = np.linalg.norm(few[:, None] - few, axis=2)[~np.eye(5, dtype=bool)]
-    np.testing.assert_allclose(distances, distances[0])
-    assert whitened(np.ones((5, 3), np.float32))(TEST[:, :3]).shape == (30, 0)
+def test_directions_in_which_training_clips_do_not_differ_do_not_count():
+    flat, tested = (np.concatenate([one, np.full((len(one), 1), 3), one[:, :1]], axis=1) for one in (TRAIN, TEST))  # a constant, and a copy
+    near = {"rtol": 1e-6, "atol": 1e-6}
+    np.testing.assert_allclose(
+        standardised(flat)(tested), np.insert(standardised(with_copy(TRAIN))(with_copy(TEST)), 12, 0, axis=1), **near
+    )
+    np.testing.assert_allclose(distances(whitened(flat)(tested)), distances(whitened(doubled(TRAIN))(doubled(TEST))), **near)
+    few = distances(whitened(TRAIN[:5])(TRAIN[:5]))[~np.eye(5, dtype=bool)]  # N − 1 directions: all equally far from one another
+    np.testing.assert_allclose(few, few[0], rtol=1e-6)
+    assert not whitened(np.ones((5, 3), np.float32))(TEST[:, :3]).any()
+
+
+def with_copy(values: np.ndarray) -> np.ndarray:
+    """With the first feature once more."""
+    return np.concatenate([values, values[:, :1]], axis=1)
+
+
+def doubled(values: np.ndarray) -> np.ndarray:
+    """The first feature as long as it and its copy are together."""
+    return np.concatenate([np.sqrt(2) * values[:, :1], values[:, 1:]], axis=1)
+
+
+def distances(values: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(values[:, None] - values, axis=2)
+
+
+@pytest.mark.parametrize("rescaled", [standardised, whitened])
+def test_rounding_does_not_decide_what_counts(rescaled):
+    """A direction as small as float32's rounding, whichever way it was rounded, changes no distance."""
+    scales = np.geomspace(1, 1e-3, 12)
+    train, tested = TRAIN @ np.diag(scales), TEST @ np.diag(scales)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        noisy = [np.concatenate([one, 1e-7 * rng.normal(size=(len(one), 1))], axis=1) for one in (train, tested)]
+        np.testing.assert_allclose(distances(rescaled(noisy[0])(noisy[1])), distances(rescaled(train)(tested)), atol=0.05)
 
 
 def test_knn_compares_rescaled_features_beside_the_plain_ones(made, tmp_path):
+    """On features that vary alike in all directions: those of the toy's encoder vary in a few alone, where rounding decides who is nearest."""
+    shutil.copytree(made / "features", tmp_path / "features")
+    for part in ("train", "test"):
+        path = tmp_path / f"features/toy_{part}.npy"
+        own = np.load(path)
+        spread = (
+            np.random.default_rng(len(part)).normal(size=own.shape)
+            + 2 * ClipStore.open(made / "clips").labels[np.load(made / f"{part}.npy")][:, None]
+        )
+        np.save(path, spread.astype(np.float32))
     told = knn.KnnStage(knn=Knn(k=(1, 3), outputs=("encoder", "whitened", "standardised", "projector")), outputs=("encoder",))
-    knn.evaluate(made / "features", "toy", made / "clips", made / "train.npy", made / "test.npy", tmp_path, told)
+    knn.evaluate(tmp_path / "features", "toy", made / "clips", made / "train.npy", made / "test.npy", tmp_path, told)
     found = json.loads((tmp_path / "metrics.json").read_text())
     assert [(entry["output"], entry["k"]) for entry in found["results"]] == [(o, k) for o in told.knn.outputs[:3] for k in (1, 3)]
     assert {"train_encoder", "test_encoder"} <= set(json.loads((tmp_path / "record.json").read_text())["inputs"])
     labels = ClipStore.open(made / "clips").labels
-    train, test = (np.load(made / f"features/toy_{part}.npy").astype(np.float64) for part in ("train", "test"))
+    train, test = (np.load(tmp_path / f"features/toy_{part}.npy").astype(np.float64) for part in ("train", "test"))
     for output, rescale in (("whitened", PCA(whiten=True, svd_solver="full")), ("standardised", StandardScaler())):
         fitted = rescale.fit(train)
         slow = KNeighborsClassifier(1, metric="cosine", algorithm="brute").fit(fitted.transform(train), labels[np.load(made / "train.npy")])

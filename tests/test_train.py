@@ -84,7 +84,9 @@ def test_a_training_is_repeated_to_the_byte_and_survives_a_restart(bench, name):
     assert [float(row["lr"]) for row in rows][-1] == pytest.approx(0.05 * 0.75) and all(np.isfinite(float(row["loss"])) for row in rows)
 
 
-@pytest.mark.parametrize("name", sorted(CASES.keys() - {"pstl", "hysp"}))  # whose batch normalisation over four clips magnifies any rounding
+@pytest.mark.parametrize(
+    "name", sorted(CASES.keys() - {"pstl", "hysp"})
+)  # whose batch normalisation over four clips magnifies any rounding
 def test_a_training_in_16_bits_is_near_one_in_32(bench, name):
     constant = OPTIMISER.model_copy(update={"epochs": 0.5, "steps": (), "schedule": "constant"})
     rows = [curve(run(bench, precision, settings(name, precision=precision, optimiser=constant)))[-1] for precision in ("fp32", "bf16")]

@@ -16,7 +16,9 @@ from stars.config.evaluation import Compared
 from stars.evaluation.features import PARTS, Output, feature_file, read_features
 from stars.evaluation.metrics import Task
 
-LEAST = 1e-5  # of the largest standard deviation: a direction below it holds rounding errors, and is left out
+# Of the largest standard deviation: directions well below it hold rounding errors. They fade out and are not cut off, since a cut would let the last
+# bits of a processor's arithmetic decide whether a direction counts as much as all others or not at all.
+LEAST = 1e-5
 
 
 class Rescaling(NamedTuple):
@@ -31,23 +33,28 @@ class Rescaling(NamedTuple):
 
 
 def standardised(train: np.ndarray) -> Rescaling:
-    """Every feature with mean 0 and variance 1 over the training clips (N, C); one that hardly varies there is left out."""
+    """Every feature with mean 0 and variance 1 over the training clips (N, C); one that hardly varies there with next to none."""
     values = train.astype(np.float64)
-    deviation = values.std(axis=0)
-    kept = deviation > LEAST * deviation.max()
-    return Rescaling(values.mean(axis=0), np.diag(1 / np.where(kept, deviation, 1))[:, kept])
+    return Rescaling(values.mean(axis=0), np.diag(inverse(values.std(axis=0))))
 
 
 def whitened(train: np.ndarray) -> Rescaling:
-    """PCA whitening: principal directions of the training clips (N, C) with variance 1 each, uncorrelated; at most N − 1 of them.
+    """PCA whitening: principal directions of the training clips (N, C) with variance 1 each, uncorrelated; those in which they hardly vary
+    with next to none.
 
     With fewer clips than features all training clips become equally far from one another: it needs several clips a feature.
     """
     values = train.astype(np.float64)
     mean = values.mean(axis=0)
     _, lengths, directions = np.linalg.svd(values - mean, full_matrices=False)
-    kept = lengths > LEAST * lengths.max()
-    return Rescaling(mean, (directions[kept] / lengths[kept, None]).T * np.sqrt(len(train) - 1))
+    return Rescaling(mean, (directions * inverse(lengths)[:, None]).T * np.sqrt(len(train) - 1))
+
+
+def inverse(deviations: np.ndarray) -> np.ndarray:
+    """1 / s of standard deviations s (D,), but s / (s² + t²) near t = LEAST times the largest and below: 0 for 0."""
+    if not deviations.size or deviations.max() == 0:
+        return np.zeros_like(deviations)
+    return deviations / (deviations**2 + (LEAST * deviations.max()) ** 2)
 
 
 RESCALED = {"standardised": standardised, "whitened": whitened}
