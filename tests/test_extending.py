@@ -106,7 +106,7 @@ def test_a_protocol_of_ones_own_is_a_file_and_a_block(package, made, tmp_path):
         "--test",
         made / "test.npy",
     )
-    done = stars(package, "own-protocol", "centroid", *paths, "--out", out, "--config", "own.yaml")
+    done = stars(package, "plugin-protocol", "centroid", *paths, "--out", out, "--config", "own.yaml")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["protocol"] == "centroid" and metrics["top1"] == pytest.approx(by_hand(made), abs=1e-4)
@@ -114,10 +114,10 @@ def test_a_protocol_of_ones_own_is_a_file_and_a_block(package, made, tmp_path):
     assert record["stage"] == "stars.evaluation.plugin+plugins.protocols.centroid" and set(record["outputs"]) == set(RESULT_FILES)
     refused = stars(package, "config", "check", "--config", "own.yaml", "--set", "protocols.centre={}")
     assert refused.returncode == 2 and "protocols.centre: no file plugins/protocols/centre.py: write it as" in refused.stderr
-    wrong = stars(package, "own-protocol", *paths, "--out", out, "--settings", '{"name": "centroid", "options": {"center": true}}')
+    wrong = stars(package, "plugin-protocol", *paths, "--out", out, "--settings", '{"name": "centroid", "options": {"center": true}}')
     assert wrong.returncode == 2 and "unknown key options.center: did you mean centre?" in wrong.stderr
     (package / "plugins/protocols/empty.py").write_text("")
-    empty = stars(package, "own-protocol", *paths, "--out", out, "--settings", '{"name": "empty", "options": {}}')
+    empty = stars(package, "plugin-protocol", *paths, "--out", out, "--settings", '{"name": "empty", "options": {}}')
     assert empty.returncode == 2 and "plugins/protocols/empty.py must define Options and classify" in empty.stderr
 
 
@@ -142,7 +142,7 @@ def test_a_table_of_ones_own_is_a_file_and_a_block(package, tmp_path):
         folder.mkdir(parents=True)
         (folder / "metrics.json").write_text(json.dumps({"per_class": {"a_b": 12.34, "c|d": 100.0, "e & f": 0.0}}))
     out = tmp_path / "out"
-    done = stars(package, "own-table", "hardest", "--config", "own.yaml", "--out", out)
+    done = stars(package, "plugin-table", "hardest", "--config", "own.yaml", "--out", out)
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader((out / "hardest.csv").open()))
     assert [(row["method"], row["class"], row["top-1 (%)"]) for row in rows[:2]] == [

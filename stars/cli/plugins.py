@@ -20,11 +20,11 @@ PROTOCOL = {
 
 
 def add(commands: Any) -> None:
-    """own-protocol and own-table."""
-    protocol = _command(commands, "own-protocol", "a protocol of your own: plugins/protocols/NAME.py", _protocol)
+    """plugin-protocol and plugin-table."""
+    protocol = _command(commands, "plugin-protocol", "a protocol of your own: plugins/protocols/NAME.py", _protocol)
     for name, text in PROTOCOL.items():
         protocol.add_argument(f"--{name}", required=True, metavar="PATH", type=str if name == "target" else Path, help=text)
-    table = _command(commands, "own-table", "a table of your own: plugins/tables/NAME.py", _table)
+    table = _command(commands, "plugin-table", "a table of your own: plugins/tables/NAME.py", _table)
     table.add_argument("--files", metavar="JSON", help="role and path of what it reads; goes with --settings")
     table.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder to write into")
 

@@ -13,7 +13,7 @@ localrules:  # seconds each
     finetune_of_ensemble,
     table,
     benchmark_page,
-    own_table,
+    plugin_table,
     draw_fig1,
     draw_sweep,
     draw_fig6,

@@ -1,7 +1,7 @@
 # Protocols and tables of one's own: each a file found by its name and a block of the configuration (docs/extending.md).
 
 
-rule own_protocol:
+rule plugin_protocol:
     input:
         train_features="results/{data}_{split}/{method}/features/{data}_train.npy",
         test_features="results/{data}_{split}/{method}/features/{data}_test.npy",
@@ -33,11 +33,11 @@ rule own_protocol:
     message:
         "Protocol {wildcards.own}: {wildcards.data} {wildcards.split} {wildcards.method}"
     shell:
-        "stars own-protocol --features {params.features} --target {wildcards.data} --clips {params.clips} --train {input.train}"
+        "stars plugin-protocol --features {params.features} --target {wildcards.data} --clips {params.clips} --train {input.train}"
         " --test {input.test} --out {params.out} --settings {params.settings:q} > {log} 2>&1"
 
 
-rule own_table:
+rule plugin_table:
     input:
         metrics=lambda wildcards: plugin_results.table(CONFIG, wildcards.name)[1].values(),
     output:
@@ -66,4 +66,4 @@ rule own_table:
     message:
         "Table {wildcards.name}"
     shell:
-        "stars own-table --settings {params.settings:q} --files {params.files:q} --out {params.out} > {log} 2>&1"
+        "stars plugin-table --settings {params.settings:q} --files {params.files:q} --out {params.out} > {log} 2>&1"
