@@ -8,7 +8,7 @@ TORCH ?= envs/torch-cpu.txt
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo methods test test-slurm fuzz torture killed tamper lint benchmark docs rebuild-table manual coverage constraints clean clean-results
+.PHONY: demo methods test test-processors test-slurm fuzz torture killed tamper lint benchmark docs rebuild-table manual coverage constraints clean clean-results
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES)
@@ -21,6 +21,11 @@ methods: $(INSTALLED)
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES)
+
+# The numeric tests as other processors would compute them; SHORT=--short: all as on the oldest at once
+SHORT ?=
+test-processors: $(INSTALLED)
+	$(BIN)/python tests/processors.py $(SHORT)
 
 # The workflow through a real Slurm, which the tests start on the loopback address: apt-get install slurm-wlm munge
 test-slurm: $(INSTALLED)
