@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from stars.cli.common import add_config
 from stars.errors import InputError
 
 
@@ -16,7 +17,7 @@ def add(commands: Any) -> None:
     plan.add_argument(
         "targets", nargs="*", metavar="TARGET", help="names or files to make, e.g. table5 fig4 [the configuration's `targets`]"
     )
-    plan.add_argument("--config", type=Path, default=Path("config/config.yaml"), metavar="FILE", help="configuration [config/config.yaml]")
+    add_config(plan)
     plan.add_argument("--rates", type=Path, default=Path("config/rates.csv"), metavar="FILE", help="rates of machines [config/rates.csv]")
     plan.add_argument(
         "--machine", metavar="NAME", help="machine of that file [its first that has a GPU, or none, as `compute.device` says]"
@@ -32,11 +33,11 @@ def _plan(chosen: argparse.Namespace) -> None:
 
     if chosen.tflops is not None and not 0 < chosen.tflops < float("inf"):
         raise InputError("--tflops: give a number above 0")
-    config = configuration.load_file(chosen.config)
+    config = configuration.load_file(chosen.config, chosen.set)
     machine = _machine(rates.load(chosen.rates), chosen.machine, _has_gpu(config.compute.device), chosen.rates)
     if chosen.tflops:
         machine = machine.assuming(1e12 * chosen.tflops)
-    found = jobs.planned(config, chosen.config, chosen.targets, chosen.everything)
+    found = jobs.planned(config, chosen.config, chosen.targets, chosen.everything, configuration.overriding(chosen.set))
     own = {} if chosen.tflops else rates.own(config, Path("results"), machine.gpu)
     titles = [configuration.dataset(config, data).title for data in jobs.missing(config)]
     print(summary.report(summary.stages(found, config, machine, own), machine, own, titles), end="")

@@ -86,8 +86,14 @@ def load_file(path: Path | str, overrides: Iterable[str] = ()) -> Config:
     given: dict[str, Any] = {}
     for file in files(path):
         given = merge(given, read_yaml(file))
-    above = given
     overrides = list(overrides)
+    above = merge(given, overriding(overrides))
+    return load_over(given, above, str(path), " ".join(f"--set {override}" for override in overrides))
+
+
+def overriding(overrides: Iterable[str]) -> dict[str, Any]:
+    """Overrides such as "tune.optimiser.lr=1e-3" as a configuration; InputError for one that is not key=value."""
+    above: dict[str, Any] = {}
     for override in overrides:
         names, found, text = override.partition("=")
         if not found:
@@ -96,7 +102,7 @@ def load_file(path: Path | str, overrides: Iterable[str] = ()) -> Config:
         for name in reversed(names.split(".")):
             value = {name: value}
         above = merge(above, value)
-    return load_over(given, above, str(path), " ".join(f"--set {override}" for override in overrides))
+    return above
 
 
 def files(path: Path | str) -> list[str]:

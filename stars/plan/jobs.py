@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,19 +39,31 @@ class Job:
         return found.groupdict() if found else {}
 
 
-def planned(config: Config, path: Path, targets: Sequence[str], everything: bool = False) -> list[Job]:
+def planned(
+    config: Config, path: Path | str, targets: Sequence[str], everything: bool = False, overrides: Mapping[str, Any] | None = None
+) -> list[Job]:
     """Jobs that `snakemake TARGET… --configfile PATH` would run now; `everything`: as if nothing was made yet.
+
+    Args:
+        config: what `path` and `overrides`, a configuration laid over it, come to.
 
     Raw files that are not there yet are taken to be there, where nothing was read of them.
 
     Raises:
         InputError: Snakemake is not installed, or refuses; its message is passed on.
     """
-    with tempfile.NamedTemporaryFile(suffix=".zip") as placeholder:
+    with tempfile.NamedTemporaryFile(suffix=".zip") as placeholder, tempfile.NamedTemporaryFile("w", suffix=".yaml") as above:
         absent = {data: _stand_in(config, data, placeholder.name) for data in missing(config)}
+        above.write(json.dumps(overrides or {}))
+        above.flush()
         command = [sys.executable, "-m", "snakemake", *targets, "--dry-run", "--printshellcmds", "--nocolor", "--cores", "1", "--nolock"]
         command += ["--forceall"] if everything else []
-        command += ["--configfile", *configuration.files(path), *(["--config", f"data={json.dumps(absent)}"] if absent else [])]
+        command += [
+            "--configfile",
+            *configuration.files(path),
+            *([above.name] if overrides else []),
+            *(["--config", f"data={json.dumps(absent)}"] if absent else []),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise InputError(_complaint(done.stdout + done.stderr))
