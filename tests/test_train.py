@@ -12,6 +12,8 @@ import torch
 from safetensors.torch import load_file
 from test_training import CLIPS, MIRROR, Bench, at_call, curve, result, write_clips
 
+from stars.backbones import st_gcn
+from stars.backbones.base import check_features
 from stars.backbones.clips import clip_features
 from stars.config import TrainOptimiser
 from stars.config.train import TrainBase
@@ -19,6 +21,7 @@ from stars.errors import InputError, Interrupted
 from stars.evaluation import ensemble
 from stars.pipeline import configuration
 from stars.training.network import NetworkStage, take
+from stars.training.scratch import ScratchStage, scratch
 from stars.training.train import TrainStage, train
 from stars.training.weights import load_encoder
 
@@ -198,6 +201,30 @@ def test_what_cannot_be_is_one_line(methods, message):
     with pytest.raises(InputError, match=message) as caught:
         configuration.load({"data": DATA, "methods": methods})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("width", "message"),
+    [(8, None), (16, r"of 2 rows its features must be \(2, 16\), width being 16; found \(2, 8\)"), (None, "set self.width")],
+)
+def test_features_of_another_shape_are_refused_before_training(width, message):
+    network = st_gcn.Network(st_gcn.StGcnOptions(channels=2, width=8, frames=8), 5, PARENTS)
+    del network.width
+    if width is not None:
+        network.width = width
+    if message is None:
+        check_features(network)
+    else:
+        with pytest.raises(InputError, match=message):
+            check_features(network)
+
+
+def test_random_weights_are_of_the_backbone_whose_settings_they_are(bench):
+    """Also where its settings are some of the transformer's, by name."""
+    told = ScratchStage(seed=0, model={"frames": 16, "channels": 4}, parents=PARENTS, backbone="agcn")
+    scratch(bench.clips, bench.folder / "agcn", told)
+    assert load_encoder(bench.folder / "agcn/encoder.safetensors").name == "agcn"
+    assert ScratchStage(seed=0, model={"width": 8, "frames": 16}, backbone="mine").model == {"width": 8, "frames": 16}
 
 
 def test_a_method_is_resolved_in_full_and_in_order():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -116,3 +117,19 @@ class Backbone(nn.Module):
     def normalises_batches(self) -> bool:
         """Whether what it makes of a row depends on the other rows of the batch in training."""
         return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.modules())
+
+
+@torch.no_grad()
+def check_features(network: Backbone) -> None:
+    """InputError unless it makes (rows, width) of rows: what everything downstream takes for granted. Nothing is drawn, and no weight changes."""
+    file = sys.modules[type(network).__module__].__file__
+    if not hasattr(network, "width"):
+        raise InputError(f"{file}: its network does not say how many numbers a feature has: set self.width")
+    shape = (*((network.bodies,) if network.whole_clips else ()), network.frames, network.joints, 3)
+    trained = network.training
+    made = network.eval()(torch.zeros(2, *shape))
+    network.train(trained)
+    if made.shape != (2, network.width):
+        raise InputError(
+            f"{file}: of 2 rows its features must be (2, {network.width}), width being {network.width}; found {tuple(made.shape)}"
+        )

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pydantic import field_validator
+
 from stars import backbones
-from stars.config import Model, Settings
+from stars.backbones.base import BackboneOptions, check_features
+from stars.config import Settings
 from stars.data.store import ClipStore
 from stars.provenance import code
 from stars.provenance.record import recording
@@ -23,9 +26,14 @@ class ScratchStage(Settings):
     """All that decides the initial weights."""
 
     seed: int
-    model: Model | dict[str, Any]
+    model: dict[str, Any]
     parents: tuple[int, ...] = ()  # of the joints, for bones
     backbone: str = "transformer"
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _plain(cls, model: Any) -> Any:
+        return model.model_dump() if isinstance(model, BackboneOptions) else model
 
 
 def scratch(clips: Path, out: Path, settings: ScratchStage) -> None:
@@ -36,12 +44,12 @@ def scratch(clips: Path, out: Path, settings: ScratchStage) -> None:
         out: folder for encoder.safetensors, settings.yaml, curve.csv (its header only), record.json.
     """
     store, backbone = ClipStore.open(clips), backbones.find(settings.backbone)
-    model = settings.model.model_dump() if isinstance(settings.model, Model) else settings.model
     inputs = {"clips": clips / "clips.csv", "frames": clips / "frames.npy"}
     with recording(out, code.of_backbone(STAGE, settings.backbone), settings.model_dump(mode="json"), inputs, OUTPUTS) as notes:
         sweep(out, OUTPUTS)
         with seeded(settings.seed, "model"):  # as pretrain does; its encoder is the first thing drawn
-            encoder = backbone(backbone.Options.model_validate(model), store.joints, settings.parents, store.bodies)
+            encoder = backbone(backbone.Options.model_validate(settings.model), store.joints, settings.parents, store.bodies)
+        check_features(encoder)
         notes["encoder"] = cost(encoder, store.bodies)
         Curve().write(out / "curve.csv")
         write_settings(out / "settings.yaml", settings)

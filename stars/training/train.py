@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from stars import backbones, objectives
-from stars.backbones.base import Backbone
+from stars.backbones.base import Backbone, check_features
 from stars.config import Checkpoint, Sampling, Settings
 from stars.config.train import TrainBase
 from stars.data.store import ClipStore
@@ -106,7 +106,9 @@ def started(settings: TrainStage, parent: Path, store: ClipStore) -> Trained:
 def _network(one: NetworkTold, settings: TrainStage, joints: int, bodies: int) -> Backbone:
     found = backbones.find(one.backbone)
     options = found.Options.model_validate(one.model)
-    return found(options, joints, settings.parents if found.needs_parents or options.stream == "bone" else (), bodies)
+    network = found(options, joints, settings.parents if found.needs_parents or options.stream == "bone" else (), bodies)
+    check_features(network)
+    return network
 
 
 def _trained(networks: dict[str, Backbone], settings: TrainStage) -> Trained:
@@ -130,6 +132,8 @@ def _parts(networks: dict[str, Backbone], options: TrainBase) -> Parts:
 def told(model: Trained, settings: TrainStage) -> Told:
     """What the training reads of these settings."""
     options = settings.train
+    if unknown := [name for name in model.objective.crops(Sampling()) if _alike(name, options.views) not in options.views]:
+        raise InputError(f"train.views: {options.objective} has no list for its view {unknown[0]}: give `views` in its file, or here")
     specs = {
         name: ViewSpec.of(options.views[_alike(name, options.views)], f"train.views.{name}") for name in model.objective.crops(Sampling())
     }
