@@ -245,7 +245,7 @@ def test_a_cell_leads_back_to_the_raw_files(results, capsys):
     assert any("scratch/knn/metrics.json" in line for line in explain(results, table))
     for arguments in ([str(table), "--cell", "STARS,XView"], ["results/none.csv"], ["README.md", "--cell", "a,b"]):
         assert cli.main(["explain", *arguments]) == 2
-    assert "it has SCRATCH,demo_xsub; MAMP,demo_xsub; STARS,demo_xsub" in capsys.readouterr().err
+    assert "it has MAMP,demo_xsub; STARS,demo_xsub; SCRATCH,demo_xsub" in capsys.readouterr().err
 
 
 def test_a_cell_is_named_as_the_table_shows_it_too(results):

@@ -307,7 +307,7 @@ def test_import_is_light():
 
 
 def test_the_page_s_examples_run(model, capsys, monkeypatch, tmp_path):
-    commands, imported = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    commands, imported, _ = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
     for line in commands.splitlines():
         run(*line.partition("#")[0].split()[1:], "--device", "cpu")
     assert "kick.skeleton" in capsys.readouterr().out and len(list(Path("nearest").iterdir())) == 3
