@@ -145,7 +145,7 @@ def _published_rows(printed: paper.Published, columns: Sequence[Column], known: 
     return [
         Row(
             origin="published",
-            group=row.group or "Published methods",
+            group=row.group or "In the paper's table",
             method=row.method,
             cells={column.key: cell(row, column) for column in columns},
             citation=row.citation,
