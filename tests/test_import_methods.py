@@ -76,6 +76,7 @@ def test_what_is_not_right_is_said_in_one_line(tmp_path, capsys):
         ("one.pt", ("--network", "bone"), "with no network bone: give --network joint or motion"),
         ("theirs.pt", ("--heads", "4"), "--heads is for MAMP and STARS"),
         ("more.pt", (), "more.weight"),
+        ("theirs.pt", ("--frames", "0"), "--frames 0: "),
     ):
         assert imported(tmp_path / path, tmp_path / "out.safetensors", *options) == 2
         said = capsys.readouterr().err

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from stars.backbones.base import Backbone, BackboneOptions, Layers
 from stars.backbones.graph import directed
 from stars.config.base import Count, key
-from stars.errors import InputError
 
 BLOCKS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))  # channels, times `channels`; stride in time
 SUBSETS = 3
@@ -39,10 +38,6 @@ class Network(Backbone):
 
     def __init__(self, options: AgcnOptions, joints: int, parents: tuple[int, ...] = (), bodies: int = 1) -> None:
         super().__init__(options, joints, parents, bodies)
-        if len(parents) != joints:
-            raise InputError(
-                f"agcn needs a parent for each of {joints} joints, found {list(parents)}: add `parents` to the data set's description"
-            )
         self.width = 4 * options.channels
         self.register_buffer("edges", directed(parents), persistent=False)
         self.norm = nn.BatchNorm1d(3 * joints * bodies)

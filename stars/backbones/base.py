@@ -54,6 +54,10 @@ class Backbone(nn.Module):
 
     def __init__(self, options: BackboneOptions, joints: int, parents: tuple[int, ...] = (), bodies: int = 1) -> None:
         super().__init__()
+        if self.needs_parents and len(parents) != joints:
+            raise InputError(
+                f"{self.name} needs a parent for each of {joints} joints, found {list(parents)}: add `parents` to the data set's description"
+            )
         self.options, self.joints, self.parents, self.bodies = options, joints, parents, bodies
         self.stream = Stream(options.stream, joints, parents)
 
@@ -129,7 +133,6 @@ def check_features(network: Backbone) -> None:
     trained = network.training
     made = network.eval()(torch.zeros(2, *shape))
     network.train(trained)
-    if made.shape != (2, network.width):
-        raise InputError(
-            f"{file}: of 2 rows its features must be (2, {network.width}), width being {network.width}; found {tuple(made.shape)}"
-        )
+    found = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
+    if found != (2, network.width):
+        raise InputError(f"{file}: of 2 rows its features must be (2, {network.width}), width being {network.width}; found {found}")

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from stars.backbones.base import Backbone, BackboneOptions, Layers
 from stars.backbones.graph import root, spatial_partition
 from stars.config.base import Count, key
-from stars.errors import InputError
 
 BLOCKS = (
     (1, 1),
@@ -47,10 +46,6 @@ class Network(Backbone):
 
     def __init__(self, options: StGcnOptions, joints: int, parents: tuple[int, ...] = (), bodies: int = 1) -> None:
         super().__init__(options, joints, parents, bodies)
-        if len(parents) != joints:
-            raise InputError(
-                f"st_gcn needs a parent for each of {joints} joints, found {list(parents)}: add `parents` to the data set's description"
-            )
         self.width = options.width
         self.register_buffer(
             "partition", spatial_partition(parents, root(parents) if options.centre is None else options.centre), persistent=False

@@ -122,10 +122,8 @@ def plain_outputs(network: bi_gru.Network, x_btn: Tensor) -> tuple[Tensor, Tenso
 def plain_views(clips: Clips, rows: Tensor, *more: Any, **options: Any) -> dict[str, View]:
     """Views made clip by clip."""
     each = [make_views(clips, row[None], *more, **options) for row in rows]
-    return {
-        name: View(torch.cat([one[name].x_bmtvc for one in each]), unknown(torch.cat([one[name].x_bmtvc for one in each])))
-        for name in each[0]
-    }
+    whole = {name: torch.cat([one[name].x_bmtvc for one in each]) for name in each[0]}
+    return {name: View(x_bmtvc, unknown(x_bmtvc)) for name, x_bmtvc in whole.items()}
 
 
 @contextmanager

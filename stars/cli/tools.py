@@ -81,10 +81,8 @@ def _import_weights(chosen: argparse.Namespace) -> None:
     beside = out.with_name("heads.safetensors")
     if heads and out == beside:
         raise InputError(f"{out}: the heads get this name: give --out another, for the encoder")
-    files, told = (
-        [out.name, *([beside.name] if heads else [])],
-        {"backbone": encoder.name, "model": encoder.options.model_dump(mode="json")},
-    )
+    files = [out.name, *([beside.name] if heads else [])]
+    told = {"backbone": encoder.name, "model": encoder.options.model_dump(mode="json")}
     with recording(out.parent, "stars.released.checkpoint", told, {"checkpoint": chosen.checkpoint}, files, f"{out.name}.record.json"):
         save_encoder(out, encoder)
         if heads:

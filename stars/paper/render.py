@@ -11,21 +11,8 @@ from stars.paper.grid import Cell, Row, Table
 from stars.provenance.files import json_text
 
 FIELDS = (
-    *(
-        "table",
-        "origin",
-        "group",
-        "method",
-        "reference",
-        "citation",
-        "recipe",
-        "input",
-        "backbone",
-        "parameters",
-        "operations",
-        "training",
-        "column",
-    ),
+    *("table", "origin", "group", "method", "reference", "citation", "recipe"),
+    *("input", "backbone", "parameters", "operations", "training", "column"),
     *("value", "std", "rank", "reproduced", "seeds", "values", "source", "reason"),
 )
 

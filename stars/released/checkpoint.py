@@ -34,8 +34,8 @@ def import_any(
     Args:
         network, frames: for another method's, as in `stars.released.methods.import_encoder`.
     """
-    state, _ = _read_released(path)
-    state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    whole, told = _read_released(path)
+    state = {name.removeprefix("module."): tensor for name, tensor in whole.items()}
     if found := methods.family(state):
         if heads is not None:
             raise InputError(f"{path} is a checkpoint of {found.title}: --heads is for MAMP and STARS, leave it out")
@@ -44,7 +44,7 @@ def import_any(
         return encoder, nn.ModuleDict()
     if network is not None or frames is not None:
         raise InputError(f"{path}: --network and --frames are for checkpoints of other methods than MAMP and STARS: leave them out")
-    return import_released(path, heads)
+    return _imported(whole, told, path, heads)
 
 
 def import_released(path: Path | str, heads: int | None = None) -> tuple[Network, nn.ModuleDict]:
@@ -57,7 +57,10 @@ def import_released(path: Path | str, heads: int | None = None) -> tuple[Network
 
     InputError naming the tensor if one is missing, has another shape, or belongs to neither. Both are in evaluation mode.
     """
-    state, told = _read_released(path)
+    return _imported(*_read_released(path), path, heads)
+
+
+def _imported(state: dict[str, Tensor], told: Any, path: Path | str, heads: int | None) -> tuple[Network, nn.ModuleDict]:
     prefix = stage2.student(state)
     own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     encoder = _encoder_like(own, heads, told, path, prefix)

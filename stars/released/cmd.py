@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
 
-Value = TypeVar("Value")
+from stars.released.prefix import Value, after
+
 PARTS = {"encoder.gru.": "gru.", "input_norm.": "norm."}
 
 
@@ -14,16 +14,8 @@ def to_ours(state: Mapping[str, Value], prefix: str) -> tuple[dict[str, Value], 
 
     Raises KeyError for a name that is not CMD's.
     """
-    network, projector = {}, {}
-    for name, value in state.items():
-        if not name.startswith(prefix):
-            continue
-        rest = name.removeprefix(prefix)
-        if rest.startswith("fc."):
-            projector[rest.removeprefix("fc.")] = value
-        else:
-            network[_ours(rest)] = value
-    return network, projector
+    network, projector = after(state, prefix)
+    return {_ours(name): value for name, value in network.items()}, projector
 
 
 def _ours(name: str) -> str:

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-FOUND = "PA"  # learned edges
+from stars.released.prefix import after
+
+LEARNED = "gcn1.PA"  # edges
 AGCN = {"gcn1.bn": "spatial.norm", "gcn1.down": "spatial.past", "tcn1.conv": "temporal.0", "tcn1.bn": "temporal.1"}
 AGCN |= {"residual.conv": "past.0", "residual.bn": "past.1"}
 HCN = {"conv1.0": "0", "conv2": "2", "conv3.0": "4", "conv4.0": "6"}
@@ -21,25 +23,20 @@ def agcn_to_ours(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Te
     Three convolutions, one a subset, are one of ours: queries and keys side by side, the others fed side by side, their biases added.
     Raises KeyError for a name that is not ISC's.
     """
+    theirs, projector = after(state, prefix)
     network: dict[str, Tensor] = {}
-    projector: dict[str, Tensor] = {}
     by_subset: dict[tuple[str, str, str], list[Tensor]] = {}
-    for name, value in state.items():
-        if not name.startswith(prefix):
+    for name, value in theirs.items():
+        if name.startswith("data_bn."):
+            network[name.replace("data_bn", "norm")] = value
             continue
-        rest = name.removeprefix(prefix)
-        if rest.startswith("fc."):
-            projector[rest.removeprefix("fc.")] = value
-        elif rest.startswith("data_bn."):
-            network[rest.replace("data_bn", "norm")] = value
+        block, inner = _block(name)
+        if found := re.fullmatch(r"gcn1\.(conv_[abd])\.(\d)\.(\w+)", inner):
+            by_subset.setdefault((block, found[1], found[3]), []).append(value)
+        elif inner == LEARNED:
+            network[f"{block}.spatial.learned"] = value
         else:
-            block, inner = _block(rest)
-            if found := re.fullmatch(r"gcn1\.(conv_[abd])\.(\d)\.(\w+)", inner):
-                by_subset.setdefault((block, found[1], found[3]), []).append(value)
-            elif inner == f"gcn1.{FOUND}":
-                network[f"{block}.spatial.learned"] = value
-            else:
-                network[f"{block}.{_renamed(inner, AGCN)}"] = value
+            network[f"{block}.{_renamed(inner, AGCN)}"] = value
     for (block, convolution, kind), values in by_subset.items():
         if convolution in STACKED:
             network[f"{block}.spatial.{STACKED[convolution]}.{kind}"] = torch.cat(values)
@@ -48,18 +45,17 @@ def agcn_to_ours(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Te
     return network, projector
 
 
-def hcn_to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The image encoder's tensors under our names; its last layer, fc, is a projector and left out."""
+def hcn_to_ours(state: Mapping[str, Tensor], prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The same of the image encoder."""
+    theirs, projector = after(state, prefix)
     ours = {}
-    for name, value in state.items():
-        if name.startswith("fc."):
-            continue
+    for name, value in theirs.items():
         if found := re.fullmatch(r"conv([56])\.0\.(\w+)", name):
             ours[f"both.{4 * (int(found[1]) - 5)}.{found[2]}"] = value
         else:
             layer, marked, rest = re.fullmatch(r"(conv\d)(m?)(.*)", name).groups()  # type: ignore[union-attr]
             ours[f"{'motion' if marked else 'position'}.{_renamed(layer + rest, HCN)}"] = value
-    return ours
+    return ours, projector
 
 
 def _block(name: str) -> tuple[str, str]:

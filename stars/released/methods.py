@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from stars.backbones import agcn, bi_gru, hcn, hico, st_gcn
@@ -15,6 +16,7 @@ from stars.errors import InputError
 from stars.released import cmd, isc, ms2l
 from stars.released import hico as hico_names
 from stars.released import st_gcn as st_gcn_names
+from stars.released.prefix import after
 from stars.training.weights import fill
 
 JOINTS = 25  # of NTU RGB+D, on which all were released
@@ -23,9 +25,8 @@ TREE = (1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 2
 CENTRE = 20
 
 State = Mapping[str, Tensor]
-Made = Callable[
-    [dict[str, Tensor], State, dict[str, Any]], Backbone
-]  # (network's tensors under our names, heads', settings that are known) → network
+# The network's tensors under our names, its head's, and settings that are known → a new network of their size.
+Made = Callable[[dict[str, Tensor], State, dict[str, Any]], Backbone]
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,12 @@ def import_encoder(found: Family, state: State, path: Path, network: str | None,
     try:
         own, heads = found.ours(state, prefix)
         stream = {"stream": name} if name in STREAMS else {}
-        encoder = found.made(own, heads, stream | ({"frames": frames} if frames else {}))
+        encoder = found.made(own, heads, stream | ({} if frames is None else {"frames": frames}))
+    except ValidationError as error:
+        raise InputError(f"{path}: --frames {frames}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
     except (KeyError, IndexError, ValueError) as error:
         raise InputError(f"{path}: tensor {prefix}… {error} is not as {found.title} names or shapes it: was the file changed?") from None
-    if frames and encoder.frames != frames:
+    if frames is not None and encoder.frames != frames:
         raise InputError(f"{path}: its tensors are for clips of {encoder.frames} frames: leave out --frames")
     fill(encoder, own, path)
     return encoder.eval(), len(state) - sum(tensor.startswith(prefix) for tensor in state) + len(heads)
@@ -147,21 +150,15 @@ def _joints(norm: Tensor, values: int) -> int:
 
 
 def _isc_names(state: State, prefix: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    if "encoder.gru.weight_ih_l0" in own:
+    theirs, _ = after(state, prefix)
+    if "encoder.gru.weight_ih_l0" in theirs:
         return cmd.to_ours(state, prefix)
-    if "conv1.0.weight" in own:
-        return isc.hcn_to_ours(own), {name: tensor for name, tensor in own.items() if name.startswith("fc.")}
-    return isc.agcn_to_ours(state, prefix)
-
-
-def _bare_names(state: State, prefix: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}, {}
+    return (isc.hcn_to_ours if "conv1.0.weight" in theirs else isc.agcn_to_ours)(state, prefix)
 
 
 def _ms2l_names(state: State, prefix: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    own, _ = _bare_names(state, prefix)
-    return ms2l.to_ours(own, JOINTS, own["gru.weight_ih_l0"].shape[1] // (3 * JOINTS)), {}
+    own, head = after(state, prefix)
+    return ms2l.to_ours(own, JOINTS, own["gru.weight_ih_l0"].shape[1] // (3 * JOINTS)), head
 
 
 STREAMS = {"joint": "encoder_q.", "motion": "encoder_q_motion.", "bone": "encoder_q_bone."}
@@ -170,6 +167,6 @@ FAMILIES = (
     Family("HiCo", ("hi_encoder.",), {"joint": "encoder_q."}, hico_names.to_ours, _hico),
     Family("CMD", ("input_norm.",), STREAMS, cmd.to_ours, _forward),
     Family("ISC", ("encoder.gru.", "l1.", "conv1."), {"first": "encoder_q.", "second": "encoder_r."}, _isc_names, _isc),
-    Family("P&C", ("gru.",), {"encoder": "encoder."}, _bare_names, _first_person),
+    Family("P&C", ("gru.",), {"encoder": "encoder."}, after, _first_person),
     Family("MS²L", ("gru.",), {"encoder": ""}, _ms2l_names, _mean),
 )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TypeVar
 
-Value = TypeVar("Value")
+from stars.released.prefix import Value, after
 
 PARTS = {
     "gcn.conv": "spatial",
@@ -24,16 +23,8 @@ def to_ours(state: Mapping[str, Value], prefix: str) -> tuple[dict[str, Value], 
 
     Raises KeyError for a name that is not the family's.
     """
-    network, projector = {}, {}
-    for name, value in state.items():
-        if not name.startswith(prefix) or name == prefix + GRAPH:
-            continue
-        rest = name.removeprefix(prefix)
-        if rest.startswith("fc."):
-            projector[rest.removeprefix("fc.")] = value
-        else:
-            network[_ours(rest)] = value
-    return network, projector
+    network, projector = after(state, prefix)
+    return {_ours(name): value for name, value in network.items() if name != GRAPH}, projector
 
 
 def _ours(name: str) -> str:
