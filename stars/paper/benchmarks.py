@@ -33,6 +33,7 @@ NOTES = (
     "Self-matches: share of neighbours in the last step of stage 2 that are earlier embeddings of the same clip.",
 )
 UNTRAINED, NOT_MEASURED = "Nothing is trained.", "Measured in stage 2 alone."
+SEVERAL = "Several trainings, whose encoders are added."
 
 
 class Measured(Trained):
@@ -100,7 +101,7 @@ def _facts(settings: BenchmarkStage, method: Measured, files: Mapping[str, Path]
     times = [sum(training_seconds(files[f"record/{one}/{seed}"])[0] for one in method.trainings) for seed in settings.seeds]
     return {
         "rank": _words([effective_rank(torch.from_numpy(read_npy(path))) for path in ranks], "{:.1f}", ranks),
-        "steps": _words([float(row["step"]) for row in curves], "{:,.0f}", told("curve"), UNTRAINED),
+        "steps": _words([float(row["step"]) for row in curves], "{:,.0f}", told("curve"), SEVERAL if method.trainings else UNTRAINED),
         "self_matches": _words(matches, "{:.0f}", told("curve"), NOT_MEASURED),
         "seconds": Cell(words=duration(mean_std(times)[0])) if method.trainings else Cell(reason=UNTRAINED),
     }
