@@ -33,7 +33,7 @@ def known(kind: str) -> list[str]:
 def module_of(kind: str, name: str, key: str) -> str:
     """Module of a file, "stars.…" or "plugins.…"; InputError where there is none, `key` being the one that names it."""
     if name not in known(kind):
-        if any((folder / kind / f"{name}.py").is_file() for folder in (PACKAGE, FOLDER)):
+        if (FOLDER / kind / f"{name}.py").is_file():
             needed = " and ".join(text.split()[-1].rstrip("(") for text in DEFINES[kind])
             raise InputError(f"{key}: {FOLDER / kind / name}.py must define {needed} (docs/extending.md)")
         hint = nearest(name, known(kind)) if known(kind) else ""

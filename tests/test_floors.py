@@ -164,6 +164,13 @@ def planned_page(data=DATA, **more):
     return sources.benchmarks(configured(data, seeds=[0, 1], **changes, **more), "utd_mhad", "xsub")
 
 
+def test_an_ensemble_has_a_row_and_no_curve_of_its_own():
+    both = {"both": {"ensemble": {"mamp": 0.5, "stars": 0.5}, "protocols": ["knn"]}}
+    page = sources.benchmarks(configured(methods={**METHODS, **both}), "utd_mhad", "xsub")
+    assert next(row for row in page.settings["methods"] if row["method"] == "both")["trainings"] == ["mamp", "stars"]
+    assert "curve/stars/0" in page.files and "curve/both/0" not in page.files
+
+
 def test_the_page_has_every_protocol_and_only_what_a_method_is_evaluated_by():
     page = planned_page()
     cells = {(run["variant"], run["method"]) for run in page.settings["runs"]}

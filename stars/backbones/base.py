@@ -86,7 +86,7 @@ class Backbone(nn.Module):
 
     def grid(self, seen: Tensor) -> Tensor:
         """Features by time and joint (R, T', V', C) of bodies as the stream shows them, for objectives that need them."""
-        raise NotImplementedError
+        raise InputError(f"{self.name} defines neither encode nor grid: write one of them (docs/extending.md)")
 
     def pool(self, grid_rtvc: Tensor) -> Tensor:
         """(R, T', V', C) → (R, C)."""

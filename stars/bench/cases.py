@@ -106,7 +106,12 @@ def methods(bench: Bench, names: Sequence[str]) -> Iterator[Case]:
             told = configuration.stage_settings(bench.config, "train", data, name)
             told = merge(
                 told,
-                {"train": {"precision": precision, "optimiser": {"epochs": 1, "warmup_epochs": 0, "min_lr": 0.0, "schedule": "constant", "steps": []}}},
+                {
+                    "train": {
+                        "precision": precision,
+                        "optimiser": {"epochs": 1, "warmup_epochs": 0, "min_lr": 0.0, "schedule": "constant", "steps": []},
+                    }
+                },
             )
             operations = amount("train", told, Encoder.transformer(bench.config.model), Size(bench.batch, 0, bench.bodies)).amount
             step = of_method(TrainStage.model_validate(told), bench.joints, clips)
