@@ -18,6 +18,7 @@ from stars.config import Knn, Settings
 from stars.config.evaluation import Compared, Ties
 from stars.data.store import ClipStore
 from stars.errors import InputError
+from stars.evaluation import clusters
 from stars.evaluation.features import Output
 from stars.evaluation.metrics import RESULT_FILES, TOP, Task, present, score, write_result
 from stars.evaluation.rescale import feature_files, read_compared, source
@@ -46,7 +47,7 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
     """Run the protocol; write metrics.json, predictions.npz and record.json into `out`.
 
     The headline is the first output of `knn.outputs` that the method has, with the first k; predictions.npz holds
-    `predicted_k{K}` of that output for every k.
+    `predicted_k{K}` of that output for every k. Both also hold how the test clips cluster by it (`stars.evaluation.clusters`).
 
     Args:
         features: folder with the features of `target`; clips: clip store; train, test: split files.
@@ -54,7 +55,8 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
     Raises:
         InputError: a feature file is missing, does not fit the split or is not finite; k exceeds the training clips.
     """
-    task = Task.of(ClipStore.open(clips), train, test, target)
+    store = ClipStore.open(clips)
+    task = Task.of(store, train, test, target)
     outputs = compared("knn", settings.knn.outputs, settings.outputs)
     most, available = max(settings.knn.k), len(task.train_rows)
     if most > available:
@@ -65,7 +67,17 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
         rankings = {(output, k): ranking for output in outputs for k, ranking in _rankings(features, output, task, settings.knn).items()}
         results = [{"output": output, "k": k, **score(ranking, task)} for (output, k), ranking in rankings.items()]
         predicted = {f"predicted_k{k}": rankings[outputs[0], k][:, 0] for k in settings.knn.k}
-        write_result(out, "knn", task, task.test_rows, [rankings[outputs[0], settings.knn.k[0]]], results, predicted)
+        measures, measured = _clusters(features, outputs[0], task, store)
+        headline = rankings[outputs[0], settings.knn.k[0]]
+        write_result(out, "knn", task, task.test_rows, [headline], results, {**predicted, **measured}, {"clusters": measures})
+
+
+def _clusters(features: Path, output: Compared, task: Task, store: ClipStore) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Measures of the test clips' clusters, and of each clip; none where they are all of one class."""
+    if len(np.unique(task.test_labels)) < 2:
+        return {}, {}
+    facts = {name: store.table[name].to_numpy()[task.test_rows] for name in clusters.SHARED}
+    return clusters.describe(read_compared(features, task, output)[1], task.test_labels, facts)
 
 
 def compared(block: str, asked: Sequence[Compared], had: Sequence[Output]) -> list[Compared]:

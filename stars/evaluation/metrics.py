@@ -112,6 +112,7 @@ def write_result(
     rankings: Sequence[np.ndarray],
     results: Sequence[Mapping[str, Any]],
     arrays: Mapping[str, np.ndarray] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
     """Write metrics.json and predictions.npz, the same for every protocol and the same bytes for the same result.
 
@@ -119,7 +120,7 @@ def write_result(
         rows: (N,) rows of clips.csv that were scored, in the order of each ranking: every test clip exactly once.
         rankings: the headline, (N, ≤ 5) best class first; several where a protocol is repeated, on other training clips.
         results: every variant's keys and its accuracies.
-        arrays: further arrays (N, …) for predictions.npz.
+        arrays: further arrays (N, …) for predictions.npz; more: further keys for metrics.json.
     """
     assert np.array_equal(rows, task.test_rows), "every test clip is scored exactly once, in the split's order"
     assert all(len(ranking) == len(rows) for ranking in rankings)
@@ -137,6 +138,7 @@ def write_result(
         "interval95": interval95(right),
         "per_class": per_class(right, labels, task.class_names),
         "results": [dict(result) for result in results],
+        **(more or {}),
     }
     own = {"name": task.names[rows], "label": labels, "predicted": predicted, "top5": rankings[0]}
     write_npz(Path(out) / "predictions.npz", {**own, **(arrays or {})})
