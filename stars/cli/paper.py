@@ -22,7 +22,7 @@ PUBLISHED = "folder of published numbers [config/published]"
 
 
 def add(commands: Any) -> None:
-    """table, figure and benchmarks."""
+    """table, figure, benchmarks and claims."""
     text = "a table of the paper with this run's rows beside the published ones"
     table = commands.add_parser("table", help=text, description=f"Make {text}.")
     table.add_argument(
@@ -40,7 +40,9 @@ def add(commands: Any) -> None:
     figure.add_argument("--test", type=Path, metavar="PATH", help=TEST + " [the configuration's]")
     text = "all protocols on one split, a row a method: accuracies, training time"
     page = commands.add_parser("benchmarks", help=text, description=f"Write {text}.")
-    for parser, handler in ((table, _table), (figure, _figure), (page, _benchmarks)):
+    text = "the paper's claims, tested on this run: differences, intervals, verdicts"
+    claims = commands.add_parser("claims", help=text, description=f"Write {text}.")
+    for parser, handler in ((table, _table), (figure, _figure), (page, _benchmarks), (claims, _claims)):
         parser.add_argument(
             "--settings", metavar="JSON", help="what it shows, exactly: a line of JSON; without it, as the configuration says"
         )
@@ -94,6 +96,14 @@ def _benchmarks(chosen: argparse.Namespace) -> None:
 
     settings, files = _drawing(chosen, lambda config: sources.benchmarks(config, *sources.benchmark_runs(config)[0]))
     benchmarks.benchmarks(configuration.validate(benchmarks.BenchmarkStage, settings, "settings"), files, chosen.out)
+
+
+def _claims(chosen: argparse.Namespace) -> None:
+    from stars.claims import comparisons, judge
+    from stars.pipeline import configuration
+
+    settings, files = _drawing(chosen, comparisons.claims)
+    judge.judge(configuration.validate(judge.ClaimsStage, settings, "settings"), files, chosen.out)
 
 
 def _drawing(chosen: argparse.Namespace, plan: Callable[[Any], Any]) -> tuple[Any, dict[str, Path]]:

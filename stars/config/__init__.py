@@ -15,7 +15,7 @@ from stars.config.base import Count, Positive, Settings, key
 from stars.config.data import Data, Denoise, Ingest, Simulate
 from stars.config.evaluation import Embed, FewShot, Finetune, Joints, Knn, Linear, Pair, Semi, Shots, Transfer
 from stars.config.inspect import Inspect
-from stars.config.paper import Comparison, Fig1, Fig3, Fig4, Fig6, Hyperparameters, ResultTable, TableNumber
+from stars.config.paper import Claims, Comparison, Fig1, Fig3, Fig4, Fig6, Hyperparameters, ResultTable, TableNumber
 from stars.config.plugins import PluginProtocol, PluginTable
 from stars.config.report import Report
 from stars.config.train import Chosen, Train, TrainOptimiser
@@ -27,6 +27,7 @@ __all__ = [
     "BackboneOptions",
     "Checkpoint",
     "Chosen",
+    "Claims",
     "Comparison",
     "Compute",
     "Config",
@@ -159,7 +160,7 @@ class Config(Settings):
     )
     targets: tuple[str, ...] = key(
         ("quickstart",),
-        "what a plain `snakemake` makes: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, curves, benchmarks, quality, report, "
+        "what a plain `snakemake` makes: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, curves, claims, benchmarks, quality, report, "
         "a table of your own; or every result of a protocol: linear, knn, finetune, semi, transfer, few_shot, or one of your own",
         min_length=1,
     )
@@ -209,6 +210,7 @@ class Config(Settings):
     fig4: Fig4 = key(Fig4(), "t-SNE")
     fig6: Fig6 = key(Fig6(), "confusion matrix")
     benchmarks: Comparison = key(Comparison(), "page of all protocols; `methods` null: as in Table 1")
+    claims: Claims = key(Claims(), "the paper's claims, tested")
     curves: Comparison = key(Comparison(), "training curves; `methods` null: as in Table 1")
     protocols: dict[str, PluginProtocol] = key({}, "protocols of your own by name: files of plugins/protocols")
     tables: dict[str, PluginTable] = key({}, "tables of your own by name: files of plugins/tables")

@@ -77,3 +77,9 @@ class Fig6(Figure):
     method: str | None = key(None, "method whose predictions are counted; null: the last of Table 1")
     k: Count = key(10, "neighbours; must be one of knn.k")
     pairs: Count = key(20, "most confused pairs listed")
+
+
+class Claims(Settings):
+    """The paper's claims, tested on this configuration's results."""
+
+    file: str = key("config/claims.yaml", "claims, as docs/claims.md shows; relative to the working directory")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).with_name("web")
 # Each uses those before it.
-SCRIPTS = ("page", "tables", "lineage", "palette", "skeleton", "scatter", "confusion", "words", "find", "explorer", "start")
+SCRIPTS = ("page", "tables", "lineage", "palette", "skeleton", "scatter", "confusion", "words", "find", "explorer", "claims", "start")
 
 
 def template() -> str:

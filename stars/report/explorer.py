@@ -68,6 +68,7 @@ def explorer(told: Explorer, files: Mapping[str, Path], dataset: Dataset, most: 
     table = store.table.iloc[rows]
     return {
         "title": f"{told.data_title}, {told.split_title}",
+        "run": told.run,
         "k": told.k,
         "tested": len(read_npy(files[f"{told.run}/test"])),
         "fps": dataset.fps,
@@ -101,11 +102,13 @@ def _method(
     if (at < 0).any():
         raise InputError(f"{files[f'{role}/predictions']} lacks clip {table['name'][int((at < 0).argmax())]}: run the KNN protocol again")
     true, predicted = (np.searchsorted(labels, found[name]) for name in ("label", column))
-    scores = read_json(files[f"{role}/metrics"])["results"]
+    metrics = read_json(files[f"{role}/metrics"])
+    scores = metrics["results"]
     top1 = next(one["top1"] for one in scores if one.get("output", "encoder") == "encoder" and one.get("k") == told.k)
     return {
         "title": panel.title,
         "top1": round(top1, 2),
+        "clusters": metrics.get("clusters", {}),
         "from": graph.numbers([files[f"{role}/metrics"]]),
         "mapped": graph.numbers([files[f"{role}/map"]]),
         "guessed": graph.numbers([files[f"{role}/predictions"]]),

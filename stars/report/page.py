@@ -11,6 +11,7 @@ from stars.data.dataset import Dataset
 from stars.errors import InputError
 from stars.provenance.files import write_text
 from stars.provenance.record import recording
+from stars.report.claims import claims
 from stars.report.document import picture, render
 from stars.report.explorer import Explorer, explorer
 from stars.report.lineage import Graph
@@ -58,7 +59,7 @@ def report(settings: ReportStage, files: Mapping[str, Path], out: Path) -> None:
     """Write out/index.html and record.json: the same bytes from the same files.
 
     Args:
-        files: role → what is read: a table's json or a figure's svg by its name; "{run}/{method}/map", "…/predictions", "…/metrics",
+        files: role → what is read: a table's json or a figure's svg by its name; claims and forest, the verdicts and their plot; "{run}/{method}/map", "…/predictions", "…/metrics",
             "{run}/test"; "{data}/frames.npy" and what lies beside it, "{data}/suspicious.csv"; "record PATH" for each record behind them.
 
     Raises:
@@ -71,12 +72,14 @@ def report(settings: ReportStage, files: Mapping[str, Path], out: Path) -> None:
         graph = Graph.of(path for role, path in files.items() if role.startswith("record "))
         datasets = {entry.name: entry.dataset for entry in settings.data}
         tables = [table(files[one.name], graph) for one in settings.shown if one.name.startswith("table")]
-        figures = [_figure(one, files, graph) for one in settings.shown if not one.name.startswith("table")]
+        figures = [_figure(one, files, graph) for one in settings.shown if not one.name.startswith(("table", "claims"))]
+        judged = claims(files["claims"], graph) | {"picture": picture(files["forest"].read_bytes())} if "claims" in files else None
         qualities = [quality(entry.name, entry.dataset, files, graph) for entry in settings.data]
         most = settings.clips // max(len(settings.explorers), 1)
         explorers = [explorer(told, files, datasets[told.data], most, graph) for told in settings.explorers]
         text = render(
-            {"lineage": graph.data(), "explorers": explorers},
+            {"lineage": graph.data(), "explorers": explorers, "claims": judged["clips"] if judged else []},
+            claims=judged,
             explorers=[one["title"] for one in explorers],
             tables=tables,
             figures=figures,

@@ -20,6 +20,7 @@ TARGETS |= {name: expand("results/tables/{name}.{kind}", name=name, kind=["csv",
 TARGETS["all"] = [file for files in TARGETS.values() for file in files]
 TARGETS["quickstart"] = [file for name in (*sources.QUICKSTART, "report") for file in TARGETS[name]]
 TARGETS["quickstart"] += expand("results/{data}/quality/index.html", data=dict.fromkeys(data for data, _ in layout.runs(CONFIG)))
+TARGETS["claims"] = expand("results/claims/claims.{kind}", kind=["csv", "json", "md", "tex", "html", "svg", "png"])
 NAMED = [name for name in TARGETS if name not in CONFIG.tables]
 
 # Every result of a protocol. Their jobs have these names already, so they are asked for by `targets:` alone.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stars.claims import comparisons
 from stars.config import Config
 from stars.config.paper import FIGURES, TABLES
 from stars.errors import InputError
@@ -13,17 +14,18 @@ from stars.paper.sources.departures import points
 from stars.paper.sources.records import behind
 from stars.pipeline import configuration, layout
 
+CLAIMS = "results/claims/claims.json"
 STORE = ("clips.csv", "frames.npy", "offsets.npy", "quality.json")
 
 
 def shown(config: Config) -> list[str]:
     """Names of the tables and figures on the page, in the paper's order; the quickstart's where `targets` asks for none."""
-    everything = [*(f"table{number}" for number in TABLES), *FIGURES, "curves"]
+    everything = ["claims", *(f"table{number}" for number in TABLES), *FIGURES, "curves"]
     for name in config.report.shows or ():
         if name not in (*everything, "all", "quickstart"):
             raise InputError(f"report.shows: no table or figure {name}{configuration.nearest(name, everything)}")
     asked = config.report.shows if config.report.shows is not None else config.targets
-    named = {part for name in asked for part in {"all": everything, "quickstart": QUICKSTART}.get(name, (name,))}
+    named = {part for name in asked for part in {"all": everything[1:], "quickstart": QUICKSTART}.get(name, (name,))}
     return [name for name in everything if name in named] or list(QUICKSTART)
 
 
@@ -34,6 +36,8 @@ def report(config: Config) -> Drawing:
     explorers = [_explorer(config, data, split) for data, split in runs(config, config.table2.runs, "knn")]
     data = list(dict.fromkeys(data for data, _ in layout.runs(config)))
     files = {name: path for name, (path, _) in drawn.items()}
+    if "claims" in drawn:
+        files["forest"] = CLAIMS.replace(".json", ".svg")
     for explorer in explorers:
         files |= explorer.files
     for name in data:
@@ -56,7 +60,9 @@ def _drawn(config: Config, names: list[str]) -> dict[str, tuple[str, list[str]]]
     """Name → the file that the page shows, and those that it was made from."""
     found = {}
     for name in names:
-        if name.startswith("table"):
+        if name == "claims":
+            found[name] = CLAIMS, list(comparisons.claims(config).files.values())
+        elif name.startswith("table"):
             number = int(name.removeprefix("table"))
             reads = {} if number in HYPERPARAMETERS else tables.table(config, number).files
             found[name] = f"results/tables/{name}.json", list(reads.values())
@@ -75,12 +81,15 @@ def _figure(config: Config, name: str) -> Drawing:
 
 
 def _record(path: str) -> str:
+    if path == CLAIMS:
+        return "results/claims/record.json"
     stem, _, _ = path.rpartition(".")
     return f"{stem}.record.json"
 
 
 def _title(config: Config, name: str) -> str:
     words = {
+        "claims": "The paper's claims",
         "fig1": "Figure 1: accuracy against training time",
         "fig3a": "Figure 3a: layer-wise decay",
         "fig3b": "Figure 3b: queue size",

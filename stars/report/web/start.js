@@ -13,4 +13,5 @@ if (DATA.explorers.length) {
   byId("run-choice").hidden = DATA.explorers.length < 2;
   byId("run").addEventListener("change", (event) => explorer.open(DATA.explorers[event.target.selectedIndex]));
   explorer.open(DATA.explorers[0]);
+  for (const button of document.querySelectorAll("button.behind")) button.addEventListener("click", () => showBehind(explorer, button));
 }

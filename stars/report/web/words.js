@@ -6,7 +6,18 @@ function tellMethod(run, method) {
   const shown = run.names.length < run.tested ? `; ${run.names.length} of them are shown` : "";
   byId("score").replaceChildren(
     from(`${method.top1.toFixed(1)} %`, method.from, `KNN, K = ${run.k}`), ` of ${run.tested} test clips are recognised by their ${run.k} nearest training clips${shown}. `,
-    from("Predictions", method.guessed, "predictions"), ", ", from("map", method.mapped, "map"), ".");
+    from("Predictions", method.guessed, "predictions"), ", ", from("map", method.mapped, "map"), ".", ...clustering(method, from));
+}
+
+/** How a method's test features cluster. */
+function clustering(method, from) {
+  const { clusters } = method;
+  if (!("silhouette" in clusters)) return [];
+  const two = (value) => value.toFixed(2).replace("-", "−");
+  const words = `silhouette ${two(clusters.silhouette)}, NMI ${two(clusters.nmi)}, ARI ${two(clusters.ari)}, distance between / within actions ${two(clusters.between_within)}`;
+  const shared = [["camera", "camera"], ["subject", "person"], ["bodies", "number of people"]].filter(([name]) => clusters[`chance_${name}`] < 100)
+    .map(([name, title]) => `${title} ${clusters[`same_${name}`].toFixed(0)} % (chance ${clusters[`chance_${name}`].toFixed(0)} %)`);
+  return [" Clusters: ", from(words, method.from, "clusters of the test features"), shared.length ? `; nearest clip of the same ${shared.join(", ")}.` : "."];
 }
 
 /** What a clip shows, what it was taken for, and where it was filmed. */

@@ -1,0 +1,176 @@
+"""Which results a claim is tested on: every run of this configuration whose protocol it names, where both methods are evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from stars.claims.file import CLUSTERS, Claim, Varied, load
+from stars.config import Config
+from stars.config.reading import nearest, read_yaml
+from stars.errors import InputError
+from stars.paper.sources.common import Drawing, place, title, titles
+from stars.paper.sources.departures import differences
+from stars.paper.sources.hyperparameters import flat
+from stars.paper.sources.tables import COLUMNS, Shown
+from stars.pipeline import configuration, layout
+from stars.pipeline.resolve import find
+
+NUMBERS = {"linear": 1, "knn": 2, "finetune": 3, "transfer": 4, "few_shot": 5, "semi": 9}
+WORDS = {
+    "knn": "KNN",
+    "linear": "linear",
+    "finetune": "fine-tuned",
+    "semi": "semi-supervised",
+    "transfer": "transfer",
+    "few_shot": "few-shot",
+    "silhouette": "silhouette",
+    "nmi": "NMI of k-means",
+    "ari": "ARI of k-means",
+    "between_within": "distance between / within classes",
+    "same_camera": "neighbours of the same camera, %",
+    "same_subject": "neighbours of the same person, %",
+    "same_bodies": "neighbours with as many people, %",
+    "training_time": "training time, % more",
+}
+
+
+def claims(config: Config) -> Drawing:
+    """What the stage `claims` is told, and the files it reads.
+
+    Raises InputError for a claims file that names a method, a setting or a run that there is not, or results that are not evaluated.
+    """
+    path = config.claims.file
+    told: list[dict[str, Any]] = []
+    files: dict[str, str] = {}
+    for name, claim in load(path).items():
+        for test, reads in _tests(config, name, claim, f"{path}: {name}"):
+            number = len(told)
+            told.append(test)
+            files |= {f"{number}/{role}": file for role, file in reads.items()}
+    if all(test.get("reason") for test in told):
+        raise InputError(f"{path}: no claim can be tested in this configuration: {told[0]['claim']}: {told[0]['reason']}; add data or methods")
+    return Drawing({"tests": told, "seeds": list(config.seeds)}, files)
+
+
+def _tests(config: Config, name: str, claim: Claim, where: str) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
+    """A claim on each run; where it cannot be tested, once, with the reason."""
+    plain = {"claim": name, **claim.model_dump(mode="json", include={"says", "source", "measure", "expect", "matters"})}
+    known_runs = ["_".join(run) for run in layout.every_run(config)]
+    for run in claim.runs or ():
+        if run not in known_runs:
+            raise InputError(f"{where}: runs: no run {run}{nearest(run, known_runs)}")
+    pair, reason = _pair(config, claim, where)
+    reason = reason or _lacking(config, claim)
+    shown = [one for one in _columns(config, claim) if claim.runs is None or "_".join(one.run) in claim.runs] if not reason else []
+    lacking = [one for one in pair if one not in layout.evaluated(config, claim.protocol)]
+    if not reason and lacking and claim.measure != "training_time":
+        reason = f"{lacking[0]} is not evaluated by {claim.protocol} in this configuration"
+    if reason or not shown:
+        yield {**plain, "reason": reason or f"this configuration evaluates {claim.protocol} on nothing of the kind"}, {}
+        return
+    for one in shown:
+        yield {**plain, **_words(config, claim, one, pair)}, _files(config, claim, one, pair)
+
+
+def _lacking(config: Config, claim: Claim) -> str:
+    """Why this configuration's protocols have no result of the kind that a claim compares; "" where they have."""
+    asked, known = {
+        "few_shot": (f"{claim.shots}-shot", [f"{one}-shot" for one in config.few_shot.shots]),
+        "semi": (claim.fraction, [None, *config.semi.fractions]),
+    }.get(claim.measure, (claim.k, config.knn.k) if claim.measure == "knn" else (None, [None]))
+    if claim.measure == "few_shot" and claim.reading not in config.few_shot.readings:
+        return f"few_shot.readings of this configuration lacks {claim.reading}"
+    return "" if asked in known else f"{claim.measure} of this configuration lacks {f'k = {asked}' if claim.measure == 'knn' else asked}"
+
+
+def _pair(config: Config, claim: Claim, where: str) -> tuple[list[str], str]:
+    """Keys of the two methods; or, of those that this configuration lacks, why there are none."""
+    found = []
+    for side in ("method", "against"):
+        named = getattr(claim, side)
+        base = named.of if isinstance(named, Varied) else named
+        if base not in config.methods:
+            catalogue = {**_catalogue(), **dict.fromkeys(config.methods)}
+            if base not in catalogue:
+                raise InputError(f"{where}: {side}: no method {base}{nearest(base, catalogue)}")
+            return [], f"this configuration has no method {base}"
+        if isinstance(named, Varied):
+            base = _varied(config, named, f"{where}: {side}")
+        found.append(base)
+    if found[0] == found[1]:
+        return [], f"no method of this configuration varies {getattr(claim.method, 'vary', '') or getattr(claim.against, 'vary', '')} that way"
+    return found, ""
+
+
+def _catalogue() -> dict[str, None]:
+    """Methods of all recipes."""
+    files = sorted(find("recipes", "paper", "recipes").parent.glob("*.yaml"))
+    return {name: None for path in files for name in read_yaml(path).get("methods") or {}}
+
+
+def _varied(config: Config, varied: Varied, where: str) -> str:
+    data = next(iter(config.data))
+    plain = configuration.method(config, data, varied.of)
+    settings = dict(flat(plain.blocks))
+    if varied.vary not in settings:
+        raise InputError(f"{where}.vary: {varied.of} has no setting {varied.vary}{nearest(varied.vary, settings)}")
+    values = {varied.of: settings[varied.vary]}
+    for name in config.methods:
+        own = configuration.method(config, data, name)
+        alike = (own.kind, own.parent, own.heads) == (plain.kind, plain.parent, plain.heads)
+        if name != varied.of and alike and set(differences(own.blocks, plain.blocks)) == {varied.vary}:
+            values[name] = dict(flat(own.blocks))[varied.vary]
+    return (max if varied.take == "largest" else min)(values, key=lambda name: float(values[name]))
+
+
+def _columns(config: Config, claim: Claim) -> list[Shown]:
+    """Where the claim is tested: on what the paper's table of it reports, as that table shows it. Sweeps have a figure's place."""
+    number = 6 if claim.measure == "knn" and claim.k == 10 else NUMBERS[claim.protocol]
+    every = COLUMNS[number](config, getattr(config, f"table{number}").runs)
+    if isinstance(claim.method, Varied) or isinstance(claim.against, Varied):
+        every = [one for one in every if one.run == place(config, config.fig3)]
+    if claim.measure == "knn":
+        return [replace(one, select={**one.select, "k": claim.k}, arrays=_kept(config, claim.k)) for one in every]
+    if claim.measure == "few_shot":
+        variant = f"{claim.shots}shot" if claim.reading == "exemplars" else f"{claim.k}nn"
+        return [one for one in every if str(one.variant).endswith(f"_{variant}")]
+    if claim.measure == "semi":
+        fraction = claim.fraction if claim.fraction is not None else config.semi.fractions[0]
+        return [one for one in every if one.folder == f"semi/{fraction:g}"]
+    return every
+
+
+def _kept(config: Config, k: int) -> tuple[str, ...]:
+    """Predictions are kept of the first output alone."""
+    return (f"predicted_k{k}",) if config.knn.outputs[0] == "encoder" else ()
+
+
+def _words(config: Config, claim: Claim, shown: Shown, pair: list[str]) -> dict[str, Any]:
+    """How a test is called, and what it reads of a results file."""
+    of = {"knn": f", k = {claim.k}", "semi": f", {shown.variant_title}", "few_shot": f", {shown.variant_title}"}.get(claim.measure, "")
+    if claim.measure == "transfer":
+        of = f" {shown.variant_title}"
+    first, second = (title(config, shown.run[0], one) for one in pair)
+    cluster = claim.measure in CLUSTERS
+    return {
+        "run": f"{shown.data}_{shown.split}",
+        "where": " ".join(titles(config, shown.data, shown.split).values()),
+        "what": WORDS[claim.measure] + of,
+        "methods": [first, second],
+        "arrays": [] if cluster or claim.measure == "training_time" else list(shown.arrays),
+        "trainings": [list(configuration.trainings(config, shown.run[0], one)) for one in pair] if claim.measure == "training_time" else [],
+    }
+
+
+def _files(config: Config, claim: Claim, shown: Shown, pair: list[str]) -> dict[str, str]:
+    found = {}
+    for side, name in zip(("first", "second"), pair, strict=True):
+        for seed in config.seeds:
+            if claim.measure == "training_time":
+                for one in configuration.trainings(config, shown.run[0], name):
+                    found[f"{side}/{seed}/{one}"] = f"{layout.method(config, *shown.run, one, seed)}/record.json"
+            else:
+                found[f"{side}/{seed}"] = f"{layout.method(config, *shown.run, name, seed)}/{shown.folder}/predictions.npz"
+    return found

@@ -1,0 +1,41 @@
+# The paper's claims, tested on this configuration's results (docs/claims.md).
+
+
+@functools.cache
+def claimed():
+    """What the verdicts are told, and the files they read."""
+    return comparisons.claims(CONFIG)
+
+
+rule judge_claims:
+    input:
+        claims=CONFIG.claims.file,
+        results=lambda wildcards: list(dict.fromkeys(claimed().files.values())),
+    output:
+        csv="results/claims/claims.csv",
+        json="results/claims/claims.json",
+        markdown="results/claims/claims.md",
+        latex="results/claims/claims.tex",
+        html=report("results/claims/claims.html", caption="../report/claims.rst", category="Tables", labels={"table": "Claims"}),
+        svg=report("results/claims/claims.svg", caption="../report/claims.rst", category="Figures", labels={"figure": "Claims"}),
+        png="results/claims/claims.png",
+        record="results/claims/record.json",
+    log:
+        "results/logs/claims/claims.log",
+    benchmark:
+        "results/benchmarks/claims/claims.tsv"
+    conda:
+        DRAWING
+    threads: 1
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(60),
+    params:
+        settings=lambda wildcards: configuration.as_argument(claimed().settings),
+        files=lambda wildcards: configuration.as_argument(claimed().files),
+        code=code_digest("stars.claims.judge"),
+        out=subpath(output.csv, parent=True),
+    message:
+        "Claims"
+    shell:
+        "stars claims --settings {params.settings:q} --files {params.files:q} --out {params.out} > {log} 2>&1"
