@@ -116,12 +116,26 @@ METHODS = {
     "stars": {"from": "mamp", "tune": {}},
     "queue_64": {"from": "stars", "tune": {"nnclr": {"queue": 64}}},
 }
-CLAIM = {"says": "Tuning helps", "source": "Table 2", "method": "stars", "against": "mamp", "measure": "knn", "expect": "higher", "matters": 1}
+CLAIM = {
+    "says": "Tuning helps",
+    "source": "Table 2",
+    "method": "stars",
+    "against": "mamp",
+    "measure": "knn",
+    "expect": "higher",
+    "matters": 1,
+}
 
 
 def planned(folder, claims, **more):
     (folder / "claims.yaml").write_text(yaml.safe_dump(claims))
-    given = {"data": DATA, "methods": METHODS, "seeds": [0, 1, 2], "few_shot": {"pairs": []}, "claims": {"file": str(folder / "claims.yaml")}}
+    given = {
+        "data": DATA,
+        "methods": METHODS,
+        "seeds": [0, 1, 2],
+        "few_shot": {"pairs": []},
+        "claims": {"file": str(folder / "claims.yaml")},
+    }
     return comparisons.claims(configuration.load({**given, **more}))
 
 
@@ -140,7 +154,11 @@ def judged(tmp_path_factory):
         folder,
         {
             "knn": CLAIM,
-            "queue": {**CLAIM, "method": {"vary": "tune.nnclr.queue", "take": "largest"}, "against": {"vary": "tune.nnclr.queue", "take": "smallest"}},
+            "queue": {
+                **CLAIM,
+                "method": {"vary": "tune.nnclr.queue", "take": "largest"},
+                "against": {"vary": "tune.nnclr.queue", "take": "smallest"},
+            },
             "ari": {**CLAIM, "measure": "ari", "matters": 5},
             "camera": {**CLAIM, "measure": "same_camera", "expect": "lower"},
             "cost": {**CLAIM, "measure": "training_time", "expect": "at_most", "matters": 25},
@@ -157,7 +175,11 @@ def judged(tmp_path_factory):
             write(path, label, rng.random(CLIPS) < (0.85 if better else 0.6), rng, cluster=cluster, same_camera=same)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"wall_seconds": 5.0 if "stars" in path.parts[-2] else 100.0, "hardware": {"cpu": "a CPU", "cores": 2}, "notes": {}}))
+            path.write_text(
+                json.dumps(
+                    {"wall_seconds": 5.0 if "stars" in path.parts[-2] else 100.0, "hardware": {"cpu": "a CPU", "cores": 2}, "notes": {}}
+                )
+            )
     judge.judge(judge.ClaimsStage.model_validate(told.settings), files, folder / "out")
     return folder / "out", {one["claim"]: one for one in json.loads((folder / "out/claims.json").read_text())["claims"]}
 

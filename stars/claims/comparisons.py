@@ -50,7 +50,9 @@ def claims(config: Config) -> Drawing:
             told.append(test)
             files |= {f"{number}/{role}": file for role, file in reads.items()}
     if all(test.get("reason") for test in told):
-        raise InputError(f"{path}: no claim can be tested in this configuration: {told[0]['claim']}: {told[0]['reason']}; add data or methods")
+        raise InputError(
+            f"{path}: no claim can be tested in this configuration: {told[0]['claim']}: {told[0]['reason']}; add data or methods"
+        )
     return Drawing({"tests": told, "seeds": list(config.seeds)}, files)
 
 
@@ -76,13 +78,15 @@ def _tests(config: Config, name: str, claim: Claim, where: str) -> Iterator[tupl
 
 def _lacking(config: Config, claim: Claim) -> str:
     """Why this configuration's protocols have no result of the kind that a claim compares; "" where they have."""
-    asked, known = {
-        "few_shot": (f"{claim.shots}-shot", [f"{one}-shot" for one in config.few_shot.shots]),
-        "semi": (claim.fraction, [None, *config.semi.fractions]),
-    }.get(claim.measure, (claim.k, config.knn.k) if claim.measure == "knn" else (None, [None]))
+    if claim.measure == "knn" and claim.k not in config.knn.k:
+        return f"knn.k of this configuration lacks {claim.k}"
     if claim.measure == "few_shot" and claim.reading not in config.few_shot.readings:
         return f"few_shot.readings of this configuration lacks {claim.reading}"
-    return "" if asked in known else f"{claim.measure} of this configuration lacks {f'k = {asked}' if claim.measure == 'knn' else asked}"
+    if claim.measure == "few_shot" and claim.shots not in config.few_shot.shots:
+        return f"few_shot.shots of this configuration lacks {claim.shots}"
+    if claim.measure == "semi" and claim.fraction not in (None, *config.semi.fractions):
+        return f"semi.fractions of this configuration lacks {claim.fraction}"
+    return ""
 
 
 def _pair(config: Config, claim: Claim, where: str) -> tuple[list[str], str]:
@@ -100,7 +104,10 @@ def _pair(config: Config, claim: Claim, where: str) -> tuple[list[str], str]:
             base = _varied(config, named, f"{where}: {side}")
         found.append(base)
     if found[0] == found[1]:
-        return [], f"no method of this configuration varies {getattr(claim.method, 'vary', '') or getattr(claim.against, 'vary', '')} that way"
+        return (
+            [],
+            f"no method of this configuration varies {getattr(claim.method, 'vary', '') or getattr(claim.against, 'vary', '')} that way",
+        )
     return found, ""
 
 

@@ -57,7 +57,9 @@ class Claim(Settings):
     shots: Count = key(1, "few_shot: labelled clips a class, one of few_shot.shots")
     reading: Literal["exemplars", "neighbours"] = key("exemplars", "few_shot: reading of the protocol, one of few_shot.readings")
     fraction: Fraction | None = key(None, "semi: share of labels, one of semi.fractions; null: the first")
-    runs: tuple[str, ...] | None = key(None, "where it is tested, trainings as {data}_{split}; null: on all that the paper's table of it reports on (`runs` of that table)")
+    runs: tuple[str, ...] | None = key(
+        None, "trainings it is tested on, as {data}_{split}; null: what the paper's table of it shows (`runs` of that table)"
+    )
 
     @model_validator(mode="after")
     def _direction_fits(self) -> Claim:

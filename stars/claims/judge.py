@@ -28,7 +28,7 @@ from stars.provenance.record import recording
 
 FILES = tuple(f"claims.{ending}" for ending in ("csv", "json", "md", "tex", "html", "svg", "png"))
 SHOWN = 60  # clips named of those that one method alone has right
-ARROWS = {"higher": "first higher", "lower": "first lower", "equal": "no difference", "at_most": "at most"}
+CLAIMED = {"higher": "above 0", "lower": "below 0", "equal": "within", "at_most": "at most"}
 NOTES = (
     "Difference: first method minus second, in points of accuracy or percent, of other measures in hundredths, with its 95 % interval over clips and "
     f"over trainings (paired bootstrap, {DRAWS:,} draws; of NMI, ARI and the ratio of distances, {FEW} resamples of clips). With one training the "
@@ -56,6 +56,9 @@ class Test(Settings):
     methods: tuple[str, ...] = key((), "names of the two methods")
     arrays: tuple[str, ...] = key((), "arrays of predictions.npz that are compared with the labels")
     trainings: tuple[tuple[str, ...], ...] = key((), "trainings behind each, where their time is compared")
+
+
+Apart = tuple[tuple[str, ...], tuple[str, ...]]  # names of clips that the first, and that the second method has right more often
 
 
 class ClaimsStage(Settings):
@@ -102,7 +105,7 @@ def judge(settings: ClaimsStage, files: Mapping[str, Path], out: Path) -> None:
 
 def _found(settings: ClaimsStage, files: Mapping[str, Path]) -> list[Found | None]:
     """A result for each test; None of one that is not tested."""
-    results: list[tuple[Effect, int, tuple[tuple[str, ...], tuple[str, ...]]] | None] = []
+    results: list[tuple[Effect, int, Apart] | None] = []
     for number, test in enumerate(settings.tests):
         results.append(None if test.reason else _measured(test, number, settings.seeds, files))
     pairs = [(test, one[0]) for test, one in zip(settings.tests, results, strict=True) if one]
@@ -111,7 +114,7 @@ def _found(settings: ClaimsStage, files: Mapping[str, Path]) -> list[Found | Non
     return [None if one is None else _as_found(test, *one, *next(corrected)) for test, one in zip(settings.tests, results, strict=True)]
 
 
-def _as_found(test: Test, effect: Effect, clips: int, names: tuple[tuple[str, ...], tuple[str, ...]], p: float, corrected: float) -> Found:
+def _as_found(test: Test, effect: Effect, clips: int, names: Apart, p: float, corrected: float) -> Found:
     low, high = effect.interval
     return Found(
         difference=round(effect.value, 6),
@@ -128,7 +131,7 @@ def _as_found(test: Test, effect: Effect, clips: int, names: tuple[tuple[str, ..
     )
 
 
-def _measured(test: Test, number: int, seeds: Sequence[int], files: Mapping[str, Path]) -> tuple[Effect, int, tuple[tuple[str, ...], ...]]:
+def _measured(test: Test, number: int, seeds: Sequence[int], files: Mapping[str, Path]) -> tuple[Effect, int, Apart]:
     """Effect, clips, and the names of clips that one method alone has right."""
     if test.measure == "training_time":
         times = [[sum(_seconds(files, number, side, seed, of)) for seed in seeds] for side, of in zip(SIDES, test.trainings, strict=True)]
@@ -172,21 +175,26 @@ def _clustered(paths: Sequence[Sequence[Path]], measure: str) -> tuple[Effect, i
     if measure not in ("nmi", "ari", "between_within"):
         first_sn, second_sn = (100 * np.stack([np.asarray(one[measure], float) for one in side]) for side in read)
         return of_means(first_sn, second_sn, largest=100 if measure.startswith("same_") else 0), len(names)
-    difference = partial(_difference, *read, measure)
-    return of_statistic(difference, len(read[0]), len(names)), len(names)
+    first, second = read
+    difference = partial(_difference, first, second, measure)
+    return of_statistic(difference, len(first), len(names)), len(names)
 
 
 def _difference(
     first: Sequence[Mapping[str, np.ndarray]], second: Sequence[Mapping[str, np.ndarray]], measure: str, training: int, rows: np.ndarray
 ) -> float:
-    values = [clusters.statistic(measure, {name: one[name][rows] for name in one}, one["label"][rows]) for one in (first[training], second[training])]
+    values = [
+        clusters.statistic(measure, {name: one[name][rows] for name in one}, one["label"][rows])
+        for one in (first[training], second[training])
+    ]
     return 100 * (values[0] - values[1])
 
 
-def _apart(names: np.ndarray, difference_n: np.ndarray) -> tuple[tuple[str, ...], ...]:
+def _apart(names: np.ndarray, difference_n: np.ndarray) -> Apart:
     """Names of the clips whose share of right trainings differs most, in favour of the first and of the second method."""
     order = np.argsort(-np.abs(difference_n), kind="stable")
-    return tuple(tuple(str(names[at]) for at in order if sign * difference_n[at] > 0)[:SHOWN] for sign in (1, -1))
+    gained, lost = (tuple(str(names[at]) for at in order if sign * difference_n[at] > 0)[:SHOWN] for sign in (1, -1))
+    return gained, lost
 
 
 Rows = Sequence[tuple[Test, Found | None]]
@@ -207,14 +215,21 @@ def _as_plain(rows: Rows, files: Mapping[str, Path]) -> dict[str, Any]:
     for number, (test, found) in enumerate(rows):
         read = [str(path) for role, path in files.items() if role.startswith(f"{number}/")]
         told.append(
-            {**test.model_dump(mode="json"), "files": read, "found": found.model_dump(mode="json") if found else None, **_texts(test, found)}
+            {
+                **test.model_dump(mode="json"),
+                "files": read,
+                "found": found.model_dump(mode="json") if found else None,
+                **_texts(test, found),
+            }
         )
     return {"claims": told, "notes": list(NOTES), "counts": dict(Counter(found.verdict if found else "not tested" for _, found in rows))}
 
 
 def _texts(test: Test, found: Found | None) -> dict[str, str]:
     """What the table's cells say."""
-    claimed = ARROWS[test.expect] + (f" ± {test.matters:g}" if test.expect == "equal" else f" {test.matters:g}" if test.expect == "at_most" else "")
+    claimed = CLAIMED[test.expect] + (
+        f" ± {test.matters:g}" if test.expect == "equal" else f" {test.matters:g}" if test.expect == "at_most" else ""
+    )
     if found is None:
         return {"claimed": claimed, "compared": "", "difference": "", "p": "", "verdict": "not tested", "seen": ""}
     return {

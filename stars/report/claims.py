@@ -17,7 +17,10 @@ def claims(path: Path, graph: Graph) -> dict[str, Any]:
     told = read_json(path)
     rows = [
         {
-            **{name: one[name] for name in ("says", "source", "reason", "where", "what", "compared", "claimed", "difference", "p", "verdict", "seen")},
+            **{
+                name: one[name]
+                for name in ("says", "source", "reason", "where", "what", "compared", "claimed", "difference", "p", "verdict", "seen")
+            },
             "number": number,
             "class": CLASSES[one["verdict"]],
             "from": graph.numbers(one["files"]),

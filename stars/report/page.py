@@ -59,8 +59,9 @@ def report(settings: ReportStage, files: Mapping[str, Path], out: Path) -> None:
     """Write out/index.html and record.json: the same bytes from the same files.
 
     Args:
-        files: role → what is read: a table's json or a figure's svg by its name; claims and forest, the verdicts and their plot; "{run}/{method}/map", "…/predictions", "…/metrics",
-            "{run}/test"; "{data}/frames.npy" and what lies beside it, "{data}/suspicious.csv"; "record PATH" for each record behind them.
+        files: role → what is read: a table's json or a figure's svg by its name; claims and forest, the verdicts and their plot;
+            "{run}/{method}/map", "…/predictions", "…/metrics", "{run}/test"; "{data}/frames.npy" and what lies beside it,
+            "{data}/suspicious.csv"; "record PATH" for each record behind them.
 
     Raises:
         InputError: a file is missing, damaged or does not fit the others.
