@@ -54,7 +54,7 @@ class Simulate(Settings):
         20,
         "action classes, as many as the simulator and the description have; the last quarter are two-person where clips hold two",
         ge=4,
-        le=20,
+        le=50,
     )
     subjects: int = key(10, "performers, each with own bone lengths, tempo and style; as many as the description has", ge=2, le=106)
     cameras: int = key(3, "camera angles filmed at once, as many as the layout's file names can tell", ge=1, le=3)
@@ -62,6 +62,8 @@ class Simulate(Settings):
     repetitions: int = key(2, "times a subject performs each action in a setup", ge=1, le=99)
     clips: Count | None = key(None, "clips written, an even sample of all combinations; null: every combination")
     frames: tuple[int, int] = key((50, 110), "shortest and longest clip, frames at 30 a second")
+    heading: float = key(0.15, "how far people turn away from the camera in the middle, standard deviation in radians", ge=0)
+    tempo: float = key(0.1, "how much faster or slower a performance is than the person's habit, standard deviation of the logarithm", ge=0)
     noise: float = key(
         0.0015, "sensor noise of a joint of the trunk, standard deviation in metres: a slow drift, and a tenth of it jitter", ge=0
     )

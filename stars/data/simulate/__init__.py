@@ -78,7 +78,7 @@ def files(settings: SimulateStage, filmed: list[tuple[Performance, range]]) -> I
 def recordings(settings: SimulateStage, filmed: list[tuple[Performance, range]]) -> Iterator[Recording]:
     """What each camera saw of each performance."""
     for performance, cameras in filmed:
-        people = perform(settings.seed, performance, settings.frames, settings.subjects)
+        people = perform(settings.seed, performance, settings)
         for camera in cameras:
             yield Recording(performance, camera, film(people, settings.seed, performance, camera, settings), len(people))
 

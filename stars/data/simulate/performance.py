@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stars.config import Simulate
 from stars.data.simulate import kinematics as k
 from stars.data.simulate.actions import ACTIONS, PLACE, Swing, wave
 from stars.data.simulate.kinematics import X, Y, Z
@@ -71,37 +72,35 @@ def performer(seed: int, subject: int) -> Performer:
     )
 
 
-def perform(seed: int, identity: Performance, frames: tuple[int, int], subjects: int) -> np.ndarray:
+def perform(seed: int, identity: Performance, settings: Simulate) -> np.ndarray:
     """(people, T, 25, 3) joints in metres on the stage: y up from the floor, z towards the wall behind the actors.
 
     Args:
-        identity: together with the seed it decides everything.
-        frames: shortest and longest T.
-        subjects: how many there are to choose a partner from, at least 2.
+        identity: together with the seed it decides everything that is random.
     """
     _, subject, _, action = identity
     rng = np.random.default_rng((seed, 1, *identity))
-    length = int(rng.integers(frames[0], frames[1] + 1))
+    length = int(rng.integers(settings.frames[0], settings.frames[1] + 1))
     doing = ACTIONS[action]
-    heading = np.pi + rng.normal(0, 0.15)  # towards the camera in the middle
+    heading = np.pi + rng.normal(0, settings.heading)  # towards the camera in the middle
     place = np.array([rng.normal(0, 0.25), 0, rng.normal(0, 0.25)])
-    clock = _clock(rng, length, doing.tempo * performer(seed, subject).tempo)
+    clock = _clock(rng, length, doing.tempo * performer(seed, subject).tempo, settings.tempo)
     if doing.people == 1:
         return _stand(_body(rng, performer(seed, subject), doing.swings, clock), heading, place)[None]
-    other = performer(seed, 1 + (subject + int(rng.integers(1, subjects)) - 1) % subjects)
+    other = performer(seed, 1 + (subject + int(rng.integers(1, settings.subjects)) - 1) % settings.subjects)
     gap = np.array([np.sin(heading), 0, np.cos(heading)]) * doing.distance * rng.uniform(0.9, 1.1)
     first = _stand(_body(rng, performer(seed, subject), doing.swings, clock), heading, place - gap / 2)
     second = _stand(_body(rng, other, doing.partner, clock), heading + np.pi + rng.normal(0, 0.1), place + gap / 2)
     return np.stack([first, second])
 
 
-def _clock(rng: np.random.Generator, length: int, tempo: float) -> tuple[np.ndarray, np.ndarray]:
+def _clock(rng: np.random.Generator, length: int, tempo: float, spread: float) -> tuple[np.ndarray, np.ndarray]:
     """Cycle number and how far the actor is into the action (0…1), both (T,)."""
     share = np.linspace(0, 1, length)
     onset, end = rng.uniform(0, 0.2), rng.uniform(0.8, 1)
     ramp = np.clip(np.minimum(share - onset, end - share) / 0.1, 0, 1)
     seconds = np.arange(length) / FPS - onset * length / FPS
-    return seconds * tempo * np.exp(rng.normal(0, 0.1)), ramp * ramp * (3 - 2 * ramp)
+    return seconds * tempo * np.exp(rng.normal(0, spread)), ramp * ramp * (3 - 2 * ramp)
 
 
 def _body(rng: np.random.Generator, who: Performer, swings: tuple[Swing, ...], clock: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
