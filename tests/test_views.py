@@ -71,6 +71,12 @@ def slow_blur(clip, weights):
     return out
 
 
+def slow_stretch(clip, length):
+    flat = clip.permute(0, 2, 3, 1).flatten(0, 2)[None]
+    resized = torch.nn.functional.interpolate(flat, size=int(length), mode="linear")[0].T.view(int(length), 2, 5, 3).transpose(0, 1)
+    return torch.cat([resized[:, :12], torch.zeros(2, max(0, 12 - int(length)), 5, 3)], 1)
+
+
 def slow_corrupt(clip, chosen, matrix):
     out = clip.clone()
     for joint in chosen.nonzero().flatten().tolist():
@@ -80,7 +86,7 @@ def slow_corrupt(clip, chosen, matrix):
 
 SLOW = {
     **{"pad_crop": slow_pad_crop, "shear": slow_shear, "turn": slow_turn, "rotate": slow_turn, "axis_mask": slow_axis_mask},
-    **{"swap": slow_swap, "noise": torch.add, "blur": slow_blur, "corrupt": slow_corrupt},
+    **{"swap": slow_swap, "noise": torch.add, "blur": slow_blur, "stretch": slow_stretch, "corrupt": slow_corrupt},
 }
 
 

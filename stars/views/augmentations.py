@@ -157,6 +157,32 @@ class PadCrop(Augmentation):
         return x_btmvc.flatten(0, 1).index_select(0, rows_bt).view_as(x_btmvc).transpose(1, 2)
 
 
+class Stretch(Augmentation):
+    """A clip slower or faster than it was, from its start on: what no longer fits is left out, and what is missing is zeros (ActCLR)."""
+
+    share: tuple[Positive, Positive] = key((0.5, 1.5), "new length as a share of the old one, drawn evenly from this range, rounded down")
+    p: Fraction = key(0.5, "probability")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Stretch:
+        if self.share[0] > self.share[1]:
+            raise ValueError(f"share runs from the smaller to the larger one, found {list(self.share)}")
+        return self
+
+    def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
+        low, high = self.share
+        length_b = ((low + (high - low) * torch.rand(shape[0], generator=generator)) * shape[2]).long().clamp(min=1)
+        return (torch.where(torch.rand(shape[0], generator=generator) < self.p, length_b, shape[2]),)
+
+    def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:
+        """One product with a matrix (B, T, T) of linear interpolation at half-pixel centres, ends repeated."""
+        frames, length_b1 = x_bmtvc.shape[2], draws[0][:, None]
+        place_bt = ((torch.arange(frames) + 0.5) * (frames / length_b1) - 0.5).clamp(0, frames - 1)
+        share_btt = (1 - (place_bt[..., None] - torch.arange(frames)).abs()).clamp(min=0) * (torch.arange(frames) < length_b1)[..., None]
+        x_btn = x_bmtvc.transpose(1, 2).flatten(2)
+        return torch.bmm(sent(share_btt, x_bmtvc.device), x_btn).view_as(x_bmtvc.transpose(1, 2)).transpose(1, 2)
+
+
 class Blur(Augmentation):
     """Frames weighted by a Gaussian of their distance in time, whose weights do not sum to 1 (AimCLR)."""
 
@@ -217,6 +243,7 @@ KNOWN: dict[str, type[Augmentation]] = {
     "swap": Swap,
     "noise": Noise,
     "blur": Blur,
+    "stretch": Stretch,
     "axis_mask": AxisMask,
     "corrupt": Corrupt,
 }
