@@ -38,6 +38,7 @@ THREE = ("joint", "motion", "bone")
 CASES = {
     "skeletonclr": ([{"name": "encoder", **GCN}], SMALL),
     "aimclr": ([{"name": "encoder", **GCN}], MINING),
+    "actclr": ([{"name": "encoder", **GCN}], SMALL | {"topk": 8, "later_epoch": 1}),
     "hiclr": ([{"name": "encoder", **GCN}], MINING | {"masked_joints": 0.4}),
     "hysp": ([{"name": "encoder", **GCN}], {"hidden": 8, "dimension": 4, "curved_from": 0, "curved_at": 2}),
     "pstl": ([{"name": "encoder", **GCN}], {"frames": 2, "joints": 2, "hidden": 8}),
@@ -109,6 +110,16 @@ def test_networks_that_were_trained_together_are_taken_one_by_one(bench):
     assert (bench.folder / "joint/encoder.safetensors").read_bytes() == (out / "encoder.safetensors").read_bytes()
     with pytest.raises(InputError, match="has no network depth: it has bone, motion"):
         take(out, bench.folder / "depth", NetworkStage(network="depth"))
+
+
+def test_actclr_goes_on_where_aimclr_ended(bench):
+    """With its network and projector, and copies of both on the key side."""
+    parent = run(bench, "parent", settings("aimclr"))
+    none = OPTIMISER.model_copy(update={"epochs": 0.0, "steps": (), "schedule": "constant"})
+    started = run(bench, "started", settings("actclr", optimiser=none), parent=parent, heads=parent / "heads.safetensors")
+    for name in ("encoder.safetensors", "heads.safetensors"):
+        theirs, ours = (load_file(out / name) for out in (parent, started))
+        assert theirs.keys() == ours.keys() and all(torch.equal(ours[key], tensor) for key, tensor in theirs.items())
 
 
 def test_a_start_is_another_training_s_networks(bench):

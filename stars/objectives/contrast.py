@@ -1,4 +1,5 @@
-"""Momentum contrast of skeletons (He et al., MoCo, CVPR 2020), as CrosSCLR, AimCLR, HiCLR and CMD share it: a projector, a key network, a queue."""
+"""Momentum contrast of skeletons (He et al., MoCo, CVPR 2020), as CrosSCLR, AimCLR, HiCLR, ActCLR and CMD share it: a projector, a key network,
+a queue."""
 
 from __future__ import annotations
 

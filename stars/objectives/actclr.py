@@ -1,0 +1,336 @@
+"""ActCLR: what moves, the actionlet, is told apart from the rest by contrast with a static clip, and augmented less (Lin et al., CVPR 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import model_validator
+from torch import Generator, Tensor, nn
+from torch.nn.functional import normalize
+
+from stars.backbones.base import Backbone
+from stars.backbones.graph import root
+from stars.config.base import Count, Fraction, Positive, Settings, key
+from stars.data.device import sent
+from stars.objectives.aimclr import EXTREME
+from stars.objectives.base import Batch, Objective
+from stars.objectives.cmd import distillation
+from stars.objectives.contrast import Contrast, ContrastOptions
+from stars.objectives.skeletonclr import NORMAL
+
+STRONG: list[object] = [*NORMAL, "swap", "rotate", {"noise": {"std": 0.05}}, "blur", "axis_mask", "stretch"]
+STRIDE = 4  # frames of a clip to one of its features by time and joint
+ACTIVE = 1e-8  # mean activation of a body part from which on all of it is actionlet
+EMPTY = 1e-5  # keeps a mean over no actionlet finite
+LENGTH, SPREAD = 1e-5, 1e-3  # keep quotients of lengths (squared) and of standard deviations finite
+
+
+class Region(Settings):
+    """How much of a clip another one takes the place of; drawn evenly from each range."""
+
+    parts: tuple[Count, Count] = key((2, 3), "body parts, at most all there are")
+    places: tuple[Count, Count] = key((3, 5), "stretch of time, in places of 4 frames, at most the clip")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Region:
+        for name in ("parts", "places"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} runs from the smaller to the larger number, found {[low, high]}")
+        return self
+
+
+class ActClrOptions(ContrastOptions):
+    """ActCLR's settings."""
+
+    queue: Count = key(65536, "keys kept from earlier steps")
+    temperature: Positive = key(0.1, "temperature of the queries' similarities")
+    key_temperature: Positive = key(0.04, "temperature of the keys' similarities, which are taught")
+    topk: Count = key(8192, "entries of the queue, those most similar to the key, whose similarities are taught; at most all")
+    same_above: float = key(0.95, "an entry of the queue more similar to the key than this counts as opposite to it", gt=0)
+    squared: bool = key(True, "whether squares of the queries' similarities are compared with the keys' own (released code)")
+    sharpness: Positive = key(
+        10.0, "logarithm of how much more a clip's actionlet weighs than the rest where keys of mixed clips are mixed"
+    )
+    bones: Fraction | None = key(
+        0.5, "length of the strong view's bones, times a number drawn evenly from 0 to 1 for each clip and bone; null: as they are"
+    )
+    region: Region = key(Region(), "mixed region of a clip")
+    later_region: Region = key(Region(parts=(1, 2), places=(1, 3)), "the same of the second loss from `later_epoch` on")
+    later_epoch: Count = key(199, "epochs after which `later_region` holds")
+    mixed: Literal["release", "plain"] = key(
+        "release",
+        "clips that the third loss mixes. release: of the joint stream those whose bones have others' lengths already, as the released code "
+        "changes them in place; plain: as the view has them",
+    )
+
+
+class Mix(NamedTuple):
+    """How each clip is mixed with its partner, the clip `offset` further in the batch; in main memory.
+
+    frames_t: the partner's frame shown at each frame; share_tv: the partner's share of every frame and joint; taken_sv and lost_sv: by place
+    of the features (T/4, V), what of the partner is taken and what of the clip is lost.
+    """
+
+    offset: int
+    frames_t: Tensor
+    share_tv: Tensor
+    taken_sv: Tensor
+    lost_sv: Tensor
+
+
+class Loss(Objective):
+    """Similarities to the queue follow those of the key, of three queries of a clip: strongly augmented outside its actionlet; with another's
+    bone lengths, and mixed with a clip outside its actionlet; and mixed everywhere, where the key is mixed as much.
+
+    Facts: mean cosine of the first query and the key; share of the actionlet.
+    """
+
+    Options = ActClrOptions
+    columns = ("positive_cosine", "actionlet_share")
+    needs = "st_gcn"
+    views: ClassVar = {"strong": STRONG, "normal": EXTREME, "weak": NORMAL, "key": NORMAL}
+    parents_v: Tensor
+    paths_vv: Tensor
+    parts_vv: Tensor
+
+    def __init__(self, networks: Mapping[str, Backbone], options: ActClrOptions, generator: torch.Generator) -> None:
+        super().__init__(networks, options, generator)
+        (network,) = networks.values()
+        self.options, self.later = options, False
+        self.contrast = Contrast(network, options, generator)
+        self.parts, self.root = body_parts(network.parents), root(network.parents)
+        self.register_buffer("parents_v", torch.tensor(network.parents), persistent=False)
+        self.register_buffer("paths_vv", paths(network.parents), persistent=False)
+        self.register_buffer("parts_vv", averages(self.parts, network.joints), persistent=False)
+
+    @classmethod
+    def passes(cls, options: Settings) -> tuple[int, int]:
+        return 3, 3
+
+    def heads(self) -> nn.ModuleDict:
+        return self.contrast.heads()
+
+    def before(self, networks: Mapping[str, Backbone], done: int, epoch: int) -> None:
+        self.later = epoch >= self.options.later_epoch
+
+    def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
+        (network,) = networks.values()
+        clips, regions = len(batch.clips), (self.options.later_region if self.later else self.options.region, self.options.region)
+        seen = {name: network.stream(view.x_bmtvc) for name, view in batch.views.items()}
+        if self.options.bones is not None:
+            scale_bv = self.options.bones * torch.rand(clips, network.joints, generator=batch.generator)
+            seen["strong"] = network.stream(self._rescaled(batch.views["strong"].x_bmtvc, scale_bv))
+        offset = draw_offset(clips, batch.generator)
+        mixes = [draw_mix(clips, network.frames, network.joints, self.parts, region, batch.generator) for region in regions]
+        return self.mixed(batch, network, seen, offset, *mixes)
+
+    def mixed(
+        self, batch: Batch, network: Backbone, seen: Mapping[str, Tensor], offset: int, outside: Mix, everywhere: Mix
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The step where a clip gets bone lengths of the one `offset` further, and mixes as drawn; `seen`: the views as the stream shows them."""
+        options, contrast = self.options, self.contrast
+        contrast.follow(network)
+        with torch.no_grad():
+            keys_bd, anchor_1d = self._keys(batch, seen["key"])
+            normal_bmsv, weak_bmsv = (self._actionlets(batch, network, seen[name], anchor_1d) for name in ("normal", "weak"))
+            lengths = self._exchanged(network.stream.kind, seen["weak"], offset)
+            clips = lengths if options.mixed == "release" and network.stream.kind == "joint" else seen["weak"]
+            mixed_keys_bd = mix_keys(keys_bd, (weak_bmsv * options.sharpness).exp(), everywhere)
+            shown = (
+                joined(seen["normal"], seen["strong"], normal_bmsv),
+                joined(lengths, mix_clips(lengths, outside), weak_bmsv),
+                mix_clips(clips, everywhere),
+            )
+            taught, taught_mixed = self._taught(keys_bd), self._taught(mixed_keys_bd)
+        queries = [self._query(batch, network, x_bmtvc) for x_bmtvc in shown]
+        losses = [self._follows(one, *told) for one, told in zip(queries, (taught, taught, taught_mixed), strict=True)]
+        contrast.queue.update(keys_bd, batch.clips)
+        cosine = (queries[0].detach() * keys_bd).sum(1).mean()
+        return torch.stack(losses).sum(), {"positive_cosine": cosine, "actionlet_share": normal_bmsv.mean()}
+
+    def _keys(self, batch: Batch, seen_bmtvc: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys (B, D), unit vectors, each half of all of a clip and half of its actionlet; and the anchor (1, D), of the batch's mean clip."""
+        project, network = self.contrast.key_projector, self.contrast.key_network
+        anchor_1d = project(pooled(features(batch, network, seen_bmtvc.mean(0, keepdim=True))).mean(1))
+        grid = features(batch, network, seen_bmtvc)
+        found_bmsv = actionlets(project, grid, anchor_1d, self.parts_vv)
+        whole_bd, active_bd = (project(y_bmc.mean(1)) for y_bmc in (pooled(grid), pooled(grid, found_bmsv)))
+        return normalize(whole_bd + active_bd, dim=1), anchor_1d
+
+    def _actionlets(self, batch: Batch, network: Backbone, seen_bmtvc: Tensor, anchor_1d: Tensor) -> Tensor:
+        return actionlets(self.contrast.projector, features(batch, network, seen_bmtvc), anchor_1d, self.parts_vv)
+
+    def _exchanged(self, stream: str, seen_bmtvc: Tensor, offset: int) -> Tensor:
+        """Clips in the manner of others: bones as long as theirs; of the motion stream, mean and spread as theirs."""
+        others_bmtvc = seen_bmtvc.roll(-offset, 0)
+        if stream == "motion":
+            return restyled(seen_bmtvc, others_bmtvc)
+        if stream == "bone":
+            return relengthened(seen_bmtvc, others_bmtvc)
+        return self._poses(seen_bmtvc, relengthened(self._bones(seen_bmtvc), self._bones(others_bmtvc)))
+
+    def _rescaled(self, x_bmtvc: Tensor, scale_bv: Tensor) -> Tensor:
+        """Poses whose bones are as many times as long, (B, V) in main memory."""
+        return self._poses(x_bmtvc, self._bones(x_bmtvc) * sent(scale_bv, x_bmtvc.device)[:, None, None, :, None])
+
+    def _bones(self, x_bmtvc: Tensor) -> Tensor:
+        return x_bmtvc - x_bmtvc.index_select(3, self.parents_v)
+
+    def _poses(self, x_bmtvc: Tensor, bones_bmtvc: Tensor) -> Tensor:
+        """Poses of these bones, their root where it is."""
+        return x_bmtvc[..., self.root, None, :] + self.paths_vv @ bones_bmtvc
+
+    def _query(self, batch: Batch, network: Backbone, seen_bmtvc: Tensor) -> Tensor:
+        y_bc = pooled(features(batch, network, seen_bmtvc)).mean(1)
+        batch.seen = y_bc.detach()
+        return self.contrast.project(y_bc)
+
+    def _taught(self, keys_bd: Tensor) -> tuple[Tensor, Tensor]:
+        """Distribution over the entries that are most similar to each key, (B, k), and their places."""
+        similar_bq = self.contrast.similarities(keys_bd)
+        apart_bq = torch.where(similar_bq > self.options.same_above, -1.0, similar_bq)
+        values_bk, places_bk = apart_bq.topk(min(self.options.topk, self.options.queue), dim=1)
+        return (values_bk / self.options.key_temperature).softmax(1), places_bk
+
+    def _follows(self, queries_bd: Tensor, p_key_bk: Tensor, places_bk: Tensor) -> Tensor:
+        similar_bq = self.contrast.similarities(queries_bd)
+        return distillation(p_key_bk, places_bk, similar_bq.square() if self.options.squared else similar_bq, self.options.temperature)
+
+    def refilled(self, networks: Mapping[str, Backbone]) -> None:
+        self.contrast.refilled(next(iter(networks.values())))
+
+
+def features(batch: Batch, network: Backbone, seen_bmtvc: Tensor) -> Tensor:
+    """Features by time and joint (B, M, T/4, V, C) float32 of clips as a stream shows them, every body a row."""
+    with batch.arithmetic():
+        return network.grid(seen_bmtvc.flatten(0, 1)).float().unflatten(0, seen_bmtvc.shape[:2])
+
+
+def pooled(grid_bmsvc: Tensor, weight_bmsv: Tensor | None = None) -> Tensor:
+    """Mean over time and joints of each body, (B, M, C), weighted or not."""
+    if weight_bmsv is None:
+        return grid_bmsvc.mean((2, 3))
+    return torch.einsum("bmsvc,bmsv->bmc", grid_bmsvc, weight_bmsv) / (weight_bmsv.sum((2, 3)) + EMPTY)[..., None]
+
+
+def actionlets(projector: nn.Module, grid_bmsvc: Tensor, anchor_1d: Tensor, parts_vv: Tensor) -> Tensor:
+    """How much each place belongs to a clip's actionlet, 0 to 1, (B, M, T/4, V): where features take it away from the static anchor.
+
+    Class activation maps (Selvaraju et al., Grad-CAM, ICCV 2017) of 1 − cos(clip, anchor), mean over the batch, averaged over body parts.
+    """
+    pooled_bmc = pooled(grid_bmsvc).detach().requires_grad_()
+    with torch.enable_grad():
+        cosine = (normalize(projector(pooled_bmc.mean(1)), dim=1) * normalize(anchor_1d, dim=1)).sum(1).mean()
+        (slope_bmc,) = torch.autograd.grad(-cosine, pooled_bmc)
+    places = grid_bmsvc.shape[2:].numel()
+    active_bmsv = torch.einsum("bmsvc,bmc->bmsv", grid_bmsvc.detach(), slope_bmc).relu() / places
+    return (active_bmsv @ parts_vv / ACTIVE).clamp(max=1)
+
+
+def joined(inside_bmtvc: Tensor, outside_bmtvc: Tensor, actionlet_bmsv: Tensor) -> Tensor:
+    """One version of a clip in its actionlet and another outside it, shares between frames interpolated."""
+    size = inside_bmtvc.shape[2:4]
+    share_bmtv = F.interpolate(actionlet_bmsv, size, mode="bilinear", align_corners=True)[..., None]
+    return inside_bmtvc * share_bmtv + outside_bmtvc * (1 - share_bmtv)
+
+
+def draw_offset(clips: int, generator: Generator) -> int:
+    """How much further in the batch, in a circle, a clip's partner stands: neither the clip itself nor, of three or more, the one before it."""
+    return int(torch.randint(1, max(clips - 1, 2), (), generator=generator))
+
+
+def draw_mix(clips: int, frames: int, joints: int, parts: Sequence[Sequence[int]], region: Region, generator: Generator) -> Mix:
+    """With probability ½ a region of the partner's, ¼ one at twice its speed, ¼ the same share of every number."""
+    offset = draw_offset(clips, generator)
+    kind, share = torch.rand(2, generator=generator).tolist()
+    chosen = torch.randperm(len(parts), generator=generator)[: _within(region.parts, len(parts), generator)].tolist()
+    places, most = -(-frames // STRIDE), max(frames // STRIDE, 1)
+    length = _within(region.places, most, generator)
+    start = int(torch.randint(most - length + 1, (), generator=generator))
+    frames_t = torch.arange(frames)
+    if kind < 0.25:
+        everywhere_sv = torch.full((places, joints), share)
+        return Mix(offset, frames_t, torch.full((frames, joints), share), everywhere_sv, everywhere_sv)
+    joints_v = torch.zeros(joints)
+    joints_v[[joint for part in chosen for joint in parts[part]]] = 1
+    lost_sv = ((torch.arange(places) >= start) & (torch.arange(places) < start + length))[:, None] * joints_v
+    taken_sv = lost_sv
+    if kind < 0.5:
+        count = min(length * STRIDE, frames)
+        frames_t = (frames_t - start * STRIDE).clamp(0, count - 1) * min(2 * count, frames) // count
+        taken_sv = joints_v.expand(places, -1)
+    return Mix(offset, frames_t, lost_sv.repeat_interleave(STRIDE, 0)[:frames], taken_sv, lost_sv)
+
+
+def _within(bounds: tuple[int, int], most: int, generator: Generator) -> int:
+    low, high = (min(bound, most) for bound in bounds)
+    return int(torch.randint(low, high + 1, (), generator=generator))
+
+
+def mix_clips(x_bmtvc: Tensor, mix: Mix) -> Tensor:
+    """Clips mixed with their partners."""
+    others = x_bmtvc.roll(-mix.offset, 0).index_select(2, sent(mix.frames_t, x_bmtvc.device))
+    return x_bmtvc.lerp(others, sent(mix.share_tv, x_bmtvc.device)[..., None])
+
+
+def mix_keys(keys_bd: Tensor, weight_bmsv: Tensor, mix: Mix) -> Tensor:
+    """Keys (B, D) of mixed clips, unit vectors: each in proportion to how much of its weight is there, mean over bodies."""
+    taken_sv, lost_sv = (sent(share_sv, keys_bd.device) for share_sv in (mix.taken_sv, mix.lost_sv))
+    share_bmsv = weight_bmsv / weight_bmsv.sum((2, 3), keepdim=True)
+    taken_b1 = (share_bmsv.roll(-mix.offset, 0) * taken_sv).sum((2, 3)).mean(1, keepdim=True)
+    kept_b1 = (share_bmsv * (1 - lost_sv)).sum((2, 3)).mean(1, keepdim=True)
+    return normalize(keys_bd * kept_b1 + keys_bd.roll(-mix.offset, 0) * taken_b1, dim=1)
+
+
+def relengthened(bones_bmtvc: Tensor, others_bmtvc: Tensor) -> Tensor:
+    """Bones with their own direction and another's length, frame by frame."""
+    own, other = ((x.square().sum(-1, keepdim=True) + LENGTH).sqrt() for x in (bones_bmtvc, others_bmtvc))
+    return bones_bmtvc * (other / own)
+
+
+def restyled(x_bmtvc: Tensor, others_bmtvc: Tensor) -> Tensor:
+    """Each frame's mean over joints, and each joint's standard deviation over time, in place of one's own another's."""
+    mean, spread = x_bmtvc.mean(3, keepdim=True), x_bmtvc.std(2, keepdim=True)
+    return (x_bmtvc - mean) / (spread + SPREAD) * others_bmtvc.std(2, keepdim=True) + others_bmtvc.mean(3, keepdim=True)
+
+
+def body_parts(parents: tuple[int, ...]) -> list[list[int]]:
+    """Joints of each limb, the trunk's last. A limb begins where another of the same shape begins at the same joint, and is part of no other."""
+    children: list[list[int]] = [
+        [other for other, parent in enumerate(parents) if parent == joint != other] for joint in range(len(parents))
+    ]
+
+    def shape(joint: int) -> str:
+        return f"({''.join(sorted(map(shape, children[joint])))})"
+
+    def under(joint: int) -> list[int]:
+        return [joint, *(other for child in children[joint] for other in under(child))]
+
+    def limbs(joint: int) -> list[list[int]]:
+        shapes = [shape(child) for child in children[joint]]
+        found = ([under(child)] if shapes.count(own) > 1 else limbs(child) for child, own in zip(children[joint], shapes, strict=True))
+        return [limb for of_child in found for limb in of_child]
+
+    found = limbs(root(parents))
+    return [*found, sorted({*range(len(parents))} - {joint for limb in found for joint in limb})]
+
+
+def averages(parts: Sequence[Sequence[int]], joints: int) -> Tensor:
+    """(V, V): joints times it are each the mean over their body part."""
+    own_pv = torch.zeros(len(parts), joints)
+    for part, of_part in enumerate(parts):
+        own_pv[part, list(of_part)] = 1
+    return own_pv.T @ (own_pv / own_pv.sum(1, keepdim=True))
+
+
+def paths(parents: Sequence[int]) -> Tensor:
+    """(V, V), 1 where a joint lies on the way from the root to another, both included: it times bones are positions from the root's on."""
+    reached_vv = torch.eye(len(parents))
+    step_vv = torch.eye(len(parents))[list(parents)]
+    for _ in parents:
+        reached_vv = torch.maximum(reached_vv, step_vv @ reached_vv)
+    return reached_vv
