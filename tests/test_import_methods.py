@@ -14,6 +14,7 @@ from stars.training.weights import load_encoder
 
 CASES = {  # fixture: networks, and their features in it
     "aimclr": {"joint": None},
+    "actclr": {"joint": None},
     "crossclr": {"joint": None, "motion": None, "bone": None},
     "cmd": {"joint": "joint", "motion": "motion", "bone": "bone"},
     "isc": {"first": "sequence"},
@@ -24,11 +25,11 @@ def imported(path, out, *options: str) -> int:
     return cli.main(["import-weights", str(path), "--out", str(out), *options])
 
 
-@pytest.mark.parametrize(("name", "network"), [(name, network) for name in ("aimclr", "cmd", "isc") for network in CASES[name]])
+@pytest.mark.parametrize(("name", "network"), [(name, network) for name in ("aimclr", "actclr", "cmd", "isc") for network in CASES[name]])
 def test_features_are_those_of_the_release(name, network, tmp_path, capsys):
     fixture = load(name)
     torch.save({"state_dict": {f"module.{key}": tensor for key, tensor in fixture["state_before"].items()}}, tmp_path / "theirs.pt")
-    x_bmtvc = clips(fixture["x_q"]).x_bmtvc
+    x_bmtvc = clips(fixture["x_q" if "x_q" in fixture else "x_key"]).x_bmtvc
     frames = ["--frames", str(x_bmtvc.shape[2])]
     assert imported(tmp_path / "theirs.pt", tmp_path / "encoder.safetensors", "--network", network, *frames) == 0
     assert "left out" in capsys.readouterr().err

@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
     weights = commands.add_parser(
         "import-weights",
         help="a released checkpoint, or an exported encoder, to encoder.safetensors",
-        description="Convert a released checkpoint of MAMP, of STARS's stage 2, of SkeletonCLR, CrosSCLR, AimCLR, HiCLR, ISC, CMD, HiCo, P&C or"
+        description="Convert a released checkpoint of MAMP, of STARS's stage 2, of SkeletonCLR, CrosSCLR, AimCLR, HiCLR, ActCLR, ISC, CMD, HiCo, P&C or"
         " MS²L, or what `stars export --format torch` wrote, without running anything in it.",
     )
     weights.add_argument("checkpoint", type=Path, help="torch file with a dict of tensors, by itself or as `model` or `state_dict`")

@@ -163,7 +163,7 @@ def _ms2l_names(state: State, prefix: str) -> tuple[dict[str, Tensor], dict[str,
 
 STREAMS = {"joint": "encoder_q.", "motion": "encoder_q_motion.", "bone": "encoder_q_bone."}
 FAMILIES = (
-    Family("SkeletonCLR, CrosSCLR, AimCLR or HiCLR", ("st_gcn_networks.",), STREAMS, st_gcn_names.to_ours, _st_gcn),
+    Family("SkeletonCLR, CrosSCLR, AimCLR, HiCLR or ActCLR", ("st_gcn_networks.",), STREAMS, st_gcn_names.to_ours, _st_gcn),
     Family("HiCo", ("hi_encoder.",), {"joint": "encoder_q."}, hico_names.to_ours, _hico),
     Family("CMD", ("input_norm.",), STREAMS, cmd.to_ours, _forward),
     Family("ISC", ("encoder.gru.", "l1.", "conv1."), {"first": "encoder_q.", "second": "encoder_r."}, _isc_names, _isc),
