@@ -16,6 +16,7 @@ CASES = {  # fixture: networks, and their features in it
     "aimclr": {"joint": None},
     "actclr": {"joint": None},
     "crossclr": {"joint": None, "motion": None, "bone": None},
+    "skeattnclr": {"joint": None},
     "cmd": {"joint": "joint", "motion": "motion", "bone": "bone"},
     "isc": {"first": "sequence"},
 }
@@ -25,7 +26,7 @@ def imported(path, out, *options: str) -> int:
     return cli.main(["import-weights", str(path), "--out", str(out), *options])
 
 
-@pytest.mark.parametrize(("name", "network"), [(name, network) for name in ("aimclr", "actclr", "cmd", "isc") for network in CASES[name]])
+@pytest.mark.parametrize(("name", "network"), [(name, network) for name in ("aimclr", "actclr", "skeattnclr", "cmd", "isc") for network in CASES[name]])
 def test_features_are_those_of_the_release(name, network, tmp_path, capsys):
     fixture = load(name)
     torch.save({"state_dict": {f"module.{key}": tensor for key, tensor in fixture["state_before"].items()}}, tmp_path / "theirs.pt")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from stars.backbones.base import Backbone, BackboneOptions, Layers
-from stars.backbones.graph import root, spatial_partition
+from stars.backbones.graph import directed, root, spatial_partition
 from stars.config.base import Count, key
 
 BLOCKS = (
@@ -32,6 +34,10 @@ class StGcnOptions(BackboneOptions):
     kernel: Count = key(9, "frames that a convolution in time sees, odd")
     dropout: float = key(0.5, "share of a block's values set to zero in training", ge=0, lt=1)
     learned_edges: bool = key(True, "whether each block learns how much each edge counts")
+    graph: Literal["centre", "parents"] = key(
+        "centre",
+        "subsets of a joint's neighbours: further from `centre` and nearer, all weighed alike (ST-GCN); or its parent and its children (2s-AGCN)",
+    )
     centre: int | None = key(
         None, "joint from which neighbours are nearer or further; null: the one that is its own parent (NTU: 20)", ge=0
     )
@@ -47,9 +53,9 @@ class Network(Backbone):
     def __init__(self, options: StGcnOptions, joints: int, parents: tuple[int, ...] = (), bodies: int = 1) -> None:
         super().__init__(options, joints, parents, bodies)
         self.width = options.width
-        self.register_buffer(
-            "partition", spatial_partition(parents, root(parents) if options.centre is None else options.centre), persistent=False
-        )
+        centre = root(parents) if options.centre is None else options.centre
+        partition = directed(parents) if options.graph == "parents" else spatial_partition(parents, centre)
+        self.register_buffer("partition", partition, persistent=False)
         self.norm = nn.BatchNorm1d(3 * joints)
         channels = [(options.channels * times or options.width, stride) for times, stride in BLOCKS]
         self.blocks = nn.ModuleList(

@@ -117,6 +117,10 @@ def _st_gcn(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backb
     return st_gcn.Network(options, _joints(own["norm.weight"], 3), TREE, 2)
 
 
+def _skeattnclr(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbone:
+    return _st_gcn(own, heads, {"frames": 64, "graph": "parents"} | told)
+
+
 def _isc(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbone:
     """The sequence, the image, or the graph encoder."""
     if "gru.weight_ih_l0" in own:
@@ -164,6 +168,7 @@ def _ms2l_names(state: State, prefix: str) -> tuple[dict[str, Tensor], dict[str,
 STREAMS = {"joint": "encoder_q.", "motion": "encoder_q_motion.", "bone": "encoder_q_bone."}
 FAMILIES = (
     Family("SkeletonCLR, CrosSCLR, AimCLR, HiCLR or ActCLR", ("st_gcn_networks.",), STREAMS, st_gcn_names.to_ours, _st_gcn),
+    Family("SkeAttnCLR", ("st_gcn_networks.",), {"joint": "encoder_q.backbone."}, st_gcn_names.to_ours, _skeattnclr),
     Family("HiCo", ("hi_encoder.",), {"joint": "encoder_q."}, hico_names.to_ours, _hico),
     Family("CMD", ("input_norm.",), STREAMS, cmd.to_ours, _forward),
     Family("ISC", ("encoder.gru.", "l1.", "conv1."), {"first": "encoder_q.", "second": "encoder_r."}, _isc_names, _isc),

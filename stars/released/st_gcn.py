@@ -1,4 +1,4 @@
-"""Names of tensors in checkpoints of the ST-GCN family (CrosSCLR, AimCLR, HiCLR, ActCLR), and ours."""
+"""Names of tensors in checkpoints of the ST-GCN family (CrosSCLR, AimCLR, HiCLR, ActCLR, SkeAttnCLR), and ours."""
 
 from __future__ import annotations
 

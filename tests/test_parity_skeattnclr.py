@@ -1,0 +1,177 @@
+"""SkeAttnCLR against numbers of its release's own modules: the fixture in STARS_PARITY_DIR."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+from test_parity_st_gcn import PARENTS, clips, load, near
+from torch import Tensor
+
+from stars.backbones.clips import clip_features
+from stars.backbones.st_gcn import Network, StGcnOptions
+from stars.errors import InputError
+from stars.objectives import skeattnclr
+from stars.objectives.base import Batch
+from stars.objectives.teacher import momentum_at
+from stars.released.st_gcn import to_ours
+
+FIXTURE = "skeattnclr"
+HEADS = {"mlp.0": "0", "mlp.1": "1", "mlp.3": "3"}  # convolutions of length 1: matrices
+PREDICTORS = {"whole": "predictor", "salient": "predictor_s", "other": "predictor_ns"}
+MASK = {"norm0": "norm", "Attn.qkv": "attention.qkv", "Attn.proj": "attention.out"}
+
+
+def network(fixture: dict, stream: str = "joint") -> Network:
+    call = fixture["call"]
+    options = StGcnOptions(
+        frames=fixture["x_q"].shape[2], channels=call["hidden_channels"], width=call["hidden_dim"], dropout=0.0, graph="parents", stream=stream
+    )
+    return Network(options, 25, PARENTS, 2).train()
+
+
+def options(fixture: dict, **changes: object) -> skeattnclr.SkeAttnClrOptions:
+    call = fixture["call"]
+    told = {
+        "dimension": call["feature_dim"],
+        "queue": call["queue_size"],
+        "momentum": call["momentum"],
+        "temperature": call["Temperature"],
+        "hidden": call["hidden_dim"],
+        "heads": call["heads"],
+        "sharpness": call["Lambda"],
+        "salient": fixture["mu"],
+        "mixed_parts": (call["spa_l"], call["spa_u"]),
+        "mixed_steps": (call["tem_l"], call["tem_u"]),
+    }
+    return skeattnclr.SkeAttnClrOptions(**(told | changes))
+
+
+def part(named: dict, prefix: str, ours: dict[str, str]) -> dict:
+    """Of the fixture's tensors or numbers after `prefix`, those of a module, under our names."""
+    own = {name.removeprefix(f"{prefix}."): value for name, value in named.items() if name.startswith(f"{prefix}.")}
+    return {
+        f"{our}.{name.removeprefix(f'{their}.')}": value.squeeze(-1) if isinstance(value, Tensor) and value.ndim == 3 else value
+        for their, our in ours.items()
+        for name, value in own.items()
+        if name.startswith(f"{their}.")
+    }
+
+
+def filled(fixture: dict, stream: str = "joint", **changes: object) -> tuple[skeattnclr.Loss, Network]:
+    """The objective with a fixture's weights, and its network."""
+    state, own = fixture["state_before"], network(fixture, stream)
+    own.load_state_dict(to_ours(state, "encoder_q.backbone.")[0])
+    loss = skeattnclr.Loss({"encoder": own}, options(fixture, **changes), torch.Generator()).train()
+    loss.projector.load_state_dict(part(state, "encoder_q.neck.proj", HEADS))
+    loss.mask.load_state_dict(part(state, "encoder_q.neck", MASK))
+    for ours, theirs in PREDICTORS.items():
+        loss.predictors[ours].load_state_dict(part(state, theirs, HEADS))
+    loss.target.encoder.load_state_dict(to_ours(state, "encoder_k.backbone.")[0])
+    loss.target.head.load_state_dict(part(state, "encoder_k.neck.proj", HEADS))
+    loss.queue.entries.copy_(state["queue_z"].T)
+    return loss, own
+
+
+def step(fixture: dict, loss: skeattnclr.Loss, own: Network) -> tuple[Tensor, dict[str, Tensor]]:
+    """The step that the release drew: its mask is of features, ours of frames."""
+    views = {name: clips(fixture[f"x_{name[0]}"]) for name in ("query", "key")}
+    taken_tv = fixture["mask_tv"].repeat_interleave(skeattnclr.STEP, 0)[: own.frames]
+    batch = Batch(views, torch.arange(len(fixture["x_q"])), torch.zeros(len(fixture["x_q"])), torch.Generator())
+    return loss.mixed(batch, own, fixture["shift"], taken_tv)
+
+
+def test_the_graph_and_the_features():
+    fixture = load(FIXTURE)
+    own, state = network(fixture), fixture["state_before"]
+    near(own.partition, state["encoder_q.backbone.A"])
+    own.load_state_dict(to_ours(state, "encoder_q.backbone.")[0])
+    near(clip_features(own.eval(), clips(fixture["x_q"]).x_bmtvc), fixture["features_eval"])
+
+
+@pytest.mark.parametrize("stream", ["joint", "motion", "bone"])
+def test_losses_of_each_stream(stream):
+    """Parts are exchanged before a stream shows the clip: motion jumps where they begin."""
+    fixture = load(FIXTURE)
+    whole, salient, other = fixture["losses"][stream]
+    total, facts = step(fixture, *filled(fixture, stream))
+    near(facts["salient_loss"], salient)
+    near(facts["other_loss"], other)
+    near(total, whole + fixture["mu"] * salient + (1 - fixture["mu"]) * other)
+
+
+def test_gradients_of_a_step_and_its_queue():
+    fixture = load(FIXTURE)
+    loss, own = filled(fixture)
+    total, _ = step(fixture, loss, own)
+    near(total, fixture["loss"])
+    total.backward()
+    norms, compared = fixture["grad_norm"], 0
+    largest = max(norms.values())
+    of_network = {name: norm for name, norm in norms.items() if name.startswith("encoder_q.backbone.")}
+    pairs = [(own, to_ours(of_network, "encoder_q.backbone.")[0]), (loss.projector, part(norms, "encoder_q.neck.proj", HEADS))]
+    pairs += [(loss.mask, part(norms, "encoder_q.neck", MASK))]
+    pairs += [(loss.predictors[ours], part(norms, theirs, HEADS)) for ours, theirs in PREDICTORS.items()]
+    assert sum(len(expected) for _, expected in pairs) == len(norms)
+    for module, expected in pairs:
+        for name, norm in expected.items():
+            if norm > 1e-4 * largest:  # the others are zero but for rounding: biases before a norm
+                assert module.get_parameter(name).grad.norm().item() == pytest.approx(norm, rel=1e-4), name
+                compared += 1
+    assert compared > 80
+    near(loss.queue.entries.T, fixture["queue_after"])
+
+
+def test_the_key_network_follows_after_a_step():
+    """Half a cosine from the momentum to 1, once the query side has its new weights."""
+    fixture = load(FIXTURE)
+    told, after = fixture["momentum"], fixture["key_after"]
+    for done, expected in zip(told["current"], told["values"], strict=True):
+        assert momentum_at(done + 1, told["steps"], fixture["call"]["momentum"], 1.0) == pytest.approx(expected)
+    loss, own = filled(fixture)
+    loss.after({"encoder": own}, told["current"][1] + 1, told["steps"])
+    expected = to_ours(after, "backbone.")[0]
+    compared = [(loss.target.encoder, expected), (loss.target.head, part(after, "neck.proj", HEADS))]
+    for module, tensors in compared:
+        parameters = dict(module.named_parameters())
+        assert tensors
+        for name, tensor in tensors.items():
+            if name in parameters:  # running statistics are of no use to a key network
+                near(parameters[name], tensor)
+
+
+def test_what_is_drawn_is_some_parts_for_one_stretch():
+    loss, own = filled(load(FIXTURE), mixed_parts=(2, 4), mixed_steps=(1, 3))
+    generator, lengths, parts = torch.Generator().manual_seed(0), set(), set()
+    for _ in range(60):
+        taken_tv = loss.place(own, generator)
+        frames = taken_tv.any(1).nonzero().flatten()
+        joints = set(taken_tv.any(0).nonzero().flatten().tolist())
+        chosen = [part for part in skeattnclr.KINECT_V2 if joints >= set(part)]
+        assert joints == {joint for part in chosen for joint in part} and taken_tv.sum() == len(frames) * len(joints)
+        assert frames[0] % skeattnclr.STEP == 0 and frames[-1] - frames[0] + 1 == len(frames)
+        lengths.add(-(-len(frames) // skeattnclr.STEP))
+        parts.add(len(chosen))
+    assert lengths == {1, 2, 3} and parts == {2, 3, 4}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"heads": 3}, r"heads \(3\) must divide the backbone's width \(16\)"),
+        ({"mixed_steps": (1, 6)}, r"mixed_steps \(6, of 4 frames each\) do not fit in clips of 18 frames"),
+        ({"parts": ((0, 1), (2, 25), (3,))}, r"parts name joint 25, but clips have 25 joints"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        filled(load(FIXTURE), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"mixed_parts": (4, 3)}, "mixed_parts runs from the smaller"), ({"mixed_parts": (3, 6)}, "6 are more than the 5 of parts")],
+)
+def test_ranges_that_cannot_be_are_refused(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        skeattnclr.SkeAttnClrOptions(**changes)
