@@ -25,7 +25,12 @@ MASK = {"norm0": "norm", "Attn.qkv": "attention.qkv", "Attn.proj": "attention.ou
 def network(fixture: dict, stream: str = "joint") -> Network:
     call = fixture["call"]
     options = StGcnOptions(
-        frames=fixture["x_q"].shape[2], channels=call["hidden_channels"], width=call["hidden_dim"], dropout=0.0, graph="parents", stream=stream
+        frames=fixture["x_q"].shape[2],
+        channels=call["hidden_channels"],
+        width=call["hidden_dim"],
+        dropout=0.0,
+        graph="parents",
+        stream=stream,
     )
     return Network(options, 25, PARENTS, 2).train()
 

@@ -170,9 +170,7 @@ class SalientMask(nn.Module):
 
 def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     """Linear – BatchNorm – ReLU – Linear, without biases."""
-    return nn.Sequential(
-        nn.Linear(inputs, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, outputs, bias=False)
-    )
+    return nn.Sequential(nn.Linear(inputs, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, outputs, bias=False))
 
 
 def places(network: Backbone, x_bmtvc: Tensor) -> Tensor:
@@ -211,4 +209,6 @@ def check(options: SkeAttnClrOptions, network: Backbone) -> None:
             f"objective: mixed_steps ({options.mixed_steps[1]}, of {STEP} frames each) do not fit in clips of {network.frames} frames"
         )
     if (last := max((joint for part in options.parts for joint in part), default=0)) >= network.joints:
-        raise InputError(f"objective: parts name joint {last}, but clips have {network.joints} joints, from 0: give the parts of this skeleton")
+        raise InputError(
+            f"objective: parts name joint {last}, but clips have {network.joints} joints, from 0: give the parts of this skeleton"
+        )
