@@ -26,7 +26,9 @@ def imported(path, out, *options: str) -> int:
     return cli.main(["import-weights", str(path), "--out", str(out), *options])
 
 
-@pytest.mark.parametrize(("name", "network"), [(name, network) for name in ("aimclr", "actclr", "skeattnclr", "cmd", "isc") for network in CASES[name]])
+@pytest.mark.parametrize(
+    ("name", "network"), [(name, network) for name in ("aimclr", "actclr", "skeattnclr", "cmd", "isc") for network in CASES[name]]
+)
 def test_features_are_those_of_the_release(name, network, tmp_path, capsys):
     fixture = load(name)
     torch.save({"state_dict": {f"module.{key}": tensor for key, tensor in fixture["state_before"].items()}}, tmp_path / "theirs.pt")

@@ -200,8 +200,16 @@ MORE = (
     Action("pull", 0.7, _later(PUSH_OUT, 0.5, (R_ELBOW,))),
     Action("shake head", 0.9, (Swing(NECK, Y, 0, 0.55), Swing(CHEST, Y, 0.05, 0.1))),
     Action("bend to the side", 0.4, (Swing(PELVIS, Z, 0, 0.2, 0, "lift"), Swing(SPINE, Z, 0, 0.6, 0, "lift"))),
-    Action("twist against the hips", 0.6, (Swing(PELVIS, Y, 0, 0.35), Swing(SPINE, Y, 0, -0.6), Swing(R_ELBOW, X, -0.8), Swing(L_ELBOW, X, -0.8))),
-    Action("kick backwards", 0.6, (Swing(R_HIP, X, -0.1, 1.0, 0, "strike"), Swing(R_KNEE, X, 0.1, 0.8, 0, "strike"), Swing(PELVIS, X, 0, 0.15, 0, "strike"))),
+    Action(
+        "twist against the hips",
+        0.6,
+        (Swing(PELVIS, Y, 0, 0.35), Swing(SPINE, Y, 0, -0.6), Swing(R_ELBOW, X, -0.8), Swing(L_ELBOW, X, -0.8)),
+    ),
+    Action(
+        "kick backwards",
+        0.6,
+        (Swing(R_HIP, X, -0.1, 1.0, 0, "strike"), Swing(R_KNEE, X, 0.1, 0.8, 0, "strike"), Swing(PELVIS, X, 0, 0.15, 0, "strike")),
+    ),
     Action("hop", 0.7, _later(MARCH, 0.5, (L_HIP, L_KNEE))),
     Action("squat and reach", 0.45, (*SQUAT, *_arms(Swing(R_SHOULDER, X, 0, -1.4, 0, "lift")))),
     Action("eat", 0.4, (*SINGLE[7].swings[:2], Swing(NECK, X, 0, 0.3, 0, "lift"))),
@@ -225,11 +233,29 @@ MORE_TOGETHER = (
     Action("wave in answer", 1.1, WAVE, (*HIGH, Swing(R_ELBOW, X, -1.3)), 1.4),
     Action("march in step", 0.7, MARCH, MARCH, 1.3),
     Action("march out of step", 0.7, MARCH, _later(MARCH, 0.5), 1.3),
-    Action("throw to the other", 0.5, SINGLE[8].swings, _arms(Swing(R_SHOULDER, X, -0.2, -0.9, -0.25, "lift"), Swing(R_ELBOW, X, -0.9)), 2.3),
+    Action(
+        "throw to the other", 0.5, SINGLE[8].swings, _arms(Swing(R_SHOULDER, X, -0.2, -0.9, -0.25, "lift"), Swing(R_ELBOW, X, -0.9)), 2.3
+    ),
 )
 ACTIONS: dict[int, Action] = dict(enumerate((*SINGLE, *TOGETHER, *MORE, *MORE_TOGETHER), start=1))
 PAIRS = (
-    *((3, 21), (7, 22), (4, 23), (5, 24), (10, 25), (11, 26), (15, 27), (13, 28), (14, 29), (12, 30), (8, 31), (9, 32), (33, 34), (35, 36), (35, 37)),
+    *(
+        (3, 21),
+        (7, 22),
+        (4, 23),
+        (5, 24),
+        (10, 25),
+        (11, 26),
+        (15, 27),
+        (13, 28),
+        (14, 29),
+        (12, 30),
+        (8, 31),
+        (9, 32),
+        (33, 34),
+        (35, 36),
+        (35, 37),
+    ),
     *((38, 39), (17, 41), (42, 43), (18, 44), (20, 45), (46, 47), (48, 49)),
 )  # numbers of motions that differ in one phase, direction or limb
 
