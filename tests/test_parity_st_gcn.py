@@ -161,3 +161,9 @@ def test_a_step_of_crossclr(step):
         assert_gradients(expected["grad_norm"], modules)
     for name, suffix in STREAMS.items() if "queue_after" in expected else ():
         near(loss.contrasts[name].queue.entries.T, expected["queue_after"][f"queue{suffix}"])
+
+
+def test_dropout_spares_the_first_block():
+    """As in the released code, whose fixtures have no dropout at all."""
+    network = Network(StGcnOptions(channels=4, width=8, frames=8, dropout=0.3), 5, (0, 0, 1, 1, 3))
+    assert [block.dropout.p for block in network.blocks] == [0.0] + [0.3] * 9

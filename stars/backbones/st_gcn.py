@@ -32,7 +32,7 @@ class StGcnOptions(BackboneOptions):
     channels: Count = key(16, "channels of the first blocks; those after the fifth have twice, after the eighth four times as many")
     width: Count = key(256, "channels of the last block: numbers in a feature")
     kernel: Count = key(9, "frames that a convolution in time sees, odd")
-    dropout: float = key(0.5, "share of a block's values set to zero in training", ge=0, lt=1)
+    dropout: float = key(0.5, "share of a block's values set to zero in training, the first block apart", ge=0, lt=1)
     learned_edges: bool = key(True, "whether each block learns how much each edge counts")
     graph: Literal["centre", "parents"] = key(
         "centre",
@@ -59,7 +59,7 @@ class Network(Backbone):
         self.norm = nn.BatchNorm1d(3 * joints)
         channels = [(options.channels * times or options.width, stride) for times, stride in BLOCKS]
         self.blocks = nn.ModuleList(
-            Block(before, after, stride, options, joints, residual=number > 0)
+            Block(before, after, stride, options, joints, first=number == 0)
             for number, ((before, _), (after, stride)) in enumerate(zip([(3, 1), *channels[:-1]], channels, strict=True))
         )
 
@@ -81,18 +81,18 @@ class Network(Backbone):
 
 
 class Block(nn.Module):
-    """A graph convolution, a convolution in time, and a way past both: (R, C, T, V) → (R, C', T/stride, V)."""
+    """A graph convolution, a convolution in time, and a way past both: (R, C, T, V) → (R, C', T/stride, V). The first has no way past and no dropout."""
 
-    def __init__(self, before: int, after: int, stride: int, options: StGcnOptions, joints: int, residual: bool) -> None:
+    def __init__(self, before: int, after: int, stride: int, options: StGcnOptions, joints: int, first: bool) -> None:
         super().__init__()
         self.edges = nn.Parameter(torch.ones(3, joints, joints), requires_grad=options.learned_edges)
         self.spatial = nn.Conv2d(before, 3 * after, 1)
         self.spatial_norm = nn.BatchNorm2d(after)
         self.temporal = nn.Conv2d(after, after, (options.kernel, 1), (stride, 1), (options.kernel // 2, 0))
         self.temporal_norm = nn.BatchNorm2d(after)
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = nn.Dropout(0.0 if first else options.dropout)
         self.past: nn.Module | None = None
-        if residual:
+        if not first:
             same = before == after and stride == 1
             self.past = nn.Identity() if same else nn.Sequential(nn.Conv2d(before, after, 1, (stride, 1)), nn.BatchNorm2d(after))
 
