@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import ROOT
 
-from stars.claims import comparisons, effects, judge
-from stars.claims.file import load
+from stars.paper import sources
+from stars.paper.claims import effects, judge
+from stars.paper.claims.file import load
 from stars.errors import InputError
 from stars.pipeline import configuration
 
@@ -136,7 +137,7 @@ def planned(folder, claims, **more):
         "few_shot": {"pairs": []},
         "claims": {"file": str(folder / "claims.yaml")},
     }
-    return comparisons.claims(configuration.load({**given, **more}))
+    return sources.claims(configuration.load({**given, **more}))
 
 
 def write(path, label, right, rng, **arrays):
@@ -237,7 +238,7 @@ def test_a_wrong_claims_file_is_one_line(tmp_path, claims, message):
 
 
 def test_the_paper_s_claims_are_tested_wherever_the_paper_reports():
-    told = comparisons.claims(configuration.load_file(ROOT / "config/paper.yaml")).settings["tests"]
+    told = sources.claims(configuration.load_file(ROOT / "config/paper.yaml")).settings["tests"]
     tested = {(one["claim"], one.get("run")) for one in told if not one.get("reason")}
     assert {run for name, run in tested if name == "knn"} == {"ntu60_xsub", "ntu60_xview", "ntu120_xsub", "ntu120_xset"}
     assert {run for name, run in tested if name in ("nnclr_dino", "dino_moco", "augmentation")} == {"ntu60_xsub", "ntu60_xview"}

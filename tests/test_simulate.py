@@ -13,15 +13,17 @@ from stars.config import Simulate
 from stars.data.dataset import Dataset
 from stars.data.simulate import files, plan, recordings, simulate
 from stars.data.simulate import kinematics as k
-from stars.data.simulate.actions import ACTIONS, chosen
+from stars.data.simulate.actions import ACTIONS, PAIRS, chosen
 from stars.data.simulate.layouts.ntu import name_of, skeleton_text
 from stars.data.simulate.performance import Performance, perform, performer
 from stars.data.simulate.sensor import Track
 from stars.data.simulate.stage import SimulateStage
 from stars.errors import InputError
+from stars.pipeline.resolve import describe
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = Dataset.model_validate(yaml.safe_load((ROOT / "config/datasets/demo.yaml").read_text()))
+FIFTY = describe("simulated50", "")
 SMALL = SimulateStage.of(DEMO, Simulate(actions=8, subjects=3, setups=2, repetitions=2, clips=24))
 CLEAN = {"occlusion": 0, "ghosts": 0, "dropped": 0, "switches": 0}
 
@@ -106,7 +108,7 @@ def test_the_sample_is_even_over_actions_and_subjects():
 
 
 def test_bones_keep_their_length():
-    everyone = [perform(0, Performance(1, 2, 1, action), (40, 60), 5) for action in ACTIONS]
+    everyone = [perform(0, Performance(1, 2, 1, action), Simulate(frames=(40, 60), subjects=5)) for action in ACTIONS]
     for people in everyone:
         for joint, (parent, _) in k.BONES.items():
             length = np.linalg.norm(people[:, :, joint] - people[:, :, parent], axis=-1)
@@ -128,23 +130,25 @@ def test_an_angle_turns_what_lies_beyond_its_joint():
 
 def test_who_acts_together():
     assert chosen(20) == tuple(range(1, 21))
-    assert chosen(12) == (*range(1, 10), 16, 17, 18)
+    assert sorted(chosen(50)) == sorted(ACTIONS) and len([action for action in ACTIONS.values() if action.people == 2]) >= 10
+    assert chosen(12, range(1, 21)) == (*range(1, 10), 16, 17, 18)
     pairs = [action for action in ACTIONS if ACTIONS[action].people == 2]
     for action in ACTIONS:
-        people = perform(3, Performance(1, 1, 1, action), (40, 60), 4)
+        people = perform(3, Performance(1, 1, 1, action), Simulate(frames=(40, 60), subjects=4))
         assert len(people) == (2 if action in pairs else 1)
         assert people[..., 1].min() > -0.2  # nobody sinks into the floor
     gaps = {}
     for action in (18, 19):
-        first, second = perform(3, Performance(1, 1, 1, action), (60, 60), 4)[:, :, 0]
+        first, second = perform(3, Performance(1, 1, 1, action), Simulate(frames=(60, 60), subjects=4))[:, :, 0]
         gaps[ACTIONS[action].name] = np.linalg.norm(first[-1] - second[-1]) - np.linalg.norm(first[0] - second[0])
     assert gaps["walk together"] < -0.1
     assert gaps["walk apart"] > 0.1
 
 
 def test_description_agrees_with_the_simulator():
-    assert DEMO.actions == {number: action.name for number, action in ACTIONS.items()}
-    assert DEMO.two_person == tuple(number for number, action in ACTIONS.items() if action.people == 2)
+    for described, most in ((DEMO, 20), (FIFTY, 50)):
+        assert described.actions == {number: action.name for number, action in ACTIONS.items() if number <= most}
+        assert described.two_person == tuple(number for number, action in ACTIONS.items() if action.people == 2 and number <= most)
     assert set(DEMO.mirror) == set(k.LEFT_RIGHT)
     assert DEMO.joints == k.NAMES and SMALL.order == list(range(k.JOINTS))
     bones = {frozenset((joint, parent)) for joint, (parent, _) in k.BONES.items()}
@@ -179,3 +183,12 @@ def test_every_defect_occurs():
         assert wide or ghost.seen.sum() < 12  # what denoising can tell from a person
         kinds.add(bool(wide))
     assert kinds == {True, False}
+
+
+def test_a_fine_pair_shares_people_and_tempo_and_moves_differently():
+    assert len({frozenset(pair) for pair in PAIRS}) >= 10
+    for pair in PAIRS:
+        first, second = (ACTIONS[number] for number in pair)
+        assert (first.people, first.tempo) == (second.people, second.tempo)
+        one, other = (perform(3, Performance(1, 1, 1, number), Simulate(frames=(60, 60), subjects=4)) for number in pair)
+        assert np.abs(one - other).max() > 0.1, pair

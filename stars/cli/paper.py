@@ -99,10 +99,11 @@ def _benchmarks(chosen: argparse.Namespace) -> None:
 
 
 def _claims(chosen: argparse.Namespace) -> None:
-    from stars.claims import comparisons, judge
+    from stars.paper import sources
+    from stars.paper.claims import judge
     from stars.pipeline import configuration
 
-    settings, files = _drawing(chosen, comparisons.claims)
+    settings, files = _drawing(chosen, sources.claims)
     judge.judge(configuration.validate(judge.ClaimsStage, settings, "settings"), files, chosen.out)
 
 

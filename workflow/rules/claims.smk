@@ -4,7 +4,7 @@
 @functools.cache
 def claimed():
     """What the verdicts are told, and the files they read."""
-    return comparisons.claims(CONFIG)
+    return sources.claims(CONFIG)
 
 
 rule judge_claims:
@@ -33,7 +33,7 @@ rule judge_claims:
     params:
         settings=lambda wildcards: configuration.as_argument(claimed().settings),
         files=lambda wildcards: configuration.as_argument(claimed().files),
-        code=code_digest("stars.claims.judge"),
+        code=code_digest("stars.paper.claims.judge"),
         out=subpath(output.csv, parent=True),
     message:
         "Claims"

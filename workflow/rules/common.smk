@@ -6,7 +6,6 @@ import sys
 from itertools import product
 from pathlib import Path
 
-from stars.claims import comparisons
 from stars.paper import sources
 from stars.pipeline import layout
 from stars.pipeline import plugin_results

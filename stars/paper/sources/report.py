@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from stars.claims import comparisons
 from stars.config import Config
 from stars.config.paper import FIGURES, TABLES
 from stars.errors import InputError
 from stars.paper.sources import figures, tables
+from stars.paper.sources.claims import claims
 from stars.paper.sources.common import HYPERPARAMETERS, QUICKSTART, Drawing, methods, panels, runs, title, titles
 from stars.paper.sources.departures import points
 from stars.paper.sources.records import behind
@@ -61,7 +61,7 @@ def _drawn(config: Config, names: list[str]) -> dict[str, tuple[str, list[str]]]
     found = {}
     for name in names:
         if name == "claims":
-            found[name] = CLAIMS, list(comparisons.claims(config).files.values())
+            found[name] = CLAIMS, list(claims(config).files.values())
         elif name.startswith("table"):
             number = int(name.removeprefix("table"))
             reads = {} if number in HYPERPARAMETERS else tables.table(config, number).files

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from stars import figure_style
 
 if TYPE_CHECKING:
-    from stars.claims.judge import Found, Test
+    from stars.paper.claims.judge import Found, Test
 
 COLOURS = {"supported": 2, "contradicted": 3, "no difference": 0, "cannot tell": 6}
 MARKS = {"supported": "o", "contradicted": "X", "no difference": "s", "cannot tell": "D"}

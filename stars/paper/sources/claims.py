@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from stars.claims.file import CLUSTERS, Claim, Varied, load
+from stars.paper.claims.file import CLUSTERS, Claim, Varied, load
 from stars.config import Config
 from stars.config.reading import nearest, read_yaml
 from stars.errors import InputError

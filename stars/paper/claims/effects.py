@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from stars.claims.file import Expected
+from stars.paper.claims.file import Expected
 from stars.evaluation.statistics import DRAWS, resampled_means
 
 FEW = 500  # resamples of clips for a statistic that is no mean over clips

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stars.claims import forest
-from stars.claims.effects import FEW, LEVEL, Effect, holm, of_means, of_statistic, of_values, p_value, verdict
-from stars.claims.file import Expected, Measure
+from stars.paper.claims import forest
+from stars.paper.claims.effects import FEW, LEVEL, Effect, holm, of_means, of_statistic, of_values, p_value, verdict
+from stars.paper.claims.file import Expected, Measure
 from stars.config import Settings, key
 from stars.errors import InputError
 from stars.evaluation import clusters
