@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import ROOT
 
+from stars.errors import InputError
 from stars.paper import sources
 from stars.paper.claims import effects, judge
 from stars.paper.claims.file import load
-from stars.errors import InputError
 from stars.pipeline import configuration
 
 CLIPS = 400

@@ -18,8 +18,8 @@ from typing import Literal
 
 import numpy as np
 
-from stars.paper.claims.file import Expected
 from stars.evaluation.statistics import DRAWS, resampled_means
+from stars.paper.claims.file import Expected
 
 FEW = 500  # resamples of clips for a statistic that is no mean over clips
 LEVEL = 0.05

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stars.paper.claims import forest
-from stars.paper.claims.effects import FEW, LEVEL, Effect, holm, of_means, of_statistic, of_values, p_value, verdict
-from stars.paper.claims.file import Expected, Measure
 from stars.config import Settings, key
 from stars.errors import InputError
 from stars.evaluation import clusters
 from stars.evaluation.statistics import DRAWS, share_right
+from stars.paper.claims import forest
+from stars.paper.claims.effects import FEW, LEVEL, Effect, holm, of_means, of_statistic, of_values, p_value, verdict
+from stars.paper.claims.file import Expected, Measure
 from stars.paper.grid import Cell, Column, Row, Table
 from stars.paper.inputs import write_csv
 from stars.paper.render import as_latex, as_markdown

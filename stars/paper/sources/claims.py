@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from stars.paper.claims.file import CLUSTERS, Claim, Varied, load
 from stars.config import Config
 from stars.config.reading import nearest, read_yaml
 from stars.errors import InputError
+from stars.paper.claims.file import CLUSTERS, Claim, Varied, load
 from stars.paper.sources.common import Drawing, place, title, titles
 from stars.paper.sources.departures import differences
 from stars.paper.sources.hyperparameters import flat
