@@ -31,12 +31,14 @@ METHODS = {  # other backbones and objectives
         "both": {"ensemble": {"gru": 0.5, "gru_motion": 0.5}, **KNN},
     },
 }
-OVERLAYS: dict[str, dict[str, Any]] = {"methods.yaml": METHODS, "own.yaml": OWN, "two_splits.yaml": TWO_SPLITS, "twin.yaml": TWIN}
+CLAIMS = {"targets": ["all", "claims"]}
+OVERLAYS: dict[str, dict[str, Any]] = {"claims.yaml": CLAIMS, "methods.yaml": METHODS, "own.yaml": OWN, "two_splits.yaml": TWO_SPLITS, "twin.yaml": TWIN}
 UNDER = {
     **dict.fromkeys(("tune.options", *(f"protocols.NAME.{name}" for name in ("methods", "runs", "options"))), "own.yaml"),
     **dict.fromkeys((f"tables.NAME.{name}" for name in ("protocol", "title", "methods", "runs", "options")), "own.yaml"),
     **dict.fromkeys(("fig1.split", "fig3.split", "fig4.split", "fig6.split"), "two_splits.yaml"),
     "data.NAME.like": "twin.yaml",
+    "claims.file": "claims.yaml",
     **{f"methods.NAME.{name}": "methods.yaml" for name in ("backbone", "starts", "train", "network", "ensemble", "published")},
     **dict.fromkeys(("protocol", "backbones", *(key for key, *_ in rows() if key.startswith("train."))), "methods.yaml"),
 }
@@ -147,6 +149,7 @@ VALUES: dict[str, Any] = {
     "tables.NAME.title": "Mine",
     "tables.NAME.options": {"near": 1},
     "report.shows": ["table1"],
+    "claims.file": "tests/config/claims.yaml",
     "checkpoint.folder": "elsewhere",
     "compute.gpus": 2,
 }

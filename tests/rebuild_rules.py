@@ -17,6 +17,7 @@ RULES = {
     "Map": "map",
     "Report": "report_page",
     "Benchmarks": "benchmark_page",
+    "Claims": "judge_claims",
     "Train": "train",
     "Take a network": "network",
     "Add features": "ensemble",
@@ -51,6 +52,8 @@ def rule_of(place: Path, config: Config) -> str:
     """Rule that writes the record at `place`, from the results folder."""
     if place.parts[0] in ("tables", "figures"):
         return DRAWN.get(place.name.partition(".")[0], "table")
+    if place.parts[0] == "claims":
+        return "judge_claims"
     pages = {"curves.record.json": "draw_curves", "benchmarks.record.json": "benchmark_page"}
     if place.name in pages or place.parts[0] == "report":
         return pages.get(place.name, "report_page")

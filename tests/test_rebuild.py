@@ -17,7 +17,7 @@ FEWER = ("benchmarks.runs",)  # keys that, changed so, leave files that nobody a
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    opened = rebuild.Bench(tmp_path_factory.mktemp("bench"), [("twin.yaml",), ("methods.yaml",), ()])
+    opened = rebuild.Bench(tmp_path_factory.mktemp("bench"), [("claims.yaml",), ("twin.yaml",), ("methods.yaml",), ()])
     yield opened
     opened.close()
 

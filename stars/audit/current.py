@@ -24,12 +24,13 @@ PLACES = {place: stage.name for stage in reversed(STAGES.values()) for place in 
     rf"{RUN}/curves\.record\.json": "curves",
     rf"{RUN}/benchmarks\.record\.json": "benchmarks",
     r"report/record\.json": "report",
+    r"claims/record\.json": "claims",
     r"tables/table(?P<number>\d+)\.record\.json": "table",
     rf"figures/(?P<name>{'|'.join(sources.FIGURES)})\.record\.json": "figure",
     r"tables/(?P<own>\w+)\.record\.json": "own table",
 }
 MADE = PLACES[rf"{METHOD}/record\.json"]  # one place for whatever makes a method's encoder
-DRAWN = ("curves", "benchmarks", "report", "table", "own table", "figure")
+DRAWN = ("curves", "benchmarks", "report", "claims", "table", "own table", "figure")
 
 LEFT_OUT: dict[str, dict[str, Any]] = {
     "scratch": {"parents": [], "backbone": configuration.TRANSFORMER},
@@ -92,8 +93,8 @@ def _drawing(config: Config, stage: str, names: Mapping[str, str]) -> dict[str, 
         return sources.table(config, number).settings if number in sources.TABLES else None
     if stage == "figure":
         return sources.figure(config, names["name"]).settings
-    if stage == "report":
-        return sources.report(config).settings
+    if stage in ("report", "claims"):
+        return {"report": sources.report, "claims": sources.claims}[stage](config).settings
     drawn = {"curves": sources.curves, "benchmarks": sources.benchmarks}[stage]
     return drawn(config, names["data"], names["split"]).settings
 
