@@ -30,6 +30,7 @@ GRU = {"backbone": "bi_gru", "model": {"hidden": 4, "depth": 2, "frames": 16}}
 HICO = {"hidden": 8, "heads": 2, "granularities": 2, "frames": 16}
 SMALL = {"queue": 16, "dimension": 8}
 MINING = SMALL | {"mining_epoch": 1}
+MADE = SMALL | {"first_epoch": 1, "prototypes": 3, "clustered": 12, "refit_every": 2, "positives": 6}
 PARENTS = (0, 0, 0, 1, 2)
 OPTIMISER = TrainOptimiser(
     epochs=2.5, warmup_epochs=0, batch=4, lr=0.05, min_lr=0.0, weight_decay=1e-4, schedule="steps", steps=(1,), clip="none"
@@ -48,6 +49,8 @@ CASES = {
     ),
     "crossclr": ([{"name": name, **GCN, "model": {**GCN["model"], "stream": name}} for name in THREE], MINING),
     "cmd": ([{"name": name, **GRU, "model": {**GRU["model"], "stream": name}} for name in THREE], SMALL | {"topk": 8}),
+    "halp": ([{"name": "encoder", **GRU}], MADE),
+    "halp_cmd": ([{"name": name, **GRU, "model": {**GRU["model"], "stream": name}} for name in THREE], MADE | {"topk": 8}),
     "hico": ([{"name": "encoder", "backbone": "hico", "model": HICO}], SMALL),
     "moco": ([{"name": "encoder", **GRU}], {"queue": 16, "predictor_hidden": 8}),
     "isc": ([{"name": "sequence", **GRU}, {"name": "graph", "backbone": "agcn", "model": {"channels": 4, "frames": 16}}], SMALL),

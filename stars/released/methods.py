@@ -170,7 +170,7 @@ FAMILIES = (
     Family("SkeletonCLR, CrosSCLR, AimCLR, HiCLR or ActCLR", ("st_gcn_networks.",), STREAMS, st_gcn_names.to_ours, _st_gcn),
     Family("SkeAttnCLR", ("st_gcn_networks.",), {"joint": "encoder_q.backbone."}, st_gcn_names.to_ours, _skeattnclr),
     Family("HiCo", ("hi_encoder.",), {"joint": "encoder_q."}, hico_names.to_ours, _hico),
-    Family("CMD", ("input_norm.",), STREAMS, cmd.to_ours, _forward),
+    Family("CMD or HaLP", ("input_norm.",), STREAMS, cmd.to_ours, _forward),
     Family("ISC", ("encoder.gru.", "l1.", "conv1."), {"first": "encoder_q.", "second": "encoder_r."}, _isc_names, _isc),
     Family("P&C", ("gru.",), {"encoder": "encoder."}, after, _first_person),
     Family("MS²L", ("gru.",), {"encoder": ""}, _ms2l_names, _mean),
