@@ -32,7 +32,7 @@ class Loss(Objective):
     of the first stream's positives; the distillation losses together."""
 
     Options = CmdOptions
-    columns = ("positive_cosine", "distillation")
+    columns: ClassVar[tuple[str, ...]] = ("positive_cosine", "distillation")
     networks: ClassVar = {name: Trains("bi_gru", {"stream": name}) for name in ("joint", "motion", "bone")}
     views: ClassVar = {"query": SEQUENCE, "key": SEQUENCE}
 
@@ -52,18 +52,32 @@ class Loss(Objective):
         return nn.ModuleDict({f"{name}_projector": contrast.projector for name, contrast in self.contrasts.items()})
 
     def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
+        queries, keys = self.encoded(batch, networks)
+        loss, facts = self.compared(queries, keys)
+        self.remember(keys, batch)
+        return loss, facts
+
+    def encoded(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Queries and keys (B, D) of each stream, its key side having moved."""
         queries, keys = {}, {}
         for name, contrast in self.contrasts.items():
             contrast.follow(networks[name])
             (y_bc,) = batch.features(networks[name], "query")
             queries[name], keys[name] = contrast.project(y_bc), contrast.keys(batch, "key")
+        return queries, keys
+
+    def compared(self, queries: Mapping[str, Tensor], keys: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss and its facts, by the queues as they are."""
         contrasts = [first_positive(contrast.logits(queries[name], keys[name])) for name, contrast in self.contrasts.items()]
         distilled = torch.stack(self._distilled(queries, keys)).sum()
-        for name, contrast in self.contrasts.items():
-            contrast.queue.update(keys[name], batch.clips)
         first = next(iter(queries))
         cosine = (queries[first].detach() * keys[first]).sum(1).mean()
         return torch.stack(contrasts).sum() + distilled, {"positive_cosine": cosine, "distillation": distilled.detach()}
+
+    def remember(self, keys: Mapping[str, Tensor], batch: Batch) -> None:
+        """Each stream's keys enter its queue."""
+        for name, contrast in self.contrasts.items():
+            contrast.queue.update(keys[name], batch.clips)
 
     def _distilled(self, queries: Mapping[str, Tensor], keys: Mapping[str, Tensor]) -> list[Tensor]:
         """A term for each ordered pair. The queues advance together, so that a place is the same clip in each."""

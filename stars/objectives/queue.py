@@ -69,3 +69,7 @@ class Queue(nn.Module):
         self.entries[places] = z_bc
         self.owners[places] = clips_b
         self.pointer.copy_((self.pointer + len(z_bc)) % size)
+
+    def newest(self, count: int) -> Tensor:
+        """The entries (count, C) that came last, the last one first."""
+        return self.entries[(self.pointer - 1 - torch.arange(count, device=self.entries.device)) % len(self.entries)]
