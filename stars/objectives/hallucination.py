@@ -1,4 +1,4 @@
-"""Positives made in the space of features, between a key and the prototypes of the queue (Shah et al., HaLP, CVPR 2023, §3)."""
+"""Positives made in the space of features, between a key and the prototypes of the queue (Shah et al., HaLP, CVPR 2023)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""k-means on the unit sphere: points by their nearest centre, centres as Riemannian means (HaLP, §3)."""
+"""k-means on the unit sphere: points by their nearest centre, centres as Riemannian means, as HaLP finds its prototypes (Shah et al., CVPR 2023)."""
 
 from __future__ import annotations
 
