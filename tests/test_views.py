@@ -77,6 +77,27 @@ def slow_stretch(clip, length):
     return torch.cat([resized[:, :12], torch.zeros(2, max(0, 12 - int(length)), 5, 3)], 1)
 
 
+def slow_scale(clip, factor):
+    return clip * factor
+
+
+def slow_offset(clip, offsets):
+    return torch.stack([body + offsets if body.any() else body for body in clip])
+
+
+def slow_between(clip, share):
+    return torch.stack([clip[:, t] + share * (clip[:, min(t + 1, 11)] - clip[:, t]) for t in range(12)], 1)
+
+
+def slow_trim(clip, kept, place):
+    out = []
+    for t in range(12):
+        at = float(place * (1 - kept) * 11 + kept * t)
+        before = min(int(at), 10)
+        out.append(clip[:, before] * (before + 1 - at) + clip[:, before + 1] * (at - before))
+    return torch.stack(out, 1)
+
+
 def slow_corrupt(clip, chosen, matrix):
     out = clip.clone()
     for joint in chosen.nonzero().flatten().tolist():
@@ -87,6 +108,7 @@ def slow_corrupt(clip, chosen, matrix):
 SLOW = {
     **{"pad_crop": slow_pad_crop, "shear": slow_shear, "turn": slow_turn, "rotate": slow_turn, "axis_mask": slow_axis_mask},
     **{"swap": slow_swap, "noise": torch.add, "blur": slow_blur, "stretch": slow_stretch, "corrupt": slow_corrupt},
+    **{"scale": slow_scale, "offset": slow_offset, "between": slow_between, "trim": slow_trim},
 }
 
 
@@ -162,14 +184,25 @@ def test_of_two_ways_each_clip_goes_one_also_where_ways_have_ways():
     found = spec.augmented(View(x, bodies_seen(x)), MIRROR, generator(5))
     first, ((inner_first, (swap,), (sheared, turned)), masked), (corrupted,) = draws
     for n, clip in enumerate(x):
-        if first[n]:
-            clip = slow_swap(clip, swap[0][n]) if inner_first[n] else slow_turn(slow_shear(clip, sheared[0][n]), turned[0][n])
+        if first[n] == 0:
+            clip = slow_swap(clip, swap[0][n]) if inner_first[n] == 0 else slow_turn(slow_shear(clip, sheared[0][n]), turned[0][n])
             clip = slow_axis_mask(clip, *(tensor[n] for tensor in masked))
         else:
             clip = slow_corrupt(clip, *(tensor[n] for tensor in corrupted))
         torch.testing.assert_close(found.x_bmtvc[n], clip)
     assert all(map(torch.equal, found.bodies, bodies_seen(x)))
     assert spec.needs_mirror
+
+
+def test_of_three_ways_each_is_as_probable():
+    spec, x = ViewSpec.of([{"either": [[], ["scale"], [{"scale": {"factor": [2, 2]}}]]}], "here"), torch.ones(600, 1, 1, 2, 3)
+    found = spec.augmented(View(x, bodies_seen(x)), MIRROR, generator()).x_bmtvc[:, 0, 0, 0, 0]
+    assert all(150 < chosen.sum() < 250 for chosen in (found == 1, found == 2, (found != 1) & (found > 0.8) & (found < 1.2)))
+
+
+def test_as_many_joints_are_displaced_in_every_clip():
+    (offsets,) = KNOWN["offset"]().draw((200, 2, 12, 25, 3), generator())
+    assert ((offsets != 0).any(2).sum(1) == 5).all() and 0.19 < offsets.abs().max() <= 0.2
 
 
 def test_views_are_named_and_a_shared_crop_is_one():
@@ -193,8 +226,9 @@ def test_views_are_named_and_a_shared_crop_is_one():
         ([{"shear": 1}], r"here\[0\]: shear takes settings by name \(amplitude\), found 1"),
         ([{"crop": [0.5, 1]}], r"here\[0\]: crop takes settings by name \(share, min_frames\), found \[0\.5, 1\]"),
         ([{"crop": {"share": [1, 0.5]}}], r"here\[0\]: crop: share runs from the smaller to the larger one, found \[1\.0, 0\.5\]"),
+        ([{"scale": {"factor": [2, 1]}}], r"here\[0\]: scale: factor runs from the smaller to the larger one, found \[2\.0, 1\.0\]"),
         ([{"blur": {"taps": 4}}], r"here\[0\]: blur: taps is odd"),
-        (["crop", {"either": [["shear"]]}], r"here\[1\]\.either: expected two lists of augmentations"),
+        (["crop", {"either": [["shear"]]}], r"here\[1\]\.either: expected two lists of augmentations, or more"),
         ([{"either": [["shear", "crop"], []]}], r"here\[0\]\.either\[0\]\[1\]: crop comes first in a view, and once: move it"),
         ([{"either": ["shear", "sheer"]}], r"here\[0\]\.either\[1\]\[0\]: no augmentation sheer: did you mean shear\?"),
     ],

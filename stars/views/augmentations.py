@@ -1,7 +1,8 @@
 """Augmentations of the methods that contrast views, a whole batch at a time, on the device that holds it: (B, M, T, V, 3) → the same.
 
 Each is a block of settings that draws on the CPU, for every clip by itself, and applies what it drew: the result depends on draws and clips alone.
-What they do and how strongly is that of CrosSCLR (Li et al., CVPR 2021), AimCLR (Guo et al., AAAI 2022) and CMD (Mao et al., ECCV 2022).
+What they do and how strongly is that of CrosSCLR (Li et al., CVPR 2021), AimCLR (Guo et al., AAAI 2022), CMD (Mao et al., ECCV 2022) and
+Hi-TRS (Chen et al., ECCV 2022).
 """
 
 from __future__ import annotations
@@ -92,6 +93,25 @@ class Rotate(Linear):
 
     def matrices(self, draws: Draws) -> Tensor:
         return rotation_matrix(draws[0])
+
+
+class Scale(Linear):
+    """All coordinates multiplied by one factor (Hi-TRS)."""
+
+    factor: tuple[Positive, Positive] = key((0.8, 1.2), "the factor is drawn evenly from this range")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Scale:
+        if self.factor[0] > self.factor[1]:
+            raise ValueError(f"factor runs from the smaller to the larger one, found {list(self.factor)}")
+        return self
+
+    def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
+        low, high = self.factor
+        return (low + (high - low) * torch.rand(shape[0], generator=generator),)
+
+    def matrices(self, draws: Draws) -> Tensor:
+        return draws[0][:, None, None] * torch.eye(3)
 
 
 class AxisMask(Linear):
@@ -235,6 +255,62 @@ class Corrupt(Augmentation):
         return torch.where(chosen_bv, mapped(x_bmtvc, draws[1]), x_bmtvc)
 
 
+class Offset(Augmentation):
+    """Some joints, others in each clip, displaced, each by one offset in all frames (Hi-TRS); absent bodies stay absent."""
+
+    joints: Count = key(5, "joints; all, where there are fewer")
+    amplitude: float = key(0.2, "each coordinate of an offset is drawn evenly from ± this, metres", ge=0)
+
+    def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
+        clips, joints = shape[0], shape[3]
+        chosen_bv = torch.rand(clips, joints, generator=generator).argsort(1).argsort(1) < self.joints
+        return ((2 * torch.rand(clips, joints, 3, generator=generator) - 1) * self.amplitude * chosen_bv[..., None],)
+
+    def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:
+        present_bm = (x_bmtvc != 0).flatten(2).any(2)
+        return x_bmtvc + sent(draws[0], x_bmtvc.device)[:, None, None] * present_bm[..., None, None, None]
+
+
+class Between(Augmentation):
+    """Each frame moved towards the next one by one share of the way; the last frame stays (Hi-TRS)."""
+
+    def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
+        return (torch.rand(shape[0], generator=generator),)
+
+    def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:
+        return frames_at(x_bmtvc, draws[0][:, None] + torch.arange(x_bmtvc.shape[2]))
+
+
+class Trim(Augmentation):
+    """A random stretch of the resized clip, resized again: `crop` in the midst of a list (Hi-TRS)."""
+
+    share: Fraction = key(0.2, "the share that is left out is drawn evenly from 0 to this")
+
+    def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
+        kept_b, place_b = torch.rand(shape[0], 2, generator=generator).unbind(1)
+        return 1 - self.share * kept_b, place_b
+
+    def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:
+        (kept_b, place_b), last = draws, x_bmtvc.shape[2] - 1
+        at_bt = place_b[:, None] * (1 - kept_b[:, None]) * last + kept_b[:, None] * torch.arange(last + 1)
+        return frames_at(x_bmtvc, at_bt)
+
+
+def frames_at(x_bmtvc: Tensor, at_bt: Tensor) -> Tensor:
+    """Clips at these times in frames (B, T) on the CPU, from 0, between two frames on the line between them; past the end the last frame."""
+    clips, _, frames = x_bmtvc.shape[:3]
+    at_bt = at_bt.clamp(max=frames - 1)
+    before_bt = at_bt.floor().long()
+    x_btmvc = x_bmtvc.transpose(1, 2)  # a crop's order in memory
+
+    def taken(frame_bt: Tensor) -> Tensor:
+        rows_r = sent((torch.arange(clips)[:, None] * frames + frame_bt).flatten(), x_bmtvc.device)
+        return x_btmvc.flatten(0, 1).index_select(0, rows_r).view_as(x_btmvc)
+
+    share_bt = sent(at_bt - before_bt, x_bmtvc.device)
+    return taken(before_bt).lerp(taken((before_bt + 1).clamp(max=frames - 1)), share_bt[:, :, None, None, None]).transpose(1, 2)
+
+
 KNOWN: dict[str, type[Augmentation]] = {
     "pad_crop": PadCrop,
     "shear": Shear,
@@ -244,6 +320,10 @@ KNOWN: dict[str, type[Augmentation]] = {
     "noise": Noise,
     "blur": Blur,
     "stretch": Stretch,
+    "scale": Scale,
     "axis_mask": AxisMask,
     "corrupt": Corrupt,
+    "offset": Offset,
+    "between": Between,
+    "trim": Trim,
 }

@@ -38,9 +38,9 @@ class Crop(Settings):
 
 
 class Either(Augmentation):
-    """One of two lists of augmentations, each clip by itself, with probability ½."""
+    """One of several lists of augmentations, each clip by itself, all equally probable."""
 
-    ways: tuple[tuple[Augmentation, ...], tuple[Augmentation, ...]] = Field(description="the two lists")
+    ways: tuple[tuple[Augmentation, ...], ...] = Field(description="the lists, at least two", min_length=2)
 
     @property
     def keeps_bodies(self) -> bool:
@@ -51,13 +51,16 @@ class Either(Augmentation):
         return any(step.needs_mirror for way in self.ways for step in way)
 
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
-        first_b = torch.rand(shape[0], generator=generator) < 0.5
-        return (first_b, *([step.draw(shape, generator) for step in way] for way in self.ways))
+        way_b = (torch.rand(shape[0], generator=generator) * len(self.ways)).long()
+        return (way_b, *([step.draw(shape, generator) for step in way] for way in self.ways))
 
     def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:
-        first_b, *drawn = draws
-        first, second = (_applied(way, x_bmtvc, of_steps, mirror) for way, of_steps in zip(self.ways, drawn, strict=True))
-        return torch.where(sent(first_b, x_bmtvc.device)[:, None, None, None, None], first, second)
+        way_b, *drawn = draws
+        way_b1111 = sent(way_b, x_bmtvc.device)[:, None, None, None, None]
+        made, *others = (_applied(way, x_bmtvc, of_steps, mirror) for way, of_steps in zip(self.ways, drawn, strict=True))
+        for number, other in enumerate(others, 1):
+            made = torch.where(way_b1111 == number, other, made)
+        return made
 
 
 @dataclass(frozen=True)
@@ -141,11 +144,10 @@ def _step(name: str, options: Any, where: str) -> Augmentation:
 
 
 def _either(options: Any, where: str) -> Either:
-    if isinstance(options, str | Mapping) or not isinstance(options, Sequence) or len(options) != 2:
-        raise InputError(f"{where}: expected two lists of augmentations, e.g. [[shear], [corrupt]], found {options!r}")
+    if isinstance(options, str | Mapping) or not isinstance(options, Sequence) or len(options) < 2:
+        raise InputError(f"{where}: expected two lists of augmentations, or more, e.g. [[shear], [corrupt]], found {options!r}")
     lists = [[way] if isinstance(way, str | Mapping) else way for way in options]
-    first, second = (_steps(_list(way, f"{where}[{number}]"), f"{where}[{number}]") for number, way in enumerate(lists))
-    return Either(ways=(first, second))
+    return Either(ways=tuple(_steps(_list(way, f"{where}[{number}]"), f"{where}[{number}]") for number, way in enumerate(lists)))
 
 
 def _settings(kind: type[Block], name: str, options: Any, where: str) -> Block:
