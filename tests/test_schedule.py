@@ -42,15 +42,16 @@ def test_layer_rates_follow_equation_7():
         layer_rates(3, 0.5, 4, 0)
 
 
-def test_stage_2_holds_its_rate_lowers_it_by_steps_or_follows_a_cosine():
+def test_stage_2_holds_its_rate_lowers_it_by_steps_or_follows_a_cosine_or_a_line():
     told = {"epochs": 10, "warmup_epochs": 0, "lr": 1e-3, "min_lr": 0}
     rates = {
         schedule: [learning_rate(7 * epoch, 7, TuneOptimiser(**told, schedule=schedule, steps=steps)) for epoch in (0, 3, 5, 9)]
-        for schedule, steps in (("constant", ()), ("steps", (3, 5)), ("cosine", ()))
+        for schedule, steps in (("constant", ()), ("steps", (3, 5)), ("cosine", ()), ("linear", ()))
     }
     assert rates["constant"] == [1e-3] * 4
     assert rates["steps"] == pytest.approx([1e-3, 7.5e-4, 5.625e-4, 5.625e-4])
     assert rates["cosine"] == pytest.approx([0.5e-3 * (1 + math.cos(math.pi * share)) for share in (0, 0.3, 0.5, 0.9)])
+    assert rates["linear"] == pytest.approx([1e-3, 7e-4, 5e-4, 1e-4])
     for fault, wrong in (("min_lr", {"min_lr": 1e-4}), ("steps", {"steps": (3,)}), ("steps", {"schedule": "steps"})):
         with pytest.raises(ValueError, match=fault):
             TuneOptimiser(**(told | wrong))

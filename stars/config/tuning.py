@@ -151,15 +151,15 @@ class Moco(PredictorHeads):
 class TuneOptimiser(Optimiser):
     """AdamW in stage 2, its schedule and its gradient clipping."""
 
-    min_lr: float = key(0.0, "learning rate at the end, schedule: cosine", ge=0)
+    min_lr: float = key(0.0, "learning rate at the end, schedule: cosine or linear", ge=0)
     weight_decay: float = key(0.01, "weight decay, on the tensors that `decayed` names", ge=0)
     decayed: Literal["all", "matrices"] = key(
         "all", "tensors with weight decay. all: every tuned one, biases and norms included (the released code); matrices: matrices only"
     )
-    schedule: Literal["constant", "steps", "cosine"] = key(
+    schedule: Literal["constant", "steps", "cosine", "linear"] = key(
         "constant",
         "learning rate after the warm-up. constant: lr (the released code); steps: times `step_factor` at each of `steps`; cosine: half a cosine "
-        "down to min_lr",
+        "down to min_lr; linear: a line down to it",
     )
     steps: tuple[Epochs, ...] = key(
         (),
@@ -174,7 +174,7 @@ class TuneOptimiser(Optimiser):
 
     @model_validator(mode="after")
     def _of_the_schedule(self) -> TuneOptimiser:
-        if self.min_lr > 0 and self.schedule != "cosine":
+        if self.min_lr > 0 and self.schedule not in ("cosine", "linear"):
             raise ValueError(
                 f"min_lr ({self.min_lr:g}) ends a half-cosine, but schedule is {self.schedule}: set schedule to cosine or min_lr to 0"
             )

@@ -13,17 +13,20 @@ from stars.errors import InputError
 def learning_rate(step: int, steps_per_epoch: int, optimiser: Schedule) -> float:
     """Learning rate of the step numbered `step` (from 0): linear from 0 to `lr` in the warm-up, then half a cosine down to `min_lr`.
 
-    Stage 2 may hold it constant or lower it by steps instead. Epochs may be fractional; past the last epoch a cosine stays at `min_lr`.
+    Stage 2 may hold it constant, or lower it by steps or along a line, instead. Epochs may be fractional; past the last one a cosine or a line
+    stays at `min_lr`.
     """
     epoch = step / steps_per_epoch
     if epoch < optimiser.warmup_epochs:
         return optimiser.lr * epoch / optimiser.warmup_epochs
-    if isinstance(optimiser, TuneOptimiser) and optimiser.schedule != "cosine":
+    if isinstance(optimiser, TuneOptimiser) and optimiser.schedule in ("constant", "steps"):
         return optimiser.lr * optimiser.step_factor ** sum(epoch >= fall for fall in optimiser.steps)
     if epoch >= optimiser.epochs:
         return optimiser.min_lr
     share = (epoch - optimiser.warmup_epochs) / (optimiser.epochs - optimiser.warmup_epochs)
-    return optimiser.min_lr + (optimiser.lr - optimiser.min_lr) * 0.5 * (1 + math.cos(math.pi * share))
+    linear = isinstance(optimiser, TuneOptimiser) and optimiser.schedule == "linear"
+    left = 1 - share if linear else 0.5 * (1 + math.cos(math.pi * share))
+    return optimiser.min_lr + (optimiser.lr - optimiser.min_lr) * left
 
 
 def schedule(steps_per_epoch: int, optimiser: Schedule) -> Callable[[int], float]:
