@@ -70,6 +70,17 @@ def test_recurrent_encoders_of_p_c_and_ms2l(tmp_path, capsys):
         assert encoder.joints == joints and encoder.pooled == pool
 
 
+def test_the_sizes_of_hi_trs_are_those_of_its_tensors(tmp_path, capsys):
+    """But for its attention heads, of which the release has eight."""
+    fixture = load("hitrs")
+    torch.save({f"module.{name}": tensor for name, tensor in fixture["state_before"].items()}, tmp_path / "theirs.pt")
+    assert imported(tmp_path / "theirs.pt", tmp_path / "encoder.safetensors", "--frames", "50") == 0
+    assert "left out" in capsys.readouterr().err
+    options, cfg = load_encoder(tmp_path / "encoder.safetensors").options, fixture["cfg"]
+    assert (options.window, options.width, options.depth) == (cfg["w_size"], cfg["d_model"], cfg["layer_num"])
+    assert options.heads * options.head_width == cfg["nhead"] * cfg["d_att"] and (options.frames, options.places) == (50, 200)
+
+
 def test_what_is_not_right_is_said_in_one_line(tmp_path, capsys):
     state = load("cmd")["state_before"]
     torch.save(state, tmp_path / "theirs.pt")

@@ -41,9 +41,12 @@ CASES = {
 
 GRU = {"name": "encoder", "backbone": "bi_gru", "model": {"hidden": 4, "depth": 2, "frames": 16, "input_norm": False}}
 HICO = {"name": "encoder", "backbone": "hico", "model": {"hidden": 8, "heads": 2, "granularities": 2, "frames": 16, "dropout": 0.0}}
+HI_TRS_SIZES = {"width": 4, "heads": 2, "head_width": 4, "depth": 1, "window": 3, "stride": 3, "places": 8, "frames": 16, "dropout": 0.0}
+HI_TRS = {"name": "encoder", "backbone": "hi_trs", "model": HI_TRS_SIZES}
 TRAININGS = {  # one of each family that processes can share
     "gru": ("skeletonclr", GRU, {"queue": 16, "dimension": 8}),
     "hico": ("hico", HICO, {"queue": 16, "dimension": 8}),
+    "hi_trs": ("hi_trs", HI_TRS, {}),
     "predict_cluster": ("predict_cluster", GRU, {}),
     "ms2l": ("ms2l", GRU | {"model": GRU["model"] | {"pool": "mean"}}, {"hidden": 8, "dimension": 4}),
 }

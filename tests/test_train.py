@@ -28,6 +28,7 @@ from stars.training.weights import load_encoder
 GCN = {"backbone": "st_gcn", "model": {"channels": 2, "width": 8, "frames": 16}}
 GRU = {"backbone": "bi_gru", "model": {"hidden": 4, "depth": 2, "frames": 16}}
 HICO = {"hidden": 8, "heads": 2, "granularities": 2, "frames": 16}
+HI_TRS = {"width": 4, "heads": 2, "head_width": 4, "depth": 1, "window": 3, "stride": 3, "places": 8, "frames": 16}
 SMALL = {"queue": 16, "dimension": 8}
 MINING = SMALL | {"mining_epoch": 1}
 MADE = SMALL | {"first_epoch": 1, "prototypes": 3, "clustered": 12, "refit_every": 2, "positives": 6}
@@ -52,6 +53,7 @@ CASES = {
     "halp": ([{"name": "encoder", **GRU}], MADE),
     "halp_cmd": ([{"name": name, **GRU, "model": {**GRU["model"], "stream": name}} for name in THREE], MADE | {"topk": 8}),
     "hico": ([{"name": "encoder", "backbone": "hico", "model": HICO}], SMALL),
+    "hi_trs": ([{"name": "encoder", "backbone": "hi_trs", "model": HI_TRS}], {}),
     "moco": ([{"name": "encoder", **GRU}], {"queue": 16, "predictor_hidden": 8}),
     "isc": ([{"name": "sequence", **GRU}, {"name": "graph", "backbone": "agcn", "model": {"channels": 4, "frames": 16}}], SMALL),
     "predict_cluster": ([{"name": "encoder", **GRU, "model": GRU["model"] | {"people": "first", "axes": (0, 1, 3, 4)}}], {}),

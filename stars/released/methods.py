@@ -10,10 +10,11 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
-from stars.backbones import agcn, bi_gru, hcn, hico, st_gcn
+from stars.backbones import agcn, bi_gru, hcn, hi_trs, hico, st_gcn
 from stars.backbones.base import Backbone
 from stars.errors import InputError
 from stars.released import cmd, isc, ms2l
+from stars.released import hi_trs as hi_trs_names
 from stars.released import hico as hico_names
 from stars.released import st_gcn as st_gcn_names
 from stars.released.prefix import after
@@ -23,6 +24,7 @@ JOINTS = 25  # of NTU RGB+D, on which all were released
 # The graph of the ST-GCN and 2s-AGCN releases: hand tips hang on thumbs, and distances count from the joint between the shoulders.
 TREE = (1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 22, 7, 24, 11)
 CENTRE = 20
+HI_TRS_HEADS = 8  # which its tensors do not tell
 
 State = Mapping[str, Tensor]
 # The network's tensors under our names, its head's, and settings that are known → a new network of their size.
@@ -147,6 +149,20 @@ def _hico(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbon
     return hico.Network(options, JOINTS, (), values // (3 * JOINTS))
 
 
+def _hi_trs(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbone:
+    joints, width = own["frame.tokens.positions"].shape
+    options = hi_trs.HiTrsOptions(
+        window=len(own["clip.tokens.positions"]) // joints,
+        width=width,
+        head_width=len(own["frame.blocks.0.queries.weight"]) // HI_TRS_HEADS,
+        heads=HI_TRS_HEADS,
+        depth=sum(name.startswith("frame.blocks.") and name.endswith(".out.weight") for name in own),
+        places=len(own["video.tokens.positions"]),
+        **told,
+    )
+    return hi_trs.Network(options, joints, TREE if joints == JOINTS else (), 2)
+
+
 def _joints(norm: Tensor, values: int) -> int:
     if len(norm) != values * JOINTS:
         raise ValueError(f"of {len(norm)} values, not {values * JOINTS},")
@@ -173,5 +189,6 @@ FAMILIES = (
     Family("CMD or HaLP", ("input_norm.",), STREAMS, cmd.to_ours, _forward),
     Family("ISC", ("encoder.gru.", "l1.", "conv1."), {"first": "encoder_q.", "second": "encoder_r."}, _isc_names, _isc),
     Family("P&C", ("gru.",), {"encoder": "encoder."}, after, _first_person),
+    Family("Hi-TRS", ("s_input_map.",), {"encoder": ""}, hi_trs_names.to_ours, _hi_trs),
     Family("MS²L", ("gru.",), {"encoder": ""}, _ms2l_names, _mean),
 )

@@ -1,0 +1,272 @@
+"""Four tasks on three levels, learned together: hidden joints, order of frames, order of windows, the window to come (Chen et al., Hi-TRS, ECCV 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import model_validator
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+from stars.backbones.base import Backbone
+from stars.backbones.clips import counted_bodies
+from stars.backbones.hi_trs import COORDINATES, Network, windows
+from stars.config.base import Fraction, Positive, Settings, key
+from stars.data.bodies import Bodies
+from stars.data.device import sent
+from stars.errors import InputError
+from stars.objectives.base import Batch, Objective
+from stars.training import parallel
+
+APART = 2  # places between which an exchange counts as another order
+LEAST = 3  # windows of a clip: two that can change places, and the one to come
+PER_CLASS = 2  # logits of an order: changed, original
+ORIGINAL = 1
+
+
+class HiTrsLossOptions(Settings):
+    """What is hidden, and the scales of the losses."""
+
+    hidden: Fraction = key(0.15, "share of a body's joints, each frame's by themselves, that are to be told")
+    constant: Fraction = key(0.8, "share of these in whose place `token` stands")
+    other: Fraction = key(0.1, "share of these in whose place another joint of another frame stands; the rest stay as they are")
+    token: float = key(
+        1.0,
+        "each coordinate of a hidden joint, metres; the released value, for clips in camera coordinates: in centred clips it lies outside the body",
+    )
+    scale: Positive = key(10.0, "factor of told and true coordinates before their smooth L1 loss, whose bend is at 1")
+    temperature: Positive = key(0.07, "temperature of the contrast between told and true windows to come")
+
+    @model_validator(mode="after")
+    def _shares(self) -> HiTrsLossOptions:
+        if self.constant + self.other > 1:
+            raise ValueError(f"constant ({self.constant:g}) and other ({self.other:g}) are shares of the same joints: at most 1 together")
+        return self
+
+
+class Draws(NamedTuple):
+    """What is random in a step, a row a body, on the CPU.
+
+    told_rtv, token_rtv: bool, joints that are to be told, and those in whose place the token stands; source_rtv: int64, place t · V + v of the
+    joint that stands at each place; window_rt: uniform in [0, 1), the highest of a body's moving windows is the one whose frames change places;
+    frames_r, windows_r: int64, which of the possible exchanges.
+    """
+
+    told_rtv: Tensor
+    token_rtv: Tensor
+    source_rtv: Tensor
+    window_rt: Tensor
+    frames_r: Tensor
+    windows_r: Tensor
+
+    def of(self, rows_r: Tensor) -> Draws:
+        """Those of some rows."""
+        return Draws(*(drawn[rows_r] for drawn in self))
+
+
+class Made(NamedTuple):
+    """What a network makes of bodies whose joints are hidden: frames' tokens (R, N, V, C); vectors of a window and of the same with two frames
+    exchanged (R, 2, 2C); of the clip and of the same with two windows exchanged (R, 4C); of the window to come (R, 2C), without gradient."""
+
+    tokens_rnvc: Tensor
+    pair_r2c: Tensor
+    clip_rc: Tensor
+    exchanged_rc: Tensor
+    last_rc: Tensor
+
+
+class Loss(Objective):
+    """Masked joints, clip order, video order and future, of equal weight (§3.2–3.4). Facts: each of them.
+
+    Every present body is a sequence of its own. All levels see the clip with joints hidden.
+    """
+
+    Options = HiTrsLossOptions
+    columns = ("pose_loss", "clip_loss", "video_loss", "future_loss")
+    needs = "hi_trs"
+    views: ClassVar = {
+        "only": [{"either": [[], [{"either": [["scale"], ["offset"], ["shear"]]}, {"either": [["between"], ["trim"]]}]]}],
+    }
+    starts: Tensor
+
+    def __init__(self, networks: Mapping[str, Backbone], options: HiTrsLossOptions, generator: torch.Generator) -> None:
+        super().__init__(networks, options, generator)
+        (network,) = networks.values()
+        assert isinstance(network, Network), "said by `needs`"
+        if len(network.windows) < LEAST:
+            raise InputError(
+                f"objective: {network.frames} frames make {len(network.windows)} windows, and hi_trs needs three: raise model.frames"
+            )
+        self.options = options
+        self.frame_orders, self.window_orders = exchanges(network.window), exchanges(len(network.windows) - 1)
+        self.register_buffer("starts", windows(network.sizes, 1), persistent=False)
+        self.padding, width = network.padding, network.width // 4
+        self.pose = nn.Linear(width, COORDINATES)
+        self.clip_order, self.video_order = nn.Linear(2 * width, PER_CLASS), nn.Linear(4 * width, PER_CLASS)
+        self.future = nn.Linear(4 * width, 2 * width)
+
+    def heads(self) -> nn.ModuleDict:
+        return nn.ModuleDict({"pose": self.pose, "clip_order": self.clip_order, "video_order": self.video_order, "future": self.future})
+
+    def kept(self) -> nn.ModuleDict:
+        """Nothing: none has a use afterwards."""
+        return nn.ModuleDict()
+
+    def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Of several processes each encodes the bodies of its share of the clips; all see the losses of all but the hidden joints."""
+        (network,) = networks.values()
+        assert isinstance(network, Network), "said by `needs`"
+        x_bmtvc = batch.views["only"].x_bmtvc
+        rows_r = sequences(batch.whole["only"].bodies)
+        drawn = self.draw(len(batch.clips) * x_bmtvc.shape[1], network, batch.generator)
+        own, bodies = parallel.share(len(batch.clips)), x_bmtvc.shape[1]
+        own_r = rows_r[(rows_r >= own.start * bodies) & (rows_r < own.stop * bodies)]
+        draws = drawn.of(own_r)
+        x_rtvc = x_bmtvc.flatten(0, 1).index_select(0, sent(own_r - own.start * bodies, x_bmtvc.device))
+        seen_rtvc = network.stream(x_rtvc)
+        pair_r2w, moving_r = self.pair(seen_rtvc, draws)
+        hidden_rtvc = hidden(seen_rtvc, draws, self.options.token)
+        order_rk = sent(self.window_orders[draws.windows_r], x_rtvc.device)
+        frames_rkw = torch.cat([pair_r2w, network.windows.expand(len(x_rtvc), -1, -1)], 1)
+        with batch.arithmetic():
+            made = encoded(network, network.padded(hidden_rtvc), frames_rkw, order_rk)
+        batch.seen = made.clip_rc.detach()
+        told = drawn.told_rtv[rows_r].sum().clamp(min=1)
+        losses = {"pose_loss": self.pose_loss(made, seen_rtvc, draws.told_rtv, told) * parallel.count()}
+        losses |= self.other_losses(made, moving_r, rows_r, own_r, bodies * len(batch.clips))
+        return torch.stack(list(losses.values())).sum(), {name: loss.detach() for name, loss in losses.items()}
+
+    def draw(self, rows: int, network: Network, generator: torch.Generator) -> Draws:
+        """The draws of so many bodies."""
+        shape, options = (rows, network.frames, network.joints), self.options
+        fate_rtv = torch.rand(shape, generator=generator)
+        told_rtv = torch.rand(shape, generator=generator) < options.hidden
+        # another frame and another joint: a distance of at least one, around the end
+        frame_rtv = torch.randint(1, network.frames, shape, generator=generator) + torch.arange(network.frames)[:, None]
+        joint_rtv = torch.randint(1, max(2, network.joints), shape, generator=generator) + torch.arange(network.joints)
+        elsewhere_rtv = frame_rtv % network.frames * network.joints + joint_rtv % network.joints
+        other_rtv = told_rtv & (fate_rtv >= options.constant) & (fate_rtv < options.constant + options.other)
+        return Draws(
+            told_rtv,
+            told_rtv & (fate_rtv < options.constant),
+            torch.where(other_rtv, elsewhere_rtv, torch.arange(network.frames * network.joints).view(shape[1:])),
+            torch.rand(rows, network.frames, generator=generator),
+            torch.randint(len(self.frame_orders), (rows,), generator=generator),
+            torch.randint(len(self.window_orders), (rows,), generator=generator),
+        )
+
+    def pair(self, seen_rtvc: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Of each body the frames of a window in which it moves, and the same with two exchanged, (R, 2, window); whether there is one, (R,)."""
+        device = seen_rtvc.device
+        moves_rk = moving(seen_rtvc, self.starts, self.padding)
+        window_r = sent(draws.window_rt, device).masked_fill(~moves_rk, -1.0).argmax(1)
+        frames_rw = self.starts[window_r]
+        return torch.stack([frames_rw, frames_rw.gather(1, sent(self.frame_orders[draws.frames_r], device))], 1), moves_rk.any(1)
+
+    def pose_loss(self, made: Made, seen_rtvc: Tensor, told_rtv: Tensor, count: Tensor) -> Tensor:
+        """Smooth L1 of the joints that are to be told, summed over this process's bodies, over the joints of all of them and coordinates."""
+        pose_rtvc = self.pose(made.tokens_rnvc[:, self.padding : -self.padding].float())
+        scale, device = self.options.scale, seen_rtvc.device
+        error_rtv = F.smooth_l1_loss(scale * pose_rtvc, scale * seen_rtvc, reduction="none").mean(-1)
+        return (error_rtv * sent(told_rtv, device)).sum() / sent(count, device)
+
+    def other_losses(self, made: Made, moving_r: Tensor, rows_r: Tensor, own_r: Tensor, places: int) -> dict[str, Tensor]:
+        """Clip order, video order and future over the bodies of all processes.
+
+        Args:
+            moving_r: bool, whether a body has a window in which it moves; without one its clip order is left out.
+            rows_r, own_r: places of the bodies of all processes, and of this one, among the batch's `places`, on the CPU.
+        """
+        parts = (
+            self.clip_order(made.pair_r2c.float()).flatten(1),
+            self.video_order(torch.stack([made.clip_rc, made.exchanged_rc], 1).float()).flatten(1),
+            self.future(made.clip_rc.float()),
+            made.last_rc.float(),
+            moving_r[:, None].float(),
+        )
+        clips, videos, told_rc, true_rc, counted_r1 = everyones(parts, rows_r, own_r, places)
+        counted_r2 = counted_r1.expand(-1, 2)
+        clip = (order_losses(clips.unflatten(1, (2, -1))) * counted_r2).sum() / counted_r2.sum().clamp(min=1)
+        return {
+            "clip_loss": clip,
+            "video_loss": order_losses(videos.unflatten(1, (2, -1))).mean(),
+            "future_loss": found(told_rc, true_rc, self.options.temperature),
+        }
+
+
+def encoded(network: Network, padded_rnvc: Tensor, frames_rkw: Tensor, order_rk: Tensor, absent_rk: Tensor | None = None) -> Made:
+    """All levels of bodies whose joints are hidden.
+
+    Args:
+        padded_rnvc: (R, N, V, 3) as the stream shows them, with half a window of zeros before and after.
+        frames_rkw: frames of a window and of the same with two exchanged, then of the clip's windows, the last one to be foreseen: (R, 2 + K + 1, window).
+        order_rk: windows in the exchanged clip's order, int64 (R, K); absent_rk: bool, windows that are not there; None: all are.
+    """
+    tokens_rnvc = network.frame_tokens(padded_rnvc)
+    vectors_rkc = network.window_vectors(tokens_rnvc, frames_rkw)
+    pair_r2c, windows_rkc, last_rc = vectors_rkc[:, :2], vectors_rkc[:, 2:-1], vectors_rkc[:, -1].detach()
+    exchanged_rkc = windows_rkc.gather(1, order_rk[..., None].expand_as(windows_rkc))
+    absent = None if absent_rk is None else torch.cat([absent_rk, absent_rk])
+    clip_rc, exchanged_rc = network.of_windows(torch.cat([windows_rkc, exchanged_rkc]), absent).chunk(2)
+    return Made(tokens_rnvc, pair_r2c, clip_rc, exchanged_rc, last_rc)
+
+
+def sequences(bodies: Bodies) -> Tensor:
+    """Bodies that are sequences of their own, places among all B · M: present ones that are no copies; the first of a clip that has none."""
+    return (counted_bodies(bodies.absent_bm, "present") & ~bodies.copied_bm).flatten().nonzero().squeeze(1)
+
+
+def exchanges(places: int) -> Tensor:
+    """Orders (P, places) in which two places at least `APART` from each other have changed; of two places, these."""
+    apart = min(APART, places - 1)
+    orders = []
+    for first in range(places):
+        for second in range(first + apart, places):
+            order = list(range(places))
+            order[first], order[second] = second, first
+            orders.append(order)
+    return torch.tensor(orders)
+
+
+def hidden(seen_rtvc: Tensor, draws: Draws, token: float) -> Tensor:
+    """The same bodies with joints replaced as drawn."""
+    token_rtv, source_rtv = (sent(drawn, seen_rtvc.device) for drawn in (draws.token_rtv, draws.source_rtv))
+    source_rlc = source_rtv.flatten(1)[..., None].expand(-1, -1, seen_rtvc.shape[-1])
+    shown_rtvc = seen_rtvc.flatten(1, 2).gather(1, source_rlc).view_as(seen_rtvc)
+    return shown_rtvc.masked_fill(token_rtv[..., None], token)
+
+
+def moving(seen_rtvc: Tensor, frames_kw: Tensor, padding: int) -> Tensor:
+    """Whether a body moves from the frame before to any frame of each window, bool (R, K); neither its first frame nor the padding counts.
+
+    Args:
+        frames_kw: windows' frames, int64 (K, window), of a clip with so many frames of padding at either end.
+    """
+    moved_rt = (seen_rtvc[:, 1:] - seen_rtvc[:, :-1]).abs().sum((2, 3)) > 0
+    return F.pad(moved_rt, (1 + padding, padding))[:, frames_kw].any(-1)
+
+
+def order_losses(logits_r2k: Tensor) -> Tensor:
+    """Cross-entropy (R, 2) of telling what is in its original order, the first, from what is not, the second."""
+    told_r2k = logits_r2k.log_softmax(-1)
+    return -torch.stack([told_r2k[:, 0, ORIGINAL], told_r2k[:, 1, 1 - ORIGINAL]], 1)
+
+
+def found(told_rc: Tensor, true_rc: Tensor, temperature: float) -> Tensor:
+    """InfoNCE: each told vector's own true one among all, by cosine similarity over the temperature."""
+    logits_rr = normalize(told_rc, dim=1) @ normalize(true_rc, dim=1).T / temperature
+    return cross_entropy(logits_rr, torch.arange(len(logits_rr), device=logits_rr.device))
+
+
+def everyones(parts: Sequence[Tensor], rows_r: Tensor, own_r: Tensor, places: int) -> tuple[Tensor, ...]:
+    """Numbers of this process's bodies (R, n) as those of all processes' bodies, in their order; arguments as in `other_losses`."""
+    joined_rn, widths = torch.cat(list(parts), 1), [part.shape[1] for part in parts]
+    if parallel.count() > 1:
+        share = places // parallel.count()
+        device = joined_rn.device
+        spread = joined_rn.new_zeros(share, joined_rn.shape[1]).index_copy(0, sent(own_r - parallel.rank() * share, device), joined_rn)
+        joined_rn = parallel.gather(spread).index_select(0, sent(rows_r, device))
+    return joined_rn.split(widths, 1)
