@@ -61,6 +61,7 @@ BACKBONES = {
     "bi_gru": "GRU",
     "hcn": "HCN",
     "hico": "Transformer",
+    "hi_trs": "Transformer",
     "sttformer": "STTFormer",
 }
 
