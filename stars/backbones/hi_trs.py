@@ -1,4 +1,4 @@
-"""Three transformers, one on top of the other: joints of a frame, frames of a window, windows of a clip (Chen et al., Hi-TRS, ECCV 2022, §3.1)."""
+"""Three transformers, one on top of the other: joints of a frame, frames of a window, windows of a clip (Chen et al., Hi-TRS, ECCV 2022)."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Made(NamedTuple):
 
 
 class Loss(Objective):
-    """Masked joints, clip order, video order and future, of equal weight (§3.2–3.4). Facts: each of them.
+    """Masked joints, clip order, video order and future, of equal weight. Facts: each of them.
 
     Every present body is a sequence of its own. All levels see the clip with joints hidden.
     """
@@ -116,28 +116,30 @@ class Loss(Objective):
         return nn.ModuleDict()
 
     def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Of several processes each encodes the bodies of its share of the clips; all see the losses of all but the hidden joints."""
+        """Of several processes each encodes the bodies of its share of the clips; all compute the losses of orders and future alike."""
         (network,) = networks.values()
         assert isinstance(network, Network), "said by `needs`"
-        x_bmtvc = batch.views["only"].x_bmtvc
-        rows_r = sequences(batch.whole["only"].bodies)
-        drawn = self.draw(len(batch.clips) * x_bmtvc.shape[1], network, batch.generator)
-        own, bodies = parallel.share(len(batch.clips)), x_bmtvc.shape[1]
-        own_r = rows_r[(rows_r >= own.start * bodies) & (rows_r < own.stop * bodies)]
-        draws = drawn.of(own_r)
-        x_rtvc = x_bmtvc.flatten(0, 1).index_select(0, sent(own_r - own.start * bodies, x_bmtvc.device))
-        seen_rtvc = network.stream(x_rtvc)
-        pair_r2w, moving_r = self.pair(seen_rtvc, draws)
-        hidden_rtvc = hidden(seen_rtvc, draws, self.options.token)
-        order_rk = sent(self.window_orders[draws.windows_r], x_rtvc.device)
-        frames_rkw = torch.cat([pair_r2w, network.windows.expand(len(x_rtvc), -1, -1)], 1)
+        x_bmtvc, rows_r = batch.views["only"].x_bmtvc, sequences(batch.whole["only"].bodies)
+        clips, bodies = len(batch.clips), x_bmtvc.shape[1]
+        first, end = parallel.share(clips).start * bodies, parallel.share(clips).stop * bodies
+        own_r = rows_r[(rows_r >= first) & (rows_r < end)]
+        drawn = self.draw(clips * bodies, network, batch.generator)
+        draws, told = drawn.of(own_r), drawn.told_rtv[rows_r].sum().clamp(min=1)
+        seen_rtvc = network.stream(x_bmtvc.flatten(0, 1).index_select(0, sent(own_r - first, x_bmtvc.device)))
         with batch.arithmetic():
-            made = encoded(network, network.padded(hidden_rtvc), frames_rkw, order_rk)
+            made, moving_r = self.made(network, seen_rtvc, draws)
         batch.seen = made.clip_rc.detach()
-        told = drawn.told_rtv[rows_r].sum().clamp(min=1)
         losses = {"pose_loss": self.pose_loss(made, seen_rtvc, draws.told_rtv, told) * parallel.count()}
-        losses |= self.other_losses(made, moving_r, rows_r, own_r, bodies * len(batch.clips))
+        losses |= self.other_losses(made, moving_r, rows_r, own_r, clips * bodies)
         return torch.stack(list(losses.values())).sum(), {name: loss.detach() for name, loss in losses.items()}
+
+    def made(self, network: Network, seen_rtvc: Tensor, draws: Draws) -> tuple[Made, Tensor]:
+        """What the network makes of bodies as the stream shows them; whether they have a window in which they move, bool (R,)."""
+        pair_r2w, moving_r = self.pair(seen_rtvc, draws)
+        frames_rkw = torch.cat([pair_r2w, network.windows.expand(len(seen_rtvc), -1, -1)], 1)
+        order_rk = sent(self.window_orders[draws.windows_r], seen_rtvc.device)
+        hidden_rtvc = hidden(seen_rtvc, draws, self.options.token)
+        return encoded(network, network.padded(hidden_rtvc), frames_rkw, order_rk), moving_r
 
     def draw(self, rows: int, network: Network, generator: torch.Generator) -> Draws:
         """The draws of so many bodies."""
