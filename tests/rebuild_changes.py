@@ -32,7 +32,13 @@ METHODS = {  # other backbones and objectives
     },
 }
 CLAIMS = {"targets": ["all", "claims"]}
-OVERLAYS: dict[str, dict[str, Any]] = {"claims.yaml": CLAIMS, "methods.yaml": METHODS, "own.yaml": OWN, "two_splits.yaml": TWO_SPLITS, "twin.yaml": TWIN}
+OVERLAYS: dict[str, dict[str, Any]] = {
+    "claims.yaml": CLAIMS,
+    "methods.yaml": METHODS,
+    "own.yaml": OWN,
+    "two_splits.yaml": TWO_SPLITS,
+    "twin.yaml": TWIN,
+}
 UNDER = {
     **dict.fromkeys(("tune.options", *(f"protocols.NAME.{name}" for name in ("methods", "runs", "options"))), "own.yaml"),
     **dict.fromkeys((f"tables.NAME.{name}" for name in ("protocol", "title", "methods", "runs", "options")), "own.yaml"),
