@@ -205,7 +205,7 @@ DATA = {"demo": {"dataset": "demo", "simulate": {}}}
         ({"a": {"backbone": "bi_gru", "train": {"objective": "aimclr"}}}, "aimclr needs features by time and joint, which bi_gru does not give"),
         ({"a": {"backbone": "st_gcn", "pretrain": {}}}, "pretrain needs the tokens of a transformer, and its backbone is st_gcn"),
         ({"a": {"train": {"objective": "mamp"}, "backbone": "st_gcn"}}, "mamp needs the backbone transformer, which st_gcn does not give"),
-        ({"a": {"train": {"objective": "queue"}}}, "no file plugins/objectives/queue.py: expected one of aimclr"),  # what objectives share
+        ({"a": {"train": {"objective": "queue"}}}, "no file plugins/objectives/queue.py: expected one of actclr, aimclr"),  # what objectives share
         ({"a": {"train": {"objective": "cmd", "options": {"tau": 1}}}}, r"unknown key train\.options\.tau"),
         ({"a": {"train": {"objective": "cmd", "views": {"other": []}}}}, r"train\.views\.other: cmd has the views query, key"),
         ({"a": {"train": {"objective": "cmd"}}, "b": {"from": "a", "network": "depth"}}, r"methods\.b\.network: a trains no network depth"),

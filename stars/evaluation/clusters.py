@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 RESTARTS = 5  # random starts of k-means; the one with the least inertia counts
 ROWS = 1 << 24  # numbers of the distance matrix held at once
@@ -57,6 +55,11 @@ MEASURES = ("silhouette", "nmi", "ari", "between_within")
 
 def statistic(name: str, clips: Mapping[str, np.ndarray], labels_n: np.ndarray) -> float:
     """One of the measures of `describe` from what it says of some or all of the clips."""
+    from sklearn.metrics import (
+        adjusted_rand_score,
+        normalized_mutual_info_score,
+    )  # slow to load, and `stars predict` needs the search alone
+
     if name == "nmi":
         return round(float(normalized_mutual_info_score(labels_n, clips["cluster"])), 6)
     if name == "ari":
@@ -87,6 +90,8 @@ def _silhouette(within_n: np.ndarray, nearest_class_n: np.ndarray) -> np.ndarray
 
 
 def _clusters(unit_nc: np.ndarray, count: int) -> np.ndarray:
+    from sklearn.cluster import KMeans
+
     if len(unit_nc) <= count:
         return np.arange(len(unit_nc))
     return KMeans(count, n_init=RESTARTS, random_state=0).fit_predict(unit_nc.astype(np.float32)).astype(np.int64)

@@ -13,7 +13,6 @@ localrules:  # seconds each
     finetune_of_ensemble,
     table,
     benchmark_page,
-    judge_claims,
     plugin_table,
     draw_fig1,
     draw_sweep,
