@@ -1,12 +1,6 @@
 # The paper's claims, tested on this configuration's results (docs/claims.md).
 
 
-@functools.cache
-def claimed():
-    """What the verdicts are told, and the files they read."""
-    return sources.claims(CONFIG)
-
-
 rule judge_claims:
     input:
         claims=CONFIG.claims.file,

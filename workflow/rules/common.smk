@@ -229,6 +229,12 @@ def files(wildcards):
     return configuration.as_argument(drawing(wildcards).files)
 
 
+@functools.cache
+def claimed():
+    """What the verdicts on claims are told, and the files they read."""
+    return sources.claims(CONFIG)
+
+
 def page(wildcards):
     """What the page of a split is told, and the files it reads."""
     return sources.benchmarks(CONFIG, wildcards.data, wildcards.split)
