@@ -80,7 +80,7 @@ def test_holm_corrects_each_p_as_if_it_were_met_in_order(values):
 
 
 def effect(value, error):
-    return effects.Effect(value, (value,), np.random.default_rng(0).normal(value, error, 10_000))
+    return effects.Effect(value, (value, value), np.random.default_rng(0).normal(value, error, 10_000))
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,12 @@ def test_a_p_value_that_is_small_alone_may_not_be_among_many():
     found = effect(5, 2)
     assert effects.verdict(found, "higher", 1.0, effects.holm([found.p_difference])[0]) == "supported"
     assert effects.verdict(found, "higher", 1.0, effects.holm([found.p_difference] + [0.5] * 30)[0]) == "cannot tell"
+
+
+def test_the_time_of_one_training_tells_nothing():
+    found = effects.of_values([5.0])
+    assert effects.verdict(found, "at_most", 25.0, found.p_beyond(25.0)) == "cannot tell"
+    assert effects.verdict(effects.of_values([5.0, 6.0, 5.5]), "at_most", 25.0, 0.001) == "supported"
 
 
 DATA = {"demo": {"dataset": "demo", "simulate": {}, "protocols": ["knn"]}}
@@ -225,6 +231,7 @@ def test_results_of_other_clips_are_refused(judged, tmp_path):
         ({"a": {**CLAIM, "mesure": "knn"}}, r"claims\.yaml: unknown key a\.mesure: did you mean measure\?"),
         ({"a": {**CLAIM, "runs": ["demo_xsbu"]}}, r"a: runs: no run demo_xsbu: did you mean demo_xsub\?"),
         ({"a": {**CLAIM, "method": {"vary": "tune.nnclr.que", "take": "largest"}}}, r"method\.vary: stars has no setting tune\.nnclr\.que"),
+        ({"a": {**CLAIM, "method": {"vary": "tune.strategy", "take": "largest"}}}, r"method\.vary: tune\.strategy is no number"),
         ({"a": {**CLAIM, "expect": "at_most"}}, "expect: at_most goes with measure: training_time"),
         ({"a": {**CLAIM, "against": "dino"}}, "no claim can be tested in this configuration: a: this configuration has no method dino"),
         ({"a": {**CLAIM, "measure": "linear"}}, "no claim can be tested in this configuration"),
@@ -235,6 +242,21 @@ def test_a_wrong_claims_file_is_one_line(tmp_path, claims, message):
     with pytest.raises(InputError, match=message) as caught:
         planned(tmp_path, claims)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("claim", "more", "reason"),
+    [
+        ({}, {"knn": {"outputs": ["whitened", "encoder"]}}, "let knn.outputs begin with encoder"),
+        ({"k": 7}, {}, "knn.k of this configuration lacks 7"),
+        ({"measure": "linear"}, {}, "this configuration evaluates linear on nothing of the kind"),
+        ({"measure": "training_time", "expect": "at_most", "against": "scratch"}, {}, "nothing is trained for scratch"),
+    ],
+)
+def test_what_cannot_be_compared_is_left_out_with_the_reason(tmp_path, claim, more, reason):
+    told = planned(tmp_path, {"a": {**CLAIM, **claim}, "b": {**CLAIM, "measure": "silhouette"}}, methods={**METHODS, "scratch": {}}, **more)
+    first, second = told.settings["tests"]
+    assert reason in first["reason"] and second["methods"] == ["STARS", "MAMP"]
 
 
 def test_the_paper_s_claims_are_tested_wherever_the_paper_reports():

@@ -60,3 +60,11 @@ def test_distances_a_part_at_a_time_are_the_same(described, monkeypatch):
     features, labels, facts, measures, _ = described
     monkeypatch.setattr(clusters, "ROWS", 60 * 7)
     assert clusters.describe(features, labels, facts)[0] == measures
+
+
+def test_clips_without_features_and_classes_of_one_clip():
+    features, labels = np.zeros((6, 3)), np.array([0, 0, 1, 1, 2, 2])
+    features[2:] = np.random.default_rng(0).normal(size=(4, 3))
+    measures, clips = clusters.describe(features, labels, {})
+    assert clips["within"][0] == clips["within"][1] == 1 and np.isfinite(list(measures.values())).all()
+    assert [clusters.describable(np.array(one)) for one in ([0, 0], [0, 1], [0, 1, 1])] == [False, False, True]

@@ -169,6 +169,8 @@ def test_an_ensemble_has_a_row_and_no_curve_of_its_own():
     page = sources.benchmarks(configured(methods={**METHODS, **both}), "utd_mhad", "xsub")
     assert next(row for row in page.settings["methods"] if row["method"] == "both")["trainings"] == ["mamp", "stars"]
     assert "curve/stars/0" in page.files and "curve/both/0" not in page.files
+    drawn = sources.curves(configured(methods={**METHODS, **both}), "utd_mhad", "xsub")
+    assert [panel["method"] for panel in drawn.settings["panels"]] == ["mamp", "stars"]
 
 
 def test_the_page_has_every_protocol_and_only_what_a_method_is_evaluated_by():

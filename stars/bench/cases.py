@@ -96,12 +96,14 @@ def train(bench: Bench) -> Iterator[Case]:
 
 def methods(bench: Bench, names: Sequence[str]) -> Iterator[Case]:
     """A step of each method that is trained by `train`, plain and in both precisions. InputError for one that is not."""
-    clips, data = bench.clips(), next(iter(bench.config.data))
+    data = next(iter(bench.config.data))
     for name in names:
         if name not in bench.config.methods:
             raise InputError(f"--method: no method {name}{nearest(name, bench.config.methods)}")
         if configuration.method(bench.config, data, name).kind != "train":
             raise InputError(f"--method: {name} is not trained by `train`; for steps of stage 1 and 2 give --stage instead")
+    clips = bench.clips()
+    for name in names:
         for case, precision in ((BASELINE, "fp32"), ("fp32", "fp32"), ("bf16", "bf16")):
             told = configuration.stage_settings(bench.config, "train", data, name)
             told = merge(

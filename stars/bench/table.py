@@ -9,15 +9,19 @@ from stars.bench.measure import Measured
 COLUMNS = ("", "", "ms", "/s", "ratio", "GFLOP/s", "of product", "MB")
 
 
-def lines(measured: Iterable[Measured], rates: dict[str, float]) -> Iterator[str]:
+WIDTH = 16  # of the names of groups, or more where one is longer
+
+
+def lines(measured: Iterable[Measured], rates: dict[str, float], heading: bool = True) -> Iterator[str]:
     """A line a case: time of a round, items a second, ratio to the first of its group, model FLOP/s, their share of the product rate, memory.
 
     Args:
         rates: precision → floating-point operations a second of a matrix product on this machine.
     """
     measured = list(measured)
-    width = max(8, *(len(one.case.group) for one in measured)) + 1
-    yield _line(COLUMNS, width)
+    width = max(WIDTH, *(len(one.case.group) for one in measured)) + 1
+    if heading:
+        yield _line(COLUMNS, width)
     for one in measured:
         case = one.case
         rate = case.operations / one.seconds

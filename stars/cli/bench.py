@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from itertools import groupby
 from typing import Any
 
 from stars.cli.common import add_config
@@ -14,6 +15,7 @@ WHAT = {
     "sample": "training crops",
     "knn": "the exact search of the KNN protocol, at the size of NTU-120 cross-subject",
 }
+PRECISIONS = {"train": ("bf16", "fp32"), "encode": ("bf16", "fp32")}  # of the matrix products that are compared; else fp32
 LEAST = {"batch": 2}  # a batch of one has no spread
 SEARCH = {"queries": 50_919, "references": 63_026, "width": 256, "k": 10, "classes": 120}
 
@@ -55,15 +57,18 @@ def _bench(chosen: argparse.Namespace) -> None:
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     device = _device(getattr(chosen, "device", "cpu"))
-    compared = list(_cases(chosen, device))
-    rates = {precision: measure.product_rate(device, precision) for precision in sorted({case.precision for case in compared})}
+    compared = _cases(chosen, device)
+    rates = {precision: measure.product_rate(device, precision) for precision in PRECISIONS.get(chosen.what, ("fp32",))}
     print(
         f"{_name(device)}, torch {torch.__version__}",
         *(f"matrix product {name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in rates.items()),
         sep="; ",
     )
-    for line in table.lines(measure.measure(compared, chosen.rounds, device), rates):
-        print(line)
+    heading = True
+    for _, group in groupby(compared, key=lambda case: case.group):  # one group's networks in memory at a time
+        for line in table.lines(measure.measure(group, chosen.rounds, device), rates, heading):
+            print(line, flush=True)
+        heading = False
 
 
 def _cases(chosen: argparse.Namespace, device: str) -> Any:

@@ -14,13 +14,19 @@ ROWS = 1 << 24  # numbers of the distance matrix held at once
 SHARED = ("camera", "subject", "bodies")  # columns of clips.csv that nearest neighbours may share
 
 
+def describable(labels_n: np.ndarray) -> bool:
+    """Whether there are two classes to be apart, and two clips of a class to be together."""
+    counts = np.unique(labels_n, return_counts=True)[1]
+    return len(counts) > 1 and counts.max() > 1
+
+
 def describe(
     features_nc: np.ndarray, labels_n: np.ndarray, facts: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Measures of the clusters that the classes form, and what each clip adds to them.
 
     Args:
-        features_nc: (N, C) finite, of at least 2 classes; labels_n: (N,) class of each clip.
+        features_nc: (N, C) finite; labels_n: (N,) class of each clip: at least 2 classes, one of them with 2 clips (`describable`).
         facts: by name, what a clip and its nearest other clip may share, (N,) each.
 
     Returns:
@@ -31,15 +37,17 @@ def describe(
     """
     unit = _unit(features_nc)
     classes, label_n = np.unique(labels_n, return_inverse=True)
-    sizes_k = np.bincount(label_n)
+    sizes_k, own_nk = np.bincount(label_n), np.eye(len(classes))[label_n]
     to_class_nk, nearest_n = np.empty((len(unit), len(classes))), np.empty(len(unit), np.int64)
     for rows, distance_rn in _distances(unit):
-        to_class_nk[rows] = distance_rn @ np.eye(len(classes))[label_n]
-        distance_rn[np.arange(len(distance_rn)), np.arange(rows.start, rows.stop)] = np.inf
+        itself = np.arange(len(distance_rn)), np.arange(rows.start, rows.stop)
+        distance_rn[itself] = 0  # of a clip without features, too
+        to_class_nk[rows] = distance_rn @ own_nk
+        distance_rn[itself] = np.inf
         nearest_n[rows] = distance_rn.argmin(axis=1)
     own_n = to_class_nk[np.arange(len(unit)), label_n]
     with np.errstate(invalid="ignore", divide="ignore"):
-        within_n = own_n / (sizes_k[label_n] - 1)  # a clip is at distance 0 from itself
+        within_n = own_n / (sizes_k[label_n] - 1)
     between_n = (to_class_nk.sum(axis=1) - own_n) / (len(unit) - sizes_k[label_n])
     others_nk = to_class_nk / sizes_k
     others_nk[np.arange(len(unit)), label_n] = np.inf
@@ -55,10 +63,8 @@ MEASURES = ("silhouette", "nmi", "ari", "between_within")
 
 def statistic(name: str, clips: Mapping[str, np.ndarray], labels_n: np.ndarray) -> float:
     """One of the measures of `describe` from what it says of some or all of the clips."""
-    from sklearn.metrics import (
-        adjusted_rand_score,
-        normalized_mutual_info_score,
-    )  # slow to load, and `stars predict` needs the search alone
+    # Here, since `stars predict` needs none of it and waits for what is loaded.
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
     if name == "nmi":
         return round(float(normalized_mutual_info_score(labels_n, clips["cluster"])), 6)

@@ -73,8 +73,8 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
 
 
 def _clusters(features: Path, output: Compared, task: Task, store: ClipStore) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Measures of the test clips' clusters, and of each clip; none where they are all of one class."""
-    if len(np.unique(task.test_labels)) < 2:
+    """Measures of the test clips' clusters, and of each clip; none where there is nothing to measure."""
+    if not clusters.describable(task.test_labels):
         return {}, {}
     facts = {name: store.table[name].to_numpy()[task.test_rows] for name in clusters.SHARED}
     return clusters.describe(read_compared(features, task, output)[1], task.test_labels, facts)

@@ -134,6 +134,8 @@ def verdict(effect: Effect, expect: Expected, matters: float, corrected: float) 
 
     A difference that is surely smaller than `matters` is none, even where it is surely not zero.
     """
+    if expect == "at_most" and len(effect.trainings) < 2:
+        return "cannot tell"  # a time of one training has no spread to judge it by
     if expect == "at_most":
         below, above = corrected < LEVEL, effect.interval[0] > matters
         return "supported" if below else "contradicted" if above else "cannot tell"

@@ -203,7 +203,7 @@ Rows = Sequence[tuple[Test, Found | None]]
 def _as_frame(rows: Rows) -> pd.DataFrame:
     lines = []
     for test, found in rows:
-        line = test.model_dump(exclude={"arrays", "trainings", "methods", "where"}) | {"where": test.where}
+        line = test.model_dump(exclude={"arrays", "trainings", "methods"})
         line |= {"method": test.methods[0], "against": test.methods[1]} if test.methods else {}
         line |= found.model_dump(exclude={"gained", "lost", "trainings"}) if found else {"verdict": "not tested"}
         lines.append(line | {"trainings": ";".join(map(str, found.trainings)) if found else ""})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from stars.config import Config
@@ -11,9 +10,9 @@ from stars.config.reading import nearest, read_yaml
 from stars.errors import InputError
 from stars.paper.claims.file import CLUSTERS, Claim, Varied, load
 from stars.paper.sources.common import Drawing, place, title, titles
-from stars.paper.sources.departures import differences
+from stars.paper.sources.figures import varied
 from stars.paper.sources.hyperparameters import flat
-from stars.paper.sources.tables import COLUMNS, Shown
+from stars.paper.sources.tables import COLUMNS, Shown, knn_columns
 from stars.pipeline import configuration, layout
 from stars.pipeline.resolve import find
 
@@ -66,11 +65,9 @@ def _tests(config: Config, name: str, claim: Claim, where: str) -> Iterator[tupl
     pair, reason = _pair(config, claim, where)
     reason = reason or _lacking(config, claim)
     shown = [one for one in _columns(config, claim) if claim.runs is None or "_".join(one.run) in claim.runs] if not reason else []
-    lacking = [one for one in pair if one not in layout.evaluated(config, claim.protocol)]
-    if not reason and lacking and claim.measure != "training_time":
-        reason = f"{lacking[0]} is not evaluated by {claim.protocol} in this configuration"
-    if reason or not shown:
-        yield {**plain, "reason": reason or f"this configuration evaluates {claim.protocol} on nothing of the kind"}, {}
+    reason = reason or _unfit(config, claim, pair, shown)
+    if reason:
+        yield {**plain, "reason": reason}, {}
         return
     for one in shown:
         yield {**plain, **_words(config, claim, one, pair)}, _files(config, claim, one, pair)
@@ -89,6 +86,21 @@ def _lacking(config: Config, claim: Claim) -> str:
     return ""
 
 
+def _unfit(config: Config, claim: Claim, pair: list[str], shown: list[Shown]) -> str:
+    """Why results of these two methods cannot be compared; "" where they can."""
+    if not shown:
+        return f"this configuration evaluates {claim.protocol} on nothing of the kind"
+    if claim.measure == "training_time":
+        untrained = [one for one in pair if not configuration.trainings(config, shown[0].run[0], one)]
+        return f"nothing is trained for {untrained[0]}" if untrained else ""
+    for one in pair:
+        if one not in layout.evaluated(config, claim.protocol):
+            return f"{one} is not evaluated by {claim.protocol} in this configuration"
+    if claim.measure not in CLUSTERS and not shown[0].arrays:
+        return f"predictions by {claim.protocol} are kept of the first output alone: let {claim.protocol}.outputs begin with encoder"
+    return ""
+
+
 def _pair(config: Config, claim: Claim, where: str) -> tuple[list[str], str]:
     """Keys of the two methods; or, of those that this configuration lacks, why there are none."""
     found = []
@@ -104,10 +116,8 @@ def _pair(config: Config, claim: Claim, where: str) -> tuple[list[str], str]:
             base = _varied(config, named, f"{where}: {side}")
         found.append(base)
     if found[0] == found[1]:
-        return (
-            [],
-            f"no method of this configuration varies {getattr(claim.method, 'vary', '') or getattr(claim.against, 'vary', '')} that way",
-        )
+        setting = next((one.vary for one in (claim.method, claim.against) if isinstance(one, Varied)), "anything")
+        return [], f"no method of this configuration varies {setting} that way"
     return found, ""
 
 
@@ -117,29 +127,25 @@ def _catalogue() -> dict[str, None]:
     return {name: None for path in files for name in read_yaml(path).get("methods") or {}}
 
 
-def _varied(config: Config, varied: Varied, where: str) -> str:
+def _varied(config: Config, asked: Varied, where: str) -> str:
     data = next(iter(config.data))
-    plain = configuration.method(config, data, varied.of)
-    settings = dict(flat(plain.blocks))
-    if varied.vary not in settings:
-        raise InputError(f"{where}.vary: {varied.of} has no setting {varied.vary}{nearest(varied.vary, settings)}")
-    values = {varied.of: settings[varied.vary]}
-    for name in config.methods:
-        own = configuration.method(config, data, name)
-        alike = (own.kind, own.parent, own.heads) == (plain.kind, plain.parent, plain.heads)
-        if name != varied.of and alike and set(differences(own.blocks, plain.blocks)) == {varied.vary}:
-            values[name] = dict(flat(own.blocks))[varied.vary]
-    return (max if varied.take == "largest" else min)(values, key=lambda name: float(values[name]))
+    settings = dict(flat(configuration.method(config, data, asked.of).blocks))
+    if asked.vary not in settings:
+        raise InputError(f"{where}.vary: {asked.of} has no setting {asked.vary}{nearest(asked.vary, settings)}")
+    if not isinstance(settings[asked.vary], int | float):
+        raise InputError(f"{where}.vary: {asked.vary} is no number, so that no value of it is the {asked.take}: name a method instead")
+    points = varied(config, data, asked.of, asked.vary)
+    found: str = (max if asked.take == "largest" else min)(points, key=lambda point: point["value"])["method"]
+    return found
 
 
 def _columns(config: Config, claim: Claim) -> list[Shown]:
     """Where the claim is tested: on what the paper's table of it reports, as that table shows it. Sweeps have a figure's place."""
     number = 6 if claim.measure == "knn" and claim.k == 10 else NUMBERS[claim.protocol]
-    every = COLUMNS[number](config, getattr(config, f"table{number}").runs)
+    columns = knn_columns(claim.k) if claim.protocol == "knn" else COLUMNS[number]
+    every = columns(config, getattr(config, f"table{number}").runs)
     if isinstance(claim.method, Varied) or isinstance(claim.against, Varied):
         every = [one for one in every if one.run == place(config, config.fig3)]
-    if claim.measure == "knn":
-        return [replace(one, select={**one.select, "k": claim.k}, arrays=_kept(config, claim.k)) for one in every]
     if claim.measure == "few_shot":
         variant = f"{claim.shots}shot" if claim.reading == "exemplars" else f"{claim.k}nn"
         return [one for one in every if str(one.variant).endswith(f"_{variant}")]
@@ -149,16 +155,10 @@ def _columns(config: Config, claim: Claim) -> list[Shown]:
     return every
 
 
-def _kept(config: Config, k: int) -> tuple[str, ...]:
-    """Predictions are kept of the first output alone."""
-    return (f"predicted_k{k}",) if config.knn.outputs[0] == "encoder" else ()
-
-
 def _words(config: Config, claim: Claim, shown: Shown, pair: list[str]) -> dict[str, Any]:
     """How a test is called, and what it reads of a results file."""
-    of = {"knn": f", k = {claim.k}", "semi": f", {shown.variant_title}", "few_shot": f", {shown.variant_title}"}.get(claim.measure, "")
-    if claim.measure == "transfer":
-        of = f" {shown.variant_title}"
+    variant = shown.variant_title
+    of = {"knn": f", k = {claim.k}", "semi": f", {variant}", "few_shot": f", {variant}", "transfer": f" {variant}"}.get(claim.measure, "")
     first, second = (title(config, shown.run[0], one) for one in pair)
     cluster = claim.measure in CLUSTERS
     return {

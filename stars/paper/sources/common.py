@@ -74,6 +74,11 @@ def kind(config: Config, data: str, name: str) -> dict[str, str]:
     return {"input": STREAMS.get(len(members), f"{len(members)} streams"), "backbone": ", ".join(backbones)}
 
 
+def has_curve(config: Config, data: str, name: str) -> bool:
+    """Whether a method has a training curve of its own: it is trained, or one of the networks of a training."""
+    return configuration.method(config, data, name).kind not in ("scratch", "joints", "ensemble")
+
+
 def panels(config: Config, data: str, names: Iterable[str]) -> list[dict[str, str]]:
     """Methods with their names, in order."""
     return [{"method": name, "title": title(config, data, name)} for name in names]

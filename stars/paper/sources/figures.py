@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from stars.config import Config
-from stars.paper.sources.common import Drawing, counts, methods, panels, place, runs, title, titles
+from stars.paper.sources.common import Drawing, counts, has_curve, methods, panels, place, runs, title, titles
 from stars.paper.sources.departures import differences
 from stars.paper.sources.hyperparameters import flat
 from stars.pipeline import configuration, layout
@@ -36,7 +36,7 @@ def sweep(config: Config, name: str) -> Drawing:
     """KNN accuracy of the methods that differ from `fig3.method` in one setting alone, in the order of its values."""
     data, split = place(config, config.fig3)
     setting, words = SWEEPS[name]
-    points = sorted(_varied(config, data, config.fig3.method, setting), key=lambda point: point["value"])
+    points = sorted(varied(config, data, config.fig3.method, setting), key=lambda point: point["value"])
     files = {
         f"{point['method']}/{seed}": f"{layout.method(config, data, split, point['method'], seed)}/knn/metrics.json"
         for point, seed in product(points, config.seeds)
@@ -45,8 +45,8 @@ def sweep(config: Config, name: str) -> Drawing:
     return Drawing({**settings, **titles(config, data, split)}, files)
 
 
-def _varied(config: Config, data: str, base: str, setting: str) -> Iterator[dict[str, Any]]:
-    """Methods whose blocks are those of `base` but for `setting`, and `base`; none where it is not configured or has no such setting."""
+def varied(config: Config, data: str, base: str, setting: str) -> Iterator[dict[str, Any]]:
+    """Methods whose blocks are those of `base` but for `setting`, and `base`, with its values; none where it is not configured or has no such setting."""
     if base not in config.methods or setting not in dict(flat(configuration.method(config, data, base).blocks)):
         return
     plain = configuration.method(config, data, base)
@@ -82,7 +82,7 @@ def fig6(config: Config) -> Drawing:
 
 def curves(config: Config, data: str, split: str) -> Drawing:
     """Training curves of every trained method, first seed."""
-    names = [name for name in methods(config, config.curves.methods) if configuration.trainings(config, data, name)]
+    names = [name for name in methods(config, config.curves.methods) if has_curve(config, data, name)]
     files = {name: f"{layout.run(data, split)}/{name}/curve.csv" for name in names}
     return Drawing({"panels": panels(config, data, names), **titles(config, data, split)}, files)
 

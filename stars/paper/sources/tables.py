@@ -54,7 +54,7 @@ def _plain(protocol: str) -> Columns:
     return columns
 
 
-def _nearest(*neighbours: int) -> Columns:
+def knn_columns(*neighbours: int) -> Columns:
     """KNN on the encoder's output; several k are variants of the column."""
 
     def columns(config: Config, chosen: tuple[str, ...] | None) -> list[Shown]:
@@ -162,14 +162,14 @@ SHOTS: dict[str, Callable[[Config, configuration.Across, int], Shown]] = {"exemp
 
 COLUMNS: dict[int, Columns] = {
     1: _plain("linear"),
-    2: _nearest(1),
+    2: knn_columns(1),
     3: _plain("finetune"),
     4: _transfer,
     5: _few_shot,
-    6: _nearest(10),
-    7: _nearest(10),
+    6: knn_columns(10),
+    7: knn_columns(10),
     9: _semi,
-    11: _nearest(10, 20, 40),
+    11: knn_columns(10, 20, 40),
 }
 
 
