@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+import yaml
 from pydantic import ValidationError
 from test_parity_st_gcn import PARENTS, clips, load, near
+from tiny import ROOT
 from torch import Tensor
 
+from stars.backbones.body import body_parts
 from stars.backbones.clips import clip_features
 from stars.backbones.st_gcn import Network, StGcnOptions
 from stars.errors import InputError
@@ -81,7 +84,7 @@ def filled(fixture: dict, stream: str = "joint", **changes: object) -> tuple[ske
 def step(fixture: dict, loss: skeattnclr.Loss, own: Network) -> tuple[Tensor, dict[str, Tensor]]:
     """The step that the release drew: its mask is of features, ours of frames."""
     views = {name: clips(fixture[f"x_{name[0]}"]) for name in ("query", "key")}
-    taken_tv = fixture["mask_tv"].repeat_interleave(skeattnclr.STEP, 0)[: own.frames]
+    taken_tv = fixture["mask_tv"].repeat_interleave(skeattnclr.STRIDE, 0)[: own.frames]
     batch = Batch(views, torch.arange(len(fixture["x_q"])), torch.zeros(len(fixture["x_q"])), torch.Generator())
     return loss.mixed(batch, own, fixture["shift"], taken_tv)
 
@@ -152,10 +155,10 @@ def test_what_is_drawn_is_some_parts_for_one_stretch():
         taken_tv = loss.place(own, generator)
         frames = taken_tv.any(1).nonzero().flatten()
         joints = set(taken_tv.any(0).nonzero().flatten().tolist())
-        chosen = [part for part in skeattnclr.KINECT_V2 if joints >= set(part)]
+        chosen = [part for part in loss.parts if joints >= set(part)]
         assert joints == {joint for part in chosen for joint in part} and taken_tv.sum() == len(frames) * len(joints)
-        assert frames[0] % skeattnclr.STEP == 0 and frames[-1] - frames[0] + 1 == len(frames)
-        lengths.add(-(-len(frames) // skeattnclr.STEP))
+        assert frames[0] % skeattnclr.STRIDE == 0 and frames[-1] - frames[0] + 1 == len(frames)
+        lengths.add(-(-len(frames) // skeattnclr.STRIDE))
         parts.add(len(chosen))
     assert lengths == {1, 2, 3} and parts == {2, 3, 4}
 
@@ -165,6 +168,7 @@ def test_what_is_drawn_is_some_parts_for_one_stretch():
     [
         ({"heads": 3}, r"heads \(3\) must divide the backbone's width \(16\)"),
         ({"mixed_steps": (1, 6)}, r"mixed_steps \(6, of 4 frames each\) do not fit in clips of 18 frames"),
+        ({"mixed_parts": (3, 6)}, r"mixed_parts: 6 are more than the 5 body parts"),
         ({"parts": ((0, 1), (2, 25), (3,))}, r"parts name joint 25, but clips have 25 joints"),
     ],
 )
@@ -175,8 +179,23 @@ def test_settings_that_do_not_fit_are_refused(changes, message):
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"mixed_parts": (4, 3)}, "mixed_parts runs from the smaller"), ({"mixed_parts": (3, 6)}, "6 are more than the 5 of parts")],
+    [
+        ({"mixed_parts": (4, 3)}, "mixed_parts runs from the smaller"),
+        ({"mixed_parts": (3, 6), "parts": tuple((joint,) for joint in range(5))}, "6 are more than the 5 of parts"),
+    ],
 )
 def test_ranges_that_cannot_be_are_refused(changes, message):
     with pytest.raises(ValidationError, match=message):
         skeattnclr.SkeAttnClrOptions(**changes)
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "parts"),
+    [
+        ("kinect_v2", [[0, 1, 2, 3, 20], [4, 5, 6, 7, 21, 22], [8, 9, 10, 11, 23, 24], [12, 13, 14, 15], [16, 17, 18, 19]]),
+        ("kinect_v1", [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15], [16, 17, 18, 19]]),
+    ],
+)
+def test_body_parts_are_those_of_the_release_and_of_other_skeletons(skeleton, parts):
+    parents = yaml.safe_load((ROOT / f"config/skeletons/{skeleton}.yaml").read_text())["parents"]
+    assert sorted(sorted(part) for part in body_parts(tuple(parents))) == parts

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import model_validator
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from stars.backbones.base import Backbone
+from stars.backbones.body import body_parts, part_averages, paths
 from stars.backbones.graph import root
 from stars.config.base import Count, Fraction, Positive, Settings, key
 from stars.data.device import sent
@@ -19,28 +19,13 @@ from stars.objectives.aimclr import EXTREME
 from stars.objectives.base import Batch, Objective
 from stars.objectives.cmd import distillation
 from stars.objectives.contrast import Contrast, ContrastOptions
+from stars.objectives.mixing import Mix, Region, draw_mix, draw_offset, mix_clips, mix_keys
 from stars.objectives.skeletonclr import NORMAL
 
 STRONG: list[object] = [*NORMAL, "swap", "rotate", {"noise": {"std": 0.05}}, "blur", "axis_mask", "stretch"]
-STRIDE = 4  # frames of a clip to one of its features by time and joint
 ACTIVE = 1e-8  # mean activation of a body part from which on all of it is actionlet
 EMPTY = 1e-5  # keeps a mean over no actionlet finite
 LENGTH, SPREAD = 1e-5, 1e-3  # keep quotients of lengths (squared) and of standard deviations finite
-
-
-class Region(Settings):
-    """How much of a clip another one takes the place of; drawn evenly from each range."""
-
-    parts: tuple[Count, Count] = key((2, 3), "body parts, at most all there are")
-    places: tuple[Count, Count] = key((3, 5), "stretch of time, in places of 4 frames, at most the clip")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Region:
-        for name in ("parts", "places"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise ValueError(f"{name} runs from the smaller to the larger number, found {[low, high]}")
-        return self
 
 
 class ActClrOptions(ContrastOptions):
@@ -68,20 +53,6 @@ class ActClrOptions(ContrastOptions):
     )
 
 
-class Mix(NamedTuple):
-    """How each clip is mixed with its partner, the clip `offset` further in the batch; in main memory.
-
-    frames_t: the partner's frame shown at each frame; share_tv: the partner's share of every frame and joint; taken_sv and lost_sv: by place
-    of the features (T/4, V), what of the partner is taken and what of the clip is lost.
-    """
-
-    offset: int
-    frames_t: Tensor
-    share_tv: Tensor
-    taken_sv: Tensor
-    lost_sv: Tensor
-
-
 class Loss(Objective):
     """Similarities to the queue follow those of the key, of three queries of a clip: strongly augmented outside its actionlet; with another's
     bone lengths, and mixed with a clip outside its actionlet; and mixed everywhere, where the key is mixed as much.
@@ -105,7 +76,7 @@ class Loss(Objective):
         self.parts, self.root = body_parts(network.parents), root(network.parents)
         self.register_buffer("parents_v", torch.tensor(network.parents), persistent=False)
         self.register_buffer("paths_vv", paths(network.parents), persistent=False)
-        self.register_buffer("parts_vv", averages(self.parts, network.joints), persistent=False)
+        self.register_buffer("parts_vv", part_averages(self.parts, network.joints), persistent=False)
 
     @classmethod
     def passes(cls, options: Settings) -> tuple[int, int]:
@@ -238,54 +209,6 @@ def joined(inside_bmtvc: Tensor, outside_bmtvc: Tensor, actionlet_bmsv: Tensor) 
     return inside_bmtvc * share_bmtv + outside_bmtvc * (1 - share_bmtv)
 
 
-def draw_offset(clips: int, generator: Generator) -> int:
-    """How much further in the batch, in a circle, a clip's partner stands: neither the clip itself nor, of three or more, the one before it."""
-    return int(torch.randint(1, max(clips - 1, 2), (), generator=generator))
-
-
-def draw_mix(clips: int, frames: int, joints: int, parts: Sequence[Sequence[int]], region: Region, generator: Generator) -> Mix:
-    """With probability ½ a region of the partner's, ¼ one at twice its speed, ¼ the same share of every number."""
-    offset = draw_offset(clips, generator)
-    kind, share = torch.rand(2, generator=generator).tolist()
-    chosen = torch.randperm(len(parts), generator=generator)[: _within(region.parts, len(parts), generator)].tolist()
-    places, most = -(-frames // STRIDE), max(frames // STRIDE, 1)
-    length = _within(region.places, most, generator)
-    start = int(torch.randint(most - length + 1, (), generator=generator))
-    frames_t = torch.arange(frames)
-    if kind < 0.25:
-        everywhere_sv = torch.full((places, joints), share)
-        return Mix(offset, frames_t, torch.full((frames, joints), share), everywhere_sv, everywhere_sv)
-    joints_v = torch.zeros(joints)
-    joints_v[[joint for part in chosen for joint in parts[part]]] = 1
-    lost_sv = ((torch.arange(places) >= start) & (torch.arange(places) < start + length))[:, None] * joints_v
-    taken_sv = lost_sv
-    if kind < 0.5:
-        count = min(length * STRIDE, frames)
-        frames_t = (frames_t - start * STRIDE).clamp(0, count - 1) * min(2 * count, frames) // count
-        taken_sv = joints_v.expand(places, -1)
-    return Mix(offset, frames_t, lost_sv.repeat_interleave(STRIDE, 0)[:frames], taken_sv, lost_sv)
-
-
-def _within(bounds: tuple[int, int], most: int, generator: Generator) -> int:
-    low, high = (min(bound, most) for bound in bounds)
-    return int(torch.randint(low, high + 1, (), generator=generator))
-
-
-def mix_clips(x_bmtvc: Tensor, mix: Mix) -> Tensor:
-    """Clips mixed with their partners."""
-    others = x_bmtvc.roll(-mix.offset, 0).index_select(2, sent(mix.frames_t, x_bmtvc.device))
-    return x_bmtvc.lerp(others, sent(mix.share_tv, x_bmtvc.device)[..., None])
-
-
-def mix_keys(keys_bd: Tensor, weight_bmsv: Tensor, mix: Mix) -> Tensor:
-    """Keys (B, D) of mixed clips, unit vectors: each in proportion to how much of its weight is there, mean over bodies."""
-    taken_sv, lost_sv = (sent(share_sv, keys_bd.device) for share_sv in (mix.taken_sv, mix.lost_sv))
-    share_bmsv = weight_bmsv / weight_bmsv.sum((2, 3), keepdim=True)
-    taken_b1 = (share_bmsv.roll(-mix.offset, 0) * taken_sv).sum((2, 3)).mean(1, keepdim=True)
-    kept_b1 = (share_bmsv * (1 - lost_sv)).sum((2, 3)).mean(1, keepdim=True)
-    return normalize(keys_bd * kept_b1 + keys_bd.roll(-mix.offset, 0) * taken_b1, dim=1)
-
-
 def relengthened(bones_bmtvc: Tensor, others_bmtvc: Tensor) -> Tensor:
     """Bones with their own direction and another's length, frame by frame."""
     own, other = ((x.square().sum(-1, keepdim=True) + LENGTH).sqrt() for x in (bones_bmtvc, others_bmtvc))
@@ -296,41 +219,3 @@ def restyled(x_bmtvc: Tensor, others_bmtvc: Tensor) -> Tensor:
     """Each frame's mean over joints, and each joint's standard deviation over time, in place of one's own another's."""
     mean, spread = x_bmtvc.mean(3, keepdim=True), x_bmtvc.std(2, keepdim=True)
     return (x_bmtvc - mean) / (spread + SPREAD) * others_bmtvc.std(2, keepdim=True) + others_bmtvc.mean(3, keepdim=True)
-
-
-def body_parts(parents: tuple[int, ...]) -> list[list[int]]:
-    """Joints of each limb, the trunk's last. A limb begins where another of the same shape begins at the same joint, and is part of no other."""
-    children: list[list[int]] = [
-        [other for other, parent in enumerate(parents) if parent == joint != other] for joint in range(len(parents))
-    ]
-
-    def shape(joint: int) -> str:
-        return f"({''.join(sorted(map(shape, children[joint])))})"
-
-    def under(joint: int) -> list[int]:
-        return [joint, *(other for child in children[joint] for other in under(child))]
-
-    def limbs(joint: int) -> list[list[int]]:
-        shapes = [shape(child) for child in children[joint]]
-        found = ([under(child)] if shapes.count(own) > 1 else limbs(child) for child, own in zip(children[joint], shapes, strict=True))
-        return [limb for of_child in found for limb in of_child]
-
-    found = limbs(root(parents))
-    return [*found, sorted({*range(len(parents))} - {joint for limb in found for joint in limb})]
-
-
-def averages(parts: Sequence[Sequence[int]], joints: int) -> Tensor:
-    """(V, V): joints times it are each the mean over their body part."""
-    own_pv = torch.zeros(len(parts), joints)
-    for part, of_part in enumerate(parts):
-        own_pv[part, list(of_part)] = 1
-    return own_pv.T @ (own_pv / own_pv.sum(1, keepdim=True))
-
-
-def paths(parents: Sequence[int]) -> Tensor:
-    """(V, V), 1 where a joint lies on the way from the root to another, both included: it times bones are positions from the root's on."""
-    reached_vv = torch.eye(len(parents))
-    step_vv = torch.eye(len(parents))[list(parents)]
-    for _ in parents:
-        reached_vv = torch.maximum(reached_vv, step_vv @ reached_vv)
-    return reached_vv

@@ -195,7 +195,7 @@ class Loss(Objective):
         return {
             "clip_loss": clip,
             "video_loss": order_losses(videos.unflatten(1, (2, -1))).mean(),
-            "future_loss": found(told_rc, true_rc, self.options.temperature),
+            "future_loss": info_nce(told_rc, true_rc, self.options.temperature),
         }
 
 
@@ -257,7 +257,7 @@ def order_losses(logits_r2k: Tensor) -> Tensor:
     return -torch.stack([told_r2k[:, 0, ORIGINAL], told_r2k[:, 1, 1 - ORIGINAL]], 1)
 
 
-def found(told_rc: Tensor, true_rc: Tensor, temperature: float) -> Tensor:
+def info_nce(told_rc: Tensor, true_rc: Tensor, temperature: float) -> Tensor:
     """InfoNCE: each told vector's own true one among all, by cosine similarity over the temperature."""
     logits_rr = normalize(told_rc, dim=1) @ normalize(true_rc, dim=1).T / temperature
     return cross_entropy(logits_rr, torch.arange(len(logits_rr), device=logits_rr.device))

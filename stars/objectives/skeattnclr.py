@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 from stars.backbones.attention import Attention
 from stars.backbones.base import Backbone
+from stars.backbones.body import body_parts
 from stars.backbones.clips import counted_bodies
 from stars.config.base import Count, Fraction, Positive, Settings, key
 from stars.data.bodies import Bodies, unknown
@@ -19,20 +20,13 @@ from stars.data.device import sent
 from stars.errors import InputError
 from stars.objectives.base import Batch, Objective
 from stars.objectives.contrast import ContrastOptions, first_positive
+from stars.objectives.mixing import STRIDE, drawn
 from stars.objectives.queue import Queue
 from stars.objectives.skeletonclr import NORMAL
 from stars.objectives.teacher import Teacher, momentum_at
 from stars.training import parallel
 
 Joints = tuple[Annotated[int, Field(ge=0)], ...]
-KINECT_V2: tuple[Joints, ...] = (
-    (0, 1, 2, 3, 20),
-    (4, 5, 6, 7, 21, 22),
-    (8, 9, 10, 11, 23, 24),
-    (12, 13, 14, 15),
-    (16, 17, 18, 19),
-)  # trunk with the head, arms, legs
-STEP = 4  # frames: stretches that are exchanged begin and end at its multiples
 
 
 class SkeAttnClrOptions(ContrastOptions):
@@ -44,7 +38,7 @@ class SkeAttnClrOptions(ContrastOptions):
     heads: Count = key(8, "attention heads of the mask; must divide the backbone's width")
     sharpness: Positive = key(2.0, "factor before the sigmoid that makes a mask of the attention's output, λ")
     salient: Fraction = key(0.5, "weight of the salient features' contrast, μ; that of the other features has 1 − μ")
-    parts: tuple[Joints, ...] = key(KINECT_V2, "joints of each body part; by default Kinect v2's trunk with head, arms and legs")
+    parts: tuple[Joints, ...] | None = key(None, "joints of each body part; null: limbs and trunk, as the joints' parents tell them")
     mixed_parts: tuple[Count, Count] = key((3, 4), "fewest and most body parts that come from another clip")
     mixed_steps: tuple[Count, Count] = key((4, 7), "fewest and most steps of four frames for which they do")
 
@@ -54,7 +48,7 @@ class SkeAttnClrOptions(ContrastOptions):
             fewest, most = getattr(self, name)
             if fewest > most:
                 raise ValueError(f"{name} runs from the smaller to the larger number, found [{fewest}, {most}]")
-        if self.mixed_parts[1] > len(self.parts):
+        if self.parts is not None and self.mixed_parts[1] > len(self.parts):
             raise ValueError(f"mixed_parts: {self.mixed_parts[1]} are more than the {len(self.parts)} of parts")
         return self
 
@@ -73,8 +67,9 @@ class Loss(Objective):
     def __init__(self, networks: Mapping[str, Backbone], options: SkeAttnClrOptions, generator: Generator) -> None:
         super().__init__(networks, options, generator)
         (network,) = networks.values()
-        check(options, network)
         self.options, self.steps = options, steps_of(network)
+        self.parts = body_parts(network.parents) if options.parts is None else options.parts
+        check(options, self.parts, network)
         self.projector = head(network.width, options.hidden, options.dimension)
         self.mask = SalientMask(network.width, options.heads, options.sharpness)
         self.predictors = nn.ModuleDict(
@@ -96,11 +91,11 @@ class Loss(Objective):
 
     def place(self, network: Backbone, generator: Generator) -> Tensor:
         """Frames and joints that come from another clip, the same in all clips: some parts, for one stretch. bool (T, V)."""
-        parts = torch.randperm(len(self.options.parts), generator=generator)[: drawn(*self.options.mixed_parts, generator)]
+        parts = torch.randperm(len(self.parts), generator=generator)[: drawn(*self.options.mixed_parts, generator)]
         length = drawn(*self.options.mixed_steps, generator)
         start = drawn(0, self.steps - length, generator)
         taken_tv = torch.zeros(network.frames, network.joints, dtype=torch.bool)
-        taken_tv[STEP * start : STEP * (start + length), [joint for part in parts.tolist() for joint in self.options.parts[part]]] = True
+        taken_tv[STRIDE * start : STRIDE * (start + length), [joint for part in parts.tolist() for joint in self.parts[part]]] = True
         return taken_tv
 
     def mixed(self, batch: Batch, network: Backbone, shift: int, taken_tv: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -190,25 +185,24 @@ def of_clips(batch: Batch, y_rc: Tensor, bodies: Bodies) -> Tensor:
     return parallel.gather((y_rc.float().unflatten(0, share_bm.shape) * share_bm[..., None]).sum(1))
 
 
-def drawn(fewest: int, most: int, generator: Generator) -> int:
-    """A number from `fewest` to `most`, both included."""
-    return int(torch.randint(fewest, most + 1, (), generator=generator))
-
-
 def steps_of(network: Backbone) -> int:
     """Steps of a clip, the last one cut short where they do not divide its frames."""
-    return -(-network.frames // STEP)
+    return -(-network.frames // STRIDE)
 
 
-def check(options: SkeAttnClrOptions, network: Backbone) -> None:
+def check(options: SkeAttnClrOptions, parts: Sequence[Sequence[int]], network: Backbone) -> None:
     """InputError unless the settings fit a network and its clips."""
     if network.width % options.heads:
         raise InputError(f"objective: heads ({options.heads}) must divide the backbone's width ({network.width})")
     if options.mixed_steps[1] > steps_of(network):
         raise InputError(
-            f"objective: mixed_steps ({options.mixed_steps[1]}, of {STEP} frames each) do not fit in clips of {network.frames} frames"
+            f"objective: mixed_steps ({options.mixed_steps[1]}, of {STRIDE} frames each) do not fit in clips of {network.frames} frames"
         )
-    if (last := max((joint for part in options.parts for joint in part), default=0)) >= network.joints:
+    if options.mixed_parts[1] > len(parts):
+        raise InputError(
+            f"objective: mixed_parts: {options.mixed_parts[1]} are more than the {len(parts)} body parts: lower it, or give parts"
+        )
+    if (last := max((joint for part in parts for joint in part), default=0)) >= network.joints:
         raise InputError(
             f"objective: parts name joint {last}, but clips have {network.joints} joints, from 0: give the parts of this skeleton"
         )
