@@ -233,8 +233,6 @@ def test_results_of_other_clips_are_refused(judged, tmp_path):
         ({"a": {**CLAIM, "method": {"vary": "tune.nnclr.que", "take": "largest"}}}, r"method\.vary: stars has no setting tune\.nnclr\.que"),
         ({"a": {**CLAIM, "method": {"vary": "tune.strategy", "take": "largest"}}}, r"method\.vary: tune\.strategy is no number"),
         ({"a": {**CLAIM, "expect": "at_most"}}, "expect: at_most goes with measure: training_time"),
-        ({"a": {**CLAIM, "against": "dino"}}, "no claim can be tested in this configuration: a: this configuration has no method dino"),
-        ({"a": {**CLAIM, "measure": "linear"}}, "no claim can be tested in this configuration"),
         ({}, "holds no claim"),
     ],
 )  # fmt: skip
@@ -257,6 +255,21 @@ def test_what_cannot_be_compared_is_left_out_with_the_reason(tmp_path, claim, mo
     told = planned(tmp_path, {"a": {**CLAIM, **claim}, "b": {**CLAIM, "measure": "silhouette"}}, methods={**METHODS, "scratch": {}}, **more)
     first, second = told.settings["tests"]
     assert reason in first["reason"] and second["methods"] == ["STARS", "MAMP"]
+
+
+def test_claims_none_of_which_can_be_tested_are_a_table_that_says_so(tmp_path):
+    told = planned(tmp_path, {"a": {**CLAIM, "against": "dino"}})
+    assert not told.files
+    judge.judge(judge.ClaimsStage.model_validate(told.settings), {}, tmp_path / "out")
+    assert "a: this configuration has no method dino" in (tmp_path / "out/claims.md").read_text()
+
+
+def test_a_project_without_a_claims_file_has_no_claims_and_one_that_names_one_must_have_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {"data": DATA, "methods": METHODS}
+    assert sources.claims_if_any(configuration.load(given)) is None
+    with pytest.raises(InputError, match=r"other\.yaml does not exist"):
+        sources.claims_if_any(configuration.load({**given, "claims": {"file": "other.yaml"}}))
 
 
 def test_the_paper_s_claims_are_tested_wherever_the_paper_reports():

@@ -1,6 +1,7 @@
 """The report page: in a real browser, whole, inert whatever data is called, the same each time; what it is made from is true."""
 
 import base64
+import json
 import re
 import shutil
 import time
@@ -9,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from browser import CHROMIUM, browser
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import CONFIG
+from tiny import CONFIG, snakemake
 
 from stars import cli
 from stars.data.store import TABLE, ClipStore
@@ -61,6 +63,36 @@ def centre(page, selector: str, x: float = 0.5, y: float = 0.5) -> tuple[float, 
     script = f"""(() => {{ document.documentElement.style.scrollBehavior = 'auto'; const e = document.querySelector({selector!r});
         e.scrollIntoView({{block: 'center'}}); const b = e.getBoundingClientRect(); return [b.left + {x} * b.width, b.top + {y} * b.height]; }})()"""
     return tuple(page.run(script))
+
+
+@needs_browser
+def test_a_claim_opens_the_clips_behind_it(own, page, tmp_path):
+    block = {
+        "says": "Training helps",
+        "source": "–",
+        "method": "mamp",
+        "against": "scratch",
+        "measure": "knn",
+        "expect": "higher",
+        "matters": 1,
+    }
+    (tmp_path / "claims.yaml").write_text(yaml.safe_dump({"knn": block, "tuned": {**block, "method": "dino"}}))
+    (tmp_path / "more.yaml").write_text(
+        yaml.safe_dump({"claims": {"file": str(tmp_path / "claims.yaml")}, "report": {"shows": ["claims"]}})
+    )
+    done = snakemake(own, "report", config=(CONFIG, tmp_path / "more.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown(page, own / PAGE)
+    assert page.run("document.querySelectorAll('.claims tbody tr').length") == 1
+    assert "no method dino" in page.run("document.querySelector('#claims details').textContent")
+    found = json.loads((own / "results/claims/claims.json").read_text())["claims"][0]["found"]
+    side = max(("gained", "lost"), key=lambda name: len(found[name]))
+    page.run(f"document.querySelector('.behind[data-side={side}]').click()")
+    assert page.run("document.getElementById('said').textContent") and page.run(
+        "document.getElementById('strip-title').textContent"
+    ).startswith("MAMP − ")
+    assert page.run("document.querySelectorAll('#strip button').length") == min(len(found[side]), 12)
+    assert not page.errors and not page.requests
 
 
 @needs_browser

@@ -172,6 +172,8 @@ def test_a_change_of_a_training_s_source_only_warns_unless_told_to_rebuild(finis
     ("changed", "message"),
     [
         ("tune: {optimizer: {lr: 0.1}}", "unknown key tune.optimizer: did you mean optimiser?"),
+        ("claims: {file: none.yaml}", "configuration file none.yaml does not exist: give the path of a .yaml file"),
+        ("report: {shows: [tabel2]}", "report.shows: no table or figure tabel2: did you mean table2?"),
         ("targets: [tabel2]", "targets: no target tabel2: did you mean table2?"),
         ("{targets: [transfer], transfer: {pairs: []}}", "targets: transfer: the configuration has nothing for it: give transfer.pairs"),
         (

@@ -97,12 +97,15 @@ def _export(chosen: argparse.Namespace) -> None:
 
 
 def _config(chosen: argparse.Namespace) -> None:
+    from stars.paper import sources
     from stars.pipeline import configuration, reference
 
     if chosen.what in ("reference", "schema"):
         print(reference.page() if chosen.what == "reference" else reference.schema(), end="")
         return
     config = configuration.load_file(chosen.config, chosen.set)
+    sources.report(config)  # so that its mistakes, and those of a claims file, are told here, too
+    sources.claims_if_any(config)
     print(
         reference.as_yaml(config)
         if chosen.what == "show"

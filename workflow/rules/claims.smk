@@ -1,10 +1,12 @@
 # The paper's claims, tested on this configuration's results (docs/claims.md).
 
+CLAIMS = checked(sources.claims_if_any)
+
 
 rule judge_claims:
     input:
         claims=CONFIG.claims.file,
-        results=lambda wildcards: list(dict.fromkeys(claimed().files.values())),
+        results=list(dict.fromkeys(CLAIMS.files.values())) if CLAIMS else [],
     output:
         csv="results/claims/claims.csv",
         json="results/claims/claims.json",
@@ -25,8 +27,8 @@ rule judge_claims:
         mem_mb=grows(4000),
         runtime=grows(60),
     params:
-        settings=lambda wildcards: configuration.as_argument(claimed().settings),
-        files=lambda wildcards: configuration.as_argument(claimed().files),
+        settings=configuration.as_argument(CLAIMS.settings) if CLAIMS else "",
+        files=configuration.as_argument(CLAIMS.files) if CLAIMS else "",
         code=code_digest("stars.paper.claims.judge"),
         out=subpath(output.csv, parent=True),
     message:

@@ -25,6 +25,15 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+
+def checked(of_configuration):
+    """What a function makes of the configuration; its InputError as one line, before any job."""
+    try:
+        return of_configuration(CONFIG)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
 ENVIRONMENT = "../../envs/stars.yaml"  # what trains, encodes and evaluates
 READING, DRAWING = "../../envs/read.yaml", "../../envs/draw.yaml"  # families without torch
 FIG4_RUN, FIG6_RUN = sources.place(CONFIG, CONFIG.fig4), sources.place(CONFIG, CONFIG.fig6)
@@ -227,12 +236,6 @@ def told(wildcards):
 def files(wildcards):
     """Params function: role and path of what a table or figure reads."""
     return configuration.as_argument(drawing(wildcards).files)
-
-
-@functools.cache
-def claimed():
-    """What the verdicts on claims are told, and the files they read."""
-    return sources.claims(CONFIG)
 
 
 def page(wildcards):

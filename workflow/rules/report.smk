@@ -1,6 +1,6 @@
 # One page with everything: tables, figures, lineage, and an explorer of features with the clips behind them.
 
-REPORT = sources.report(CONFIG)
+REPORT = checked(sources.report)
 
 
 rule map:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 COLOURS = {"supported": 2, "contradicted": 3, "no difference": 0, "cannot tell": 6}
 MARKS = {"supported": "o", "contradicted": "X", "no difference": "s", "cannot tell": "D"}
-WIDEST = 12.0  # in units of what matters; what lies beyond is drawn at the edge, as an arrow
+WIDEST = 12.0  # in units of what matters; an interval that goes beyond ends in an arrow
 
 
 def draw(rows: Sequence[tuple[Test, Found]], stem: Path) -> None:
@@ -39,6 +40,9 @@ def _rows(axis: figure_style.Axes, rows: Sequence[tuple[Test, Found]]) -> None:
         low, high = sorted((found.low * unit, found.high * unit))
         colour = figure_style.colour(COLOURS[found.verdict])
         axis.plot([max(low, -edge), min(high, edge)], [place, place], color=colour, linewidth=1.6)
+        for end, mark in ((low, "<"), (high, ">")):
+            if abs(end) > edge:
+                axis.plot(math.copysign(edge, end), place, mark, color=colour, markersize=5, clip_on=False)
         value = min(max(found.difference * unit, -edge), edge)
         axis.plot(value, place, MARKS[found.verdict], color=colour, markersize=6)
         labels.append("\n".join(textwrap.wrap(f"{test.methods[0]} − {test.methods[1]}, {test.what}, {test.where}", 56)))

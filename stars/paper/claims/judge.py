@@ -32,7 +32,7 @@ CLAIMED = {"higher": "above 0", "lower": "below 0", "equal": "within", "at_most"
 NOTES = (
     "Difference: first method minus second, in points of accuracy or percent, of other measures in hundredths, with its 95 % interval over clips and "
     f"over trainings (paired bootstrap, {DRAWS:,} draws; of NMI, ARI and the ratio of distances, {FEW} resamples of clips). With one training the "
-    "interval is over clips alone.",
+    "interval is over clips alone, and of its time there is none.",
     f"Verdict at {LEVEL:g}, p-values corrected for the number of tests (Holm). Supported: the difference is what is claimed. No difference: surely "
     "smaller than what matters. Contradicted: it is surely the other way. Cannot tell: none of these.",
     "p: of a direction, that there is no difference; of “no difference”, that there is one that matters (TOST); of “at most”, that it is more.",
@@ -232,10 +232,11 @@ def _texts(test: Test, found: Found | None) -> dict[str, str]:
     )
     if found is None:
         return {"claimed": claimed, "compared": "", "difference": "", "p": "", "verdict": "not tested", "seen": ""}
+    interval = f" [{_signed(found.low)}, {_signed(found.high)}]" if found.clips or len(found.trainings) > 1 else ""
     return {
         "claimed": claimed,
         "compared": f"{test.methods[0]} − {test.methods[1]}",
-        "difference": f"{_signed(found.difference)} [{_signed(found.low)}, {_signed(found.high)}]",
+        "difference": _signed(found.difference) + interval,
         "p": "< 0.001" if found.corrected < 0.001 else f"{found.corrected:.3f}",
         "verdict": found.verdict,
         "seen": "–" if test.expect == "at_most" else f"{found.seen:.1f}",

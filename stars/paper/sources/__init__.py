@@ -6,7 +6,7 @@ from stars.config import Config
 from stars.config.paper import FIGURES, TABLES
 from stars.paper.sources import figures, tables
 from stars.paper.sources.benchmarks import benchmark_runs, benchmarks
-from stars.paper.sources.claims import claims
+from stars.paper.sources.claims import claims, claims_if_any
 from stars.paper.sources.common import HYPERPARAMETERS, QUICKSTART, Drawing, place
 from stars.paper.sources.figures import SWEEPS, curve_runs, curves
 from stars.paper.sources.hyperparameters import hyperparameters
@@ -22,6 +22,7 @@ __all__ = [
     "benchmark_runs",
     "benchmarks",
     "claims",
+    "claims_if_any",
     "curve_runs",
     "curves",
     "figure",

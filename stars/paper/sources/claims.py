@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from stars.config import Config
+from stars.config import Claims, Config
 from stars.config.reading import nearest, read_yaml
 from stars.errors import InputError
 from stars.paper.claims.file import CLUSTERS, Claim, Varied, load
@@ -38,7 +39,7 @@ WORDS = {
 def claims(config: Config) -> Drawing:
     """What the stage `claims` is told, and the files it reads.
 
-    Raises InputError for a claims file that names a method, a setting or a run that there is not, or results that are not evaluated.
+    Raises InputError for a claims file that is not there or names a method, a setting or a run that there is not.
     """
     path = config.claims.file
     told: list[dict[str, Any]] = []
@@ -48,11 +49,13 @@ def claims(config: Config) -> Drawing:
             number = len(told)
             told.append(test)
             files |= {f"{number}/{role}": file for role, file in reads.items()}
-    if all(test.get("reason") for test in told):
-        raise InputError(
-            f"{path}: no claim can be tested in this configuration: {told[0]['claim']}: {told[0]['reason']}; add data or methods"
-        )
     return Drawing({"tests": told, "seeds": list(config.seeds)}, files)
+
+
+def claims_if_any(config: Config) -> Drawing | None:
+    """That; None where a project has no claims file and names none."""
+    named = config.claims.file != Claims().file
+    return claims(config) if named or Path(config.claims.file).is_file() else None
 
 
 def _tests(config: Config, name: str, claim: Claim, where: str) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
