@@ -248,7 +248,7 @@ def _signed(value: float) -> str:
     return (f"{shown:+.1f}" if shown else "0.0").replace("-", "−")
 
 
-STUBS = ("source", "on", "measure", "compared", "claimed")
+STUBS = ("source", "compared", "claimed")
 COLUMNS = {"difference": "difference", "p": "p, corrected", "verdict": "verdict", "seen": "could be seen"}
 
 
@@ -256,7 +256,8 @@ def _table(rows: Rows) -> Table:
     drawn = []
     for test, found in rows:
         texts = _texts(test, found)
-        stub = {"source": test.source, "on": test.where, "measure": test.what, "compared": texts["compared"], "claimed": texts["claimed"]}
+        compared = f"{texts['compared']}, {test.what}, {test.where}" if found else ""
+        stub = {"source": test.source, "compared": compared, "claimed": texts["claimed"]}
         cells = {name: Cell(words=texts[name], reason="" if found else f"{test.claim}: {test.reason}.") for name in COLUMNS}
         if not found:
             cells |= {name: Cell() for name in COLUMNS if name != "verdict"}
