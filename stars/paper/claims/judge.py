@@ -248,8 +248,8 @@ def _signed(value: float) -> str:
     return (f"{shown:+.1f}" if shown else "0.0").replace("-", "−")
 
 
-STUBS = ("source", "compared", "claimed")
-COLUMNS = {"difference": "difference", "p": "p, corrected", "verdict": "verdict", "seen": "could be seen"}
+STUBS = ("verdict", "compared", "claimed")
+COLUMNS = {"difference": "difference", "p": "p, corrected", "seen": "could be seen"}
 
 
 def _table(rows: Rows) -> Table:
@@ -257,11 +257,11 @@ def _table(rows: Rows) -> Table:
     for test, found in rows:
         texts = _texts(test, found)
         compared = f"{texts['compared']}, {test.what}, {test.where}" if found else ""
-        stub = {"source": test.source, "compared": compared, "claimed": texts["claimed"]}
-        cells = {name: Cell(words=texts[name], reason="" if found else f"{test.claim}: {test.reason}.") for name in COLUMNS}
+        stub = {"verdict": texts["verdict"], "compared": compared, "claimed": texts["claimed"]}
+        cells = {name: Cell(words=texts[name]) for name in COLUMNS}
         if not found:
-            cells |= {name: Cell() for name in COLUMNS if name != "verdict"}
-        drawn.append(Row("this run", "", test.says, cells, stub=stub, recipe=test.claim))
+            cells["difference"] = Cell(reason=f"{test.claim}: {test.reason}.")
+        drawn.append(Row("this run", "", f"{test.says} ({test.source})", cells, stub=stub, recipe=test.claim))
     caption = f"The paper's claims: {sum(found is not None for _, found in rows)} tests"
     columns = tuple(Column(name, "", words, published=False) for name, words in COLUMNS.items())
     return Table("claims", caption, STUBS, columns, tuple(drawn), NOTES, first="Claim", cites=False)
