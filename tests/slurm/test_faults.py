@@ -65,6 +65,12 @@ def stop(flow, wildcards: str = "demo_xsub_mamp", besides: int = 0) -> int:
     return process
 
 
+def stop_all(flow, besides: dict[str, int]) -> dict[str, int]:
+    """Stop the processes of several trainings, by wildcards; `besides` names the earlier process of each, 0 where there was none."""
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(besides, pool.map(partial(stop, flow), besides, besides.values()), strict=True))
+
+
 def go_on(process: int) -> None:
     """Let a stopped process run on, unless it was ended."""
     with suppress(ProcessLookupError):
@@ -109,19 +115,22 @@ def test_a_stage_that_needs_more_than_two_time_limits_queues_again_until_it_is_d
 def test_cancelled_killed_preempted_and_lost_with_its_node_a_training_goes_on(cluster, flows):
     names = ["mamp", "mamp-seed1", "mamp-seed2"]
     targets = [f"results/demo_xsub/{name}/encoder.safetensors" for name in names]
+    trainings = [f"demo_xsub_{name}" for name in names]
     flow, local = flows({**TRAINING, "seeds": [0, 1, 2]})
     snakemake = flow.start(*targets)
-    with ThreadPoolExecutor() as pool:
-        process, _, _ = pool.map(lambda name: stop(flow, f"demo_xsub_{name}"), names)
-    survivor, cancelled, killed = (job_of(flow, f"demo_xsub_{name}") for name in names)
+    stopped = stop_all(flow, dict.fromkeys(trainings, 0))
+    _, cancelled, killed = (job_of(flow, training) for training in trainings)
     cluster.ask("scancel", cancelled)
     for other in processes_of(flow, killed):
         os.kill(other, signal.SIGKILL)
+    # None may be done when the next fault comes: Slurm would start it again from nothing, its checkpoint gone with its end.
+    stopped |= stop_all(flow, {training: stopped[training] for training in trainings[1:]})
+    jobs = [job_of(flow, training) for training in trainings]
     cluster.ask("sbatch", "--partition=urgent", "--cpus-per-task=8", "--output=/dev/null", "--wrap", "true")  # needs the whole node
-    wait_for(lambda: int(cluster.job(survivor)["Restarts"]) >= 1, "preemption")
-    process = stop(flow, besides=process)
+    wait_for(lambda: all(int(cluster.job(job)["Restarts"]) >= 1 for job in jobs), "preemption")
+    stop_all(flow, stopped)
     cluster.ask("scontrol", "update", "nodename=localhost", "state=down", "reason=test")
-    wait_for(lambda: int(cluster.job(survivor)["Restarts"]) >= 2, "the node's failure")
+    wait_for(lambda: all(int(cluster.job(job)["Restarts"]) >= 2 for job in jobs), "the node's failure")
     cluster.ask("scontrol", "update", "nodename=localhost", "state=resume")
     assert snakemake.wait(timeout=PATIENCE) == 0, flow.said.read_text()
     assert local.run(*targets)[0] == 0
