@@ -28,7 +28,7 @@ from stars.inspect.page import QUALITY, InspectStage, page
 from stars.inspect.skeleton import Skeleton
 from stars.provenance.record import peak_memory_mb
 
-DISTINCT, FRAMES = 60, (46, 120)
+DISTINCT, SETTINGS = 60, Simulate(frames=(46, 120))
 
 
 def clips(number: int) -> Iterator[tuple[dict, np.ndarray]]:
@@ -37,7 +37,7 @@ def clips(number: int) -> Iterator[tuple[dict, np.ndarray]]:
     distinct = []
     for take in range(DISTINCT):
         action = 16 + take % 5 if take % 3 == 0 else 1 + take % 15
-        people = perform(Simulate().seed, Performance(1, 1 + take % 10, 1, action), FRAMES, 10)
+        people = perform(SETTINGS.seed, Performance(1, 1 + take % 10, 1, action), SETTINGS)
         x_tmvc = np.zeros((people.shape[1], 2, 25, 3), np.float32)
         x_tmvc[:, : len(people)] = np.moveaxis(people + noise.normal(0, 0.002, people.shape), 0, 1)
         distinct.append((action, len(people), x_tmvc))

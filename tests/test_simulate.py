@@ -16,7 +16,7 @@ from stars.data.simulate import kinematics as k
 from stars.data.simulate.actions import ACTIONS, PAIRS, chosen
 from stars.data.simulate.layouts.ntu import name_of, skeleton_text
 from stars.data.simulate.performance import Performance, perform, performer
-from stars.data.simulate.sensor import Track
+from stars.data.simulate.sensor import Track, _shadowed
 from stars.data.simulate.stage import SimulateStage
 from stars.errors import InputError
 from stars.pipeline.resolve import describe
@@ -192,3 +192,30 @@ def test_a_fine_pair_shares_people_and_tempo_and_moves_differently():
         assert (first.people, first.tempo) == (second.people, second.tempo)
         one, other = (perform(3, Performance(1, 1, 1, number), Simulate(frames=(60, 60), subjects=4)) for number in pair)
         assert np.abs(one - other).max() > 0.1, pair
+
+
+def test_a_trunk_hides_what_is_behind_it_and_nothing_else():
+    body = k.forward(np.zeros((1, k.JOINTS, 3)), k.rest_offsets()) + (0, 0, 3.0)
+    middle = body[0, [k.PELVIS, k.CHEST]].mean(0)
+    behind, before, beside = middle * 1.1, middle * 0.9, middle * 1.1 + (0.5, 0, 0)  # along the line of sight, and off it
+    for place, moves in ((behind, True), (before, False), (beside, False)):
+        views = body[None].copy()
+        views[0, 0, 11] = place
+        seen = _shadowed(views, 1.0)
+        np.testing.assert_array_equal(np.delete(seen[0, 0], 11, 0), np.delete(_shadowed(body[None], 1.0)[0, 0], 11, 0))
+        assert (np.abs(seen[0, 0, 11] - place).max() > 0.05) == moves
+        np.testing.assert_allclose(_shadowed(views, 0.5), (seen + views) / 2, atol=1e-12)
+
+
+def test_posture_and_fidgets_change_how_people_stand_and_what_they_do_besides():
+    def acted(**keys) -> np.ndarray:
+        return np.stack([perform(0, Performance(1, subject, 1, 10), Simulate(frames=(60, 60), subjects=9, **keys))[0] for subject in range(1, 9)])
+
+    def spread(x: np.ndarray) -> float:  # of the first frame between people, about each one's pelvis
+        return (x[:, 0] - x[:, 0, [k.PELVIS]]).std(0).mean()
+
+    def moved(x: np.ndarray) -> float:  # an action of the head: what arms do is done besides
+        return np.abs(np.diff(x[:, :, 4:12] - x[:, :, [k.PELVIS]], axis=1)).mean()
+
+    assert spread(acted(posture=0)) < spread(acted()) < spread(acted(posture=3))
+    assert moved(acted(fidgets=0)) < moved(acted()) < moved(acted(fidgets=8))

@@ -64,8 +64,13 @@ class Simulate(Settings):
     frames: tuple[int, int] = key((50, 110), "shortest and longest clip, frames at 30 a second")
     heading: float = key(0.15, "how far people turn away from the camera in the middle, standard deviation in radians", ge=0)
     tempo: float = key(0.1, "how much faster or slower a performance is than the person's habit, standard deviation of the logarithm", ge=0)
+    posture: float = key(1.0, "how differently people stand, from person to person and from clip to clip; 1: a few degrees a joint", ge=0)
+    fidgets: int = key(1, "movements that mean nothing in a clip, at most: the head, the trunk or an arm swings slowly", ge=0, le=8)
     noise: float = key(
         0.0015, "sensor noise of a joint of the trunk, standard deviation in metres: a slow drift, and a tenth of it jitter", ge=0
+    )
+    shadow: Fraction = key(
+        0.0, "how far a joint that the camera sees only through the trunk is pulled onto the trunk: 0 not at all, 1 all the way; each camera hides others"
     )
     occlusion: Fraction = key(0.25, "share of clips in which a limb is occluded and jitters")
     ghosts: Fraction = key(0.1, "share of clips with a ghost body")

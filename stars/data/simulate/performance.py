@@ -56,15 +56,15 @@ class Performer:
     sway: float
 
 
-def performer(seed: int, subject: int) -> Performer:
-    """The subject with this number, the same in every clip."""
+def performer(seed: int, subject: int, posture: float = 1.0) -> Performer:
+    """The subject with this number, the same in every clip; `posture` scales the habitual angles."""
     rng = np.random.default_rng((seed, 0, subject))
     scale = rng.uniform(0.87, 1.12) * np.exp(rng.normal(0, 0.05, (k.JOINTS, 1)))
     for left, right in k.LEFT_RIGHT:
         scale[left] = scale[right]
     return Performer(
         offsets=k.rest_offsets() * scale,
-        posture=_posture(rng, 0.6),
+        posture=_posture(rng, 0.6 * posture),
         tempo=float(np.exp(rng.normal(0, 0.12))),
         amplitude=float(np.exp(rng.normal(0, 0.15))),
         left_handed=bool(rng.random() < 0.1),
@@ -84,13 +84,14 @@ def perform(seed: int, identity: Performance, settings: Simulate) -> np.ndarray:
     doing = ACTIONS[action]
     heading = np.pi + rng.normal(0, settings.heading)  # towards the camera in the middle
     place = np.array([rng.normal(0, 0.25), 0, rng.normal(0, 0.25)])
-    clock = _clock(rng, length, doing.tempo * performer(seed, subject).tempo, settings.tempo)
+    who = performer(seed, subject, settings.posture)
+    clock = _clock(rng, length, doing.tempo * who.tempo, settings.tempo)
     if doing.people == 1:
-        return _stand(_body(rng, performer(seed, subject), doing.swings, clock), heading, place)[None]
-    other = performer(seed, 1 + (subject + int(rng.integers(1, settings.subjects)) - 1) % settings.subjects)
+        return _stand(_body(rng, who, doing.swings, clock, settings), heading, place)[None]
+    other = performer(seed, 1 + (subject + int(rng.integers(1, settings.subjects)) - 1) % settings.subjects, settings.posture)
     gap = np.array([np.sin(heading), 0, np.cos(heading)]) * doing.distance * rng.uniform(0.9, 1.1)
-    first = _stand(_body(rng, performer(seed, subject), doing.swings, clock), heading, place - gap / 2)
-    second = _stand(_body(rng, other, doing.partner, clock), heading + np.pi + rng.normal(0, 0.1), place + gap / 2)
+    first = _stand(_body(rng, who, doing.swings, clock, settings), heading, place - gap / 2)
+    second = _stand(_body(rng, other, doing.partner, clock, settings), heading + np.pi + rng.normal(0, 0.1), place + gap / 2)
     return np.stack([first, second])
 
 
@@ -103,7 +104,9 @@ def _clock(rng: np.random.Generator, length: int, tempo: float, spread: float) -
     return seconds * tempo * np.exp(rng.normal(0, spread)), ramp * ramp * (3 - 2 * ramp)
 
 
-def _body(rng: np.random.Generator, who: Performer, swings: tuple[Swing, ...], clock: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def _body(
+    rng: np.random.Generator, who: Performer, swings: tuple[Swing, ...], clock: tuple[np.ndarray, np.ndarray], settings: Simulate
+) -> np.ndarray:
     """(T, 25, 3) joints of one person in the own frame, feet on the floor."""
     cycle, active = clock
     length = len(cycle)
@@ -118,7 +121,7 @@ def _body(rng: np.random.Generator, who: Performer, swings: tuple[Swing, ...], c
         channels[:, swing.joint, swing.axis] += share * (hold + size * curve)
         if swing.joint in LEVERS:  # the trunk gives way to what a limb does
             channels[:, k.SPINE, swing.axis] -= RECOIL * active * size * curve
-    channels += who.posture + _posture(rng, 1.0) + _idle(rng, length, who.sway)
+    channels += who.posture + _posture(rng, settings.posture) + _idle(rng, length, who.sway, settings.fidgets)
     if who.left_handed != (rng.random() < 0.05):
         channels = k.mirrored(channels, (1, -1, -1))
         channels[:, PLACE] *= -1  # a displacement mirrors with the opposite signs
@@ -137,7 +140,7 @@ def _posture(rng: np.random.Generator, size: float) -> np.ndarray:
     return angles
 
 
-def _idle(rng: np.random.Generator, length: int, sway: float) -> np.ndarray:
+def _idle(rng: np.random.Generator, length: int, sway: float, fidgets: int) -> np.ndarray:
     """(T, 26, 3) what a body does besides: sway, drift, a slow turn and movements of limbs that mean nothing."""
     seconds = np.arange(length)[:, None] / FPS
     channels = np.zeros((length, PLACE + 1, 3))
@@ -151,7 +154,7 @@ def _idle(rng: np.random.Generator, length: int, sway: float) -> np.ndarray:
     for axis in (X, Z):
         drift(PLACE, axis, 0.001 * sway, 0.3)
     drift(k.PELVIS, Y, 0.002, 0.3)
-    for choice in rng.permutation(len(DISTRACTIONS))[: rng.integers(0, 2)]:
+    for choice in rng.permutation(len(DISTRACTIONS))[: rng.integers(0, fidgets + 1)]:
         drift(*DISTRACTIONS[choice], 0.15, 1.2)
     return channels
 

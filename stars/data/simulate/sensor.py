@@ -13,6 +13,7 @@ from stars.data.simulate.performance import Performance
 AZIMUTH = {1: 0.0, 2: -np.pi / 4, 3: np.pi / 4}  # NTU RGB+D's three cameras: one in the middle, two 45° beside it
 FIRST_ID = 72057594037900000  # ids have 17 digits, more than a float64 keeps
 TRACKED, INFERRED = 2, 1
+TRUNK = 0.2  # metres from the middle of a trunk to where it no longer hides what is behind it
 DRIFT = 30  # frames over which a joint's error changes
 # extremities are harder to find than the trunk
 RELIABILITY = np.ones(k.JOINTS)
@@ -36,7 +37,7 @@ def film(people: np.ndarray, seed: int, performance: Performance, camera: int, s
     """
     setup, subject, replication, action = performance
     rng = np.random.default_rng((seed, 2, setup, camera, subject, replication, action))
-    views = _view(people, seed, setup, camera)
+    views = _shadowed(_view(people, seed, setup, camera), settings.shadow)
     length = views.shape[1]
     tracks = [_track(rng, body, settings.noise) for body in views]
     defects = rng.random(4) < (settings.occlusion, settings.switches, settings.ghosts, settings.dropped)
@@ -60,6 +61,20 @@ def _view(people: np.ndarray, seed: int, setup: int, camera: int) -> np.ndarray:
     # the camera looks down at the stage's middle, a metre above the floor
     tilt = np.arctan2(height - 1.0, distance)
     return turned @ k.rotations(np.array([-tilt, 0, 0])).T
+
+
+def _shadowed(views: np.ndarray, share: float) -> np.ndarray:
+    """Joints of bodies (people, T, 25, 3) in camera coordinates; those behind the body's own trunk lie `share` of the way nearer to it."""
+    if not share:
+        return views
+    low, high = views[..., k.PELVIS, None, :], views[..., k.CHEST, None, :]
+    depth = views[..., 2].clip(0.1)
+    # where the line of sight to each joint passes the trunk, a straight line from pelvis to shoulders
+    height = (views[..., 1] / depth * low[..., 2] - low[..., 1]) / (high[..., 1] - low[..., 1]).clip(0.1)
+    trunk = low + height.clip(0, 1)[..., None] * (high - low)
+    aside = np.abs(views[..., 0] / depth * trunk[..., 2] - trunk[..., 0])
+    hidden = (1 - aside / TRUNK).clip(0, 1) * ((views[..., 2] - trunk[..., 2]) / TRUNK).clip(0, 1) * ((height > 0) & (height < 1))
+    return views + share * hidden[..., None] * (trunk - views)
 
 
 def _new_id(rng: np.random.Generator) -> int:
