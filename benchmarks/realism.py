@@ -121,7 +121,14 @@ def draw(measured: Mapping[str, Measured], stem: Path) -> None:
         names, colours = list(measured), style.OKABE_ITO[: len(measured)]
         panels[5].barh(names, [each.people for each in measured.values()], color=colours)
         panels[5].invert_yaxis()
-        titles = ("Clip length", "Bone length within a clip", "Joint speed", "Spectrum of the velocity", "Jitter of the trunk", "Bone length between people")
+        titles = (
+            "Clip length",
+            "Bone length within a clip",
+            "Joint speed",
+            "Spectrum of the velocity",
+            "Jitter of the trunk",
+            "Bone length between people",
+        )
         units = ("frames", "spread, % of the mean", "m/s", "Hz", "mm", "spread, % of the mean")
         for panel, title, unit in zip(panels, titles, units, strict=True):
             panel.set(title=title, xlabel=unit)

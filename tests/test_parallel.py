@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from unittest import mock
 
@@ -260,3 +261,21 @@ def test_a_configuration_whose_batches_cannot_be_shared_is_refused_before_any_jo
         configuration.load_file("config/config.yaml", ["methods.stars.gpus=3"])
     config = configuration.load_file("config/config.yaml", ["compute.gpus=2", "methods.stars.gpus=4"])
     assert [configuration.method(config, "demo", name).gpus for name in ("mamp", "stars", "stars_two_views")] == [2, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("network", "refused"),
+    [
+        (HICO, False),
+        (HICO | {"model": HICO["model"] | {"dropout": 0.1}}, True),
+        ({"name": "encoder", "backbone": "st_gcn", "model": {"channels": 2, "width": 8}}, True),
+    ],
+    ids=["plain", "dropout", "batch norm"],
+)
+def test_what_processes_cannot_share_is_one_line(monkeypatch, network, refused):
+    objective = "hico" if network["backbone"] == "hico" else "skeletonclr"
+    told = TrainBase(objective=objective, options={"queue": 16, "dimension": 8}, optimiser=TWENTY.model_dump())
+    model = train.new(train.TrainStage(seed=0, train=told, networks=[network], parents=(0, 0, 0, 1, 2)), 5, 2)
+    monkeypatch.setattr(parallel, "count", lambda: 2)
+    with pytest.raises(InputError, match=r"train: .* which GPUs cannot share: set gpus to 1") if refused else nullcontext():
+        run._check_processes(model, "train")

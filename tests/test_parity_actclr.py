@@ -60,9 +60,9 @@ def test_a_step(step):
     fixture, own, loss, batch = made(stream)
     expected = fixture["steps"][step]
     outside, everywhere = (mix_of(told, own.frames) for told in expected["swaps"])
-    found, losses, follows, actionlets = [], [], loss._follows, actclr.actionlets
+    found, losses, follows, actionlets = [], [], loss._distribution_loss, actclr.actionlets
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loss, "_follows", lambda *told: losses.append(follows(*told)) or losses[-1])
+        patch.setattr(loss, "_distribution_loss", lambda *told: losses.append(follows(*told)) or losses[-1])
         patch.setattr(actclr, "actionlets", lambda *told: found.append(actionlets(*told)) or found[-1])
         total, facts = loss.mixed(batch, own, seen(own, batch), expected["offset"], outside, everywhere)
     for own_bmsv, theirs in zip(found, (expected["key_actionlets"], *expected["actionlets"]), strict=True):

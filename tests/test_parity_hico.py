@@ -115,17 +115,6 @@ def test_the_released_queue_renews_its_first_places_alone():
     assert (case.loss.queues["clip"].entries != before).any(1).all()
 
 
-def test_a_step_draws_from_its_generator_alone_and_repeats():
-    known = torch.get_rng_state()
-    once, again = (Case(FIXTURES[0].values[0], dropout=0.1) for _ in range(2))
-    torch.set_rng_state(known)
-    losses = [case.step()[0] for case in (once, again)]
-    assert torch.equal(torch.get_rng_state(), known) and torch.equal(*losses)
-    for one, other in zip(once.network.parameters(), again.network.parameters(), strict=True):
-        assert torch.equal(one.grad, other.grad)
-    assert losses[0].item() != pytest.approx(once.fixture["loss"], rel=1e-3)  # something was dropped
-
-
 def test_dropout_keeps_the_mean_and_drops_its_share():
     x = torch.ones(401, 499)
     with torch.random.fork_rng(devices=[]):

@@ -195,9 +195,9 @@ def test_a_fine_pair_shares_people_and_tempo_and_moves_differently():
 
 
 def test_a_trunk_hides_what_is_behind_it_and_nothing_else():
-    body = k.forward(np.zeros((1, k.JOINTS, 3)), k.rest_offsets()) + (0, 0, 3.0)
+    body = k.forward(np.zeros((1, k.JOINTS, 3)), k.rest_offsets()) + np.array([0, 0, 3.0])
     middle = body[0, [k.PELVIS, k.CHEST]].mean(0)
-    behind, before, beside = middle * 1.1, middle * 0.9, middle * 1.1 + (0.5, 0, 0)  # along the line of sight, and off it
+    behind, before, beside = middle * 1.1, middle * 0.9, middle * 1.1 + np.array([0.5, 0, 0])  # along the line of sight, and off it
     for place, moves in ((behind, True), (before, False), (beside, False)):
         views = body[None].copy()
         views[0, 0, 11] = place
@@ -209,7 +209,9 @@ def test_a_trunk_hides_what_is_behind_it_and_nothing_else():
 
 def test_posture_and_fidgets_change_how_people_stand_and_what_they_do_besides():
     def acted(**keys) -> np.ndarray:
-        return np.stack([perform(0, Performance(1, subject, 1, 10), Simulate(frames=(60, 60), subjects=9, **keys))[0] for subject in range(1, 9)])
+        return np.stack(
+            [perform(0, Performance(1, subject, 1, 10), Simulate(frames=(60, 60), subjects=9, **keys))[0] for subject in range(1, 9)]
+        )
 
     def spread(x: np.ndarray) -> float:  # of the first frame between people, about each one's pelvis
         return (x[:, 0] - x[:, 0, [k.PELVIS]]).std(0).mean()

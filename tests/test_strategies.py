@@ -135,7 +135,7 @@ def test_a_teacher_starts_as_a_copy_and_becomes_a_running_mean():
         with torch.no_grad():
             for parameter in (*encoder.parameters(), *head.parameters()):
                 parameter += step + 1
-        teacher.follow(encoder, head, 0.9)
+        teacher.ema_update(encoder, head, 0.9)
         expected = [0.9 * old + 0.1 * new for old, new in zip(expected, (*encoder.parameters(), *head.parameters()), strict=True)]
     for own, wanted in zip(teacher.parameters(), expected, strict=True):
         torch.testing.assert_close(own.data, wanted.data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from stars.backbones.base import Backbone, BackboneOptions, Layers
@@ -23,6 +24,12 @@ class AgcnOptions(BackboneOptions):
     channels: Count = key(64, "channels of the first blocks; those after the fourth have twice, after the seventh four times as many")
     kernel: Count = key(9, "frames that a convolution in time sees, odd")
     share: Count = key(4, "a block's channels divided by this are those by which joints are compared")
+
+    @model_validator(mode="after")
+    def _odd(self) -> AgcnOptions:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel ({self.kernel}) must be odd")
+        return self
 
 
 class Network(Backbone):

@@ -160,12 +160,8 @@ class Block(nn.Module):
         return mixed_bhld.permute(2, 0, 1, 3).flatten(2)
 
 
-class Dropout(nn.Module):
-    """nn.Dropout, which on a CPU draws 16 bits a number instead of a float64: several times as fast; p is rounded to a multiple of 2⁻¹⁶."""
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
+class Dropout(nn.Dropout):
+    """nn.Dropout that on a CPU draws 16 bits a number instead of a float64: several times as fast; p is rounded to a multiple of 2⁻¹⁶."""
 
     @property
     def active(self) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from stars.backbones.base import Backbone, BackboneOptions, Layers
 from stars.backbones.graph import directed, root, spatial_partition
 from stars.config.base import Count, key
+from stars.errors import InputError
 
 BLOCKS = (
     (1, 1),
@@ -39,8 +41,14 @@ class StGcnOptions(BackboneOptions):
         "subsets of a joint's neighbours: further from `centre` and nearer, all weighed alike (ST-GCN); or its parent and its children (2s-AGCN)",
     )
     centre: int | None = key(
-        None, "joint from which neighbours are nearer or further; null: the one that is its own parent (NTU: 20)", ge=0
+        None, "`graph: centre`: joint from which neighbours are nearer or further; null: the one that is its own parent (NTU: 20)", ge=0
     )
+
+    @model_validator(mode="after")
+    def _odd(self) -> StGcnOptions:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel ({self.kernel}) must be odd")
+        return self
 
 
 class Network(Backbone):
@@ -54,6 +62,8 @@ class Network(Backbone):
         super().__init__(options, joints, parents, bodies)
         self.width = options.width
         centre = root(parents) if options.centre is None else options.centre
+        if centre >= joints:
+            raise InputError(f"model.centre: there is no joint {centre}: the clips have {joints}, from 0")
         partition = directed(parents) if options.graph == "parents" else spatial_partition(parents, centre)
         self.register_buffer("partition", partition, persistent=False)
         self.norm = nn.BatchNorm1d(3 * joints)
@@ -83,9 +93,15 @@ class Network(Backbone):
 class Block(nn.Module):
     """A graph convolution, a convolution in time, and a way past both: (R, C, T, V) → (R, C', T/stride, V). The first has no way past and no dropout."""
 
+    edges: Tensor
+
     def __init__(self, before: int, after: int, stride: int, options: StGcnOptions, joints: int, first: bool) -> None:
         super().__init__()
-        self.edges = nn.Parameter(torch.ones(3, joints, joints), requires_grad=options.learned_edges)
+        edges_kvv = torch.ones(3, joints, joints)
+        if options.learned_edges:
+            self.edges = nn.Parameter(edges_kvv)
+        else:  # under the same name in files
+            self.register_buffer("edges", edges_kvv)
         self.spatial = nn.Conv2d(before, 3 * after, 1)
         self.spatial_norm = nn.BatchNorm2d(after)
         self.temporal = nn.Conv2d(after, after, (options.kernel, 1), (stride, 1), (options.kernel // 2, 0))

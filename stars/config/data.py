@@ -70,7 +70,8 @@ class Simulate(Settings):
         0.0015, "sensor noise of a joint of the trunk, standard deviation in metres: a slow drift, and a tenth of it jitter", ge=0
     )
     shadow: Fraction = key(
-        0.0, "how far a joint that the camera sees only through the trunk is pulled onto the trunk: 0 not at all, 1 all the way; each camera hides others"
+        0.0,
+        "how far a joint that the camera sees only through the trunk is pulled onto the trunk: 0 not at all, 1 all the way; each camera hides others",
     )
     occlusion: Fraction = key(0.25, "share of clips in which a limb is occluded and jitters")
     ghosts: Fraction = key(0.1, "share of clips with a ghost body")

@@ -11,9 +11,11 @@ from stars.config.tuning import TuneOptimiser
 
 
 class TrainOptimiser(TuneOptimiser):
-    """SGD or AdamW, its schedule and gradient clipping."""
+    """SGD, AdamW or Adam, its schedule and gradient clipping."""
 
-    kind: Literal["sgd", "adamw"] = key("sgd", "optimiser: sgd, with `momentum`; adamw, with `betas`")
+    kind: Literal["sgd", "adamw", "adam"] = key(
+        "sgd", "optimiser: sgd, with `momentum`; adamw, with `betas`; adam, the same with weight decay as a part of the gradient (L2)"
+    )
     momentum: Fraction = key(0.9, "momentum of SGD")
 
 
@@ -45,7 +47,9 @@ class TrainBase(Settings):
         "optimiser, its schedule and gradient clipping",
     )
     bodies: Literal["all", "present"] = key(
-        "all", "bodies averaged into a clip's feature: all, an absent one included, or the present ones"
+        "all",
+        "bodies averaged into a clip's feature: all, an absent one included, or the present ones; "
+        "actclr always takes all, hi_trs and skeleton_mae the present ones",
     )
     precision: Literal["fp32", "bf16"] = key("fp32", "arithmetic of the networks' matrix products; heads and loss are fp32")
     knn_epochs: int = key(

@@ -223,7 +223,7 @@ class TuneBase(Settings):
 class Tune(TuneBase):
     """Stage 2: the encoder's upper blocks tuned together with new heads (paper §3.3)."""
 
-    strategy: str = key("nnclr", "loss: nnclr, dino, moco, or or another of stars/objectives or plugins/objectives")
+    strategy: str = key("nnclr", "loss: nnclr, dino, moco, or another of stars/objectives or plugins/objectives")
     nnclr: Nnclr = key(Nnclr(), "strategy: nnclr")
     dino: Dino = key(Dino(), "strategy: dino")
     moco: Moco = key(Moco(), "strategy: moco")

@@ -104,7 +104,7 @@ class Loss(Objective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The step where a clip gets bone lengths of the one `offset` further, and mixes as drawn; `seen`: the views as the stream shows them."""
         options, contrast = self.options, self.contrast
-        contrast.follow(network)
+        contrast.ema_update(network)
         with torch.no_grad():
             keys_bd, anchor_1d = self._keys(batch, seen["key"])
             normal_bmsv, weak_bmsv = (self._actionlets(batch, network, seen[name], anchor_1d) for name in ("normal", "weak"))
@@ -118,7 +118,7 @@ class Loss(Objective):
             )
             taught, taught_mixed = self._taught(keys_bd), self._taught(mixed_keys_bd)
         queries = [self._query(batch, network, x_bmtvc) for x_bmtvc in shown]
-        losses = [self._follows(one, *told) for one, told in zip(queries, (taught, taught, taught_mixed), strict=True)]
+        losses = [self._distribution_loss(one, *told) for one, told in zip(queries, (taught, taught, taught_mixed), strict=True)]
         contrast.queue.update(keys_bd, batch.clips)
         cosine = (queries[0].detach() * keys_bd).sum(1).mean()
         return torch.stack(losses).sum(), {"positive_cosine": cosine, "actionlet_share": normal_bmsv.mean()}
@@ -167,7 +167,7 @@ class Loss(Objective):
         values_bk, places_bk = apart_bq.topk(min(self.options.topk, self.options.queue), dim=1)
         return (values_bk / self.options.key_temperature).softmax(1), places_bk
 
-    def _follows(self, queries_bd: Tensor, p_key_bk: Tensor, places_bk: Tensor) -> Tensor:
+    def _distribution_loss(self, queries_bd: Tensor, p_key_bk: Tensor, places_bk: Tensor) -> Tensor:
         similar_bq = self.contrast.similarities(queries_bd)
         return distillation(p_key_bk, places_bk, similar_bq.square() if self.options.squared else similar_bq, self.options.temperature)
 

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from stars.backbones.base import Backbone
+from stars.backbones.clips import counted_bodies
 from stars.config.base import Settings
+from stars.data.device import sent
 from stars.objectives.base import Batch, Objective
-from stars.objectives.contrast import Contrast, MiningOptions, first_positive, follows, mined, mined_positives
+from stars.objectives.contrast import Contrast, MiningOptions, distribution_loss, first_positive, mined, mined_positives
 from stars.objectives.skeletonclr import NORMAL
 from stars.training import parallel
 
@@ -48,12 +50,12 @@ class Loss(Objective):
         extreme, dropped = (contrast.project(y_bc) for y_bc in with_drop(batch, network, "extreme"))
         (y_bc,) = batch.features(network, "query")
         query = contrast.project(y_bc)
-        contrast.follow(network)
+        contrast.ema_update(network)
         keys_bd = contrast.keys(batch, "key")
         normal, by_extreme, by_dropped = (contrast.logits(one, keys_bd) for one in (query, extreme, dropped))
         loss = normal_loss(normal, [normal, by_extreme, by_dropped], self.mining, self.options)
         p_normal = normal.softmax(1)
-        loss = loss + (follows(p_normal, by_extreme) + follows(p_normal, by_dropped)) / 2
+        loss = loss + (distribution_loss(p_normal, by_extreme) + distribution_loss(p_normal, by_dropped)) / 2
         contrast.queue.update(keys_bd, batch.clips)
         return loss, {"positive_cosine": (query.detach() * keys_bd).sum(1).mean()}
 
@@ -67,11 +69,16 @@ def normal_loss(normal_bk: Tensor, every: list[Tensor], mining: bool, options: M
 
 
 def with_drop(batch: Batch, network: Backbone, view: str) -> tuple[Tensor, Tensor]:
-    """Features (B, C) of a view, and of the same with what gets most attention left out; every body counts."""
-    x_bmtvc = batch.views[view].x_bmtvc
+    """Features (B, C) of a view, and of the same with what gets most attention left out."""
+    x_bmtvc, bodies = batch.views[view]
+    counted_bm = counted_bodies(bodies.absent_bm, batch.bodies)
+    share_bm1 = sent(counted_bm / counted_bm.sum(1, keepdim=True), x_bmtvc.device)[..., None]
     with batch.arithmetic():
         grid_rtvc = network.grid(network.stream(x_bmtvc.flatten(0, 1)))
-        made = [network.pool(grid).unflatten(0, x_bmtvc.shape[:2]).mean(1).float() for grid in (grid_rtvc, attended_dropped(grid_rtvc))]
+        made = [
+            (network.pool(grid).float().unflatten(0, x_bmtvc.shape[:2]) * share_bm1).sum(1)
+            for grid in (grid_rtvc, attended_dropped(grid_rtvc))
+        ]
     plain_bc, dropped_bc = (parallel.gather(y_bc) for y_bc in made)
     return plain_bc, dropped_bc
 

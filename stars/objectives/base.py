@@ -107,6 +107,7 @@ class Objective(nn.Module):
         needs: what of a backbone it uses: "features" (any), "grid" (features by time and joint), or the name of the one it is made for.
         networks: the networks it trains unless told otherwise, by name; empty: one, the method's own.
         views: the views of a clip that it asks for, by name, each a list of what `stars.views` knows.
+        only_tuning: options that `crops` alone reads; under `train`, where `views` say how a clip is cut, they are refused.
 
     Args of `__init__`:
         networks: by name, those that are trained, their trained parts requiring gradients. They are not to be registered: a key network
@@ -120,6 +121,7 @@ class Objective(nn.Module):
     needs: ClassVar[str] = "features"
     networks: ClassVar[Mapping[str, Trains]] = {}
     views: ClassVar[Mapping[str, Sequence[object]]] = {}
+    only_tuning: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, networks: Mapping[str, Backbone], options: Settings, generator: torch.Generator) -> None:
         super().__init__()

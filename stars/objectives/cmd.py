@@ -61,7 +61,7 @@ class Loss(Objective):
         """Queries and keys (B, D) of each stream, its key side having moved."""
         queries, keys = {}, {}
         for name, contrast in self.contrasts.items():
-            contrast.follow(networks[name])
+            contrast.ema_update(networks[name])
             (y_bc,) = batch.features(networks[name], "query")
             queries[name], keys[name] = contrast.project(y_bc), contrast.keys(batch, "key")
         return queries, keys

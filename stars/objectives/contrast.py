@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -13,6 +14,7 @@ from stars.backbones.base import Backbone
 from stars.config.base import Count, Fraction, Positive, Settings, key
 from stars.objectives.base import Batch
 from stars.objectives.queue import Queue
+from stars.objectives.teacher import ema_update
 
 
 class ContrastOptions(Settings):
@@ -29,6 +31,12 @@ class MiningOptions(ContrastOptions):
 
     mining_epoch: Count = key(150, "epochs after which the most similar entries of the queue count as positives")
     topk: Count = key(1, "entries mined by each query")
+
+    @model_validator(mode="after")
+    def _enough(self) -> MiningOptions:
+        if self.topk > self.queue:
+            raise ValueError(f"topk ({self.topk}) must not be more than queue ({self.queue})")
+        return self
 
 
 class Contrast(nn.Module):
@@ -55,11 +63,10 @@ class Contrast(nn.Module):
         """Features (B, C) → queries (B, D), unit vectors."""
         return normalize(self.projector(y_bc), dim=1)
 
-    @torch.no_grad()
-    def follow(self, network: Backbone) -> None:
+    def ema_update(self, network: Backbone) -> None:
         """The key side moves towards the query side."""
-        for own, other in ((self.key_network, network), (self.key_projector, self.projector)):
-            torch._foreach_lerp_(list(own.parameters()), list(other.parameters()), 1 - self.options.momentum)
+        ema_update(self.key_network, network, self.options.momentum)
+        ema_update(self.key_projector, self.projector, self.options.momentum)
 
     @torch.no_grad()
     def keys(self, batch: Batch, view: str) -> Tensor:
@@ -105,6 +112,6 @@ def mined(logits: list[Tensor], topk: int) -> Tensor:
     return positive_bk
 
 
-def follows(p_target_bk: Tensor, logits_bk: Tensor) -> Tensor:
+def distribution_loss(p_target_bk: Tensor, logits_bk: Tensor) -> Tensor:
     """Distribution loss (AimCLR, Eq. 8), mean over the batch: −Σ p_target · log softmax(logits), the target without gradient."""
     return -(p_target_bk.detach() * logits_bk.log_softmax(1)).sum(1).mean()

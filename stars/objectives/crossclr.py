@@ -63,7 +63,7 @@ class Loss(Objective):
     def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
         for number, (name, contrast) in enumerate(self.contrasts.items()):
             if not (self.options.as_released and self.mining) or number == 1:
-                contrast.follow(networks[name])
+                contrast.ema_update(networks[name])
         queries, keys = {}, {}
         for name, contrast in self.contrasts.items():
             (y_bc,) = batch.features(networks[name], "query")

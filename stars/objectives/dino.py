@@ -94,7 +94,8 @@ class Loss(Objective):
     """Head and teacher. Fact: mean entropy of the teacher's assignments in nats, which falls to 0 when all are one prototype."""
 
     Options = Dino
-    views: ClassVar = {"global": ["crop"], "local": [{"crop": {"share": [0.4, 0.8]}}]}
+    views: ClassVar = {"global": ["crop"], "local": [{"crop": {"share": [0.4, 0.8], "min_frames": 1}}]}
+    only_tuning = ("global_crop", "local_crop")
     columns = ("teacher_entropy",)
 
     def __init__(self, networks: Mapping[str, Backbone], options: Dino, generator: torch.Generator) -> None:
@@ -143,7 +144,7 @@ class Loss(Objective):
     def after(self, networks: Mapping[str, Backbone], done: int, steps: int) -> None:
         (encoder,), options = networks.values(), self.options
         momentum = momentum_at(done, options.momentum_length * steps, options.momentum, options.momentum_end)
-        self.teacher.follow(encoder, self.projector, momentum)
+        self.teacher.ema_update(encoder, self.projector, momentum)
 
     def result(self, networks: Mapping[str, Backbone]) -> Mapping[str, Backbone]:
         return dict.fromkeys(networks, self.teacher.encoder) if self.options.output == "teacher" else networks

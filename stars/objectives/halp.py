@@ -54,7 +54,7 @@ class Loss(Objective):
     def made(self, batch: Batch, networks: Mapping[str, Backbone], made: Made | None) -> tuple[Tensor, dict[str, Tensor]]:
         """The step with these draws; None: of contrast alone."""
         (network,), contrast = networks.values(), self.contrast
-        contrast.follow(network)
+        contrast.ema_update(network)
         keys_bd = contrast.keys(batch, "key")
         (y_bc,) = batch.features(network, "query")
         queries_bd = contrast.project(y_bc)

@@ -13,7 +13,7 @@ from stars.config.base import Fraction, Settings, key
 from stars.data.device import sent
 from stars.objectives.aimclr import EXTREME, normal_loss
 from stars.objectives.base import Batch, Objective
-from stars.objectives.contrast import Contrast, MiningOptions, follows
+from stars.objectives.contrast import Contrast, MiningOptions, distribution_loss
 from stars.objectives.skeletonclr import NORMAL
 
 
@@ -71,11 +71,11 @@ class Loss(Objective):
         (normal_bc,) = batch.features(network, "query")
         (extreme_bc,) = batch.features(network, "extreme")
         queries = [contrast.project(y_bc) for y_bc in (normal_bc, extreme_bc, self._masked(batch, network, hidden_tv))]
-        contrast.follow(network)
+        contrast.ema_update(network)
         keys_bd = contrast.keys(batch, "key")
         normal, extreme, masked = (contrast.logits(one, keys_bd) for one in queries)
         loss = normal_loss(normal, [normal, extreme, masked], self.mining, self.options)
-        loss = loss + (follows(normal.softmax(1), extreme) + follows(extreme.softmax(1), masked)) / 2
+        loss = loss + (distribution_loss(normal.softmax(1), extreme) + distribution_loss(extreme.softmax(1), masked)) / 2
         contrast.queue.update(keys_bd, batch.clips)
         return loss, {"positive_cosine": (queries[0].detach() * keys_bd).sum(1).mean()}
 

@@ -15,7 +15,7 @@ from stars.backbones.hico import Network
 from stars.config.base import Count, Fraction, Positive, Settings, key
 from stars.objectives.base import Batch, Objective
 from stars.objectives.queue import Queue
-from stars.training.plan import seeded_by
+from stars.objectives.teacher import ema_update
 
 SEQUENCE: list[object] = [{"crop": {"share": [0.1, 1.0], "min_frames": 64}}, {"either": [["corrupt"], [{"shear": {"amplitude": 1.0}}]]}]
 CONTRASTS = {"clip": "clip", "part": "part", "temporal": "spatial", "spatial": "temporal", "instance": "instance"}  # queries: whose keys
@@ -65,20 +65,15 @@ class Loss(Objective):
 
     def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
         (network,) = networks.values()
-        with seeded_by(batch.generator, batch.clips.device):  # dropout
-            self._follow(network)
-            (y_bc,) = batch.features(network, "query")
-            keys = self._keys(batch)
+        ema_update(self.key_network, network, self.options.momentum)
+        ema_update(self.key_projectors, self.projectors, self.options.momentum)
+        (y_bc,) = batch.features(network, "query")
+        keys = self._keys(batch)
         queries = self._projected(self.projectors, y_bc, finest=True)
         losses = {name: self._contrast(queries[name], keys[other], other) for name, other in CONTRASTS.items()}
         for name, keys_bgd in keys.items():
             self._enqueue(name, keys_bgd, batch.clips)
         return torch.stack(list(losses.values())).sum(), {f"{name}_loss": loss.detach() for name, loss in losses.items()}
-
-    @torch.no_grad()
-    def _follow(self, network: nn.Module) -> None:
-        for own, other in ((self.key_network, network), (self.key_projectors, self.projectors)):
-            torch._foreach_lerp_(list(own.parameters()), list(other.parameters()), 1 - self.options.momentum)
 
     @torch.no_grad()
     def _keys(self, batch: Batch) -> dict[str, Tensor]:

@@ -62,7 +62,7 @@ class Loss(Objective):
         (network,) = networks.values()
         queries = [self.predictor(self.projector(y_bc)) for y_bc in batch.features(network, "one", "two")]
         targets = self.target(batch, "one", "two")
-        self.target.follow(network, self.projector, self.options.momentum)
+        self.target.ema_update(network, self.projector, self.options.momentum)
         loss = torch.stack([self.apart(queries[0], targets[1]), self.apart(queries[1], targets[0])]).mean()
         radius = in_ball(queries[0].detach()).norm(dim=1).mean()
         return loss, {"curvature": torch.tensor(self.curvature), "radius": radius}
@@ -78,7 +78,7 @@ class Loss(Objective):
     def refilled(self, networks: Mapping[str, Backbone]) -> None:
         """Network and projector have other weights: the target is a copy again."""
         (network,) = networks.values()
-        self.target.follow(network, self.projector, 0.0)
+        self.target.ema_update(network, self.projector, 0.0)
 
 
 def layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -53,7 +53,7 @@ class Loss(Objective):
     def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
         queries, keys = [], []
         for name, contrast in self._contrasts().items():
-            contrast.follow(networks[name])
+            contrast.ema_update(networks[name])
             (y_bc,) = batch.features(networks[name], "query")
             queries.append(contrast.project(y_bc))
             keys.append(contrast.keys(batch, "key"))

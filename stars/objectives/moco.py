@@ -78,4 +78,4 @@ class Loss(Objective):
 
     def after(self, networks: Mapping[str, Backbone], done: int, steps: int) -> None:
         (encoder,) = networks.values()
-        self.teacher.follow(encoder, self.head, self.options.momentum)
+        self.teacher.ema_update(encoder, self.head, self.options.momentum)

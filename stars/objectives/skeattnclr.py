@@ -15,7 +15,7 @@ from stars.backbones.base import Backbone
 from stars.backbones.body import body_parts
 from stars.backbones.clips import counted_bodies
 from stars.config.base import Count, Fraction, Positive, Settings, key
-from stars.data.bodies import Bodies, unknown
+from stars.data.bodies import Bodies
 from stars.data.device import sent
 from stars.errors import InputError
 from stars.objectives.base import Batch, Objective
@@ -114,14 +114,15 @@ class Loss(Objective):
 
     def _split(self, batch: Batch, network: Backbone, shift: int, taken_tv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Salient and other features (B, C) of the mixed clips, and the mask (R, L, C) of this process's bodies."""
-        x_bmtvc = batch.whole["query"].x_bmtvc
+        x_bmtvc, whole = batch.whole["query"]
         taken_tv1 = sent(taken_tv, x_bmtvc.device)[:, :, None]
         mixed_bmtvc = torch.where(taken_tv1, x_bmtvc.roll(-shift, 0), x_bmtvc)[parallel.share(len(x_bmtvc))]
         with batch.arithmetic():
             grid_rlc = places(network, mixed_bmtvc)
             mask_rlc = self.mask(grid_rlc)
             salient_rc, other_rc = split(grid_rlc, mask_rlc)
-        bodies = unknown(mixed_bmtvc)
+        absent_bm = (whole.absent_bm & whole.absent_bm.roll(-shift, 0))[parallel.share(len(x_bmtvc))]
+        bodies = Bodies(absent_bm, torch.zeros_like(absent_bm))
         return of_clips(batch, salient_rc, bodies), of_clips(batch, other_rc, bodies), mask_rlc
 
     @torch.no_grad()
@@ -143,12 +144,12 @@ class Loss(Objective):
 
     def after(self, networks: Mapping[str, Backbone], done: int, steps: int) -> None:
         (network,) = networks.values()
-        self.target.follow(network, self.projector, momentum_at(done, steps, self.options.momentum, 1.0))
+        self.target.ema_update(network, self.projector, momentum_at(done, steps, self.options.momentum, 1.0))
 
     def refilled(self, networks: Mapping[str, Backbone]) -> None:
         """Network and projector have other weights: the key side is a copy again."""
         (network,) = networks.values()
-        self.target.follow(network, self.projector, 0.0)
+        self.target.ema_update(network, self.projector, 0.0)
 
 
 class SalientMask(nn.Module):

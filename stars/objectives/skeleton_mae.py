@@ -21,7 +21,6 @@ from stars.config.base import Settings, key
 from stars.data.device import sent
 from stars.errors import InputError
 from stars.objectives.base import Batch, Objective
-from stars.training import parallel
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -74,19 +73,18 @@ class Loss(Objective):
         return nn.ModuleDict()
 
     def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean over the batch's bodies; of several processes each has its share of the clips."""
+        """Mean over the batch's bodies. One process trains it, since its backbone normalises over the batch."""
         (network,) = networks.values()
         assert isinstance(network, Network), "said by `needs`"
         (view,) = batch.views.values()
         clips, (_, bodies, *_) = len(batch.clips), view.x_bmtvc.shape
-        own = parallel.share(clips)
-        noises = [torch.rand(clips, bodies, size, generator=batch.generator)[own].flatten(0, 1) for size in (self.tuples, network.joints)]
+        noises = [torch.rand(clips, bodies, size, generator=batch.generator).flatten(0, 1) for size in (self.tuples, network.joints)]
         rows_r = counted_bodies(view.bodies.absent_bm, "present").flatten().nonzero().squeeze(1)
         x_rtvc = view.x_bmtvc.flatten(0, 1).index_select(0, sent(rows_r, view.x_bmtvc.device))
         noise_rt, noise_rv = (sent(noise[rows_r], x_rtvc.device) for noise in noises)
         with batch.arithmetic():
             error_r, batch.seen = self.errors(network, x_rtvc, noise_rt, noise_rv)
-        return error_r.sum() * parallel.count() / everyones(error_r), {}
+        return error_r.mean(), {}
 
     def errors(self, network: Network, x_rtvc: Tensor, noise_rt: Tensor, noise_rv: Tensor) -> tuple[Tensor, Tensor]:
         """Of each body the mean squared error of its hidden coordinates (R,), and the mean of what the encoder made of it (R, C), detached.
@@ -136,9 +134,3 @@ def highest(noise_rv: Tensor, count: int) -> Tensor:
 def along_tuples(index_rk: Tensor, x_rctp: Tensor) -> Tensor:
     """An index (R, K) of tuples, expanded for `gather`: (R, C, K, P)."""
     return index_rk[:, None, :, None].expand(-1, x_rctp.shape[1], -1, x_rctp.shape[3])
-
-
-def everyones(error_r: Tensor) -> Tensor:
-    """Bodies of all processes together, a scalar."""
-    own = torch.full((1, 1), float(len(error_r)), device=error_r.device)
-    return parallel.gather(own).sum()

@@ -37,7 +37,7 @@ class Loss(Objective):
 
     def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
         (network,), contrast = networks.values(), self.contrast
-        contrast.follow(network)
+        contrast.ema_update(network)
         keys_bd = contrast.keys(batch, "key")
         (y_bc,) = batch.features(network, "query")
         queries_bd = contrast.project(y_bc)

@@ -25,11 +25,16 @@ class Teacher(nn.Module):
         """The head's outputs (B, ·) for each of these views."""
         return tuple(self.head(y_bc) for y_bc in batch.features(self.encoder, *views))
 
-    @torch.no_grad()
-    def follow(self, encoder: Backbone, head: nn.Module, momentum: float) -> None:
-        """Every weight becomes momentum · its own + (1 − momentum) · the other's."""
-        for own, other in ((self.encoder, encoder), (self.head, head)):
-            torch._foreach_lerp_(list(own.parameters()), list(other.parameters()), 1 - momentum)
+    def ema_update(self, encoder: Backbone, head: nn.Module, momentum: float) -> None:
+        """`ema_update` of both."""
+        ema_update(self.encoder, encoder, momentum)
+        ema_update(self.head, head, momentum)
+
+
+@torch.no_grad()
+def ema_update(own: nn.Module, other: nn.Module, momentum: float) -> None:
+    """Every weight becomes momentum · its own + (1 − momentum) · the other's; buffers stay."""
+    torch._foreach_lerp_(list(own.parameters()), list(other.parameters()), 1 - momentum)
 
 
 def momentum_at(done: int, steps: float, start: float, end: float) -> float:

@@ -38,6 +38,8 @@ def resolved(
     train = Train.model_validate(block)
     found = objectives.find(train.objective, f"{where}: train.objective")
     options = validate(found.Options, train.options, where, "train.options")
+    if wrong := train.options.keys() & set(found.only_tuning):
+        raise InputError(f"{where}: train.options.{min(wrong)} is read where stage 2 cuts the views: give train.views instead")
     views = {**found.views, **train.views}
     if unknown := train.views.keys() - found.views.keys():
         raise InputError(
@@ -73,6 +75,18 @@ def _check_need(needs: str, backbone: str, objective: str, where: str) -> None:
         raise InputError(f"{where}: {objective}: needs must be features, grid or a backbone, found {needs!r}: correct it in its file")
     asked = "features by time and joint" if needs == "grid" else f"the backbone {needs}"
     raise InputError(f"{where}: {objective} needs {asked}, which {backbone} does not give: choose another backbone or objective")
+
+
+def check_strategy(strategy: str, backbone: str, where: str) -> None:
+    """InputError for a loss that cannot tune this backbone."""
+    from stars import objectives
+
+    found = objectives.find(strategy, f"{where}: tune.strategy")
+    if len(found.networks) > 1:
+        raise InputError(
+            f"{where}: tune.strategy: {strategy} trains {', '.join(found.networks)} together, and tuning gives it one network: use `train`"
+        )
+    _check_need(found.needs, backbone, strategy, where)
 
 
 def compared(block: Mapping[str, Any], where: str, key: str = "train") -> tuple[str, ...]:

@@ -329,6 +329,8 @@ def _check_joints(chain: Chain) -> None:
 def _check_strategy(config: Config, data: str, found: Method) -> None:
     """What a tuned method needs of others: its loss's own settings, the data set's mirror pairs, heads of the same loss."""
     where, tune = f"methods.{found.name}", Tune.model_validate(found.blocks["tune"])
+    if tune.block == "options":
+        training.check_strategy(tune.strategy, found.backbone, where)
     if tune.augment.flip > 0 and not dataset(config, data).mirror:
         raise InputError(f"{where}: tune.augment.flip needs `mirror`, which {config.data[data].dataset}.yaml does not give: add its pairs")
     if found.heads is None:

@@ -20,15 +20,18 @@ HIERARCHIES = {  # of control groups, version 2 and 1: folder, and the files wit
 }
 
 
-def check_step(stage: str, model: nn.Module, forward: Callable[[int], object], sizes: Sequence[int], device: torch.device) -> None:
+def check_step(
+    stage: str, model: nn.Module, forward: Callable[[int], object], sizes: Sequence[int], device: torch.device, moments: int = 2
+) -> None:
     """InputError if one step does not fit.
 
     Args:
         forward: the pass over that many of this process's share that the backward pass needs the results of; it draws nothing, and what
             it changes of the model's buffers is undone.
         sizes: bodies encoded in the pass over SAMPLES[0], over SAMPLES[1] and over the whole share.
+        moments: numbers that the optimiser keeps for each weight.
 
-    Counted are the tensors that the backward pass needs, gradients and AdamW's two moments: the least that a step takes.
+    Counted are the tensors that the backward pass needs, gradients and the optimiser's moments: the least that a step takes.
     """
     small, more, rows = sizes
     if rows <= more:
@@ -36,7 +39,7 @@ def check_step(stage: str, model: nn.Module, forward: Callable[[int], object], s
     with _unchanged(model):
         kept = [kept_bytes(model, partial(forward, sample)) for sample in SAMPLES]
     step = kept[0] + (kept[1] - kept[0]) / (more - small) * (rows - small)
-    trained = 3 * sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
+    trained = (1 + moments) * sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
     needed, free = step + trained, available(device)
     if needed > free:
         raise InputError(

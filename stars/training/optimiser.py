@@ -1,4 +1,4 @@
-"""AdamW or SGD over parts of a model, each with its own share of the learning rate, and the precision they are computed in."""
+"""AdamW, Adam or SGD over parts of a model, each with its own share of the learning rate, and the precision they are computed in."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ SMALLEST_NORM = 1e-6  # added to a gradient's norm, as the released code and PyT
 
 
 def optimiser_of(parts: Iterable[tuple[nn.Module, float]], settings: Optimiser) -> torch.optim.Optimizer:
-    """AdamW; or SGD, where the settings say so: of the latter every tensor is decayed, unless `decayed: matrices`."""
+    """AdamW; or what the settings say."""
     if isinstance(settings, TrainOptimiser) and settings.kind == "sgd":
         return torch.optim.SGD(_groups(parts, settings), lr=settings.lr, momentum=settings.momentum)
-    return torch.optim.AdamW(_groups(parts, settings), lr=settings.lr, betas=settings.betas, fused=True)
+    adam = torch.optim.Adam if isinstance(settings, TrainOptimiser) and settings.kind == "adam" else torch.optim.AdamW
+    return adam(_groups(parts, settings), lr=settings.lr, betas=settings.betas, fused=True)
 
 
 def _groups(parts: Iterable[tuple[nn.Module, float]], settings: Optimiser) -> list[dict[str, Any]]:

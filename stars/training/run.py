@@ -11,7 +11,9 @@ from pathlib import Path
 from torch import Generator, Tensor, nn
 
 from stars.backbones.base import Backbone
-from stars.config import Checkpoint, Optimiser, Settings
+from stars.backbones.clips import counted_bodies
+from stars.config import Checkpoint, Optimiser, Settings, TrainOptimiser
+from stars.data.bodies import Bodies
 from stars.data.device import sent
 from stars.data.store import ClipStore
 from stars.errors import InputError
@@ -51,8 +53,15 @@ class Trained(nn.Module):
 
     @property
     def drops(self) -> bool:
-        """Whether the networks draw what they drop."""
-        return any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0 for module in self.networks.modules())
+        """Whether anything in networks or objective draws what it drops."""
+        return any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0 for module in self.modules())
+
+    def train(self, mode: bool = True) -> Trained:
+        """As every module, but what is frozen of the networks stays in evaluation mode: its statistics do not move, and it drops nothing."""
+        super().train(mode)
+        for network in self.networks.values():
+            _rest(network)
+        return self
 
     @property
     def by_name(self) -> dict[str, Backbone]:
@@ -66,6 +75,15 @@ class Trained(nn.Module):
     def result(self) -> dict[str, Backbone]:
         """The networks that the training is for."""
         return dict(self.objective.result(self.by_name))
+
+
+def _rest(module: nn.Module) -> None:
+    """Put what has parameters and trains none of them into evaluation mode."""
+    trains = [parameter.requires_grad for parameter in module.parameters()]
+    if trains and not any(trains):
+        module.eval()
+    for child in module.children():
+        _rest(child)
 
 
 @dataclass(frozen=True)
@@ -186,6 +204,15 @@ class Step:
             name: fact.item() for name, fact in measured.items()
         }
 
+    def _encoded(self, bodies: Bodies) -> int:
+        """Rows of a view that the networks encode: whole clips, every body that counts where a batch is normalised, else each distinct one."""
+        networks = self.model.by_name.values()
+        if any(network.whole_clips for network in networks):
+            return len(bodies.absent_bm)
+        if any(network.normalises_batches for network in networks):
+            return int(counted_bodies(bodies.absent_bm, self.told.bodies).sum())
+        return self.model.objective.rows(bodies, self.told.bodies)
+
     def check_memory(self, plan: Plan) -> None:
         """InputError if a step does not fit."""
         rows, generator, processes = plan.rows(0), plan.generator(0), parallel.count()
@@ -197,10 +224,11 @@ class Step:
 
         def encoded(clips: int) -> int:
             few = slice(clips * processes)  # of all processes, so that all come to the same decision
-            return sum(self.model.objective.rows(view.bodies.of(few), self.told.bodies) for view in views.values()) // processes
+            return sum(self._encoded(view.bodies.of(few)) for view in views.values()) // processes
 
         sizes = tuple(encoded(clips) for clips in (*memory.SAMPLES, plan.batch // processes))
-        memory.check_step(self.told.stage, self.model, forward, sizes, self.clips.device)
+        sgd = isinstance(self.told.optimiser, TrainOptimiser) and self.told.optimiser.kind == "sgd"
+        memory.check_step(self.told.stage, self.model, forward, sizes, self.clips.device, moments=1 if sgd else 2)
 
 
 def tuned_parts(network: Backbone, factors: list[float], stem: float = 0.0) -> Parts:

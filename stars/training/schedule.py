@@ -51,5 +51,5 @@ def layer_rates(depth: int, decay: float, tuned: int | None, last: int) -> list[
     """
     tuned = (depth + 1) // 2 if tuned is None else tuned
     if tuned > depth:
-        raise InputError(f"tune.tuned_blocks is {tuned}, but the encoder has {depth} blocks: give at most {depth}")
+        raise InputError(f"tuned_blocks is {tuned}, but the encoder has {depth} blocks: give at most {depth}")
     return [decay ** (depth - i + last) if i > depth - tuned else 0.0 for i in range(1, depth + 1)]
