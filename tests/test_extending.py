@@ -19,6 +19,7 @@ from test_training import Bench, write_clips
 from tiny import snakemake
 
 from stars.data.store import ClipStore
+from stars.errors import InputError
 from stars.evaluation.metrics import RESULT_FILES
 from stars.pipeline import configuration
 
@@ -63,7 +64,7 @@ def configure(package: Path, *words: str) -> None:
 
 def test_a_loss_of_ones_own_is_a_file_and_a_block(package, tmp_path):
     bench = Bench(tmp_path, write_clips(tmp_path))
-    configure(package, "barlow")
+    configure(package, "redundancy: 0.01")
     paths = ("--clips", bench.clips, "--train", bench.train, "--parent", bench.parent(), "--out", tmp_path / "out")
     done = stars(package, "tune", *paths, "--config", "own.yaml", "--recipe", "barlow", "--set", "tune.optimiser.batch=7")
     assert done.returncode == 0, done.stderr
@@ -73,6 +74,26 @@ def test_a_loss_of_ones_own_is_a_file_and_a_block(package, tmp_path):
     refused = stars(package, "config", "check", "--config", "own.yaml", "--set", "methods.barlow.tune.options.redundant=1")
     expected = "methods.barlow on data.demo: unknown key tune.options.redundant: did you mean redundancy?"
     assert refused.returncode == 2 and expected in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("moco", ("", ""), r"methods\.other on data\.demo: .*: plugins/objectives/moco\.py: stars has a moco of its own: give yours another name"),
+        ("other", ("def heads(self):", "def heads(self)"), r"plugins/objectives/other\.py, line 31: SyntaxError: expected ':'"),
+        ("other", ("import torch\n", "import torch\nimport torsh\n"), r"plugins/objectives/other\.py, line 5: ModuleNotFoundError: No module named 'torsh'"),
+        ("other", ("    Options = Options\n", ""), r"train\.objective: other\.py: Loss has no Options: write `Options = …` in it"),
+    ],
+    ids=["name taken", "syntax", "import", "no options"],
+)  # fmt: skip
+def test_a_mistake_in_a_file_is_one_line(package, monkeypatch, name, change, message):
+    source = (package / "plugins/objectives/barlow.py").read_text()
+    assert change[0] in source
+    (package / f"plugins/objectives/{name}.py").write_text(source.replace(*change))
+    monkeypatch.chdir(package)
+    with pytest.raises(InputError, match=message) as caught:
+        configuration.load_file("own.yaml", [f"methods.other={{train: {{objective: {name}}}}}"])
+    assert "\n" not in str(caught.value)
 
 
 def test_its_loss_is_the_equation_above_it():

@@ -21,6 +21,7 @@ from stars.config.train import TrainBase
 from stars.data.bodies import bodies_seen
 from stars.errors import InputError, Interrupted
 from stars.evaluation import ensemble
+from stars.objectives import skeletonclr
 from stars.objectives.aimclr import with_drop
 from stars.objectives.base import Batch
 from stars.pipeline import configuration
@@ -310,3 +311,20 @@ def test_absent_bodies_count_in_every_view_or_in_none(bench, objective):
             features[name] = model.objective._split(batch, network, 1, torch.zeros(network.frames, 5, dtype=torch.bool))[:2]
     for alone, beside in zip(*features.values(), strict=True):
         assert_close(beside, alone)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"heads": lambda self: torch.nn.ModuleDict()}, r"nothing trains its contrast\.projector\.0\.weight: return the module from `heads`"),
+        ({"columns": ("cosine",)}, r"its facts positive_cosine are not its `columns`: cosine is in one of them alone"),
+        ({"forward": lambda self, batch, networks: (batch.features(*networks.values(), "query")[0], {})}, r"must be one number, found \(4, 8\)"),
+        ({"forward": lambda self, batch, networks: batch.features(*networks.values(), "secnd")}, r"asks for a view secnd, and its views are query, key"),
+    ],
+    ids=["heads", "facts", "loss", "view"],
+)  # fmt: skip
+def test_a_mistake_in_an_objective_is_one_line(bench, monkeypatch, changes, message):
+    for name, value in changes.items():
+        monkeypatch.setattr(skeletonclr.Loss, name, value)
+    with pytest.raises(InputError, match=message):
+        run(bench, "mistaken", settings("skeletonclr"))

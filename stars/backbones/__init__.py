@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from stars.backbones.base import Backbone
-from stars.plugins import load
+from stars.plugins import class_of
 
 
 def find(name: str, key: str = "backbone") -> type[Backbone]:
     """The class `Network` of a backbone's file; InputError where there is none, `key` being the one that names it."""
-    found: type[Backbone] = load("backbones", name, key).Network
+    found: type[Backbone] = class_of("backbones", name, key)
     return found

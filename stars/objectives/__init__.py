@@ -7,12 +7,12 @@ from pydantic import ValidationError
 from stars.config import Settings, Tune
 from stars.errors import InputError
 from stars.objectives.base import Objective
-from stars.plugins import load
+from stars.plugins import class_of
 
 
 def find(name: str, key: str = "tune.strategy") -> type[Objective]:
     """The class `Loss` of an objective's file; InputError where there is none, `key` being the one that names it."""
-    found: type[Objective] = load("objectives", name, key).Loss
+    found: type[Objective] = class_of("objectives", name, key)
     return found
 
 

@@ -13,6 +13,7 @@ from stars.backbones.clips import clip_features, counted_bodies, distinct_bodies
 from stars.config.base import Settings
 from stars.config.training import Sampling
 from stars.data.bodies import Bodies, joined
+from stars.errors import InputError
 from stars.training import parallel
 from stars.training.optimiser import arithmetic
 from stars.views.crop import View
@@ -65,6 +66,10 @@ class Batch:
 
         All in one pass; one after another, where the network normalises over the batch.
         """
+        if missing := [name for name in names if name not in self.views]:
+            raise InputError(
+                f"the objective asks for a view {missing[0]}, and its views are {', '.join(self.views)}: add it to `views` in its file"
+            )
         groups = [[name] for name in names] if network.normalises_batches else [list(names)]
         made = tuple(y_bc for group in groups for y_bc in self._pass(network, group))
         if torch.is_grad_enabled():

@@ -42,6 +42,7 @@ def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
     catalogue: dict[str, Any] = {}
     for name in str(given.get("recipes") or "").split("+"):
         catalogue = merge(catalogue, read_yaml(find("recipes", name, f"{source}: recipes")) if name else {})
+    _check_catalogue(catalogue, f"{source}: recipes: {given.get('recipes')}")
     named = {**(catalogue.get("methods") or {}), **_mapping(given.get("methods"))}
     described = {data: block.get("dataset") if isinstance(block, Mapping) else None for data, block in _mapping(given.get("data")).items()}
     preset = {**preset, "data": {data: preset["data"][name] for data, name in described.items() if name in preset.get("data", {})}}
@@ -52,6 +53,17 @@ def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
         config.protocols, config.tables, config.methods, [f"{data}_{split}" for data, one in config.data.items() for split in one.splits]
     )
     return config
+
+
+def _check_catalogue(catalogue: Mapping[str, Any], where: str) -> None:
+    """InputError where recipes build on a method that none of them has."""
+    methods = _mapping(catalogue.get("methods"))
+    for name, block in methods.items():
+        for key in ("from", "starts", "heads"):
+            if (other := block.get(key)) and other not in methods:
+                raise InputError(
+                    f"{where}: methods.{name}.{key} is {other}, which these recipes lack: lay them over others, as paper+methods"
+                )
 
 
 def _only(blocks: Mapping[str, Any] | None, names: Any) -> dict[str, Any]:

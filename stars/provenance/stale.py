@@ -39,4 +39,4 @@ def warnings(results: Path) -> Iterator[str]:
             continue
         if stage.split("+")[0] in KEPT and digest != code.today(stage):
             made = path.parent if path.name == "record.json" else path.with_name(path.name.removesuffix(".record.json"))
-            yield f"{made}: made by an earlier version of {stage}; kept. To make it again: snakemake --forcerun {path}; all such: code_changes: rebuild"
+            yield f"{made}: made by an earlier version of {stage}; kept. To make it again: your command with --forcerun {path}; all such: code_changes: rebuild"

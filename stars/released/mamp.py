@@ -1,4 +1,4 @@
-"""The released MAMP's names and layouts of tensors, and ours: both ways, for whole state dicts of `MaskedMotion` or its encoder.
+"""The released MAMP's names and layouts of tensors, and ours: both ways, for whole state dicts of stage 1 or its encoder.
 
 Two layouts differ. Tables lose their dimensions of one: (1, T/l, 1, C), (1, 1, V, C) and (1, 1, C) become (T/l, C), (V, C) and (1, C).
 The patch convolution's weight (C, xyz, frame, 1) becomes a matrix (C, frame·xyz).
@@ -45,7 +45,7 @@ def to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our names and layouts → the released ones. KeyError for a name that is not `MaskedMotion`'s."""
+    """Our names and layouts → the released ones. KeyError for a name that is not one of ours."""
     return {released(name): _unflat(name, tensor) for name, tensor in state.items()}
 
 
@@ -55,7 +55,7 @@ def ours(name: str) -> str:
 
 
 def released(name: str) -> str:
-    """encoder.positions.temporal → temp_embed. KeyError for a name that is not `MaskedMotion`'s."""
+    """encoder.positions.temporal → temp_embed. KeyError for any other name."""
     return _rename(name, *(_inverse(names) for names in (TABLES, MODULES, STACKS, PARTS)))
 
 

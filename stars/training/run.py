@@ -50,6 +50,14 @@ class Trained(nn.Module):
             module.requires_grad_(True)
         self._parts = parts
         self.objective = objective()
+        self._check_heads()
+
+    def _check_heads(self) -> None:
+        """InputError for a part of the objective that wants training and is not among its heads."""
+        trained = {id(parameter) for module in (self.networks, *self.objective.heads().values()) for parameter in module.parameters()}
+        for name, parameter in self.objective.named_parameters():
+            if parameter.requires_grad and id(parameter) not in trained:
+                raise InputError(f"objective: nothing trains its {name}: return the module from `heads`, or set its requires_grad to False")
 
     @property
     def drops(self) -> bool:
@@ -188,6 +196,12 @@ class Step:
         batch = self.batch(rows, self.told.views(self.clips, rows, generator), generator)
         with seeded_by(generator, self.clips.device) if self.model.drops else nullcontext():
             loss, measured = self.model.objective(batch, self.model.by_name)
+        if loss.numel() != 1:
+            raise InputError(f"objective: its loss must be one number, found {tuple(loss.shape)}: take the mean over clips")
+        if wrong := {*measured} ^ {*self.model.objective.columns}:
+            raise InputError(
+                f"objective: its facts {', '.join(measured) or '(none)'} are not its `columns`: {min(wrong)} is in one of them alone"
+            )
         self._newest = batch, measured
         return loss
 

@@ -13,7 +13,7 @@ from stars.errors import InputError
 def learning_rate(step: int, steps_per_epoch: int, optimiser: Schedule) -> float:
     """Learning rate of the step numbered `step` (from 0): linear from 0 to `lr` in the warm-up, then half a cosine down to `min_lr`.
 
-    Stage 2 may hold it constant, or lower it by steps or along a line, instead. Epochs may be fractional; past the last one a cosine or a line
+    Other stages may hold it constant, or lower it by steps or along a line, instead. Epochs may be fractional; past the last one a cosine or a line
     stays at `min_lr`.
     """
     epoch = step / steps_per_epoch

@@ -31,7 +31,8 @@ assert TARGETS.keys() == {*configuration.targets(CONFIG)}  # against which the c
 for name in CONFIG.targets:
     if not TARGETS[name]:
         raise WorkflowError(
-            f"targets: {name}: the configuration has nothing for it: give {name}.pairs, or data and methods with this protocol"
+            f"targets: {name}: the configuration has nothing for it: "
+            + (f"give {name}.pairs" if name in ("transfer", "few_shot") else f"give data and methods whose `protocols` have {name}")
         )
 
 
