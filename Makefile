@@ -81,6 +81,13 @@ benchmark-page: $(INSTALLED)
 	  && cat results/utd_mhad_xsub/benchmarks.md && echo && cat results/utd_mhad_held/benchmarks.md; } > docs/benchmarks.md.part
 	mv docs/benchmarks.md.part docs/benchmarks.md
 
+# docs/pictures/simulator.*, and the table of docs/simulator.md on the terminal
+.PHONY: realism
+realism: $(INSTALLED)
+	$(BIN)/snakemake --cores $(CORES) --configfile config/compare/realism.yaml -- $(foreach data,utd_mhad simulated simulated_hard,results/$(data)/clips/frames.npy)
+	$(BIN)/python benchmarks/realism.py --out docs/pictures/simulator "UTD-MHAD=results/utd_mhad/clips" \
+	  "defaults=results/simulated/clips" "config/scale.yaml=results/simulated_hard/clips"
+
 docs: $(INSTALLED)
 	$(BIN)/stars config reference > docs/configuration.md
 	$(BIN)/stars config schema > config/schema.json

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from stars import figure_style as style
 from stars.data.dataset import FOLDER, Dataset
@@ -110,8 +111,9 @@ def _power(velocity: np.ndarray, fps: float) -> np.ndarray:
 
 def draw(measured: Mapping[str, Measured], stem: Path) -> None:
     """Six panels, a line for each data set."""
-    with style.figure(height=6.8, width=7.2) as drawn:
+    with style.figure(height=7.2, width=7.2) as drawn:
         panels = drawn.subplots(3, 2).ravel()
+        plain = FuncFormatter(lambda value, _: f"{value:g}")  # no mathematical text in this style
         for colour, (name, each) in zip(style.OKABE_ITO, measured.items(), strict=False):
             _distribution(panels[0], each.frames, colour, name)
             _distribution(panels[1], each.stretch, colour, name)
@@ -121,6 +123,7 @@ def draw(measured: Mapping[str, Measured], stem: Path) -> None:
         names, colours = list(measured), style.OKABE_ITO[: len(measured)]
         panels[5].barh(names, [each.people for each in measured.values()], color=colours)
         panels[5].invert_yaxis()
+        panels[5].set_yticks([])
         titles = (
             "Clip length",
             "Bone length within a clip",
@@ -137,7 +140,10 @@ def draw(measured: Mapping[str, Measured], stem: Path) -> None:
         panels[2].set(xscale="log", xlim=(1e-3, 1e1))
         panels[3].set(yscale="log", ylabel="(m/s)² / Hz")
         panels[4].set(xscale="log")
-        panels[0].legend(frameon=False)
+        for axis in (panels[2].xaxis, panels[3].yaxis, panels[4].xaxis):
+            axis.set_major_formatter(plain)
+            axis.set_minor_formatter(NullFormatter())
+        drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(measured), frameon=False)
         style.save(drawn, stem)
 
 

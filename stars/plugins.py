@@ -40,7 +40,7 @@ def module_of(kind: str, name: str, key: str) -> str:
             needed = " and ".join(text.split()[-1].rstrip("(") for text in DEFINES[kind])
             raise InputError(f"{key}: {FOLDER / kind / name}.py must define {needed} (docs/extending.md)")
         hint = nearest(name, known(kind)) if known(kind) else ""
-        raise InputError(f"{key}: no file {FOLDER / kind / name}.py{hint}: write it as docs/extending.md shows")
+        raise InputError(f"{key}: no file {FOLDER / kind / name}.py{hint}{'; or' if hint else ':'} write it as docs/extending.md shows")
     ours, own = PACKAGE / kind / f"{name}.py", FOLDER / kind / f"{name}.py"
     if ours.is_file() and own.is_file() and ours.resolve() != own.resolve():
         raise InputError(f"{key}: {own}: stars has a {name} of its own: give yours another name")

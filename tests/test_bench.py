@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from stars import cli
+from stars.backbones.attention import attend
 from stars.backbones.bi_gru import BiGruOptions
 from stars.backbones.bi_gru import Network as BiGru
 from stars.backbones.clips import clip_features
 from stars.backbones.transformer import Network
 from stars.bench import cases, measure, table
 from stars.bench.measure import Case, Measured
-from stars.bench.steps import plain, random_clips
+from stars.bench.steps import plain, plain_attention, random_clips
 from stars.objectives import base
 from stars.pipeline import configuration
 from stars.views.crop import Sampling, resized_view, rotate
@@ -123,3 +124,9 @@ def test_rounds_and_shares_that_cannot_be_are_refused(capsys):
         assert cli.main(["bench", *wrong]) == 2
         shown = capsys.readouterr().err
         assert shown.startswith(f"stars: {wrong[-2]}: give ") and shown.count("\n") == 1
+
+
+def test_the_plain_baseline_s_attention_is_the_fused_one():
+    parts = torch.randn(3, 2, 4, 7, 8, generator=torch.Generator().manual_seed(0))
+    for mask in (None, torch.eye(7, dtype=torch.bool) | (torch.arange(7) > 3)):
+        torch.testing.assert_close(plain_attention(*parts, mask), attend(*parts, mask))

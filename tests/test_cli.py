@@ -130,7 +130,9 @@ def test_a_class_without_training_clips(complain, finished, tmp_path):
     kept = [row for row in table[1:] if row.split(",")[action] != "wave" or int(row.split(",")[subject]) % 2 == 0]
     (tmp_path / "clips.csv").write_text("\n".join([table[0], *kept]) + "\n")
     message = complain("split", "--clips", str(tmp_path), "--out", str(tmp_path), *TOLD)
-    assert "class wave has test clips but no training clips: complete the raw files, or leave the class out" in message
+    assert (
+        "class wave has test clips but no training clips: complete the raw files, raise simulate.clips, or leave the class out" in message
+    )
 
 
 KNN = ("knn", "--features", "results/demo_xsub/mamp/features", "--target", "demo", *ROWS, "--recipe", "mamp", *TOLD)

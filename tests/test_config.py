@@ -203,7 +203,7 @@ def test_bones_are_told_the_tree_of_joints():
     [
         (
             {"tune": {"strategy": "dyno"}},
-            "tune.strategy: no file plugins/objectives/dyno.py: did you mean dino?: write it as docs/extending.md shows",
+            "tune.strategy: no file plugins/objectives/dyno.py: did you mean dino?; or write it as docs/extending.md shows",
         ),
         ({"tune": {"strategy": "moco", "options": {"queue": 3}}}, "those of moco stand under tune.moco"),
         ({"tune": {"dino": {"protypes": 3}}}, "unknown key tune.dino.protypes: did you mean prototypes?"),

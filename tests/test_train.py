@@ -209,7 +209,7 @@ DATA = {"demo": {"dataset": "demo", "simulate": {}}}
         ({"a": {"train": {"objective": "mamp"}, "backbone": "st_gcn"}}, "mamp needs the backbone transformer, which st_gcn does not give"),
         ({"a": {"train": {"objective": "queue"}}}, "no file plugins/objectives/queue.py: expected one of actclr, aimclr"),  # what objectives share
         ({"a": {"train": {"objective": "cmd", "options": {"tau": 1}}}}, r"unknown key train\.options\.tau"),
-        ({"a": {"train": {"objective": "cmd", "views": {"other": []}}}}, r"train\.views\.other: cmd has the views query, key"),
+        ({"a": {"train": {"objective": "cmd", "views": {"other": []}}}}, r"train\.views\.other: cmd has no such view, but query, key"),
         ({"a": {"train": {"objective": "cmd"}}, "b": {"from": "a", "network": "depth"}}, r"methods\.b\.network: a trains no network depth"),
         ({"a": {"ensemble": {"b": 1.0}, "protocols": ["knn"]}}, r"methods\.a\.ensemble: no method b"),
         ({"a": {"starts": "b", "train": {"objective": "cmd"}}}, r"methods\.a\.starts: no method b"),

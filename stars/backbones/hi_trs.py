@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from stars.backbones.attention import attend
 from stars.backbones.base import Backbone, BackboneOptions, Layers
 from stars.config.base import Count, key
 from stars.errors import InputError
@@ -147,7 +148,7 @@ class Block(nn.Module):
 
     def _attended(self, x_rlc: Tensor, mask: Tensor | None) -> Tensor:
         query, key, value = (part(x_rlc).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.queries, self.keys, self.values))
-        return F.scaled_dot_product_attention(query, key, value, mask).transpose(1, 2).flatten(2)
+        return attend(query, key, value, mask).transpose(1, 2).flatten(2)
 
 
 def windows(options: HiTrsOptions, stride: int) -> Tensor:

@@ -87,9 +87,10 @@ def _stepper(loss: Callable[[Tensor, torch.Generator], Tensor], optimiser: torch
     return step
 
 
-def plain_attention(query: Tensor, key: Tensor, value: Tensor, **options: object) -> Tensor:
-    """Softmax(QKᵀ/√d)·V with the whole attention matrix in memory."""
-    return (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(-1) @ value
+def plain_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, **options: object) -> Tensor:
+    """Softmax(QKᵀ/√d)·V with the whole attention matrix in memory; mask: bool, true where a key is seen."""
+    scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+    return (scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(-1) @ value
 
 
 def plain_features(network: Backbone, x_bmtvc: Tensor, *options: object, **more: object) -> Tensor:

@@ -112,9 +112,8 @@ def _check(table: pd.DataFrame, trains: np.ndarray, tests: np.ndarray, settings:
     untrained = table.loc[tests & ~table["label"].isin(table["label"][trains])]
     if len(untrained):
         names = ", ".join(untrained["action_name"].unique()[:5])
-        raise InputError(
-            f"{where}: class {names} has test clips but no training clips: complete the raw files (simulated ones: raise simulate.clips), or leave the class out"
-        )
+        advice = "complete the raw files, raise simulate.clips, or leave the class out"
+        raise InputError(f"{where}: class {names} has test clips but no training clips: {advice}")
     found = int(trains.sum()), int(tests.sum())
     if settings.split.counts and found != settings.split.counts:
         expected = settings.split.counts

@@ -11,7 +11,7 @@ import torch
 from stars.config import Settings, key
 from stars.errors import InputError
 from stars.evaluation.statistics import mean_std
-from stars.paper.grid import Cell, Column, Row, Table, ranked
+from stars.paper.grid import DASH, Cell, Column, Row, Table, ranked
 from stars.paper.results import Result, Run, read
 from stars.paper.tables import WRITERS, mean_cell, spread_notes
 from stars.paper.times import Trained, duration, training_seconds
@@ -79,7 +79,8 @@ def assemble(settings: BenchmarkStage, files: Mapping[str, Path]) -> Table:
     sizes = "; ".join(f"{train:,} training, {test:,} test clips" for train, test in list(clips)[:1])
     caption = f"{settings.data_title}, {settings.split_title} ({sizes}): top-1 accuracy, %, of every protocol"
     notes = (*spread_notes(results), *NOTES, _hardware(settings, files))
-    return ranked(Table("benchmarks", caption, (), columns, tuple(rows), notes, cites=False))
+    told = tuple(column for column in columns if any(row.cells[column.key].text() != DASH for row in rows))
+    return ranked(Table("benchmarks", caption, (), told, tuple(rows), notes, cites=False))
 
 
 def _row(

@@ -43,7 +43,7 @@ def resolved(
     views = {**found.views, **train.views}
     if unknown := train.views.keys() - found.views.keys():
         raise InputError(
-            f"{where}: train.views.{min(unknown)}: {train.objective} has the views {', '.join(found.views) or 'of its own cut'}"
+            f"{where}: train.views.{min(unknown)}: {train.objective} has no such view, but {', '.join(found.views) or 'those of its own cut'}"
         )
     for name, items in views.items():
         ViewSpec.of(items, f"{where}: train.views.{name}")
