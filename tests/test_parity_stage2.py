@@ -18,7 +18,7 @@ from stars.objectives.nnclr import Loss, nnclr_loss
 from stars.objectives.queue import Queue
 from stars.released.mamp import to_ours
 from stars.training.optimiser import clip_gradients, optimiser_of
-from stars.training.run import Trained
+from stars.training.trained import Trained
 from stars.training.tune import TuneStage, tuning
 from stars.views.crop import View
 

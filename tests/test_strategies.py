@@ -25,7 +25,7 @@ from stars.objectives.teacher import Teacher, momentum_at
 from stars.training import run
 from stars.training import tune as tune_module
 from stars.training.curve import Curve
-from stars.training.run import Trained
+from stars.training.trained import Trained
 from stars.training.tune import TuneStage, tuning
 from stars.training.weights import load_encoder
 from stars.views.crop import Clips, random_crop

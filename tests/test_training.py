@@ -30,8 +30,8 @@ from stars.training.checkpoint import Work
 from stars.training.optimiser import optimiser_of
 from stars.training.plan import Plan
 from stars.training.pretrain import PretrainStage, pretrain
-from stars.training.run import Trained
 from stars.training.scratch import ScratchStage, scratch
+from stars.training.trained import Trained
 from stars.training.tune import TuneStage, tune, tuning
 from stars.training.weights import load_encoder, save_encoder
 from stars.views.crop import Clips, random_crop, rotate

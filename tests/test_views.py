@@ -12,8 +12,11 @@ from test_sampling import store
 
 from stars.data.bodies import bodies_seen
 from stars.errors import InputError
-from stars.views.augmentations import KNOWN, Blur, Corrupt, Noise, PadCrop, Rotate
+from stars.views.augmentations import KNOWN
 from stars.views.crop import Clips, View
+from stars.views.in_space import Rotate
+from stars.views.in_time import Blur, PadCrop
+from stars.views.on_joints import Corrupt, Noise
 from stars.views.spec import ViewSpec, make_views
 
 MIRROR = ((1, 2), (3, 4))

@@ -11,7 +11,8 @@ from stars.data.store import ClipStore
 from stars.objectives import mamp
 from stars.training.files import clip_inputs
 from stars.training.plan import generator, seeded
-from stars.training.run import Told, Trained, all_parts, run
+from stars.training.run import Told, run
+from stars.training.trained import Trained, all_parts
 from stars.views.crop import View, random_crop, random_view
 
 STAGE = "stars.training.pretrain"

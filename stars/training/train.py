@@ -16,8 +16,9 @@ from stars.errors import InputError
 from stars.provenance import code
 from stars.training.files import clip_inputs
 from stars.training.plan import generator, seeded
-from stars.training.run import Parts, Told, Trained, Views, all_parts, run, tuned_parts
+from stars.training.run import Told, Views, run
 from stars.training.schedule import layer_rates
+from stars.training.trained import Parts, Trained, all_parts, tuned_parts
 from stars.training.weights import fill_heads, load_encoder, load_network
 from stars.views.spec import ViewSpec, make_views
 

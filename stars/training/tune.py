@@ -15,8 +15,9 @@ from stars.errors import InputError
 from stars.provenance import code
 from stars.training.files import clip_inputs
 from stars.training.plan import generator, seeded
-from stars.training.run import Told, Trained, run, tuned_parts
+from stars.training.run import Told, run
 from stars.training.schedule import layer_rates
+from stars.training.trained import Trained, tuned_parts
 from stars.training.weights import backbone_of, fill_heads, load_encoder
 from stars.views.crop import View, random_views
 from stars.views.spatial import augment

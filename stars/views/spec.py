@@ -17,7 +17,8 @@ from stars.config.reading import Block, nearest, validate
 from stars.data.bodies import unknown
 from stars.data.device import sent
 from stars.errors import InputError
-from stars.views.augmentations import KNOWN, Augmentation, Draws, Linear
+from stars.views.augmentation import Augmentation, Draws, Linear
+from stars.views.augmentations import KNOWN
 from stars.views.crop import Clips, View, mapped, random_views
 from stars.views.spatial import Pairs
 
