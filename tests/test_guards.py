@@ -70,7 +70,7 @@ def test_a_step_that_does_not_fit_is_refused_with_the_figure(bench, monkeypatch,
 def test_looking_at_memory_leaves_no_trace(bench, monkeypatch, name):
     optimiser = (PRETRAIN if name == "pretrain" else TUNE).optimiser.model_copy(update={"batch": 14})
     looked = result(bench.stage(name, "looked", optimiser=optimiser))
-    monkeypatch.setattr(memory, "check_step", lambda *arguments: None)
+    monkeypatch.setattr(memory, "check_step", lambda *arguments, **options: None)
     assert result(bench.stage(name, "not", optimiser=optimiser)) == looked
 
 

@@ -160,7 +160,11 @@ def test_a_change_of_a_training_s_source_only_warns_unless_told_to_rebuild(finis
         in output
     )
     assert "Nothing to be done" in output and "demo_xsub/mamp:" not in output
-    advice = next(line for line in output.splitlines() if "demo_xsub/stars: made by" in line).partition("snakemake ")[2].partition(";")[0]
+    advice = (
+        next(line for line in output.splitlines() if "demo_xsub/stars: made by" in line)
+        .partition("your command with ")[2]
+        .partition(";")[0]
+    )
     again = snakemake(finished, "--dry-run", *advice.split(), package=package)
     assert re.search(r"forced:\s+tune\b", again.stdout + again.stderr)
     rebuild = tmp_path / "rebuild.yaml"

@@ -84,7 +84,7 @@ def check_strategy(strategy: str, backbone: str, where: str) -> None:
     found = objectives.find(strategy, f"{where}: tune.strategy")
     if len(found.networks) > 1:
         raise InputError(
-            f"{where}: tune.strategy: {strategy} trains {', '.join(found.networks)} together, and tuning gives it one network: use `train`"
+            f"{where}: tune.strategy: {strategy} trains {', '.join(found.networks)} together, and tuning gives it one network: use train"
         )
     _check_need(found.needs, backbone, strategy, where)
 

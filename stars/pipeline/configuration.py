@@ -42,8 +42,8 @@ def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
     catalogue: dict[str, Any] = {}
     for name in str(given.get("recipes") or "").split("+"):
         catalogue = merge(catalogue, read_yaml(find("recipes", name, f"{source}: recipes")) if name else {})
-    _check_catalogue(catalogue, f"{source}: recipes: {given.get('recipes')}")
     named = {**(catalogue.get("methods") or {}), **_mapping(given.get("methods"))}
+    _check_catalogue(catalogue, named, f"{source}: recipes: {given.get('recipes')}")
     described = {data: block.get("dataset") if isinstance(block, Mapping) else None for data, block in _mapping(given.get("data")).items()}
     preset = {**preset, "data": {data: preset["data"][name] for data, name in described.items() if name in preset.get("data", {})}}
     catalogue = merge(catalogue, {"methods": changed} if (changed := _only(preset.pop("methods", None), named)) else {})
@@ -55,12 +55,11 @@ def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
     return config
 
 
-def _check_catalogue(catalogue: Mapping[str, Any], where: str) -> None:
-    """InputError where recipes build on a method that none of them has."""
-    methods = _mapping(catalogue.get("methods"))
-    for name, block in methods.items():
+def _check_catalogue(catalogue: Mapping[str, Any], named: Mapping[str, Any], where: str) -> None:
+    """InputError where recipes build on a method that is not `named`, neither in them nor in the configuration."""
+    for name, block in _mapping(catalogue.get("methods")).items():
         for key in ("from", "starts", "heads"):
-            if (other := block.get(key)) and other not in methods:
+            if (other := block.get(key)) and other not in named:
                 raise InputError(
                     f"{where}: methods.{name}.{key} is {other}, which these recipes lack: lay them over others, as paper+methods"
                 )

@@ -140,7 +140,7 @@ class Step:
             raise InputError(f"objective: its loss must be one number, found {tuple(loss.shape)}: take the mean over clips")
         if wrong := {*measured} ^ {*self.model.objective.columns}:
             raise InputError(
-                f"objective: its facts {', '.join(measured) or '(none)'} are not its `columns`: {min(wrong)} is in one of them alone"
+                f"objective: its facts {', '.join(measured) or '(none)'} are not its columns: {min(wrong)} is in one of them alone"
             )
         self._newest = batch, measured
         return loss

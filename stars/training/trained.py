@@ -35,7 +35,7 @@ class Trained(nn.Module):
         trained = {id(parameter) for module in (self.networks, *self.objective.heads().values()) for parameter in module.parameters()}
         for name, parameter in self.objective.named_parameters():
             if parameter.requires_grad and id(parameter) not in trained:
-                raise InputError(f"objective: nothing trains its {name}: return the module from `heads`, or set its requires_grad to False")
+                raise InputError(f"objective: nothing trains its {name}: return the module from heads, or set its requires_grad to False")
 
     @property
     def drops(self) -> bool:
