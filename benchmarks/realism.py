@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from stars import figure_style as style
 from stars.data.dataset import FOLDER, Dataset
 from stars.data.store import ClipStore
+from stars.errors import InputError
 
 WINDOW = 32  # frames of one spectrum, so that the shortest clips have one
 ROWS = {
@@ -167,8 +168,12 @@ def main() -> None:
     parser.add_argument("clips", nargs="+", help="NAME=CLIPS")
     chosen = parser.parse_args()
     dataset = Dataset(**yaml.safe_load((FOLDER / f"{chosen.dataset}.yaml").read_text(encoding="utf-8")))
-    named = dict(each.split("=", 1) for each in chosen.clips)
-    measured = {name: measure(ClipStore.open(folder), dataset) for name, folder in named.items()}
+    if wrong := [each for each in chosen.clips if "=" not in each]:
+        parser.error(f"{wrong[0]} is not NAME=CLIPS: give each folder of clips a name")
+    try:
+        measured = {name: measure(ClipStore.open(folder), dataset) for name, _, folder in (each.partition("=") for each in chosen.clips)}
+    except InputError as error:
+        parser.error(str(error))
     draw(measured, chosen.out)
     print(table(measured))
 

@@ -221,3 +221,12 @@ def test_posture_and_fidgets_change_how_people_stand_and_what_they_do_besides():
 
     assert spread(acted(posture=0)) < spread(acted()) < spread(acted(posture=3))
     assert moved(acted(fidgets=0)) < moved(acted()) < moved(acted(fidgets=8))
+
+
+def test_what_is_held_against_real_clips_is_what_scale_simulates():
+    scale, realism = (yaml.safe_load((ROOT / name).read_text())["data"] for name in ("config/scale.yaml", "config/compare/realism.yaml"))
+    sizes = {"actions", "subjects", "setups", "repetitions", "clips"}
+    keys = [
+        {key: value for key, value in data["simulate"].items() if key not in sizes} for data in (scale["scale"], realism["simulated_hard"])
+    ]
+    assert keys[0] == keys[1] and keys[0]

@@ -19,15 +19,19 @@ from stars.backbones.clips import clip_features
 from stars.config import TrainOptimiser
 from stars.config.train import TrainBase
 from stars.data.bodies import bodies_seen
+from stars.data.store import ClipStore
 from stars.errors import InputError, Interrupted
 from stars.evaluation import ensemble
 from stars.objectives import skeletonclr
 from stars.objectives.aimclr import with_drop
 from stars.objectives.base import Batch
 from stars.pipeline import configuration
+from stars.training.files import held_clips
 from stars.training.network import NetworkStage, take
+from stars.training.plan import Plan
+from stars.training.run import Step
 from stars.training.scratch import ScratchStage, scratch
-from stars.training.train import NetworkTold, TrainStage, new, train
+from stars.training.train import NetworkTold, TrainStage, new, told, train
 from stars.training.weights import load_encoder
 from stars.views.crop import View
 
@@ -179,8 +183,6 @@ def test_an_ensemble_adds_features_and_scores(tmp_path, made):
     expected = np.load(made / "features/toy_test.npy") * (0.6 + 2 * 0.4)
     np.testing.assert_allclose(np.load(tmp_path / "out/toy_test.npy"), expected, rtol=1e-6)
     test, names = np.load(made / "test.npy"), np.array([f"clip{i}" for i in range(99)])
-    from stars.data.store import ClipStore
-
     names = np.array(ClipStore.open(made / "clips").names)[test]
     classes = int(np.asarray(ClipStore.open(made / "clips").labels).max()) + 1
     numbers = np.random.default_rng(0)
@@ -328,3 +330,18 @@ def test_a_mistake_in_an_objective_is_one_line(bench, monkeypatch, changes, mess
         monkeypatch.setattr(skeletonclr.Loss, name, value)
     with pytest.raises(InputError, match=message):
         run(bench, "mistaken", settings("skeletonclr"))
+
+
+def test_dropout_draws_from_the_step_s_generator_alone(bench):
+    store, index, losses = ClipStore.open(bench.clips), np.load(bench.train), {}
+    for name, p in {"once": 0.1, "again": 0.1, "none": 0.0}.items():
+        stage = settings("hico").model_copy(
+            update={"networks": (NetworkTold(name="encoder", backbone="hico", model=HICO | {"dropout": p}),)}
+        )
+        model = new(stage, store.joints, store.bodies).train()
+        step = Step(model, held_clips("train", store, index, torch.device("cpu")), told(model, stage))
+        plan = Plan.of(0, "train", len(index), stage.train.optimiser)
+        known = torch.get_rng_state()
+        losses[name] = step(plan.rows(0), plan.generator(0)).item()
+        assert torch.equal(torch.get_rng_state(), known)
+    assert losses["once"] == losses["again"] != losses["none"]  # something was dropped

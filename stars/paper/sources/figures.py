@@ -19,9 +19,11 @@ def fig1(config: Config) -> Drawing:
     """Accuracy against training time: the linear protocol, and the records of all trainings behind each encoder that was trained."""
     data, split = place(config, config.fig1)
     files, told = {}, []
-    of_table = methods(config, config.table1.methods, "linear")
-    shown = config.fig1.methods or tuple(name for name in of_table if name in layout.evaluated(config, "linear"))
-    for name in shown:
+    chosen = config.fig1.methods
+    if chosen is None:
+        linear = layout.evaluated(config, "linear")
+        chosen = tuple(name for name in methods(config, config.table1.methods) if name in linear)
+    for name in chosen:
         trained = configuration.trainings(config, data, name)
         if not trained:
             continue
