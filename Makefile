@@ -77,9 +77,16 @@ benchmark-page: $(INSTALLED)
 	$(BIN)/snakemake $(UTD) -- benchmarks || whole=1; \
 	$(BIN)/snakemake $(UTD) config/ablation_utd_mhad.yaml -- benchmarks || whole=1; \
 	exit $$whole
-	{ printf '# Benchmarks\n\nMade by `make benchmark-page` from the records of its runs; what follows from it: [results](results.md#why-contrastive-tuning-changes-little-here).\n\n' \
+	{ printf '# Benchmarks\n\nMade by `make benchmark-page` from the records of its runs; what follows from it: [results](settings.md#stage-2-one-setting-at-a-time).\n\n' \
 	  && cat results/utd_mhad_xsub/benchmarks.md && echo && cat results/utd_mhad_held/benchmarks.md; } > docs/benchmarks.md.part
 	mv docs/benchmarks.md.part docs/benchmarks.md
+
+# docs/benchmarks_methods.md: every method on UTD-MHAD at equal effort, three seeds; some two hours on two cores
+.PHONY: methods-page
+methods-page: $(INSTALLED)
+	$(BIN)/snakemake $(UTD) config/compare/utd_mhad_methods.yaml -- results/utd_mhad_xsub/benchmarks.md
+	{ sed '/^|/,$$d' docs/benchmarks_methods.md && sed -n '/^|/,$$p' results/utd_mhad_xsub/benchmarks.md; } > docs/benchmarks_methods.md.part
+	mv docs/benchmarks_methods.md.part docs/benchmarks_methods.md
 
 # docs/pictures/simulator.*, and the table of docs/simulator.md on the terminal
 .PHONY: realism
