@@ -1,7 +1,8 @@
-"""Arithmetic that a machine may lack: fp16 in place of bf16, compiled blocks, a GPU with too little memory for the clips."""
+"""Arithmetic that a machine may lack: bf16, fp16 in place of it, TF32, compiled blocks, a GPU with too little memory for the clips."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
@@ -13,8 +14,8 @@ from test_training import Bench, at_call, curve, data, result
 
 from stars.backbones.attention import Block, Blocks
 from stars.config import Sampling
-from stars.errors import Interrupted
-from stars.training import compiling, optimiser
+from stars.errors import InputError, Interrupted
+from stars.training import compiling, precision
 from stars.views import crop
 from stars.views.crop import Clips, random_crop
 
@@ -29,7 +30,7 @@ def bench(tmp_path, data):
 @pytest.mark.parametrize("name", ["pretrain", "tune"])
 def test_fp16_with_scaled_gradients_is_near_fp32_and_survives_a_stop(bench, monkeypatch, name):
     exact = curve(bench.stage(name, "fp32"))
-    monkeypatch.setattr(optimiser, "half", lambda device: torch.float16)
+    monkeypatch.setattr(precision, "half", lambda device: torch.float16)
     whole = result(bench.stage(name, "fp16", precision="bf16"))
     rough = curve(bench.folder / "fp16")
     assert rough != exact and all(np.isfinite(float(row["loss"])) for row in rough)
@@ -45,9 +46,33 @@ def test_fp16_with_scaled_gradients_is_near_fp32_and_survives_a_stop(bench, monk
 
 def test_only_fp16_is_scaled(monkeypatch):
     cpu = torch.device("cpu")
-    assert not optimiser.scaler(cpu, "bf16").is_enabled()
-    monkeypatch.setattr(optimiser, "half", lambda device: torch.float16)
-    assert optimiser.scaler(cpu, "bf16").is_enabled() and not optimiser.scaler(cpu, "fp32").is_enabled()
+    assert not precision.scaler(cpu, "bf16").is_enabled()
+    monkeypatch.setattr(precision, "half", lambda device: torch.float16)
+    assert precision.scaler(cpu, "bf16").is_enabled() and not precision.scaler(cpu, "fp32").is_enabled()
+
+
+@pytest.mark.parametrize(("units", "chosen"), [(True, "bf16"), (False, "fp32")])
+def test_auto_is_bf16_where_the_cpu_has_units_for_it_and_the_record_says_which(bench, monkeypatch, units, chosen):
+    monkeypatch.setattr(precision, "BF16_UNITS", units)
+    found, named = bench.stage("pretrain", "auto", precision="auto"), bench.stage("pretrain", "named", precision=chosen)
+    assert result(found)["encoder.safetensors"] == result(named)["encoder.safetensors"]
+    assert [json.loads((folder / "record.json").read_text())["notes"]["precision"] for folder in (found, named)] == [chosen] * 2
+
+
+def test_tf32_is_for_gpus_that_have_it_and_only_while_a_job_lasts(bench, monkeypatch):
+    with pytest.raises(
+        InputError, match=r"tf32 needs an NVIDIA GPU of compute capability 8.0 or higher, and this job runs on cpu: set fp32"
+    ):
+        bench.stage("pretrain", "tf32", precision="tf32")
+    gpu, backends = torch.device("cuda"), (torch.backends.cuda.matmul, torch.backends.cudnn)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    before = [backend.allow_tf32 for backend in backends]
+    for name, allowed in (("tf32", True), ("fp32", False)):
+        with precision.float32_products(gpu, name):
+            assert [backend.allow_tf32 for backend in backends] == [allowed] * 2
+    assert [backend.allow_tf32 for backend in backends] == before
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert precision.resolve(gpu, "auto") == "fp32"
 
 
 def test_blocks_are_compiled_under_their_own_names_and_compute_the_same():

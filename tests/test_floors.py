@@ -173,6 +173,14 @@ def test_an_ensemble_has_a_row_and_no_curve_of_its_own():
     assert [panel["method"] for panel in drawn.settings["panels"]] == ["mamp", "stars"]
 
 
+def test_a_network_of_a_training_has_the_training_s_curve():
+    trained = {"cmd": {"train": {"objective": "cmd"}}, "cmd_bone": {"from": "cmd", "network": "bone"}}
+    config = configured(methods={**METHODS, **trained})
+    page = sources.benchmarks(config, "utd_mhad", "xsub")
+    assert page.files["curve/cmd_bone/0"] == page.files["curve/cmd/0"] == "results/utd_mhad_xsub/cmd/curve.csv"
+    assert [panel["method"] for panel in sources.curves(config, "utd_mhad", "xsub").settings["panels"]] == ["mamp", "stars", "cmd"]
+
+
 def test_the_page_has_every_protocol_and_only_what_a_method_is_evaluated_by():
     page = planned_page()
     cells = {(run["variant"], run["method"]) for run in page.settings["runs"]}

@@ -174,6 +174,20 @@ def test_attention_of_bf16_is_computed_in_float32_where_there_are_no_matrix_unit
     torch.testing.assert_close(outs[True].float(), exact, rtol=0.05, atol=0.02)
 
 
+def test_attention_with_matrix_units_has_the_gradients_of_float32(monkeypatch):
+    """Forward in bf16, backward in float32: within the rounding of the output that the backward pass reads."""
+    inputs = [torch.randn(2, 2, 9, 8).bfloat16() for _ in range(3)]
+    gradients = {}
+    for units in (True, False):
+        monkeypatch.setattr(attention, "MATRIX_UNITS", units)
+        trained = [tensor.clone().requires_grad_() for tensor in inputs]
+        with torch.autocast("cpu", torch.bfloat16):
+            attention.attend(*trained).float().square().sum().backward()
+        gradients[units] = torch.stack([tensor.grad.float() for tensor in trained])
+    assert not gradients[True].equal(gradients[False])  # another path was taken
+    torch.testing.assert_close(gradients[True], gradients[False], rtol=0.02, atol=0.02 * float(gradients[False].abs().max()))
+
+
 def test_a_torch_without_the_question_for_matrix_units_is_taken_to_have_none(monkeypatch):
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
     assert runpy.run_path(attention.__file__)["MATRIX_UNITS"] is False

@@ -132,11 +132,14 @@ def test_own_runs_go_first_in_their_own_precision_alone(finished, tmp_path, monk
 
     own = rates.own(config, results, gpu=False)
     assert list(own) == [("pretrain", "fp32")] and hours() == pytest.approx(amount / 2e9 / 3600)
-    path.write_text(json.dumps({**record, "settings": settings, "wall_seconds": 7.0}))
+    notes = {**record["notes"], "precision": "bf16"}  # what `auto` became, where that was asked for
+    path.write_text(json.dumps({**record, "settings": settings, "notes": notes, "wall_seconds": 7.0}))
     own = rates.own(config, results, gpu=False)
     assert own == {
         ("pretrain", "bf16"): pytest.approx(amount / (7 + sum(leg["seconds"] for leg in record["notes"].get("earlier_runs", ()))))
     }
+    assert hours() == pytest.approx(amount / own["pretrain", "bf16"] / 3600)
+    job.settings["pretrain"]["precision"] = "auto"
     assert hours() == pytest.approx(amount / own["pretrain", "bf16"] / 3600)
     assert "own runs, which go first: pretrain bf16 " in summary.report([], machine, own, [])
 

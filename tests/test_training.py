@@ -253,6 +253,17 @@ def test_scratch_is_what_pretraining_starts_from(bench):
     assert (bench.parent().parent / "curve.csv").read_text() == "step,epoch,loss,lr\n"
 
 
+def test_a_rehearsal_takes_the_first_steps_of_the_training_and_its_record_says_so(bench, capsys):
+    whole = bench.pretrain("whole")
+    cut = bench.pretrain("cut", optimiser=PRETRAIN.optimiser.model_copy(update={"max_steps": 3}))
+    assert "pretrain: cut off after 3 steps" in capsys.readouterr().err
+    loss_and_rate = [[(row["step"], row["loss"], row["lr"]) for row in curve(folder)] for folder in (cut, whole)]
+    assert loss_and_rate[0] == loss_and_rate[1][: len(loss_and_rate[0])] and loss_and_rate[0][-1][0] == "3"
+    notes = [json.loads((folder / "record.json").read_text())["notes"] for folder in (cut, whole)]
+    assert (notes[0]["steps"], notes[0]["cut_off_after_epochs"]) == (3, round(3 / notes[0]["steps_per_epoch"], 4))
+    assert "cut_off_after_epochs" not in notes[1]
+
+
 def test_pretraining_lowers_its_loss(bench):
     losses = [float(row["loss"]) for row in curve(bench.pretrain("long", optimiser=PRETRAIN.optimiser.model_copy(update={"epochs": 40.0})))]
     assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 COORDINATES = 3
 # Whether the CPU has matrix units for bf16 (AMX). It is a private name: where a version of torch lacks it, they are taken to be absent.
@@ -61,13 +64,39 @@ class Attention(nn.Module):
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
     """softmax(QKᵀ/√d)·V of each row and head, (R, H, L, d), by the fused kernel. mask: bool, true where a key is seen.
 
-    On a CPU without AMX tiles (all but Intel's Xeons since Sapphire Rapids) bf16 is computed, and returned, in float32. Measured on an AMD EPYC,
-    one thread, forward and backward, 4 bodies of 750 tokens: 149 ms so, casts included, 191 in bf16. CPUs of other makers were not measured.
+    On CPUs bf16 inputs are computed in whichever arithmetic was measured to be faster (docs/bench.md):
+
+    - without AMX tiles (all CPUs but Intel's Xeons since Sapphire Rapids): forward and backward in float32, which is also returned;
+    - with AMX tiles: forward in bf16, backward in float32.
     """
-    if query.dtype == torch.bfloat16 and query.device.type == "cpu" and not MATRIX_UNITS:
-        with torch.autocast("cpu", enabled=False):
-            return F.scaled_dot_product_attention(query.float(), key.float(), value.float(), mask)
-    return F.scaled_dot_product_attention(query, key, value, mask)
+    if query.dtype != torch.bfloat16 or query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, key, value, mask)
+    trained = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad)
+    if MATRIX_UNITS and not trained:
+        return F.scaled_dot_product_attention(query, key, value, mask)
+    if MATRIX_UNITS and mask is None:
+        mixed: Tensor = HalfForward.apply(query, key, value)
+        return mixed
+    with torch.autocast("cpu", enabled=False):
+        return F.scaled_dot_product_attention(query.float(), key.float(), value.float(), mask)
+
+
+class HalfForward(torch.autograd.Function):
+    """Fused attention on a CPU, forward in bf16 and backward in float32 from the same rounded inputs."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        mixed, logsumexp = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value)
+        ctx.save_for_backward(query, key, value, mixed, logsumexp)
+        return cast(Tensor, mixed)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        *rounded, logsumexp = ctx.saved_tensors
+        inputs = [tensor.float() for tensor in rounded]
+        backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+        found = backward(gradient.float(), *inputs, logsumexp, 0.0, False)
+        return tuple(tensor.to(gradient.dtype) for tensor in found)
 
 
 class FeedForward(nn.Module):

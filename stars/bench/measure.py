@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from stars.training.optimiser import arithmetic
+from stars.training.precision import arithmetic
 
 SIZES = {"cpu": 2048, "cuda": 8192}  # of the square matrices whose product gauges a device
 GAUGING = 1.0  # seconds spent on it at most, after the first product

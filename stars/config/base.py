@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,6 +10,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Epochs = Annotated[float, Field(ge=0)]
+Precision = Literal["auto", "fp32", "tf32", "bf16"]
+MAX_STEPS = "steps after which the training is cut off, its learning rate as if it went on: for rehearsals; null: it is not"
+PRECISION = "arithmetic of matrix products: fp32; bf16; tf32, on GPUs; or auto, which is bf16 where the device has units for it, else fp32"
 
 
 class Settings(BaseModel):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from stars.config.base import Count, Epochs, Fraction, Positive, Settings, key
+from stars.config.base import MAX_STEPS, PRECISION, Count, Epochs, Fraction, Positive, Precision, Settings, key
 from stars.config.training import Optimiser, Sampling, Schedule
 from stars.config.tuning import TuneOptimiser
 
@@ -20,7 +20,7 @@ class Embed(Settings):
 
     test_crop: Fraction = key(0.9, "share of a clip's frames kept, from its centre (release .95)")
     bodies: Literal["all", "present"] = key("all", "bodies averaged into a clip's feature")
-    precision: Literal["fp32", "bf16"] = key("fp32", "arithmetic of the matrix products")
+    precision: Precision = key("fp32", PRECISION)
 
 
 class Joints(Settings):
@@ -51,6 +51,7 @@ class Linear(Settings):
 
     epochs: Count = key(100, "passes over the training clips")
     batch: Count = key(256, "clips a step")
+    max_steps: Count | None = key(None, MAX_STEPS)
     lr: Positive = key(0.1, "learning rate at the start; half-cosine to 0, unless there are `steps`")
     steps: tuple[Epochs, ...] = key((), "numbers of epochs after which the learning rate falls, ascending; none: half-cosine")
     step_factor: Positive = key(0.1, "factor of the learning rate at each of `steps`")
@@ -99,7 +100,7 @@ class Finetune(Settings):
         Optimiser(epochs=100, warmup_epochs=5, batch=48, lr=3e-4, min_lr=1e-5, betas=(0.9, 0.999), weight_decay=0.05),
         "AdamW and its schedule",
     )
-    precision: Literal["fp32", "bf16"] = key("fp32", "arithmetic of the matrix products")
+    precision: Precision = key("fp32", PRECISION)
     score_epochs: Count = key(1, "epochs from one scoring of the test clips to the next; the last epoch, the headline, is scored anyway")
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from stars.config.base import Fraction, Settings, key
+from stars.config.base import PRECISION, Fraction, Precision, Settings, key
 from stars.config.tuning import TuneOptimiser
 
 
@@ -51,7 +51,7 @@ class TrainBase(Settings):
         "bodies averaged into a clip's feature: all, an absent one included, or the present ones; "
         "actclr always takes all, hi_trs and skeleton_mae the present ones",
     )
-    precision: Literal["fp32", "bf16"] = key("fp32", "arithmetic of the networks' matrix products; heads and loss are fp32")
+    precision: Precision = key("fp32", f"{PRECISION}; heads and loss are fp32")
     knn_epochs: int = key(
         0, "epochs between looks at training clips' nearest neighbours, `knn_top1` in the curve; 0: none. It chooses nothing", ge=0
     )

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from stars.config.base import Count, Epochs, Fraction, Positive, Settings, key
+from stars.config.base import MAX_STEPS, PRECISION, Count, Epochs, Fraction, Positive, Precision, Settings, key
 
 
 class BackboneOptions(Settings):
@@ -81,6 +81,7 @@ class Schedule(Settings):
     epochs: Epochs = key(400, "passes over the training clips")
     warmup_epochs: Epochs = key(20, "passes in which the rate grows linearly from 0")
     batch: Count = key(128, "clips a step, over all devices together")
+    max_steps: Count | None = key(None, MAX_STEPS)
     lr: Positive = key(1e-3, "peak learning rate")
     min_lr: float = key(5e-4, "learning rate at the end of the half-cosine", ge=0)
 
@@ -107,7 +108,7 @@ class Pretrain(Settings):
     sampling: Sampling = key(Sampling(), "training crops")
     optimiser: Optimiser = key(Optimiser(), "AdamW and its schedule")
     bodies: Literal["all", "present"] = key("all", "all: an absent (all-zero) body is a row like any other; present: it is skipped")
-    precision: Literal["fp32", "bf16"] = key("fp32", "arithmetic of the matrix products")
+    precision: Precision = key("fp32", PRECISION)
     knn_epochs: int = key(
         0, "epochs between looks at training clips' nearest neighbours, `knn_top1` in the curve; 0: none. It chooses nothing", ge=0
     )

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from stars.config.base import Count, Epochs, Fraction, Positive, Settings, key
+from stars.config.base import PRECISION, Count, Epochs, Fraction, Positive, Precision, Settings, key
 from stars.config.training import Optimiser, Sampling
 
 
@@ -214,7 +214,7 @@ class TuneBase(Settings):
     bodies: Literal["all", "present"] = key(
         "all", "bodies averaged into a clip's feature: all, an absent one included, or the present ones"
     )
-    precision: Literal["fp32", "bf16"] = key("fp32", "arithmetic of the encoder's matrix products; heads and loss are fp32")
+    precision: Precision = key("fp32", f"{PRECISION}; heads and loss are fp32")
     knn_epochs: int = key(
         0, "epochs between looks at training clips' nearest neighbours, `knn_top1` in the curve; 0: none. It chooses nothing", ge=0
     )

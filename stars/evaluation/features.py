@@ -21,6 +21,7 @@ from stars.provenance import code
 from stars.provenance.files import read_npy, write_npy
 from stars.provenance.record import recording
 from stars.training.files import clip_inputs
+from stars.training.precision import arithmetic, float32_products, resolve
 from stars.training.progress import say
 from stars.training.weights import backbone_of, load_encoder, load_heads
 from stars.views.crop import Clips, View, centre_view
@@ -61,7 +62,8 @@ def embed(clips: Path, train: Path, test: Path, method: Path, out: Path, target:
     files = {(part, output): feature_file(out, target, part, output) for part in PARTS for output in settings.outputs}
     names = [path.name for path in files.values()]
     stage = code.of_backbone(STAGE, backbone_of(weights["encoder"]))
-    with recording(out, stage, settings.model_dump(mode="json"), inputs, names, f"{target}.record.json"):
+    with recording(out, stage, settings.model_dump(mode="json"), inputs, names, f"{target}.record.json") as notes:
+        notes["precision"] = resolve(device, settings.embed.precision)
         encoder = open_encoder(weights["encoder"], store, device)
         heads = load_heads(weights["heads"], encoder) if "heads" in weights else {}
         for part in PARTS:
@@ -103,7 +105,8 @@ def encode(encoder: Backbone, clips: Clips, settings: Embed) -> np.ndarray:
 @torch.no_grad()
 def frozen_features(encoder: Backbone, x_bmtvc: Tensor, known: Bodies | None, settings: Embed) -> Tensor:
     """Clip features (B, C) float32, without gradients, in the precision of `embed`; of clips whose bodies are `known`, or looked at."""
-    with torch.autocast(x_bmtvc.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+    device = x_bmtvc.device
+    with arithmetic(device, settings.precision), float32_products(device, settings.precision):
         return clip_features(encoder, x_bmtvc, settings.bodies, known=known).float()
 
 

@@ -25,8 +25,9 @@ from stars.evaluation.features import BATCH, check_joints
 from stars.evaluation.metrics import RESULT_FILES, Task, present, write_result
 from stars.provenance import code
 from stars.training.files import clip_inputs, facts, undertaken
-from stars.training.optimiser import arithmetic, optimiser_of
+from stars.training.optimiser import optimiser_of
 from stars.training.plan import Plan, seeded, seeded_by
+from stars.training.precision import arithmetic
 from stars.training.schedule import finetune_rates, schedule
 from stars.training.weights import backbone_of, load_encoder
 from stars.views.crop import Clips, centre_view, random_view
@@ -86,7 +87,7 @@ def finetune(
         trained, tested = (Clips.of(store, rows, device) for rows in (task.train_rows, task.test_rows))
         training = finetuning(starting_encoder(encoder, store), trained, tested, task.classes, plan, settings)
         fitted = fit(training, task, plan, work)
-        notes.update(facts(plan, device), earlier_runs=work.earlier)
+        notes.update(facts(plan, device, settings.finetune.precision), earlier_runs=work.earlier)
         fitted.curve.write(Path(out) / "curve.csv")
         write_result(out, settings.protocol, task, task.test_rows, [fitted.ranking], fitted.results(task), fitted.arrays)
 

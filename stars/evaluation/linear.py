@@ -83,7 +83,7 @@ def evaluate(
         probe = probing(training_views(encoder, held, settings), held.labels, test_nc, task.classes, plan, settings)
         fitted = fit(probe, task, plan, work)
         assert fingerprint(encoder) == before, "the encoder is frozen: weights and buffers are bit-equal before and after"
-        notes.update(facts(plan, device), earlier_runs=work.earlier)
+        notes.update(facts(plan, device, settings.embed.precision), earlier_runs=work.earlier)
         fitted.curve.write(Path(out) / "curve.csv")
         write_result(out, "linear", task, task.test_rows, [fitted.ranking], fitted.results(task), fitted.arrays)
 

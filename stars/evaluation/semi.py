@@ -67,7 +67,7 @@ def semi(
             training = finetuning(starting_encoder(encoder, store), clips_held, tested, task.classes, plan, settings)
             fitted.append(fit(training, task, plan, own))
             work.earlier += own.earlier
-        notes.update(facts(plan, device), earlier_runs=work.earlier)
+        notes.update(facts(plan, device, settings.finetune.precision), earlier_runs=work.earlier)
         lines = [[str(number), *line] for number, one in enumerate(fitted) for line in one.curve.lines()]
         write_lines(Path(out) / "curve.csv", [("subset", *fitted[0].curve.columns), *lines])
         predicted = {f"predicted_subset{number}": one.ranking[:, 0] for number, one in enumerate(fitted)}

@@ -15,7 +15,7 @@ from stars.config.training import Sampling
 from stars.data.bodies import Bodies, joined
 from stars.errors import InputError
 from stars.training import parallel
-from stars.training.optimiser import arithmetic
+from stars.training.precision import arithmetic
 from stars.views.crop import View
 
 

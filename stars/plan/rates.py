@@ -35,8 +35,11 @@ class Machine:
     sources: tuple[str, ...]
 
     def rate(self, done: work.Work) -> float | None:
-        """How fast it does this kind of work; where it was not measured in bf16, as fast as in fp32."""
-        return self.rates.get(f"{done.kind} {done.precision}", self.rates.get(done.kind))
+        """How fast it does this kind of work: in a precision that was not measured, as fast as in fp32; in auto, as fast as was measured at all."""
+        plain, half = self.rates.get(done.kind), self.rates.get(f"{done.kind} bf16")
+        if done.precision == "auto":
+            return max((rate for rate in (plain, half) if rate is not None), default=None)
+        return half if done.precision == "bf16" and half is not None else plain
 
     def beside(self) -> dict[str, float]:
         """Its rates of all but arithmetic."""
@@ -91,13 +94,20 @@ def own(config: Config, results: Path, gpu: bool) -> Own:
     return {which: statistics.median(rates) for which, rates in measured.items()}
 
 
+def own_rate(own: Own, stage: str, precision: str) -> float | None:
+    """This user's rate of a stage; `auto` was recorded as the precision that it became: the highest of them."""
+    found = [rate for (name, computed), rate in own.items() if name == stage and precision in (computed, "auto")]
+    return max(found, default=None)
+
+
 def _rate(record: Mapping[str, Any], stage: str, path: Path, config: Config) -> tuple[str, float] | None:
     """Precision and operations a second of one finished job; None where it is not as the configuration would run it now."""
     read = {role: (record["inputs"][role]["path"],) for role in ("train", "test") if role in record["inputs"]}
     job = Job(stage, {"out": (str(path.parent),), **read}, record["settings"])
     done = work.of(job, config)
     seconds = record["wall_seconds"] + sum(leg["seconds"] for leg in record["notes"].get("earlier_runs", ()))
-    return (done.precision, done.amount / seconds) if done.known and done.amount and seconds and _alike(record, job, config) else None
+    precision = record["notes"].get("precision", done.precision)
+    return (precision, done.amount / seconds) if done.known and done.amount and seconds and _alike(record, job, config) else None
 
 
 def _alike(record: Mapping[str, Any], job: Job, config: Config) -> bool:

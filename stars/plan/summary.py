@@ -9,7 +9,7 @@ from stars.config import Config
 from stars.pipeline.stages import STAGES
 from stars.plan import work
 from stars.plan.jobs import Job
-from stars.plan.rates import UNITS, Machine, Own
+from stars.plan.rates import UNITS, Machine, Own, own_rate
 
 ORDER = (*STAGES, "table", "figure")
 
@@ -40,7 +40,7 @@ def _order(name: str) -> int:
 def _stage(name: str, done: Sequence[work.Work], machine: Machine, own: Own) -> Stage:
     seconds: float | None = machine.rates.get("start", 0.0) * len(done)
     for one in done:
-        rate = own.get((name, one.precision)) or machine.rate(one)
+        rate = own_rate(own, name, one.precision) or machine.rate(one)
         if one.amount:
             seconds = None if rate is None or seconds is None else seconds + one.amount / rate
     hours = None if seconds is None else seconds / 3600

@@ -71,12 +71,18 @@ def amount(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size
     return Work(kind, operations, _disk(stage, settings, encoder, size), precision=precision)
 
 
+def _seen(passes: Mapping[str, Any], size: Size) -> float:
+    """Training clips, counted as often as they are seen."""
+    whole = size.train * passes["epochs"]
+    return float(whole if passes.get("max_steps") is None else min(whole, passes["max_steps"] * min(passes["batch"], size.train)))
+
+
 def _pretrain(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Kind, float]:
     block, shape = settings["pretrain"], encoder.shape
     seen = encoder_flops(shape, JOINTS, 1 - block["motion"]["ratio"])
     decoded = shape.decoder_depth * block_flops(tokens_of(shape, JOINTS), shape.decoder_width, shape.decoder_hidden)
     bodies = 2.0 if block["bodies"] == "all" else size.bodies
-    return "train", 3 * bodies * (seen + decoded) * size.train * block["optimiser"]["epochs"]
+    return "train", 3 * bodies * (seen + decoded) * _seen(block["optimiser"], size)
 
 
 def _tune(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Kind, float]:
@@ -84,7 +90,7 @@ def _tune(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Ki
     strategy = tune.get("strategy", "nnclr")
     student, teacher = passes(strategy, tune.get(strategy, tune.get("options", {})))
     views = student * (1 + 2 * encoder.trained(tune["tuned_blocks"])) + teacher
-    return "train", views * encoder.clip(size.bodies) * size.train * tune["optimiser"]["epochs"]
+    return "train", views * encoder.clip(size.bodies) * _seen(tune["optimiser"], size)
 
 
 def _train(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Kind, float]:
@@ -93,7 +99,7 @@ def _train(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[K
     student, others = passes(train["objective"], train["options"])
     networks = [Encoder.of(one["backbone"], one["model"]) for one in settings["networks"]]
     per_clip = sum(network.clip(BODIES) for network in networks)
-    return "train", (3 * student + others) * per_clip * size.train * train["optimiser"]["epochs"]
+    return "train", (3 * student + others) * per_clip * _seen(train["optimiser"], size)
 
 
 def passes(objective: str, options: Mapping[str, Any]) -> tuple[int, int]:
@@ -110,14 +116,15 @@ def _embed(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[K
 
 def _linear(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Kind, float]:
     linear = settings["linear"]
-    return "encode", encoder.clip(size.bodies) * size.train * (linear["cached_views"] or linear["epochs"])
+    return "encode", encoder.clip(size.bodies) * (size.train * linear["cached_views"] or _seen(linear, size))
 
 
 def _finetune(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Kind, float]:
     """Fine-tuning computes both bodies in training; a pass over the test clips is a third of a step's cost a clip."""
     block = settings["finetune"]
-    scored = block["optimiser"]["epochs"] / block["score_epochs"]
-    trained, tested = encoder.clip(BODIES) * size.train * block["optimiser"]["epochs"], encoder.clip(size.bodies) * size.test * scored
+    seen = _seen(block["optimiser"], size)
+    scored = max(1, seen / size.train / block["score_epochs"])
+    trained, tested = encoder.clip(BODIES) * seen, encoder.clip(size.bodies) * size.test * scored
     return "train", 3 * trained + tested
 
 

@@ -89,11 +89,12 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """Host, processor and, if torch is in use and sees one, GPU."""
+    """Host, processor and, if torch is in use, the instruction set that it computes with, and its GPU."""
     found: dict[str, Any] = {"host": platform.node(), "cpu": _processor(), "cores": os.cpu_count()}
     torch = sys.modules.get("torch")
     if torch is not None:
         found["threads"] = torch.get_num_threads()
+        found["instructions"] = torch.backends.cpu.get_cpu_capability()
         if torch.cuda.is_available():
             found["gpu"] = torch.cuda.get_device_name()
     return found

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from stars.backbones.attention import Blocks
-from stars.training.optimiser import arithmetic
+from stars.training.precision import arithmetic
 
 _wanted = False
 

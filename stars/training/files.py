@@ -20,6 +20,7 @@ from stars.provenance.record import recording
 from stars.training import memory, parallel
 from stars.training.checkpoint import Bystander, Work, work_in_progress
 from stars.training.plan import Plan
+from stars.training.precision import resolve
 from stars.views.crop import Clips
 
 
@@ -69,10 +70,17 @@ def write_settings(path: Path, settings: Settings) -> None:
     write_text(path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=True, allow_unicode=True))
 
 
-def facts(plan: Plan, device: str) -> dict[str, str | float]:
-    """What the record notes of a training: its size and, on a GPU, the most memory it held (10^6 bytes)."""
-    size = {"train_clips": plan.clips, "effective_batch": plan.batch, "steps_per_epoch": plan.steps_per_epoch, "steps": plan.steps}
-    found = {**size, "processes": parallel.count()}
+def facts(plan: Plan, device: str, precision: str) -> dict[str, str | float]:
+    """What the record notes of a training: its size, the precision it was computed in and, on a GPU, the most memory it held (10^6 bytes)."""
+    size: dict[str, str | float] = {
+        "train_clips": plan.clips,
+        "effective_batch": plan.batch,
+        "steps_per_epoch": plan.steps_per_epoch,
+        "steps": plan.steps,
+    }
+    if plan.planned:
+        size["cut_off_after_epochs"] = round(plan.epochs, 4)
+    found = {**size, "processes": parallel.count(), "precision": resolve(device, precision)}
     if torch.device(device).type != "cuda":
         return {**found, "device": device}
     return {**found, "device": device, "peak_gpu_memory_mb": round(torch.cuda.max_memory_allocated(device) / 1e6, 1)}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 
 from stars.errors import InputError, Interrupted
-from stars.training import compiling, memory, optimiser, parallel
+from stars.training import compiling, memory, parallel, precision
 from stars.training.checkpoint import Work
 from stars.training.curve import Curve
 from stars.training.plan import Plan
@@ -47,7 +47,7 @@ class Job:
         columns: the curve's extra columns, names that `facts` and `at_epoch` give; a row without one is empty there.
         clip: shortens gradients, called when those of a step are complete.
         kept: what else must survive a restart, such as the best epoch so far.
-        precision: arithmetic of `loss`, fp32 or bf16.
+        precision: arithmetic of `loss` and of its gradients.
     """
 
     model: nn.Module
@@ -71,13 +71,15 @@ def train(job: Job, plan: Plan, work: Work) -> Curve:
     Raises InputError when the loss or a weight is not finite, Interrupted (after saving) when a signal asked to stop.
     """
     curve = Curve(job.columns)
-    scaler = optimiser.scaler(next(job.model.parameters()).device, job.precision)
+    device = next(job.model.parameters()).device
+    scaler = precision.scaler(device, job.precision)
     start = _resume(job, scaler, curve, work)
     compiling.compile_blocks(job.model, job.precision)
     loss_of = parallel.averaging(job.model, job.loss)
     job.model.train()
     progress = Progress(plan.stage, plan.steps, plan.steps_per_epoch, plan.batch, start)
-    with progress, memory.exhaustion_named(plan.stage), stop_signals() as told_to_stop:
+    products = precision.float32_products(device, job.precision)
+    with progress, memory.exhaustion_named(plan.stage), products, stop_signals() as told_to_stop:
         for step in range(start, plan.steps):
             rate = job.rate(step)
             for group in job.optimiser.param_groups:

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from stars.backbones.base import Backbone
 from stars.backbones.clips import clip_features
 from stars.data.device import sent
-from stars.training.optimiser import arithmetic
+from stars.training.precision import arithmetic
 from stars.views.crop import Clips, centre_view
 
 COLUMN = "knn_top1"

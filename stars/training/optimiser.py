@@ -1,4 +1,4 @@
-"""AdamW, Adam or SGD over parts of a model, each with its own share of the learning rate, and the precision they are computed in."""
+"""AdamW, Adam or SGD over parts of a model, each with its own share of the learning rate."""
 
 from __future__ import annotations
 
@@ -48,19 +48,3 @@ def clip_gradients(model: nn.Module, settings: Optimiser) -> None:
     if settings.clip == "whole":
         norms = [torch.stack(norms).norm()] * len(gradients)
     torch._foreach_mul_(gradients, [(settings.clip_norm / (norm + SMALLEST_NORM)).clamp(max=1) for norm in norms])
-
-
-def arithmetic(device: torch.device, precision: str) -> torch.autocast:
-    """The context a forward pass runs in: fp32 as it is, or matrix products in 16 bits."""
-    return torch.autocast(device.type, half(device), enabled=precision == "bf16")
-
-
-def half(device: torch.device) -> torch.dtype:
-    """The 16-bit numbers that `bf16` stands for: fp16 on a GPU that has no bf16 of its own."""
-    lacks = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.float16 if lacks else torch.bfloat16
-
-
-def scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
-    """What keeps small gradients of fp16 from vanishing; with any other arithmetic it does nothing."""
-    return torch.amp.GradScaler(device.type, enabled=precision == "bf16" and half(device) is torch.float16)

@@ -50,6 +50,9 @@ class Passes(Protocol):
     @property
     def batch(self) -> int: ...
 
+    @property
+    def max_steps(self) -> int | None: ...
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -57,7 +60,8 @@ class Plan:
 
     Attributes:
         seed, stage: what all randomness of the run is drawn from.
-        clips: training clips; batch: clips a step, over all devices together; epochs: passes over the clips, may be fractional.
+        clips: training clips; batch: clips a step, over all devices together.
+        epochs: passes over the clips, may be fractional; planned: those of the settings, where `max_steps` ends the training before; else 0.
     """
 
     seed: int
@@ -65,6 +69,7 @@ class Plan:
     clips: int
     batch: int
     epochs: float
+    planned: float = 0.0
 
     @classmethod
     def of(cls, seed: int, stage: str, clips: int, passes: Passes) -> Plan:
@@ -80,7 +85,13 @@ class Plan:
             say(f"{stage}: the batch of {passes.batch} is larger than the training set: every step takes all {clips} clips")
         if batch % parallel.count():
             raise InputError(f"{stage}: {parallel.count()} GPUs cannot share a batch of {batch} clips evenly: change gpus or the batch")
-        return cls(seed, stage, clips, batch, passes.epochs)
+        epochs = passes.epochs if passes.max_steps is None else min(passes.epochs, passes.max_steps / (clips // batch))
+        if epochs < passes.epochs:
+            say(
+                f"{stage}: cut off after {passes.max_steps} steps, {epochs:.3g} of {passes.epochs:g} epochs, by max_steps: a rehearsal, not a result"
+            )
+            return cls(seed, stage, clips, batch, epochs, passes.epochs)
+        return cls(seed, stage, clips, batch, epochs)
 
     @property
     def steps_per_epoch(self) -> int:

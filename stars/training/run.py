@@ -84,7 +84,7 @@ def run(
         if parallel.rank() > 0:
             return
         first = next(iter(model.result().values()))
-        notes.update(facts(plan, device), encoder=cost(first, store.bodies), earlier_runs=work.earlier)
+        notes.update(facts(plan, device, told.precision), encoder=cost(first, store.bodies), earlier_runs=work.earlier)
         curve.write(out / "curve.csv")
         write_settings(out / "settings.yaml", settings)
         _save(model, told.objective, out, outputs)

@@ -9,7 +9,7 @@ from typing import Any
 
 from stars.config import Config
 from stars.paper.sources import tables
-from stars.paper.sources.common import Drawing, has_curve, kind, methods, title, titles
+from stars.paper.sources.common import Drawing, kind, methods, title, titles
 from stars.paper.sources.tables import Shown
 from stars.pipeline import configuration, layout
 
@@ -45,12 +45,14 @@ def benchmarks(config: Config, data: str, split: str) -> Drawing:
     told = []
     for name in names:
         trained = configuration.trainings(config, data, name)
-        floor = configuration.method(config, data, name).kind in FLOORS
+        made_by = configuration.method(config, data, name).kind
+        floor = made_by in FLOORS
         told.append({"method": name, "title": title(config, data, name), "trainings": trained, "floor": floor})
         for seed in config.seeds:
             folder = layout.method(config, data, split, name, seed)
             files[f"features/{name}/{seed}"] = f"{folder}/features/{data}_test.npy"
-            files |= {f"curve/{name}/{seed}": f"{folder}/curve.csv"} if has_curve(config, data, name) else {}
+            if trained and made_by != "ensemble":  # which has several
+                files[f"curve/{name}/{seed}"] = f"{layout.method(config, data, split, trained[-1], seed)}/curve.csv"
             files |= {f"record/{one}/{seed}": f"{layout.method(config, data, split, one, seed)}/record.json" for one in trained}
     settings = {"methods": told, "seeds": list(config.seeds), "runs": cells, **titles(config, data, split)}
     return Drawing(settings, files)

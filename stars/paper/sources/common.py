@@ -9,6 +9,7 @@ from typing import Any
 from stars.config import Config
 from stars.config.paper import Figure
 from stars.pipeline import configuration, layout
+from stars.pipeline.resolve import TRAINED
 
 HYPERPARAMETERS = (8, 10)  # the tables that hold settings
 QUICKSTART = ("table1", "table2", "fig4", "fig6", "curves")
@@ -75,8 +76,8 @@ def kind(config: Config, data: str, name: str) -> dict[str, str]:
 
 
 def has_curve(config: Config, data: str, name: str) -> bool:
-    """Whether a method has a training curve of its own: it is trained, or one of the networks of a training."""
-    return configuration.method(config, data, name).kind not in ("scratch", "joints", "ensemble")
+    """Whether a method has a training curve of its own; one of a training's networks has not: the training's is its curve."""
+    return configuration.method(config, data, name).kind in TRAINED
 
 
 def panels(config: Config, data: str, names: Iterable[str]) -> list[dict[str, str]]:
