@@ -165,6 +165,7 @@ ENDINGS: dict[str, Any] = {
     "methods": ["stars"],
     "runs": [],
     "columns": ["parameters"],
+    "max_steps": 3,
     "data": "other",
     "split": "xview",
 }  # by a key's last word
