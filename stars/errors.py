@@ -17,6 +17,6 @@ def given(path: Path | str, what: str) -> Path:
 
 
 class Interrupted(RuntimeError):
-    """A stage saved its progress and left because it was told to, by `signal` (SIGTERM, SIGUSR1). Running it again continues."""
+    """A stage saved its progress and left because it was told to, by `signal` (SIGINT, SIGTERM, SIGUSR1). Running it again continues."""
 
     signal: int | None = None

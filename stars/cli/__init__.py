@@ -15,13 +15,15 @@ from collections.abc import Sequence
 
 from stars.cli import audit, bench, inference, inspect, paper, plan, plugins, report, running, status, tools
 from stars.errors import InputError, Interrupted
+from stars.jobs.journal import AGAIN
 from stars.jobs.requeue import queue_again
 
 REQUEUE = 75  # EX_TEMPFAIL: progress is saved, running the command again continues
+CTRL_C = 130  # as a shell calls it: 128 + SIGINT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Exit code 0: done; 1: failed; 2: bad input or configuration; 75: stopped, run again to continue."""
+    """Run one command. Exit code 0: done; 1: failed; 2: bad input or configuration; 75: stopped, run again to continue; 130: Ctrl-C."""
     chosen = _parser().parse_args(arguments)
     chosen.arguments = sys.argv[1:] if arguments is None else arguments
     try:
@@ -30,10 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"stars: {error}", file=sys.stderr)
         return 2
     except Interrupted as error:
-        print(f"stars: {error}", file=sys.stderr)
+        print(f"stars: {f'{AGAIN}: ' if error.signal == signal.SIGINT else ''}{error}", file=sys.stderr)
         if error.signal == signal.SIGUSR1:
             queue_again()
         return REQUEUE
+    except KeyboardInterrupt:  # while nothing trains
+        print(f"stars: {AGAIN}", file=sys.stderr)
+        return CTRL_C
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

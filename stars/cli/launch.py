@@ -24,7 +24,7 @@ CHILD = "STARS_LAUNCHED"
 
 
 def launch(arguments: Sequence[str], processes: int) -> int:
-    """Run `stars ARGUMENTS` in `processes` processes on this machine and pass SIGTERM and SIGUSR1 on; its exit code.
+    """Run `stars ARGUMENTS` in `processes` processes on this machine and pass SIGINT, SIGTERM and SIGUSR1 on; its exit code.
 
     The first process speaks: what the others write to stderr is shown only if one of them broke.
     """
@@ -56,6 +56,7 @@ def _start(arguments: Sequence[str], rank: int, processes: int, port: str, stder
     return subprocess.Popen(
         [sys.executable, "-m", "stars", *arguments],
         env={**os.environ, **place, CHILD: "1"},
+        process_group=0,  # so that a terminal's Ctrl-C reaches them once, through this process
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL if rank else None,
         stderr=stderr,
@@ -75,7 +76,7 @@ def _passed_on(ranks: list[subprocess.Popen[bytes]]) -> Iterator[None]:
         for rank in ranks:
             rank.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     try:
         yield
     finally:
@@ -103,6 +104,8 @@ def _end(ranks: list[subprocess.Popen[bytes]]) -> None:
 def _verdict(codes: list[int], said: Sequence[IO[bytes]]) -> int:
     if codes[0] in SPEAKS_FOR_ALL:
         return codes[0]
+    if -signal.SIGINT in codes:
+        return 128 + signal.SIGINT
     for file in said:
         file.seek(0)
         print(file.read().decode(errors="replace"), end="", file=sys.stderr)

@@ -8,16 +8,19 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
 from stars.errors import InputError
 
 PATH = Path("results/logs/jobs.jsonl")
+AGAIN = "interrupted, run again to go on"
 SCHEDULER_LOGS = Path("results/logs/slurm")  # as workflow/profiles/slurm says
 
 
@@ -38,6 +41,15 @@ class Journal(logging.Handler):
         self._write({"event": "run", "pid": os.getpid(), "host": platform.node()})
         for entry in self.heard:
             self._write(entry)
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as under `nohup`
+            signal.signal(signal.SIGINT, self._interrupted)
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        """Note a Ctrl-C, and go on as Python does: Snakemake then starts no further job and waits for those that run."""
+        assert self.file is not None
+        line = json.dumps({"time": int(time.time()), "event": "interrupted"}) + "\n"
+        os.write(self.file.fileno(), line.encode())  # past the buffer, which may be in use at this moment
+        signal.default_int_handler(number, frame)
 
     def end(self) -> None:
         """Say that Snakemake itself ended this run."""
@@ -90,7 +102,7 @@ class Job:
     local: bool
     logs: list[str]
     since: float
-    state: str = "under way"  # or done, failed
+    state: str = "under way"  # or done, failed, interrupted
     reason: str = ""
     slurm: str | None = None
 
@@ -102,13 +114,14 @@ class Job:
 
 @dataclass
 class Run:
-    """A run as its journal tells it. `slurm`: the name that its Slurm jobs have; `planned`: rule → number of jobs."""
+    """A run as its journal tells it. `slurm`: the name that its Slurm jobs have; `interrupted`: by Ctrl-C; `planned`: rule → number of jobs."""
 
     began: float = 0.0
     pid: int = 0
     host: str = ""
     slurm: str | None = None
     ended: bool = False
+    interrupted: bool = False
     planned: dict[str, int] = field(default_factory=dict)
     jobs: dict[int, Job] = field(default_factory=dict)
 
@@ -140,7 +153,10 @@ class Run:
             case "finish" if job:
                 job.state = "done"
             case "error" if job:
-                job.state, job.reason, job.logs, job.slurm = "failed", entry["reason"], entry["logs"], entry["slurm"]
+                state = "interrupted" if self.interrupted else "failed"
+                job.state, job.reason, job.logs, job.slurm = state, entry["reason"], entry["logs"], entry["slurm"]
+            case "interrupted":
+                self.interrupted = True
             case "end":
                 self.ended = True
 

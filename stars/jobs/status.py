@@ -12,21 +12,36 @@ from pathlib import Path
 from tqdm import tqdm
 
 from stars.jobs.failures import last_lines, report
-from stars.jobs.journal import PATH, Job, Run
+from stars.jobs.journal import AGAIN, PATH, Job, Run
 
 
 def status(path: Path = PATH) -> str:
     """Lines on the newest run: counts, jobs under way with the last line of each one's log, jobs not yet begun, failures."""
     run = Run.read(path)
-    return "\n".join([*_summary(run), *_under_way(run), *_waiting(run), *report(run.of_state("failed"))]) + "\n"
+    stopped = (f"interrupted: {job.what}" for job in run.of_state("interrupted"))
+    return "\n".join([*_summary(run), *_under_way(run), *stopped, *_waiting(run), *report(run.of_state("failed"))]) + "\n"
+
+
+def ending(path: Path = PATH) -> str:
+    """What is to be said when a run has not made everything: that it was interrupted, and why each job failed."""
+    run = Run.read(path)
+    return "\n".join([*report(run.of_state("failed")), *([AGAIN] if run.interrupted else [])])
 
 
 def _summary(run: Run) -> Iterator[str]:
     counts = Counter(job.state for job in run.jobs.values())
     total = sum(run.planned.values())
     began = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.began))
-    yield f"{counts['done']} of {total} jobs done, {counts['under way']} under way, {counts['failed']} failed; started {began} on {run.host}"
-    if run.ended and counts["done"] < total:
+    stopped = f"{counts['interrupted']} interrupted, " if run.interrupted else ""
+    yield (
+        f"{counts['done']} of {total} jobs done, {counts['under way']} under way, {stopped}{counts['failed']} failed;"
+        f" started {began} on {run.host}"
+    )
+    if run.interrupted and (run.ended or _is_gone(run)):
+        yield AGAIN
+    elif run.interrupted:
+        yield "interrupted: what trains saves, and no further job is begun"
+    elif run.ended and counts["done"] < total:
         yield "Snakemake has ended: start it again to go on"
     elif not run.ended and _is_gone(run):
         left = f"; jobs that Slurm has may go on: squeue --name {run.slurm}" if run.slurm else ""

@@ -1,7 +1,8 @@
-"""Signals that ask a training to stop: it saves after the step it is at and leaves."""
+"""Signals that ask a training to stop: it saves after the step it is at and leaves. A second Ctrl-C ends it at once."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from types import FrameType
 from stars.errors import Interrupted
 
 NOTICE = signal.SIGUSR1  # a scheduler's, that time is nearly up
+SAID = b"\nstars: interrupted: saves after this step; a second Ctrl-C ends it at once\n"
 _early: list[int] | None = None  # what came while nothing trained; None where nobody keeps it
 
 
@@ -33,13 +35,13 @@ def notices_kept() -> Iterator[None]:
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn SIGTERM and a scheduler's notice into a flag, yielded as a function.
+    """Turn Ctrl-C, SIGTERM and a scheduler's notice into a flag, yielded as a function.
 
     An Interrupted that leaves the block is told which of them came last. What a block that ends well did not heed is left to the next one
     (`notices_kept`).
     """
     came: list[int] = []
-    with _noted([signal.SIGTERM, NOTICE], came):
+    with _noted([signal.SIGINT, signal.SIGTERM, NOTICE], came):
         if _early is not None:  # only now, when all that comes is noted in `came`
             came[:0] = _early
             _early.clear()
@@ -57,12 +59,18 @@ def _noted(signals: list[signal.Signals], came: list[int]) -> Iterator[None]:
     """Append these signals to `came` as they arrive; the handlers before come back at the end. Only in the main thread, which alone may have any."""
 
     def note(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and number in came:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        elif number == signal.SIGINT and os.environ.get("RANK", "0") == "0":
+            os.write(2, SAID)
         came.append(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, note) for number in signals}
+    heeded = [number for number in signals if number != signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]  # as of `nohup`
+    before = {number: signal.signal(number, note) for number in heeded}
     try:
         yield
     finally:

@@ -14,9 +14,11 @@ from stars.data.dataset import obtain
 from stars.errors import InputError
 from stars.provenance import code, stale
 
-# `stars` is this installation's, whatever else is on the PATH; under --use-conda it is the environment's.
-if not any(method.name == "CONDA" for method in workflow.deployment_settings.deployment_method):
-    shell.prefix(f'set -euo pipefail; PATH="{Path(sys.executable).parent}:$PATH"; ')  # a prefix takes the place of Snakemake's own `set`
+# `stars` is this installation's, whatever else is on the PATH; under --use-conda it is the environment's. After Ctrl-C a log still gets what
+# a training says while it saves. A prefix takes the place of Snakemake's own `set`.
+in_conda = any(method.name == "CONDA" for method in workflow.deployment_settings.deployment_method)
+own_path = "" if in_conda else f'PATH="{Path(sys.executable).parent}:$PATH"; '
+shell.prefix(f'set -euo pipefail; {own_path}tee() {{{{ command tee -i "$@"; }}}}; ')
 
 try:
     given = functools.reduce(configuration.merge, map(configuration.read_yaml, workflow.configfiles), {})

@@ -2,7 +2,8 @@
 
 import signal
 
-from stars.jobs import failures, journal
+from stars.jobs import journal
+from stars.jobs.status import ending
 
 
 localrules:  # seconds each
@@ -50,4 +51,4 @@ onsuccess:
 
 onerror:
     JOURNAL.end()
-    print(*failures.report(journal.Run.read().of_state("failed")), sep="\n", file=sys.stderr)
+    print(ending(), file=sys.stderr)
