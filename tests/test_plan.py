@@ -184,3 +184,21 @@ def test_snakemake_s_refusal_is_passed_on(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(project(tmp_path / "project"))
     assert main(["plan", "tabel2", "--config", CONFIG]) == 2
     assert "tabel2" in capsys.readouterr().err
+
+
+def test_changes_say_what_is_made_why_and_how_long_in_ten_lines(own, monkeypatch, capsys):
+    monkeypatch.chdir(own)
+
+    def said(*arguments: str) -> list[str]:
+        assert main(["changes", "--config", CONFIG, *arguments]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    assert said() == ["nothing to be made: every result is as the configuration says"]
+    lines = said("--set", "tune.optimiser.lr=0.002", "--set", "fig6.pairs=5")
+    jobs_, seconds = re.fullmatch(r"(\d+) jobs, about (\d\d:\d\d), one after the other", lines[0]).groups()
+    assert len(lines) <= 10 and int(jobs_) > 10 and seconds != "00:00"
+    assert any(line.startswith("  tune stars: tune.optimiser.lr 0.001 → 0.002 (about ") for line in lines)
+    assert any("figure fig6: pairs 3 → 5" in line or "figure fig6: pairs" in line for line in lines)
+    assert "follows from what is made again" in lines[-1] and "embed" in lines[-1] and "pretrain" not in "".join(lines)
+    shutil.rmtree("results/demo_xsub/mamp/knn")
+    assert any(line.startswith("  knn mamp: not there yet") for line in said())

@@ -1,4 +1,4 @@
-"""Command that says what a run would cost."""
+"""Commands that say what a run would cost, and what it would make and why."""
 
 from __future__ import annotations
 
@@ -11,20 +11,28 @@ from stars.errors import InputError
 
 
 def add(commands: Any) -> None:
-    """plan."""
+    """plan and changes."""
     text = "jobs, hours and disk of a run, before it is started"
     plan = commands.add_parser("plan", help=text, description=f"Print {text}: what Snakemake would do, at measured rates.")
-    plan.add_argument(
-        "targets", nargs="*", metavar="TARGET", help="names or files to make, e.g. table5 fig4 [the configuration's `targets`]"
-    )
-    add_config(plan)
-    plan.add_argument("--rates", type=Path, default=Path("config/rates.csv"), metavar="FILE", help="rates of machines [config/rates.csv]")
-    plan.add_argument(
-        "--machine", metavar="NAME", help="machine of that file [its first that has a GPU, or none, as `compute.device` says]"
-    )
+    _add_options(plan)
     plan.add_argument("--tflops", type=float, metavar="N", help="assume this rate of all arithmetic, 10^12 operations a second")
     plan.add_argument("--everything", action="store_true", help="count what is made already, too")
     plan.set_defaults(handler=_plan)
+    text = "what a run would make, why, and how long that takes, in ten lines"
+    changes = commands.add_parser("changes", help=text, description=f"Print {text}: Snakemake's dry run in words.")
+    _add_options(changes)
+    changes.set_defaults(handler=_changes)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "targets", nargs="*", metavar="TARGET", help="names or files to make, e.g. table5 fig4 [the configuration's `targets`]"
+    )
+    add_config(parser)
+    parser.add_argument("--rates", type=Path, default=Path("config/rates.csv"), metavar="FILE", help="rates of machines [config/rates.csv]")
+    parser.add_argument(
+        "--machine", metavar="NAME", help="machine of that file [its first that has a GPU, or none, as `compute.device` says]"
+    )
 
 
 def _plan(chosen: argparse.Namespace) -> None:
@@ -41,6 +49,18 @@ def _plan(chosen: argparse.Namespace) -> None:
     own = {} if chosen.tflops else rates.own(config, Path("results"), machine.gpu)
     titles = [configuration.dataset(config, data).title for data in jobs.missing(config)]
     print(summary.report(summary.stages(found, config, machine, own), machine, own, titles), end="")
+
+
+def _changes(chosen: argparse.Namespace) -> None:
+    from stars.pipeline import configuration
+    from stars.plan import changes, jobs, rates
+
+    config, results = configuration.load_file(chosen.config, chosen.set), Path("results")
+    machine = _machine(rates.load(chosen.rates), chosen.machine, _has_gpu(config.compute.device), chosen.rates)
+    found = jobs.planned(config, chosen.config, chosen.targets, overrides=configuration.overriding(chosen.set))
+    own = rates.own(config, results, machine.gpu)
+    for line in changes.lines(changes.changes(found, results, config, machine, own)):
+        print(line)
 
 
 def _machine(known: dict[str, Any], name: str | None, gpu: bool, source: Path) -> Any:

@@ -23,11 +23,28 @@ COMMAND = "Shell command: stars "
 
 @dataclass(frozen=True)
 class Job:
-    """One `stars` command: its stage, its options (a flag's values) and the stage's settings."""
+    """One `stars` command: its stage, its options (a flag's values), the stage's settings, and what it names without an option."""
 
     stage: str
     options: dict[str, tuple[str, ...]]
     settings: dict[str, Any]
+    named: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, words: Sequence[str]) -> Job:
+        """The job of a command's words, without `stars`."""
+        options: dict[str, list[str]] = {"": []}
+        name = ""
+        for word in words[1:]:
+            if word in (">", "2>&1", "|"):
+                break
+            if word.startswith("--"):
+                name = word[2:]
+                options[name] = []
+            else:
+                options[name].append(word)
+        settings = json.loads(" ".join(options.pop("settings", ["{}"])))
+        return cls(words[0], {name: tuple(values) for name, values in options.items() if name}, settings, tuple(options[""]))
 
     def option(self, name: str) -> str:
         """The option's only value, or nothing where it is not given."""
@@ -79,22 +96,7 @@ def parse(text: str) -> Iterator[Job]:
     """The `stars` commands in what Snakemake printed."""
     for line in text.splitlines():
         if line.startswith(COMMAND):
-            yield _job(shlex.split(line.removeprefix(COMMAND)))
-
-
-def _job(words: Sequence[str]) -> Job:
-    options: dict[str, list[str]] = {}
-    name = ""
-    for word in words[1:]:
-        if word in (">", "2>&1", "|"):
-            break
-        if word.startswith("--"):
-            name = word[2:]
-            options[name] = []
-        elif name:
-            options[name].append(word)
-    settings = json.loads(" ".join(options.pop("settings", ["{}"])))
-    return Job(words[0], {name: tuple(values) for name, values in options.items()}, settings)
+            yield Job.of(shlex.split(line.removeprefix(COMMAND)))
 
 
 def _stand_in(config: Config, data: str, placeholder: str) -> dict[str, Any]:

@@ -1,0 +1,134 @@
+"""What a run would make, why, and how long that takes, in a few lines: Snakemake's dry run in words.
+
+A job's reason is found by the command that made its result before: other settings, other source, or inputs that are made again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from stars.config import Config
+from stars.plan import summary
+from stars.plan.jobs import Job
+from stars.plan.rates import Machine, Own
+from stars.provenance import code
+from stars.provenance.changes import changed_source, in_words
+from stars.provenance.lineage import Lineage, Record
+
+MOST = 10  # lines
+NAMED = 3  # settings, or methods, that a line names
+NEW, FOLLOWS = "not there yet", "follows from what is made again"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A job that would run: what it makes, why, and its seconds, None where nothing tells."""
+
+    job: Job
+    why: str
+    seconds: float | None
+
+    @property
+    def what(self) -> str:
+        """The stage, and what tells its jobs apart: a method, or a table's number."""
+        folder = Path(self.job.option("out"))
+        if self.job.stage == "table":
+            return f"table {self.job.settings.get('number', '')}"
+        return " ".join([self.job.stage, *(self.job.named or _method(folder))])
+
+
+def _method(folder: Path) -> tuple[str, ...]:
+    """The method that a folder of results is of; nothing for one that is of a data set."""
+    return folder.parts[2:3] if len(folder.parts) > 2 and "_" in folder.parts[1] else ()
+
+
+def changes(jobs: Sequence[Job], results: Path, config: Config, machine: Machine, own: Own) -> list[Change]:
+    """Each of Snakemake's jobs with its reason and the time that it took before, or that it would take at measured rates."""
+    records = {}
+    for record in Lineage.read(results).records:
+        try:
+            records[_key(Job.of(record.told["command"][1:]))] = record
+        except (IndexError, ValueError):  # made by hand, or in Python
+            continue
+    before = [records.get(_key(job)) for job in jobs]
+    made = {path for record in before if record for path in record.outputs}
+    start = machine.rates.get("start", 0.0)
+    return [
+        Change(job, _why(job, record, made, results), _seconds(job, record, config, machine, own, start))
+        for job, record in zip(jobs, before, strict=True)
+    ]
+
+
+def _key(job: Job) -> tuple[object, ...]:
+    """What names the result of a job, whatever it is told."""
+    number = job.settings.get("number") if job.stage == "table" else None
+    return job.stage, job.named, job.option("out"), job.option("target"), job.option("setup"), number
+
+
+def _why(job: Job, record: Record | None, made: set[Path], results: Path) -> str:
+    if record is None:
+        return NEW
+    earlier = Job.of(record.told["command"][1:])
+    if words := in_words(earlier.settings, job.settings):
+        return ", ".join(words[:NAMED]) + (f" and {len(words) - NAMED} more" if len(words) > NAMED else "")
+    if gone := [path for path in record.outputs if not (results.parent / path).is_file()]:
+        return f"{gone[0]} is gone"
+    if made & record.inputs.keys():
+        return FOLLOWS
+    if record.told["code"]["digest"] != code.today(record.stage):
+        now = {"digest": "", "modules": code.parts_of(record.stage)} if code.today(record.stage) else {"digest": ""}
+        return changed_source(record.told["code"], now)[0]
+    return (
+        "it is made from other files"
+        if earlier.options.get("files") != job.options.get("files")
+        else "its inputs changed, or it is asked for"
+    )
+
+
+def _seconds(job: Job, record: Record | None, config: Config, machine: Machine, own: Own, start: float) -> float | None:
+    if record is not None:
+        return float(record.told["wall_seconds"]) + start
+    (stage,) = summary.stages([job], config, machine, own)
+    hours = [stage.gpu_hours, stage.cpu_hours]
+    return None if None in hours or stage.unknown else 3600 * sum(one for one in hours if one)
+
+
+def lines(found: Sequence[Change]) -> Iterator[str]:
+    """At most ten: how much there is, then a line a reason, those that follow from others last."""
+    if not found:
+        yield "nothing to be made: every result is as the configuration says"
+        return
+    yield f"{_jobs(len(found))}, {_time(found)}, one after the other"
+    reasons: dict[str, list[Change]] = {}
+    for one in found:
+        reasons.setdefault(one.why, []).append(one)
+    ordered = sorted(reasons.items(), key=lambda entry: (entry[0] == FOLLOWS, entry[0] == NEW))
+    shown = ordered if len(ordered) < MOST else [*ordered[: MOST - 3], *(entry for entry in ordered[MOST - 3 :] if entry[0] == FOLLOWS)]
+    for why, same in shown:
+        yield f"  {_things(same)}: {why} ({_time(same)})"
+    if left := len(ordered) - len(shown):
+        yield f"  and {_jobs(sum(len(same) for _, same in ordered) - sum(len(same) for _, same in shown))} for {left} other reasons"
+
+
+def _things(same: Sequence[Change]) -> str:
+    """What a few jobs make by name, of many how many of each stage."""
+    names = list(dict.fromkeys(one.what for one in same))
+    if len(names) <= NAMED:
+        return ", ".join(names)
+    counts: Mapping[str, int] = Counter(one.job.stage for one in same)
+    return ", ".join(stage if count == 1 else f"{count} {stage}" for stage, count in counts.items())
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"
+
+
+def _time(found: Sequence[Change]) -> str:
+    known = [one.seconds for one in found if one.seconds is not None]
+    more = f" and {len(found) - len(known)} of unknown length" if len(known) < len(found) else ""
+    return f"about {tqdm.format_interval(round(sum(known)))}{more}"
