@@ -19,6 +19,7 @@ from stars import figure_style as style
 from stars.data.dataset import FOLDER, Dataset
 from stars.data.store import ClipStore
 from stars.errors import InputError
+from stars.palette import OKABE_ITO
 
 WINDOW = 32  # frames of one spectrum, so that the shortest clips have one
 ROWS = {
@@ -115,13 +116,13 @@ def draw(measured: Mapping[str, Measured], stem: Path) -> None:
     with style.figure(height=7.2, width=7.2) as drawn:
         panels = drawn.subplots(3, 2).ravel()
         plain = FuncFormatter(lambda value, _: f"{value:g}")  # no mathematical text in this style
-        for colour, (name, each) in zip(style.OKABE_ITO, measured.items(), strict=False):
+        for colour, (name, each) in zip(OKABE_ITO, measured.items(), strict=False):
             _distribution(panels[0], each.frames, colour, name)
             _distribution(panels[1], each.stretch, colour, name)
             _distribution(panels[2], each.speed, colour, name)
             panels[3].plot(each.frequency[1:], each.power[1:], color=colour)
             _distribution(panels[4], each.noise, colour, name)
-        names, colours = list(measured), style.OKABE_ITO[: len(measured)]
+        names, colours = list(measured), OKABE_ITO[: len(measured)]
         panels[5].barh(names, [each.people for each in measured.values()], color=colours)
         panels[5].invert_yaxis()
         panels[5].set_yticks([])

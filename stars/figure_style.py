@@ -13,21 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from stars.palette import OKABE_ITO, colours
 from stars.provenance.files import atomic
 
 WIDTH = 5.2  # inches; printed in one column of 3.4 in, text of 7.5 to 10 pt is 5 to 6.5 pt high
 LINE = 60  # characters of a title that fit on it
 DPI = 150
-OKABE_ITO = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#000000",
-    "#B8A800",
-)  # the last, yellow, darkened for white paper
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 PARAMETERS: Any = {
     "font.family": "DejaVu Sans",
@@ -70,8 +61,12 @@ def save(drawn: Figure, stem: Path) -> None:
 
 
 def fitted(text: str, columns: int = 1) -> str:
-    """A title in as many lines as it needs over a figure, or over each of so many panels side by side."""
-    return textwrap.fill(text, LINE // columns)
+    """A title in as many lines as it needs over a figure, or over each of so many panels side by side, these of about one length."""
+    most = LINE // columns
+    lines = len(textwrap.wrap(text, most))
+    return next(
+        filled for width in range(max(most // 2, 1), most + 1) if (filled := textwrap.fill(text, width)).count("\n") < max(lines, 1)
+    )
 
 
 def say(axis: Axes, text: str) -> None:
@@ -83,6 +78,11 @@ def say(axis: Axes, text: str) -> None:
 def colour(index: int) -> str:
     """Colour of the index-th thing; with `marker` each of the first 56 looks different."""
     return OKABE_ITO[index % len(OKABE_ITO)]
+
+
+def class_colour(place: int, classes: int) -> str:
+    """Colour of a class, by its place among all classes of its data set: the same in every figure and on the report page."""
+    return colours(classes)[place]
 
 
 def marker(index: int) -> str:

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 
+from stars import figure_style, palette
 from stars.audit.check import current
 from stars.config.paper import TableNumber
 from stars.errors import InputError
@@ -208,3 +210,19 @@ def test_a_note_names_every_setting_that_is_not_the_paper_s_and_whose():
 def test_what_is_not_there_cannot_be_drawn(changed, message):
     with pytest.raises(InputError, match=message):
         config(**changed)
+
+
+def test_no_two_classes_share_a_colour_and_each_keeps_its_own_however_many_there_are():
+    for found in (palette.colours(120), palette.on_dark(120)):
+        assert len(set(found)) == 120
+    assert palette.colours(20) == palette.colours(60)[:20] and palette.on_dark(20) == palette.on_dark(60)[:20]
+    near = np.array([palette._lab(colour) for colour in palette.colours(20)])
+    apart = np.linalg.norm(near[:, None] - near[None], axis=2) + np.eye(20)
+    assert apart.min() > 0.07  # in OKLab, where .02 is just seen
+
+
+@pytest.mark.parametrize("text", ["t-SNE of test features, Simulated XSub: 15 classes, 450 clips", "one", "", "a " * 70])
+def test_the_lines_of_a_title_are_of_about_one_length(text):
+    lines = figure_style.fitted(text).split("\n")
+    assert max(map(len, lines)) <= figure_style.LINE and " ".join(lines).split() == text.split()
+    assert len(lines) < 2 or min(map(len, lines)) > max(map(len, lines)) / 2

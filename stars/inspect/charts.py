@@ -22,12 +22,13 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """Bars under a title; low, high: where a histogram's first bar begins and its last one ends; short: labels are mere numbers."""
+    """Bars under a title; low, middle, high: where a histogram's first bar begins, its middle, and where its last one ends; short: labels are mere numbers."""
 
     title: str
     bars: list[Bar]
     low: str = ""
     high: str = ""
+    middle: str = ""
     limit: str = ""
     short: bool = False
 
@@ -51,7 +52,7 @@ def lengths(title: str, frames: np.ndarray, width: int, fps: float) -> Chart:
     numbers = np.histogram(frames, edges)[0].tolist()
     labels = [f"{low} to {low + width - 1} frames" for low in edges[:-1]]
     bars = [Bar(label, *_sized(number, numbers)) for label, number in zip(labels, numbers, strict=True)]
-    return Chart(title, bars, "0", f"{edges[-1]} frames, {edges[-1] / fps:.1f} s")
+    return Chart(title, bars, "0", f"{edges[-1]} frames, {edges[-1] / fps:.1f} s", f"{edges[-1] / 2:g}")
 
 
 def against(title: str, values: np.ndarray, limit: float, unit: str) -> Chart:
@@ -63,7 +64,7 @@ def against(title: str, values: np.ndarray, limit: float, unit: str) -> Chart:
         Bar(label, *_sized(number, numbers), beyond=index >= BINS_TO_LIMIT)
         for index, (label, number) in enumerate(zip(labels, numbers, strict=True))
     ]
-    return Chart(title, bars, "0", f"{edges[-1]:.3g} {unit} and more", f"{limit:.3g} {unit}")
+    return Chart(title, bars, "0", f"{edges[-1]:.3g} {unit} and more", f"{edges[-1] / 2:.3g}", f"{limit:.3g} {unit}")
 
 
 def _sized(number: int, numbers: list[int]) -> tuple[int, float]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.lines import Line2D
 
 from stars.config import Denoise
 from stars.data.denoise import Decision, Step
 from stars.inspect import labels
 from stars.inspect.scene import Scene, fate
-from stars.inspect.skeleton import CENTRE, LEFT, RIGHT, Skeleton, view
+from stars.inspect.skeleton import CENTRE, HEAD, LEFT, RIGHT, Skeleton, view
 
 SIDES = {LEFT: "#0072B2", RIGHT: "#D55E00", CENTRE: "#4a4a4a"}
 GHOST, QUIET = "#b9b9b9", "#6a6a6a"
@@ -68,11 +69,17 @@ class Bodies:
         self.anchors: dict[tuple[int, int], np.ndarray] = {}
         self.leaders, self.ghosts = _lines(axis, "#d9d9d9", 0.5), _lines(axis, GHOST, 1)
         self.lines = [_lines(axis, colours, WIDTHS[min(body, 1)]) for body in range(stage.points.shape[1])]
+        size, tops = 2 * HEAD, list(skeleton.heads)
+        self.tops = tops
+        self.heads = EllipseCollection(
+            size, size, 0, units="xy", offsets=np.empty((0, 2)), offset_transform=axis.transData, color=SIDES[CENTRE]
+        )
+        axis.add_collection(self.heads)
 
     @property
-    def artists(self) -> list[LineCollection]:
+    def artists(self) -> list[Artist]:
         """What `show` changes, in the order of drawing."""
-        return [self.leaders, self.ghosts, *self.lines]
+        return [self.leaders, self.ghosts, *self.lines, self.heads]
 
     def name(self, axis: Axes, skeleton: Skeleton, points_mvc: np.ndarray) -> None:
         """Write joint names in two columns beside the window, so that leaders to these places cross little; each of two bodies has its own, a third none."""
@@ -91,6 +98,8 @@ class Bodies:
         points = self.stage.points[frame]
         for line, body in zip(self.lines, points, strict=True):
             line.set_segments(self._segments(body))
+        heads = points[:, self.tops].reshape(-1, 2)
+        self.heads.set_offsets(heads[np.isfinite(heads).all(axis=1)])
         self.ghosts.set_segments([bone for body in self.stage.ghosts[frame] for bone in self._segments(body)])
         self.leaders.set_segments([np.stack([anchor, points[place]]) for place, anchor in self.anchors.items()])
 

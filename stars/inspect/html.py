@@ -34,19 +34,22 @@ STYLE = """\
   .tiles > div { flex: 1 1 8.5rem; max-width: 16rem; padding: .5rem .8rem; background: var(--card); border-radius: .4rem; }
   .tiles b { display: block; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
   .bars { columns: 20rem; column-gap: 2.5rem; margin: 0 0 1.4rem; padding: 0; list-style: none; font-size: .9rem; }
-  .bars li { display: grid; grid-template-columns: 12rem 1fr 3.2rem; gap: .5rem; align-items: center; break-inside: avoid; padding: .1rem 0; }
+  .bars li { display: grid; grid-template-columns: minmax(0, 12rem) minmax(3rem, 9rem) 3.2rem; gap: .5rem; align-items: center; }
+  .bars li { break-inside: avoid; padding: .1rem 0; }
   .bars.short { columns: 14rem; }
-  .bars.short li { grid-template-columns: 2.2rem 1fr 3.4rem; }
+  .bars.short li { grid-template-columns: 2.2rem minmax(3rem, 9rem) 3.4rem; }
   .bars i { height: .7rem; background: var(--bar); border-radius: 0 2px 2px 0; }
   .histograms { display: flex; flex-wrap: wrap; align-items: flex-end; gap: 1.8rem; margin-bottom: 1.6rem; }
-  .histograms > figure { flex: 1 1 17rem; max-width: 40rem; }
-  .columns { position: relative; display: flex; align-items: flex-end; gap: 1px; height: 8rem; border-bottom: 1px solid var(--quiet); }
+  .histograms > figure { flex: 1 1 17rem; max-width: 26rem; }
+  .plot { display: grid; grid-template-columns: auto minmax(0, 1fr); gap: .2rem .5rem; font-size: .82rem; color: var(--quiet); }
+  .scale { display: flex; flex-direction: column; justify-content: space-between; margin: -.6em 0; text-align: right; font-variant-numeric: tabular-nums; }
+  .columns { position: relative; display: flex; align-items: flex-end; gap: 2px; height: 8rem; border: solid var(--quiet); border-width: 0 0 1px 1px; }
   .columns i { flex: 1; background: var(--bar); border-radius: 2px 2px 0 0; }
   .columns i.some { min-height: 3px; }
   .columns i.beyond { background: var(--warn); }
   .columns b { position: absolute; left: 33.333%; height: 100%; padding-left: .4rem; border-left: 1px dashed var(--warn); }
   .columns b { font-size: .82rem; font-weight: 400; color: var(--quiet); }
-  .ends { display: flex; justify-content: space-between; font-size: .82rem; color: var(--quiet); }
+  .ends { grid-column: 2; display: flex; justify-content: space-between; }
   .wide { overflow-x: auto; }
   table { border-collapse: collapse; font-size: .92rem; white-space: nowrap; }
   th, td { padding: .25rem 1.2rem .25rem 0; text-align: left; font-weight: 400; }
@@ -58,6 +61,7 @@ STYLE = """\
   svg .centre { stroke: var(--centre); }
   svg g { stroke-width: 1; }
   svg g.body1 { stroke-width: 1.9; }
+  svg .head { fill: var(--centre); stroke: none; }
   svg .mark { stroke: var(--text); stroke-width: 1.2; }
   svg .leader { stroke: var(--line); stroke-width: .3; }
   svg text { fill: var(--text); font-family: system-ui, sans-serif; }
@@ -162,13 +166,14 @@ If sides or bones look wrong here, correct <code>joints</code>, <code>parents</c
 )
 HISTOGRAM = """\
 {% macro histogram(chart) %}<figure><h3>{{ chart.title }}</h3>
+<div class="plot"><div class="scale"><span>{{ "{:,}".format(chart.tallest) }}</span><span>{{ "{:,}".format(chart.tallest // 2) }}</span><span>0</span></div>
 <div class="columns">
 {%- for bar in chart.bars %}
 <i class="{{ "some" if bar.count }}{{ " beyond" if bar.beyond }}" style="height:{{ bar.size }}%" title="{{ bar.label }}: {{ bar.count }}"></i>
 {%- endfor %}
 {%- if chart.limit %}<b>limit {{ chart.limit }}</b>{% endif %}
 </div>
-<div class="ends"><span>{{ chart.low }}</span><span>tallest bar: {{ "{:,}".format(chart.tallest) }}</span><span>{{ chart.high }}</span></div></figure>
+<div class="ends"><span>{{ chart.low }}</span><span>{{ chart.middle }}</span><span>{{ chart.high }}</span></div></div></figure>
 {% endmacro %}"""
 
 

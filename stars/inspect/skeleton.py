@@ -10,6 +10,7 @@ from stars.data.dataset import Dataset
 
 LEFT, RIGHT, CENTRE = "left", "right", "centre"
 TURN, RAISE = np.deg2rad(25), np.deg2rad(10)  # off the front, so that depth shows; above the horizon
+HEAD = 0.085  # metres, radius of a head
 APART = 0.05  # metres; a shorter arrow points nowhere
 LEAN = np.deg2rad(35)  # more than a sensor is tilted
 
@@ -42,6 +43,12 @@ class Skeleton:
             root=dataset.root,
             up="xyz".index(dataset.up),
         )
+
+    @property
+    def heads(self) -> tuple[int, ...]:
+        """Joints at which a spine ends: central ones that no bone leads on from, below the root's own ends aside."""
+        parents = {parent for parent, _ in self.bones}
+        return tuple(joint for _, joint in self.bones if self.sides[joint] == CENTRE and joint not in parents)
 
     def bone(self, joint: int) -> tuple[int, int]:
         """(parent, joint) of the bone that leads to a joint."""

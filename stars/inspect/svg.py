@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import escape
 
 from stars.inspect import labels
-from stars.inspect.skeleton import CENTRE, LEFT, RIGHT, Skeleton
+from stars.inspect.skeleton import CENTRE, HEAD, LEFT, RIGHT, Skeleton
 
 SIZE = 100.0  # units of the longer side; coordinates have one decimal
 MARGIN = 6.0
@@ -28,11 +28,14 @@ def poses(x_tmvc: np.ndarray, skeleton: Skeleton, view: np.ndarray, marked: Sequ
     points = (points - low) * scale + MARGIN
     width, height = (high - low) * scale + 2 * MARGIN
     head = f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img">'
-    return [head + _pose(points[frame], seen[frame], skeleton, _rings(points, marked, frame)) + "</svg>" for frame in range(len(points))]
+    radius = HEAD * scale
+    return [
+        head + _pose(points[frame], seen[frame], skeleton, radius, _rings(points, marked, frame)) + "</svg>" for frame in range(len(points))
+    ]
 
 
-def _pose(points_mvc: np.ndarray, seen: np.ndarray, skeleton: Skeleton, rings: str) -> str:
-    bodies = [_body(points_mvc[body], skeleton) for body in np.flatnonzero(seen)]
+def _pose(points_mvc: np.ndarray, seen: np.ndarray, skeleton: Skeleton, radius: float, rings: str) -> str:
+    bodies = [_body(points_mvc[body], skeleton) + _heads(points_mvc[body], skeleton, radius) for body in np.flatnonzero(seen)]
     return "".join(f'<g class="body{body + 1}">{lines}</g>' for body, lines in zip(np.flatnonzero(seen), bodies, strict=True)) + rings
 
 
@@ -44,6 +47,11 @@ def _body(points_vc: np.ndarray, skeleton: Skeleton) -> str:
         lines = "".join(f"M{a[0]:.1f} {a[1]:.1f}L{b[0]:.1f} {b[1]:.1f}" for a, b in bones)
         paths.append(f'<path class="{side}" d="{lines}"/>')
     return "".join(paths)
+
+
+def _heads(points_vc: np.ndarray, skeleton: Skeleton, radius: float) -> str:
+    places = (points_vc[joint] for joint in skeleton.heads)
+    return "".join(f'<circle class="head" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"/>' for x, y in places)
 
 
 def _rings(points: np.ndarray, marked: Sequence[tuple[int, int, int]], frame: int) -> str:

@@ -82,6 +82,8 @@ def _panel(axis: Axes, title: str, table: pd.DataFrame) -> None:
         figure_style.say(axis, "not trained")
         return
     _loss(axis, table["epoch"].to_numpy(), table["loss"].to_numpy())
+    axis.set_xlim(0, float(table["epoch"].max()))
+    axis.set_ylim(bottom=min(0, float(table["loss"].min())))
     axis.set_xlabel("epoch")
     axis.set_ylabel("loss", color=figure_style.colour(0))
     rate = axis.twinx()

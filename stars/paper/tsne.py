@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from stars.provenance.files import read_npy
 from stars.provenance.record import recording
 
 LEAST_CLIPS = 8
+Looks: TypeAlias = dict[int, tuple[str, str]]
 
 
 class Features(Panel):
@@ -69,7 +71,7 @@ def fig4(settings: Fig4Stage, clips: Path, test: Path, features: Mapping[str, Pa
         notes.update(clips=len(rows), classes=len(chosen), perplexity=perplexity(settings.perplexity, len(rows)))
         points = [_points(settings, method, matrix, tested.iloc[rows]) for method, matrix in matrices.items()]
         write_csv(out / "fig4.csv", pd.concat(points))
-        _draw(settings, points, {label: names[label] for label in chosen}, out)
+        _draw(settings, points, {label: names[label] for label in chosen}, _looks(list(names)), out)
 
 
 def spread(labels: list[int], count: int) -> list[int]:
@@ -100,7 +102,12 @@ def _points(settings: Fig4Stage, method: str, matrix: np.ndarray, clips: pd.Data
     return points
 
 
-def _draw(settings: Fig4Stage, points: list[pd.DataFrame], names: dict[int, str], out: Path) -> None:
+def _looks(labels: list[int]) -> Looks:
+    """Label → marker and colour, by its place among all classes of the data set."""
+    return {label: (figure_style.marker(place), figure_style.class_colour(place, len(labels))) for place, label in enumerate(labels)}
+
+
+def _draw(settings: Fig4Stage, points: list[pd.DataFrame], names: dict[int, str], looks: Looks, out: Path) -> None:
     columns = min(3, len(points))
     named = any(panel.output != "encoder" for panel in settings.panels)
     lines, legend = math.ceil(len(points) / columns), 3 if max(map(len, names.values())) < 26 else 2
@@ -113,25 +120,23 @@ def _draw(settings: Fig4Stage, points: list[pd.DataFrame], names: dict[int, str]
     with figure_style.figure(height) as drawn:
         axes = drawn.subplots(lines, columns, squeeze=False).ravel()
         for axis, title, table in zip(axes, titles, points, strict=False):
-            _scatter(axis, title, table, names)
+            _scatter(axis, title, table, names, looks)
         for axis in axes[len(points) :]:
             axis.axis("off")
         drawn.suptitle(head)
         handles = [
-            Line2D([], [], linestyle="", marker=figure_style.marker(i), color=figure_style.colour(i), markersize=6, label=name)
-            for i, name in enumerate(names.values())
+            Line2D([], [], linestyle="", marker=looks[label][0], color=looks[label][1], markersize=6, label=name)
+            for label, name in names.items()
         ]
         drawn.legend(handles=handles, loc="outside lower center", ncols=legend, frameon=False, handletextpad=0.1, columnspacing=1.2)
         figure_style.save(drawn, out / "fig4")
 
 
-def _scatter(axis: Axes, title: str, points: pd.DataFrame, names: dict[int, str]) -> None:
+def _scatter(axis: Axes, title: str, points: pd.DataFrame, names: dict[int, str], looks: Looks) -> None:
     size = float(np.clip(3000 / len(points), 4, 26))
-    for index, label in enumerate(names):
-        of = points[points["label"] == label]
-        axis.scatter(
-            of["x"], of["y"], s=size, marker=figure_style.marker(index), color=figure_style.colour(index), linewidths=0, alpha=0.85
-        )
+    for label in names:
+        of, (marker, colour) = points[points["label"] == label], looks[label]
+        axis.scatter(of["x"], of["y"], s=size, marker=marker, color=colour, linewidths=0, alpha=0.85)
     centre, half = _square(points)
     axis.set(
         title=title,

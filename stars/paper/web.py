@@ -37,6 +37,11 @@ PAGE = """\
   .quiet, sup { color: var(--quiet); }
   sup { line-height: 0; }
   u { text-underline-offset: .2em; }
+  @media (max-width: 40rem) {
+    body { margin: 1rem auto; }
+    tbody th[scope="row"] { max-width: 9rem; white-space: normal; }
+    th.quiet, td.quiet { display: none; }
+  }
   .notes { font-size: .87rem; color: var(--quiet); padding-left: 1.2rem; max-width: 60rem; }
 </style>
 </head>
@@ -46,10 +51,10 @@ PAGE = """\
 <table>
 <thead>
 {%- if table.headings() %}
-<tr><td colspan="{{ table.lead|length }}"></td>
+<tr>{% for name in table.lead %}<td{% if not loop.first %} class="quiet"{% endif %}></td>{% endfor %}
 {%- for text, span in table.headings() %}<th class="span" colspan="{{ span }}" scope="colgroup">{{ text }}</th>{% endfor %}</tr>
 {%- endif %}
-<tr>{% for name in table.lead %}<th scope="col">{{ name }}</th>{% endfor %}
+<tr>{% for name in table.lead %}<th scope="col"{% if not loop.first %} class="quiet"{% endif %}>{{ name }}</th>{% endfor %}
 {%- for column in table.columns %}<th class="number" scope="col">{{ column.title }}</th>{% endfor %}</tr>
 </thead>
 {%- for group, rows in table.groups() %}
