@@ -220,13 +220,15 @@ def test_a_number_that_a_table_did_not_come_from_is_named_though_every_digest_fi
                 forge(record.path, inputs={**inputs, role: {**one, "sha256": entry["sha256"]}})
     (unlisted, *found) = sorted(audit(results))
     assert unlisted.startswith(f"{folder}/record.json: its numbers are not in the ledger")
-    (number,) = [line.removeprefix("results/tables/table2.csv: cell ") for line in found if not line.endswith("they say: rank")]
-    assert number.startswith("STARS, demo_xsub (this run): ") and "its results give 99.5; " in number
+    (number,) = [line.removeprefix("results/tables/table2.csv: cell ") for line in found if " value " in line]
+    assert number.startswith("STARS, demo_xsub (this run): the table says value ") and "its results give 99.5; " in number
 
 
 def test_a_cell_leads_back_to_the_raw_files(results, capsys):
     table = results / "tables/table2.csv"
-    lines = list(explain(results, table, "STARS, Demo xsub"))
+    found = explain(results, table, "STARS, Demo xsub")
+    lines = found.lines[1:]
+    assert found.whole and found.lines[0].startswith("as recorded: the cell is what its results give, and ")
     value = json.loads((results / "demo_xsub/stars/knn/metrics.json").read_text())["top1"]
     assert float(lines[0].rsplit(": ", 1)[1]) == pytest.approx(value, abs=1e-3)
     files = [line.split()[0] for line in lines[1:-3]]
@@ -242,7 +244,7 @@ def test_a_cell_leads_back_to_the_raw_files(results, capsys):
             assert cli.main(["explain", str(one), *words]) == 0
             said.append(capsys.readouterr().out)
         assert said == [said[0]] * 4 and " table " in said[0].splitlines()[-2]
-    assert any("scratch/knn/metrics.json" in line for line in explain(results, table))
+    assert any("scratch/knn/metrics.json" in line for line in explain(results, table).lines)
     for arguments in ([str(table), "--cell", "STARS,XView"], ["results/none.csv"], ["README.md", "--cell", "a,b"]):
         assert cli.main(["explain", *arguments]) == 2
     assert "it has MAMP,demo_xsub; STARS,demo_xsub; SCRATCH,demo_xsub" in capsys.readouterr().err
@@ -250,11 +252,11 @@ def test_a_cell_leads_back_to_the_raw_files(results, capsys):
 
 def test_a_cell_is_named_as_the_table_shows_it_too(results):
     table = results / "tables/table2.csv"
-    by_key = list(explain(results, table, "STARS,demo_xsub"))[1:]
+    by_key = explain(results, table, "STARS,demo_xsub").lines[2:]
     for shown in ("STARS,Simulated XSub", "STARS,Simulated XSub (%)"):
-        assert list(explain(results, table, shown))[1:] == by_key
+        assert explain(results, table, shown).lines[2:] == by_key
     table.with_suffix(".json").unlink()
-    assert list(explain(results, table, "STARS,demo_xsub"))[1:] == by_key
+    assert explain(results, table, "STARS,demo_xsub").lines[2:] == by_key
 
 
 def test_a_name_may_hold_commas(results):
@@ -262,11 +264,49 @@ def test_a_name_may_hold_commas(results):
     for file, old, new in ((table, ",STARS,", ',"STARS, long",'), (table.with_suffix(".json"), '"Simulated"', '"Simulated, in part"')):
         file.write_text(file.read_text().replace(old, new))
     for cell in ("STARS, long,demo_xsub", "STARS, long,Simulated, in part XSub"):
-        assert next(explain(results, table, cell)).startswith(cell)
+        assert any(line.startswith(cell) for line in explain(results, table, cell).lines)
+
+
+def test_a_changed_cell_is_called_so_before_anything_else(results, capsys):
+    table = results / "tables/table2.csv"
+    (row,) = (line for line in table.read_text().splitlines() if "results/demo_xsub/stars/knn/metrics.json" in line and "this run" in line)
+    value = str(json.loads((results / "demo_xsub/stars/knn/metrics.json").read_text())["top1"])
+    table.write_text(table.read_text().replace(row, row.replace(f",{value},", ",99.25,", 1)))
+    assert cli.main(["explain", str(table), "--cell", "STARS,demo_xsub"]) == 1
+    first, second, third = capsys.readouterr().out.splitlines()[:3]
+    assert first == f"NOT AS RECORDED: {table} has other bytes than results/tables/table2.record.json says: it was changed"
+    assert second.endswith(f"cell STARS, demo_xsub (this run): the table says value 99.25, its results give {value}")
+    assert third == f"STARS,demo_xsub in {table}: 99.25"
+
+
+def test_a_results_folder_may_be_called_anything_and_lie_anywhere(results, tmp_path, monkeypatch, capsys):
+    config = str(Path(CONFIG).absolute())
+    archive, packed = tmp_path / "a.zip", tmp_path / "b.zip"
+    assert cli.main(["pack", "--out", str(archive)]) == 0
+    moved = results.absolute().rename(tmp_path / "results0")
+    for folder, name in ((tmp_path, "results0"), (moved, "."), (moved / "tables", "..")):
+        os.chdir(folder)
+        assert cli.main(["audit", name, "--config", config]) == 0, capsys.readouterr().out
+    os.chdir(tmp_path)
+    assert cli.main(["pack", "results0", "--out", str(packed)]) == 0 and packed.read_bytes() == archive.read_bytes()
+    for file in ("results0/tables/table2.csv", str(moved / "tables/table2.csv")):
+        capsys.readouterr()
+        assert cli.main(["explain", file, "--cell", "STARS,demo_xsub"]) == 0
+        assert any(line.startswith("  results0/demo_xsub/stars/knn/metrics.json") for line in capsys.readouterr().out.splitlines())
+    with (moved / "demo_xsub/stars/encoder.safetensors").open("ab") as file:
+        file.write(b"0")
+    (line,) = audit(Path("results0"))
+    assert line.startswith("results0/demo_xsub/stars/encoder.safetensors: its bytes differ from its record; restore the file, or")
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(tmp_path / "there")
+    (tmp_path / "there/results").rename(tmp_path / "there/of the paper")
+    os.chdir(tmp_path / "there/of the paper")
+    assert cli.main(["audit"]) == 0 and cli.main(["explain", "tables/table2.csv"]) == 0
+    assert f"{tmp_path / 'there/of the paper'}: " in capsys.readouterr().err
 
 
 def test_a_p_value_leads_back_to_the_predictions_of_both_methods(results):
-    lines = list(explain(results, results / "tables/table2.csv", "STARS against MAMP,demo_xsub"))
+    lines = explain(results, results / "tables/table2.csv", "STARS against MAMP,demo_xsub").lines
     for method in ("stars", "mamp"):
         assert any(line.startswith(f"  results/demo_xsub/{method}/knn/predictions.npz  ") for line in lines)
     again = [line.split()[3] for line in lines if line.startswith("make again: ")]
@@ -311,7 +351,7 @@ def test_the_commands_are_those_of_the_project_s_folder_wherever_one_asks(result
         assert asked("stars", str(here / "results"), file) == "make again: stars"
     for words in (["../own/" + table], [table, "--results", "../own/results"]):  # the folder is that of the file, where none is named
         assert cli.main(["explain", *words]) == 0
-        assert capsys.readouterr().out.splitlines()[0] == "paths count from ../own, and the commands hold there"
+        assert capsys.readouterr().out.splitlines()[1] == "paths count from ../own, and the commands hold there"
 
 
 def test_every_seed_of_a_cell_is_traced_and_has_its_command(results):
@@ -321,7 +361,9 @@ def test_every_seed_of_a_cell_is_traced_and_has_its_command(results):
     source = "results/demo_xsub/stars/knn/metrics.json"
     assert f",{source}," in text
     table.write_text(text.replace(f",{source},", f",{source};results/demo_xsub/mamp/knn/metrics.json,"))
-    lines = list(explain(results, table, "STARS, Demo xsub", program="run stars"))
+    found = explain(results, table, "STARS, Demo xsub", program="run stars")
+    assert not found.whole and found.lines[0].startswith(f"NOT AS RECORDED: {table} has other bytes than ")
+    lines = found.lines
     again = [line for line in lines if line.startswith("make again: run stars ")]
     assert [re.search(r"--out (\S+)", line)[1] for line in again[:2]] == ["results/demo_xsub/stars/knn", "results/demo_xsub/mamp/knn"]
     assert len(again) == 3 and any("mamp/knn/metrics.json" in line for line in lines)
@@ -397,11 +439,13 @@ def test_a_packed_folder_is_checked_where_it_was_unpacked(results, tmp_path, mon
     shutil.rmtree(results)
     monkeypatch.chdir(elsewhere)
     assert not list(elsewhere.rglob("frames.npy")) and not list(elsewhere.rglob("raw.zip"))
-    assert cli.main(["audit", "--packed"]) == 0
-    assert any("results/demo/raw.zip" in line for line in explain(results, results / "tables/table1.csv"))
+    assert cli.main(["audit", "--packed"]) == cli.main(["audit"]) == 0
+    told = explain(results, results / "tables/table1.csv")
+    assert told.whole and "; not here to be looked at: results/demo/raw.zip" in told.lines[0]
+    assert any("results/demo/raw.zip" in line for line in told.lines)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["explain", "elsewhere/results/tables/table2.csv", "--cell", "STARS,demo_xsub"]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == (
+    assert capsys.readouterr().out.splitlines()[1] == (
         "elsewhere/results was unpacked from an archive: paths count from elsewhere, the commands hold in the project that packed it"
     )
     monkeypatch.chdir(elsewhere)

@@ -10,7 +10,7 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from toy import OUTPUTS
 
-from stars.audit.compare import _repetitions
+from stars.audit.predictions import repetitions
 from stars.config import Shots
 from stars.data.store import ClipStore
 from stars.data.subsets import ExemplarStage, exemplars
@@ -153,7 +153,7 @@ def test_one_reading_leaves_the_other_s_numbers_and_the_first_is_the_headline(ma
         head = metrics["results"][0]
         assert (head["reading"], head["top1"]) == (readings[0], metrics["top1"])
         assert metrics["runs"] == (DRAWS if readings[0] == "exemplars" else 1)
-        assert _repetitions(metrics) == ([f"predicted_shots1_draw{n}" for n in range(DRAWS)] if metrics["runs"] > 1 else ["predicted"])
+        assert repetitions(metrics) == ([f"predicted_shots1_draw{n}" for n in range(DRAWS)] if metrics["runs"] > 1 else ["predicted"])
 
 
 def test_the_same_run_gives_the_same_bytes(made, folder, tmp_path):

@@ -183,6 +183,33 @@ def test_clips_are_found_by_name_or_action_and_let_go_again(there, page):
 
 
 @needs_browser
+def test_the_head_says_what_when_by_what_source_and_whether_all_was_as_recorded(there, page, tmp_path):
+    shown(page, PAGE)
+    about = page.run("document.querySelector('.about').textContent")
+    assert "Simulated" in about and re.search(r"\d{4}-\d\d-\d\d", about) and "✓ passed" in about
+    value = page.run("document.querySelector('.headline .from').textContent")
+    assert re.fullmatch(r"\d+\.\d %", value) and "STARS" in page.run("document.querySelector('.headline').textContent")
+    assert page.run("document.querySelector('.methods legend').textContent").startswith("Method, and its KNN accuracy at K = ")
+    assert page.run(
+        "document.getElementById('map').getBoundingClientRect().top < document.getElementById('find').getBoundingClientRect().top"
+    )
+
+
+def test_a_changed_number_stands_at_the_head_and_a_folder_may_be_called_anything(own, tmp_path, monkeypatch):
+    monkeypatch.chdir(own)
+    Path("results").rename(tmp_path / "results0")
+    told = ["report", "--config", CONFIG, "--results", str(tmp_path / "results0"), "--out"]
+    assert cli.main([*told, str(tmp_path / "same")]) == 0
+    assert (tmp_path / "same/index.html").read_text() == (tmp_path / "results0/report/index.html").read_text()
+    table = tmp_path / "results0/tables/table2.md"
+    table.write_text(table.read_text() + "more")
+    (tmp_path / "results0/demo/clips/frames.npy").unlink()
+    assert cli.main([*told, str(tmp_path / "other")]) == 0
+    text = (tmp_path / "other/index.html").read_text()
+    assert "<b>✗ not passed</b>: 1 finding, below" in text and "results/tables/table2.md has other bytes than its record says" in text
+
+
+@needs_browser
 def test_the_other_map_is_another_map(there, page):
     shown(page, PAGE, prefers_reduced_motion="reduce")
     seen = []

@@ -6,17 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stars.audit import current
-from stars.audit.pack import differences, read_manifest
+from stars.audit.pack import differences, left_out
 from stars.config import Config
 from stars.errors import InputError
 from stars.paper import recount
-from stars.pipeline.resolve import HOME
-from stars.provenance import code, ledger
+from stars.provenance import code, intact, ledger
 from stars.provenance.changes import changed_source, in_words
-from stars.provenance.files import sha256
 from stars.provenance.lineage import PATTERN, Lineage, Record, again, result_files
 
-TABLES = ("stars.paper.tables",)
 NAMED = 4  # differing settings that a line names
 
 
@@ -36,13 +33,13 @@ def audit(results: Path, packed: bool = False, configs: Sequence[Config] = ()) -
     yield from lineage.damaged
     if packed:
         yield from differences(results)
-    absent = {Path(name) for name in read_manifest(results)["left_out"]} if packed else set()
-    files = _Files(lineage.project)
+    absent = set(left_out(results)) if packed else set()
+    files = intact.Files(lineage.project)
     makers = lineage.makers()
     for record in lineage.records:
         yield from _outputs(record, files, absent, packed)
-        yield from _inputs(record, makers, files, packed)
-        yield from _cells(record, lineage.project, files)
+        yield from _inputs(record, makers, files, results, packed)
+        yield from (f"{path}: {phrase}" for path, phrase in recount.of_record(record, files))
         if not packed:
             yield from _source(record)
             yield from _settings(record, configs)
@@ -52,24 +49,12 @@ def audit(results: Path, packed: bool = False, configs: Sequence[Config] = ()) -
             yield f"{path}: no record says what made it; delete it, or run the workflow again"
 
 
-class _Files(dict[Path, str | None]):
-    """File, from the project's folder → its sha256 now, read once; None where it is gone."""
-
-    def __init__(self, project: Path):
-        self.project = project
-
-    def __missing__(self, path: Path) -> str | None:
-        there = self.project / path
-        self[path] = sha256(there) if there.is_file() else None
-        return self[path]
-
-
-def _outputs(record: Record, files: _Files, absent: set[Path], packed: bool) -> Iterator[str]:
-    for path, noted in record.outputs.items():
-        if files[path] is None and path not in absent:
-            yield f"{path}: gone; {_mended(record, path, packed)}"
-        elif files[path] not in (None, noted):
+def _outputs(record: Record, files: intact.Files, absent: set[Path], packed: bool) -> Iterator[str]:
+    for path, gone in intact.outputs(record, files):
+        if not gone:
             yield f"{path}: its bytes differ from its record; {_mended(record, path, packed)}"
+        elif path not in absent:
+            yield f"{path}: gone; {_mended(record, path, packed)}"
 
 
 def _mended(record: Record, path: Path, packed: bool) -> str:
@@ -79,13 +64,13 @@ def _mended(record: Record, path: Path, packed: bool) -> str:
     return "restore the file, or make it again by hand" if by_hand else again(path)
 
 
-def _inputs(record: Record, makers: dict[Path, Record], files: _Files, packed: bool) -> Iterator[str]:
-    """A result's inputs are compared with the record that made them: a file that was changed by hand is named once, where it stands."""
-    for path, noted in record.inputs.items():
-        found = makers[path].outputs[path] if path in makers else files[path]
-        if found is None and not packed:
+def _inputs(record: Record, makers: dict[Path, Record], files: intact.Files, results: Path, packed: bool) -> Iterator[str]:
+    for path, gone in intact.inputs(record, makers, files):
+        if packed and (gone or path.parts[0] != results.name):  # it was not packed, or never lay in the results
+            continue
+        if gone:
             yield f"{record.path}: made from {path}, which is gone; restore it, or run the workflow again"
-        elif found not in (None, noted):
+        else:
             yield f"{record.path}: made from another version of {path}; run the workflow again"
 
 
@@ -125,17 +110,3 @@ def _ledger(lineage: Lineage, results: Path) -> Iterator[str]:
     for record in lineage.records:
         if record.path.parent / ledger.METRICS in record.outputs and ledger.name(record.told) not in there:
             yield f"{record.path}: its numbers are not in the ledger; restore {ledger.name(record.told)}, or run the workflow again"
-
-
-def _cells(record: Record, project: Path, files: _Files) -> Iterator[str]:
-    """Cells of a table that its results do not give. The published numbers are the project's, or this installation's where it has none."""
-    table = next((path for path in record.outputs if path.suffix == ".csv"), None)
-    if record.stage not in TABLES or table is None or files[table] is None:
-        return
-    read = {role: Path(entry["path"]) for role, entry in record.told["inputs"].items()}
-    text = (project / table).read_text(encoding="utf-8", errors="replace")
-    folder = next((home / read["published"].parent for home in (project, HOME) if (home / read["published"]).is_file()), project)
-    try:
-        yield from (f"{table}: {phrase}" for phrase in recount.differing(text, record.told["settings"], read, project, folder))
-    except InputError as error:
-        yield f"{table}: its cells cannot be worked out again: {error}"

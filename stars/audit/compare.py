@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from stars.audit.history import value
+from stars.audit.predictions import PREDICTIONS, repetitions
 from stars.errors import InputError
 from stars.evaluation.statistics import paired_p
 from stars.provenance.changes import changed_source, in_words
 from stars.provenance.files import read_json, read_npz
 from stars.provenance.ledger import METRICS
 from stars.provenance.lineage import Lineage, Record
-
-PREDICTIONS = "predictions.npz"
 
 
 def compare(first: Path, second: Path, metric: str = "top1") -> Iterator[str]:
@@ -73,16 +71,7 @@ def significance(first: Path, second: Path) -> float | None:
 
 def _right(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Names and labels of the test clips (N,), and whether each is right in each repetition of the headline (N, repetitions)."""
-    path, repeated = folder / PREDICTIONS, _repetitions(read_json(folder / METRICS))
+    path, repeated = folder / PREDICTIONS, repetitions(read_json(folder / METRICS))
     found = read_npz(path, ("name", "label", *repeated))
     of = np.array([f"{name} {label}" for name, label in zip(found["name"], found["label"], strict=True)])
     return of, np.stack([found[array] == found["label"] for array in repeated], axis=1)
-
-
-def _repetitions(metrics: dict[str, Any]) -> list[str]:
-    """Arrays of predictions.npz behind the headline."""
-    if metrics["protocol"] == "semi":
-        return [f"predicted_subset{number}" for number in range(metrics["runs"])]
-    if metrics["protocol"] == "few_shot" and "shots" in metrics["results"][0]:  # else of the reading neighbours, measured once
-        return [f"predicted_shots{metrics['results'][0]['shots']}_draw{number}" for number in range(metrics["runs"])]
-    return ["predicted"]

@@ -5,22 +5,34 @@ from __future__ import annotations
 import csv
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from stars.audit.pack import MANIFEST
+from stars.audit.chain import check
 from stars.errors import InputError
 from stars.provenance.files import read_json
-from stars.provenance.lineage import Lineage, Record
+from stars.provenance.lineage import MANIFEST, Lineage, Record, renamed
 
 OWN = ("this run", "p-value")  # origins of the cells that are explained
 
 
-def explain(results: Path, path: Path, cell: str | None = None, program: str = "stars") -> Iterator[str]:
+@dataclass(frozen=True)
+class Explanation:
+    """What `explain` found: whether all is as recorded, and the lines that say it and lead back to the raw files."""
+
+    whole: bool
+    lines: tuple[str, ...]
+
+
+def explain(results: Path, path: Path, cell: str | None = None, program: str = "stars") -> Explanation:
     """Lines that lead from a result to the raw files, and the commands that make it again, to be run in the project's folder.
 
+    The first says whether the file, and all that it was made from, have the bytes of their records, and whether a cell is what its results
+    give.
+
     Args:
-        results: the results folder; path: a file in it, from the project's folder.
+        results: the results folder; path: a file in it, from the folder above it.
         cell: of a table's csv, "METHOD,COLUMN", the column by its key or as it is shown: the chain of that cell's own files alone, of every seed.
         program: what `stars` is called by where the commands are to be run.
 
@@ -28,14 +40,28 @@ def explain(results: Path, path: Path, cell: str | None = None, program: str = "
         InputError: no record speaks of the file, or the table has no such cell.
     """
     lineage = Lineage.read(results)
+    row = None if cell is None else _row(lineage.project / path, cell)
+    starts = [path] if row is None else [renamed(source, Path(results.name)) for source in row["source"].split(";")]
+    chains = [step for start in starts for step in lineage.chain(start)]
+    found = check(lineage, results, list(dict.fromkeys((path, *(file for _, file, _, _ in chains)))), row)
+    return Explanation(not found.faults, (*found.lines(), *_lines(lineage, results, path, cell, row, chains, starts, program)))
+
+
+def _lines(
+    lineage: Lineage,
+    results: Path,
+    path: Path,
+    cell: str | None,
+    row: Mapping[str, str] | None,
+    chains: Sequence[tuple[int, Path, str, Record | None]],
+    starts: Sequence[Path],
+    program: str,
+) -> Iterator[str]:
     yield from _place(results)
-    starts = [path]
-    if cell is not None:
-        value, starts = _sources(lineage.project / path, cell)
-        yield f"{cell} in {path}: {value}"
-    for start in starts:
-        for depth, file, digest, maker in lineage.chain(start):
-            yield "  " * (depth + (cell is not None)) + f"{file}  {digest[:12]}  {_made(maker)}"
+    if row is not None:
+        yield f"{cell} in {path}: {row['value']}"
+    for depth, file, digest, maker in chains:
+        yield "  " * (depth + (row is not None)) + f"{file}  {digest[:12]}  {_made(maker)}"
     makers = lineage.makers()
     again = list(dict.fromkeys(makers[file] for file in (*starts, path) if file in makers))
     for maker in again:
@@ -68,8 +94,8 @@ def _made(record: Record | None) -> str:
     return f"{record.stage}, {seed}{commit}, {told['hardware']['host']}, {told['started']}, {told['wall_seconds']:.1f} s"
 
 
-def _sources(table: Path, cell: str) -> tuple[str, list[Path]]:
-    """Value and source files of this run's cell "METHOD,COLUMN" of a table; names are compared by letters and digits alone."""
+def _row(table: Path, cell: str) -> dict[str, str]:
+    """The csv's line of this run's cell "METHOD,COLUMN" of a table; names are compared by letters and digits alone."""
     try:
         with table.open(encoding="utf-8", newline="") as file:
             own = [row for row in csv.DictReader(file) if row["origin"] in OWN]
@@ -86,7 +112,7 @@ def _sources(table: Path, cell: str) -> tuple[str, list[Path]]:
         raise InputError(f"{table} has no cell of this run {cell!r}: it has {known or 'none'}")
     if not row["source"] or not row["value"]:
         raise InputError(f"{table}: the cell {cell!r} is empty: {row['reason']}")
-    return row["value"], [Path(source) for source in row["source"].split(";")]
+    return row
 
 
 def _headings(table: Path) -> dict[str, str]:

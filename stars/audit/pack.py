@@ -5,15 +5,26 @@ from __future__ import annotations
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from stars.audit.signature import sign
 from stars.errors import InputError
 from stars.provenance import ledger
 from stars.provenance.files import atomic, json_text, read_json, sha256
-from stars.provenance.lineage import PATTERN, Lineage, Record, again, result_files, seal
+from stars.provenance.lineage import (
+    MANIFEST,
+    PATTERN,
+    RESULTS,
+    SIGNATURE,
+    Lineage,
+    Record,
+    again,
+    as_noted,
+    result_files,
+    seal,
+)
 
-MANIFEST = "MANIFEST.json"
 # Stage → those of its files that hold joints of clips: large, and a data set's owners may not allow that they are handed on.
 JOINTS = {
     "stars.data.simulate": "*.zip",
@@ -25,12 +36,15 @@ JOINTS = {
 DATE, MODE = (1980, 1, 1, 0, 0, 0), 0o644
 
 
-def pack(results: Path, out: Path, with_clips: bool = False) -> dict[str, Any]:
+def pack(results: Path, out: Path, with_clips: bool = False, key: Path | None = None) -> dict[str, Any]:
     """Write archive `out` (.zip) of every result, record and ledger's entry, the same bytes for the same results, and return its manifest.
+
+    In it the folder is called `results`, as in records, whatever it is called here.
 
     Args:
         with_clips: the clips' joints too; otherwise the manifest names them, with their digests, as left out. So it does, in any case, with
             files that no record speaks of, and those in the ledger that are no entries: nobody knows what is in them.
+        key: whose signature of the manifest goes with it (`stars.audit.signature`).
 
     Raises:
         InputError: there is nothing to pack, a record is damaged, or a file that would be packed is not as its record says.
@@ -45,13 +59,16 @@ def pack(results: Path, out: Path, with_clips: bool = False) -> dict[str, Any]:
         raise InputError(f"{results} holds no results: run the workflow first")
     told: dict[str, Any] = {"files": _digests(project, kept), "left_out": _digests(project, left_out)}
     for path in kept:
-        if path in makers and told["files"][path.as_posix()] != makers[path].outputs[path]:
+        if path in makers and told["files"][as_noted(path).as_posix()] != makers[path].outputs[path]:
             raise InputError(f"{path}: its bytes differ from its record: {again(path)}")
     told["seal"] = seal(told)
+    signed = sign(json_text(told), key) if key else None
     with atomic(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(_entry(f"{results.name}/{MANIFEST}"), json_text(told))
+        archive.writestr(_entry(f"{RESULTS}/{MANIFEST}"), json_text(told))
+        if signed is not None:
+            archive.writestr(_entry(f"{RESULTS}/{SIGNATURE}"), signed)
         for path in kept:
-            entry = _entry(path.as_posix())
+            entry = _entry(as_noted(path).as_posix())
             entry.file_size = (project / path).stat().st_size  # tells zipfile whether 4 GB are enough
             with (project / path).open("rb") as file, archive.open(entry, "w") as packed:
                 shutil.copyfileobj(file, packed, 1 << 20)
@@ -72,7 +89,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def _digests(project: Path, paths: Iterable[Path]) -> dict[str, str]:
-    return {path.as_posix(): sha256(project / path) for path in paths}
+    return {as_noted(path).as_posix(): sha256(project / path) for path in paths}
 
 
 def read_manifest(results: Path) -> dict[str, Any]:
@@ -89,9 +106,25 @@ def read_manifest(results: Path) -> dict[str, Any]:
     return told
 
 
+def left_out(results: Path) -> dict[Path, str]:
+    """File that the archive left out, from the folder above the results → its sha256."""
+    return _named(results, "left_out")
+
+
+def _named(results: Path, part: str) -> dict[Path, str]:
+    """Files of one part of the manifest, as they are called where the results folder lies now."""
+    told = {PurePosixPath(name).parts: found for name, found in read_manifest(results)[part].items()}
+    for parts in told:
+        if len(parts) < 2 or parts[0] == "/" or ".." in parts:
+            raise InputError(
+                f"{results / MANIFEST} names {'/'.join(parts)}, which lies outside of the results: trust nothing in this archive"
+            )
+    return {Path(results.name, *parts[1:]): found for parts, found in told.items()}
+
+
 def differences(results: Path) -> Iterator[str]:
     """A line for every file that is not as the manifest says, or that it does not name."""
-    named, project = read_manifest(results)["files"], results.parent
+    named, project = _named(results, "files"), results.parent
     for name, expected in named.items():
         path = project / name
         if not path.is_file():
@@ -99,5 +132,5 @@ def differences(results: Path) -> Iterator[str]:
         elif sha256(path) != expected:
             yield f"{name}: its bytes differ from the manifest; unpack the archive again"
     for path in result_files(results):
-        if path.as_posix() not in named:
+        if path not in named:
             yield f"{path}: the manifest does not name it; it was not in the archive"

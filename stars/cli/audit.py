@@ -1,4 +1,4 @@
-"""Commands that trace results: audit, pack, explain, history and diff."""
+"""Commands that trace results: audit, pack, verify, explain, history and diff."""
 
 from __future__ import annotations
 
@@ -6,27 +6,31 @@ import argparse
 import os
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from stars.errors import InputError
+from stars.cli.common import MANIFEST, add_folder, named_folder
+from stars.errors import InputError, given
 
 
 def add(commands: Any) -> None:
-    """audit, pack, explain, history and diff."""
+    """audit, pack, verify, explain, history and diff."""
     audit = commands.add_parser(
         "audit",
         help="does every result equal its record, and was it made by today's source and inputs",
         description="Compare every result with its record. Exit code 1, with a line for each, if something is not as it should be.",
     )
-    audit.add_argument("results", nargs="?", type=Path, default=Path("results"), metavar="PATH", help="results folder [results]")
-    audit.add_argument("--packed", action="store_true", help="the folder was unpacked from an archive of `stars pack`")
+    add_folder(audit)
+    audit.add_argument(
+        "--packed", action="store_true", help=f"the folder was unpacked from an archive of `stars pack` [where a {MANIFEST} lies in it]"
+    )
     audit.add_argument(
         "--config",
         action="append",
         metavar="FILE",
         help="configuration that results must be as it would make them, A+B: two files, B laid over A; give the option again for each other one"
-        " that made some [config/config.yaml]",
+        " that made some [config/config.yaml; none of an unpacked archive]",
     )
     audit.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override of each of them, as they were made with, e.g. seeds=[0,1]"
@@ -37,10 +41,27 @@ def add(commands: Any) -> None:
         help="the results as one archive with a manifest",
         description="Pack every result and record into one zip with a manifest; `stars audit --packed` checks it where it was unpacked.",
     )
-    pack.add_argument("results", nargs="?", type=Path, default=Path("results"), metavar="PATH", help="results folder [results]")
+    add_folder(pack)
     pack.add_argument("--out", type=Path, required=True, metavar="FILE", help="archive to write, ending in .zip")
     pack.add_argument("--with-clips", action="store_true", help="the joints of all clips too, if their owners allow it")
+    pack.add_argument(
+        "--sign", type=Path, metavar="KEY", help="sign the manifest with this OpenSSH key of yours, as ~/.ssh/id_ed25519 [not signed]"
+    )
     pack.set_defaults(handler=_pack)
+    verify = commands.add_parser(
+        "verify",
+        help="a verdict on a stranger's archive: is it whole, and do its numbers follow",
+        description="Unpack an archive of `stars pack` aside, audit it, work every table out again from its predictions, run KNN again from its"
+        " features, and print a verdict of five lines. What is wrong is named on stderr. Exit code 0 or 1. Nothing in it is run.",
+    )
+    verify.add_argument(
+        "archive", type=Path, metavar="ARCHIVE", help="file of `stars pack`, or the results folder of one that was unpacked"
+    )
+    verify.add_argument(
+        "--signers", type=Path, metavar="FILE", help="who may have signed it: lines of a name and a public key [a signature is only named]"
+    )
+    verify.add_argument("--keep", type=Path, metavar="PATH", help="new folder to unpack into and to leave there [a temporary one]")
+    verify.set_defaults(handler=_verify)
     explain = commands.add_parser(
         "explain",
         help="where a result comes from, back to the raw files",
@@ -55,7 +76,7 @@ def add(commands: Any) -> None:
         help="a metric over time, with what changed between one run and the next",
         description="Print from the ledger, for each evaluation, a metric over time and what changed: settings, source, raw files.",
     )
-    history.add_argument("results", nargs="?", type=Path, default=Path("results"), metavar="PATH", help="results folder [results]")
+    add_folder(history)
     history.add_argument(
         "--metric", default="top1", metavar="KEY", help='of metrics.json: top1, top5, per_class.NAME, or of one variant "top1@k=10" [top1]'
     )
@@ -78,51 +99,76 @@ def _audit(chosen: argparse.Namespace) -> None:
     from stars.pipeline import configuration
     from stars.provenance.lineage import result_files
 
-    _check_folder(chosen.results)
-    results = sum(1 for _ in result_files(chosen.results))
-    if not results:
-        raise InputError(f"{chosen.results} holds no results: run the workflow first, or name another folder")
-    names = [] if chosen.packed else chosen.config or ["config/config.yaml"]
+    results = named_folder(chosen.results)
+    found = sum(1 for _ in result_files(results))
+    if not found:
+        raise InputError(f"{results} holds no results: run the workflow first, or name another folder")
+    packed = chosen.packed or (chosen.config is None and (results / MANIFEST).is_file())
+    names = [] if packed else chosen.config or ["config/config.yaml"]
     configs = [configuration.load_file(name, chosen.set) for name in names]
-    lines = list(audit(chosen.results, chosen.packed, configs))
+    lines = list(audit(results, packed, configs))
     for line in lines:
         print(line)
     if lines:
         compared = f"; settings compared with {', '.join((*names, *chosen.set))} (others: --config, --set)" if names else ""
-        print(f"{chosen.results}: {len(lines)} of these in {results} files{compared}", file=sys.stderr)
+        print(f"{results}: {len(lines)} of these in {found} files{compared}", file=sys.stderr)
         raise SystemExit(1)
-    print(f"{chosen.results}: {results} files, all as recorded", file=sys.stderr)
+    print(f"{results}: {found} files, all as recorded{f' and as {MANIFEST} says' if packed else ''}", file=sys.stderr)
 
 
 def _pack(chosen: argparse.Namespace) -> None:
     from stars.audit.pack import pack
 
-    _check_folder(chosen.results)
-    told = pack(chosen.results, chosen.out, chosen.with_clips)
+    told = pack(named_folder(chosen.results), chosen.out, chosen.with_clips, chosen.sign)
     print(f"{chosen.out}: {len(told['files'])} files; left out, and named in its manifest: {len(told['left_out'])}", file=sys.stderr)
 
 
-def _explain(chosen: argparse.Namespace) -> None:
+def _verify(chosen: argparse.Namespace) -> int:
+    from stars.audit.unpack import unpack
+    from stars.audit.verify import verify
+
+    with tempfile.TemporaryDirectory() as aside:
+        if chosen.archive.is_dir():
+            results = named_folder(chosen.archive)
+        else:
+            results = unpack(given(chosen.archive, "an archive of `stars pack`"), _new_folder(chosen.keep) if chosen.keep else Path(aside))
+        found = verify(results, chosen.archive, chosen.signers)
+    for finding in found.findings:
+        print(finding, file=sys.stderr)
+    for line in found.lines:
+        print(line)
+    return 0 if found.good else 1
+
+
+def _new_folder(folder: Path) -> Path:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"--keep {folder}: it is there already: name a new or empty folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _explain(chosen: argparse.Namespace) -> int:
     from stars.audit.explain import explain
 
-    results = chosen.results or _around(chosen.file)
-    _check_folder(results)
+    results = named_folder(chosen.results or _around(chosen.file))
     project = results.parent
     there = project / chosen.file
     file = Path(os.path.relpath(there if there.exists() else chosen.file, project))
-    for line in explain(results, file, chosen.cell, _program(project)):
+    found = explain(results, file, chosen.cell, _program(project))
+    for line in found.lines:
         print(line)
+    return 0 if found.whole else 1
 
 
 def _around(file: Path) -> Path:
-    """The results folder around a file, as of an archive that was unpacked elsewhere; the one here where there is none."""
-    from stars.provenance.lineage import RESULTS
+    """The results folder around a file, wherever it lies and whatever it is called; the one here where there is none."""
+    from stars.provenance.lineage import RESULTS, around
 
     here = Path(RESULTS)
     if file.resolve().is_relative_to(here.resolve()):
         return here
-    around = [folder for folder in file.absolute().parents if folder.name == RESULTS and folder.is_dir()]
-    return Path(os.path.relpath(around[0])) if around else here
+    found = around(file)
+    return here if found is None else Path(os.path.relpath(found))
 
 
 def _program(project: Path) -> str:
@@ -137,20 +183,12 @@ def _program(project: Path) -> str:
 def _history(chosen: argparse.Namespace) -> None:
     from stars.audit.history import history
 
-    _check_folder(chosen.results)
-    for line in history(chosen.results, chosen.metric, chosen.protocol, chosen.data, chosen.method):
+    for line in history(named_folder(chosen.results), chosen.metric, chosen.protocol, chosen.data, chosen.method):
         print(line)
 
 
 def _diff(chosen: argparse.Namespace) -> None:
     from stars.audit.compare import compare
 
-    for folder in (chosen.first, chosen.second):
-        _check_folder(folder)
-    for line in compare(chosen.first, chosen.second, chosen.metric):
+    for line in compare(named_folder(chosen.first), named_folder(chosen.second), chosen.metric):
         print(line)
-
-
-def _check_folder(results: Path) -> None:
-    if not results.is_dir():
-        raise InputError(f"{results} is not a folder: name the results folder, from the project's folder")

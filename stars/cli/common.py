@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from stars.errors import InputError
+from stars.provenance.lineage import MANIFEST, RESULTS
 
 CLIPS = "folder of the clip store"
 TRAIN, TEST = "split file with the rows that train (.npy)", "split file with the rows that test (.npy)"
@@ -22,6 +24,23 @@ def add_config(group: Any) -> None:
     group.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override of the configuration, e.g. tune.optimiser.lr=1e-3"
     )
+
+
+def add_folder(group: Any) -> None:
+    """A results folder; without one, the one here, or this folder where an archive was unpacked into it."""
+    group.add_argument(
+        "results", nargs="?", type=Path, metavar="PATH", help="results folder, whatever it is called [results, or the one that you are in]"
+    )
+
+
+def named_folder(given: Path | None) -> Path:
+    """A results folder with a name of its own, which "." lacks; InputError where there is none."""
+    found = given or Path(RESULTS)
+    if given is None and not found.is_dir() and Path(MANIFEST).is_file():
+        found = Path()
+    if not found.is_dir():
+        raise InputError(f"{found} is not a folder: name the results folder, from the project's folder")
+    return found if found.name not in ("", "..") else found.resolve()
 
 
 def read_json(option: str, text: str) -> Any:

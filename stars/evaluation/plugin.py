@@ -47,7 +47,7 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
     options = validate(own.Options, settings.options, f"protocols.{settings.name}", "options")
     task = Task.of(ClipStore.open(clips), train, test, target)
     inputs = {"clips": Path(clips) / "clips.csv", "train": train, "test": test}
-    inputs |= {part: feature_file(features, target, part, "encoder") for part in PARTS}
+    inputs |= {f"{part}_encoder": feature_file(features, target, part, "encoder") for part in PARTS}
     with recording(out, f"{__name__}+{stage}", settings.model_dump(mode="json"), present(inputs), RESULT_FILES):
         train_nc, test_mc = (read_features(features, task, part, "encoder") for part in PARTS)
         ranking = rank(_checked(own.classify(train_nc, task.train_labels, test_mc, options), task, settings.name))

@@ -12,6 +12,7 @@ from stars.data.readers import Layout
 from stars.errors import InputError
 from stars.pipeline.resolve import describe
 from stars.provenance.files import read_json
+from stars.provenance.lineage import located
 
 RECORD = "record.json"
 
@@ -48,12 +49,12 @@ class Preparation(Settings):
 
 
 def recorded_input(beside: Path, record: Path, role: str) -> Path:
-    """The file that `record` names as its input of that role; its path counts from the project's folder, which is above `beside`."""
+    """The file that `record` names as its input of that role; wherever their results folder, above `beside`, lies now."""
     try:
         path = Path(read_json(record)["inputs"][role]["path"])
     except (KeyError, TypeError):
         raise InputError(f"{record} names no input {role}: make what it stands beside again") from None
-    found = next((folder / path for folder in beside.resolve().parents if (folder / path).exists()), None)
+    found = located(beside, path)
     if found is None:
         raise InputError(f"{path}, named in {record}, is not there: keep the results folder whole, or name a description (--like)")
     return found

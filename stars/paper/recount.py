@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +12,92 @@ from stars.config.reading import validate
 from stars.errors import InputError
 from stars.paper import hyperparameters, published, render, tables
 from stars.paper.grid import Table
+from stars.pipeline.resolve import HOME
+from stars.provenance import intact
+from stars.provenance.lineage import Record, renamed
 
+STAGES = ("stars.paper.tables",)
 PLACE = ("origin", "group", "method", "recipe", "column")  # what names a line of a table's csv
+LONGEST = 60  # characters of a field that is shown whole
 
 
-def differing(text: str, settings: dict[str, Any], files: dict[str, Path], project: Path, folder: Path) -> Iterator[str]:
-    """A phrase for every cell of a table's csv that is not what the results say.
+@dataclass(frozen=True)
+class Difference:
+    """A cell that is not what its results give: what names it in the csv (PLACE), and what differs, in words."""
 
-    Args:
-        text: the csv.
-        settings, files: what the table was told, and role → file that it read, as its record holds them.
-        project: folder from which these paths count.
-        folder: of the published numbers.
+    place: tuple[str, ...]
+    words: str
+
+    def __str__(self) -> str:
+        return f"cell {self.place[2]}, {self.place[4]} ({self.place[0]}): {self.words}"
+
+
+def of_record(record: Record, files: intact.Files) -> Iterator[tuple[Path, Difference | str]]:
+    """The cells of a record's table that its results do not give, each with the table's file; nothing for a record of anything else."""
+    table = next((path for path in record.outputs if path.suffix == ".csv"), None)
+    if record.stage not in STAGES or table is None or files[table] is None:
+        return
+    try:
+        ours, right = (_lines(text) for text in (_text(table, files), _again(record, files.project, ".csv")))
+    except InputError as error:
+        yield table, f"its cells cannot be worked out again: {error}"
+        return
+    for place in dict.fromkeys((*ours, *right)):
+        if words := _in_words(ours.get(place), right.get(place)):
+            yield table, Difference(place, words)
+
+
+def other_forms(record: Record, files: intact.Files) -> Iterator[str]:
+    """A phrase for each form of a record's table, beside its csv, that does not show what the results give.
+
+    Of a table that another version of the source made the wording may differ, and no number: ask this only where today's made it.
+    """
+    for path in record.outputs:
+        if path.suffix == ".csv" or files[path] is None:
+            continue
+        try:
+            if _text(path, files) != _again(record, files.project, path.suffix):
+                yield f"{path} does not show what its results give"
+        except InputError as error:
+            yield f"{path}: cannot be worked out again: {error}"
+
+
+def _text(path: Path, files: intact.Files) -> str:
+    return (files.project / path).read_text(encoding="utf-8", errors="replace")
+
+
+def _again(record: Record, project: Path, ending: str) -> str:
+    """A table in one of its forms, made again from what its record names. Files are called as they were then.
+
+    The published numbers are the project's, or this installation's where it has none.
 
     Raises:
         InputError: a result or the published table is missing or damaged, or the settings are of another version.
     """
+    noted = {role: Path(entry["path"]) for role, entry in record.told["inputs"].items()}
+    there = {role: project / renamed(path, record.results) for role, path in noted.items()}
     try:
-        again = render.as_csv(_table(settings, {role: project / path for role, path in files.items()}, folder))
+        folder = next((home / noted["published"].parent for home in (project, HOME) if (home / noted["published"]).is_file()), project)
+        text = tables.text(_table(record.told["settings"], there, folder), ending)
     except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"its settings are not of this version ({error!r})") from None
-    for path in files.values():
-        again = again.replace((project / path).as_posix(), path.as_posix())
-    ours, right = _lines(text), _lines(again)
-    for place in dict.fromkeys((*ours, *right)):
-        mine, theirs = ours.get(place, {}), right.get(place, {})
-        if fields := [name for name in render.FIELDS if mine.get(name) != theirs.get(name)]:
-            shown = f"{mine.get('value', 'missing')}, its results give {theirs.get('value', 'no such cell')}; " if "value" in fields else ""
-            yield f"cell {place[2]}, {place[4]} ({place[0]}): {shown}other than they say: {', '.join(fields)}"
+    for role, path in there.items():
+        text = text.replace(path.as_posix(), noted[role].as_posix())
+    return text
+
+
+def _in_words(ours: Mapping[str, str] | None, right: Mapping[str, str] | None) -> str:
+    """Which fields of a cell the table has otherwise than its results give them; nothing where all are equal."""
+    if ours is None or right is None:
+        return "the table lacks it, its results give it" if ours is None else "the table has it, its results give no such cell"
+    fields = [name for name in render.FIELDS if ours.get(name) != right.get(name)]
+    return "; ".join(f"the table says {name} {_shown(ours.get(name))}, its results give {_shown(right.get(name))}" for name in fields)
+
+
+def _shown(value: str | None) -> str:
+    return "nothing" if not value else value if len(value) <= LONGEST else f"{value[:LONGEST]}…"
 
 
 def _table(settings: dict[str, Any], files: dict[str, Path], folder: Path) -> Table:

@@ -23,8 +23,8 @@ BLANK = "The paper gives no value."
 NOT_PUBLISHED = "The paper reports nothing on this data."
 NOT_COMPARABLE = "No difference: the published value and this run's are not both there, on the same complete data."
 NOTHING_COMPARABLE = "No difference to a published value is shown: this run has no result on the paper's own complete data."
-WRITERS = {"csv": render.as_csv, "json": render.as_json, "md": render.as_markdown, "tex": render.as_latex, "html": web.as_html}
-NARROWED = ("json", "html")  # what is read on a screen; json is what the report's page shows
+WRITERS = {".csv": render.as_csv, ".json": render.as_json, ".md": render.as_markdown, ".tex": render.as_latex, ".html": web.as_html}
+NARROWED = (".json", ".html")  # what is read on a screen; json is what the report's page shows
 
 
 class TableStage(Settings):
@@ -65,11 +65,16 @@ def build(settings: TableStage, files: Mapping[str, Path], published: Path, out:
 
 def write(out: Path, settings: Settings, inputs: Mapping[str, Path], table: Table) -> None:
     """The table in every format, and its record."""
-    stem, narrowed = f"table{table.number}", _narrowed(table)
-    files = [f"{stem}.{ending}" for ending in WRITERS]
+    stem = f"table{table.number}"
+    files = [f"{stem}{ending}" for ending in WRITERS]
     with recording(out, __name__, settings.model_dump(mode="json"), inputs, files, name=f"{stem}.record.json"):
-        for ending, text in WRITERS.items():
-            write_text(out / f"{stem}.{ending}", text(narrowed if ending in NARROWED else table))
+        for ending in WRITERS:
+            write_text(out / f"{stem}{ending}", text(table, ending))
+
+
+def text(table: Table, ending: str) -> str:
+    """The table in the format of files that end so."""
+    return WRITERS[ending](_narrowed(table) if ending in NARROWED else table)
 
 
 def assemble(settings: TableStage, printed: paper.Published, files: Mapping[str, Path], source: Path) -> Table:

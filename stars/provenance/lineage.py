@@ -14,7 +14,8 @@ from stars.provenance.files import digest, json_text
 PATTERN = "*record.json"
 RESULTS = "results"  # the folder's name in a project
 WEIGHTS = ".safetensors"
-NOT_RESULTS = ("logs", "benchmarks", "README.md", "MANIFEST.json")  # what stands in a results folder without a record
+MANIFEST, SIGNATURE = "MANIFEST.json", "MANIFEST.json.sig"  # of an archive
+NOT_RESULTS = ("logs", "benchmarks", "README.md", MANIFEST, SIGNATURE)  # what stands in a results folder without a record
 # What a record has in any case, beside its inputs, outputs and seal.
 FIELDS = frozenset(
     ("stage", "settings", "code", "seed", "command", "versions", "hardware", "slurm_job", "started", "wall_seconds", "peak_memory_mb")
@@ -29,12 +30,14 @@ class Record:
         path: of the record, from the project's folder, as all paths here.
         told: its content.
         outputs, inputs: file → sha256.
+        results: the results folder that it lies in, as it is called now.
     """
 
     path: Path
     told: Mapping[str, Any]
     outputs: Mapping[Path, str]
     inputs: Mapping[Path, str]
+    results: Path = Path(RESULTS)
 
     @property
     def stage(self) -> str:
@@ -42,19 +45,23 @@ class Record:
         return self.told["stage"]
 
     @classmethod
-    def read(cls, project: Path, path: Path) -> Record:
-        """The record in file `path` of folder `project`; InputError where it is not what `recording` wrote, to the byte."""
+    def read(cls, project: Path, path: Path, results: Path = Path(RESULTS)) -> Record:
+        """The record in file `path` of folder `project`; InputError where it is not what `recording` wrote, to the byte.
+
+        Args:
+            results: the results folder as it is called now, from `project`. Records call it `results`, as the workflow does.
+        """
         try:
             text = (project / path).read_text(encoding="utf-8")
             told = json.loads(text)
             outputs = {path.parent / name: entry["sha256"] for name, entry in told["outputs"].items()}
-            inputs = {Path(entry["path"]): entry["sha256"] for entry in told["inputs"].values()}
+            inputs = {renamed(entry["path"], results): entry["sha256"] for entry in told["inputs"].values()}
             whole = json_text(told) == text and told["seal"] == seal(told) and told.keys() >= FIELDS
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             whole = False
         if not whole:
             raise InputError(f"{path}: the record was changed or is damaged: delete what it stands beside and run again")
-        return cls(path, told, outputs, inputs)
+        return cls(path, told, outputs, inputs, results)
 
     @property
     def place(self) -> str:
@@ -62,6 +69,17 @@ class Record:
         parts = self.path.parts
         inside = parts[len(parts) - parts[::-1].index(RESULTS) :] if RESULTS in parts else parts[1:]
         return "/".join(inside).removesuffix("record.json").rstrip("/.")
+
+
+def renamed(path: Path | str, results: Path) -> Path:
+    """A file that was noted when its results folder was called `results`, where that is called `results` now."""
+    path = Path(path)
+    return results.joinpath(*path.parts[1:]) if path.parts[:1] == (RESULTS,) else path
+
+
+def as_noted(path: Path) -> Path:
+    """A file of a results folder, from the project's folder, as records and archives call it, whatever that folder is called now."""
+    return Path(RESULTS, *path.parts[1:])
 
 
 def seal(told: Mapping[str, Any]) -> str:
@@ -90,7 +108,7 @@ class Lineage:
         for path in result_files(results):
             if path.match(PATTERN):
                 try:
-                    records.append(Record.read(project, path))
+                    records.append(Record.read(project, path, Path(results.name)))
                 except InputError as error:
                     damaged.append(str(error))
         return cls(project, tuple(records), tuple(damaged))
@@ -159,8 +177,36 @@ def refuse_changed(inputs: Iterable[tuple[Path, str]]) -> None:
             raise InputError(f"{path}: its bytes differ from its record, so nothing is made from it: {again(path)}{meant}")
 
 
+def around(file: Path) -> Path | None:
+    """The results folder that a file lies in, whatever it is called; None where nothing says so.
+
+    That is an unpacked archive, a folder called `results`, or the one in which the inputs of the record beside the file are found.
+    """
+    above = list(file.absolute().parents)
+    named = [folder for folder in above if (folder / MANIFEST).is_file() or (folder.name == RESULTS and folder.is_dir())]
+    return next(iter([*named, *_by_record(file, above)]), None)
+
+
+def _by_record(file: Path, above: Sequence[Path]) -> Iterator[Path]:
+    for beside in sorted(file.parent.glob(PATTERN)):
+        try:
+            inputs = [path for path in Record.read(file.parent, Path(beside.name)).inputs if path.parts[:1] == (RESULTS,)]
+        except InputError:
+            continue
+        yield from (folder for folder in above if any(renamed(path, folder).is_file() for path in inputs))
+
+
+def located(beside: Path, path: Path) -> Path | None:
+    """A file that a record near `beside` names, wherever the results folder lies now and whatever it is called; None where it is gone."""
+    above = beside.resolve().parents
+    places = [*(folder / path for folder in above), *(renamed(path, folder) for folder in above)]
+    return next((place for place in places if place.exists()), None)
+
+
 def again(path: Path) -> str:
     """How a damaged result comes back, in words. Snakemake alone would not make it again, but what was made from it."""
+    if RESULTS not in path.parts:
+        return "restore the file, or make it again in the project that it comes from"
     return f"make it again (snakemake --cores 1 --force -- {path}; a --configfile of yours goes before the --), or restore the file"
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from stars.config import Settings, key
 from stars.data.dataset import Dataset
-from stars.data.store import ClipStore
+from stars.data.jointless import has_joints, open_store
 from stars.errors import InputError
 from stars.inspect.skeleton import Skeleton
 from stars.provenance.files import read_json, read_npy, read_npz
@@ -53,7 +53,8 @@ def explorer(told: Explorer, files: Mapping[str, Path], dataset: Dataset, most: 
     Raises:
         InputError: maps or predictions that are not of this clip store and split.
     """
-    store = ClipStore.open(files[f"{told.data}/frames.npy"].parent)
+    folder = files[f"{told.data}/offsets.npy"].parent
+    store = open_store(folder)
     maps = [_map(files[f"{told.run}/{panel.method}/map"]) for panel in told.methods]
     names = maps[0]["name"].tolist()
     rows = pd.Index(store.names).get_indexer(names)
@@ -64,7 +65,7 @@ def explorer(told: Explorer, files: Mapping[str, Path], dataset: Dataset, most: 
     align(methods)
     shown = next(index for index, panel in enumerate(told.methods) if panel.method == told.first)
     truth = np.searchsorted(labels, store.labels[rows])
-    played = chosen(truth, np.array(methods[shown]["predicted"]), most)
+    played = chosen(truth, np.array(methods[shown]["predicted"]), most if has_joints(folder) else 0)
     table = store.table.iloc[rows]
     return {
         "title": f"{told.data_title}, {told.split_title}",

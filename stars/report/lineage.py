@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stars.provenance.lineage import Lineage, Record
+from stars.provenance.lineage import RESULTS, Record
 
 KEPT = ("settings", "seed", "command", "versions", "hardware", "slurm_job", "started", "wall_seconds", "peak_memory_mb", "energy_joules")
 
 
 class Graph:
-    """Files and the records that made them, numbered in the order in which they are first asked for."""
+    """Files and the records that made them, numbered in the order in which they are first asked for.
 
-    def __init__(self, lineage: Lineage) -> None:
-        self._makers = lineage.makers()
-        self._digests = {path: digest for record in lineage.records for path, digest in (*record.inputs.items(), *record.outputs.items())}
+    Files are called as records call them, whatever the results folder is called.
+    """
+
+    def __init__(self, records: Sequence[Record], results: Path = Path(RESULTS)) -> None:
+        self.records, self._results = records, results
+        self._makers = {self.noted(path): record for record in records for path in record.outputs}
+        digests = (entry for record in records for entry in (*record.inputs.items(), *record.outputs.items()))
+        self._digests = {self.noted(path): digest for path, digest in digests}
         self._files: dict[Path, int] = {}
         self._records: dict[Path, int] = {}
         self._told: list[Mapping[str, Any]] = []
 
     @classmethod
-    def of(cls, records: Iterable[Path]) -> Graph:
-        """The graph of these record files; InputError where one is damaged."""
-        return cls(Lineage(Path(), tuple(Record.read(Path(), path) for path in records), ()))
+    def of(cls, records: Iterable[Path], results: Path = Path(RESULTS)) -> Graph:
+        """The graph of these record files of a results folder; InputError where one is damaged."""
+        return cls([Record.read(Path(), path, results) for path in records], results)
+
+    def noted(self, path: Path) -> Path:
+        """A file as records call it."""
+        return RESULTS / path.relative_to(self._results) if path.is_relative_to(self._results) else path
 
     def number(self, path: Path | str) -> int:
         """A file's number; all that it was made from gets one too."""
-        path = Path(path)
+        path = self.noted(Path(path))
         if path not in self._files:
             self._files[path] = len(self._files)
             if path in self._makers and self._makers[path].path not in self._records:
@@ -41,7 +50,7 @@ class Graph:
 
     def _add(self, record: Record) -> None:
         self._records[record.path] = len(self._told)
-        told = {"stage": record.stage, "path": str(record.path), "code": record.told["code"]}
+        told = {"stage": record.stage, "path": str(self.noted(record.path)), "code": record.told["code"]}
         entry: dict[str, Any] = {**told, **{name: record.told.get(name) for name in KEPT}}
         self._told.append(entry)
         entry["inputs"] = [self.number(path) for path in record.inputs]

@@ -6,14 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stars import palette
 from stars.config import Settings, key
 from stars.data.dataset import Dataset
+from stars.data.jointless import has_joints
+from stars.data.store import FRAMES
 from stars.errors import InputError
 from stars.provenance.files import write_text
+from stars.provenance.lineage import RESULTS
 from stars.provenance.record import recording
 from stars.report.claims import claims
 from stars.report.document import picture, render
 from stars.report.explorer import Explorer, explorer
+from stars.report.head import head
 from stars.report.lineage import Graph
 from stars.report.quality import quality
 from stars.report.tables import table
@@ -55,10 +60,11 @@ class ReportStage(Settings):
     departures: tuple[Departure, ...] = key((), "settings that are not the paper's")
 
 
-def report(settings: ReportStage, files: Mapping[str, Path], out: Path) -> None:
+def report(settings: ReportStage, files: Mapping[str, Path], out: Path, results: Path = Path(RESULTS)) -> None:
     """Write out/index.html and record.json: the same bytes from the same files.
 
     Args:
+        results: the results folder that they lie in. Where it lacks the clips' joints, as an unpacked archive does, no clip is played.
         files: role → what is read: a table's json or a figure's svg by its name; claims and forest, the verdicts and their plot;
             "{run}/{method}/map", "…/predictions", "…/metrics", "{run}/test"; "{data}/frames.npy" and what lies beside it,
             "{data}/suspicious.csv"; "record PATH" for each record behind them.
@@ -66,11 +72,12 @@ def report(settings: ReportStage, files: Mapping[str, Path], out: Path) -> None:
     Raises:
         InputError: a file is missing, damaged or does not fit the others.
     """
+    files = {role: path for role, path in files.items() if not (path.name == FRAMES and not has_joints(path.parent))}
     for path in files.values():
         if not path.is_file():
             raise InputError(f"{path} is missing: run `snakemake report`, which makes it")
     with recording(out, __name__, settings.model_dump(mode="json"), files, [PAGE]) as notes:
-        graph = Graph.of(path for role, path in files.items() if role.startswith("record "))
+        graph = Graph.of((path for role, path in files.items() if role.startswith("record ")), results)
         datasets = {entry.name: entry.dataset for entry in settings.data}
         tables = [table(files[one.name], graph) for one in settings.shown if one.name.startswith("table")]
         figures = [_figure(one, files, graph) for one in settings.shown if not one.name.startswith(("table", "claims"))]
@@ -79,9 +86,15 @@ def report(settings: ReportStage, files: Mapping[str, Path], out: Path) -> None:
         most = settings.clips // max(len(settings.explorers), 1)
         explorers = [explorer(told, files, datasets[told.data], most, graph) for told in settings.explorers]
         text = render(
-            {"lineage": graph.data(), "explorers": explorers, "claims": judged["clips"] if judged else []},
+            {
+                "lineage": graph.data(),
+                "explorers": explorers,
+                "claims": judged["clips"] if judged else [],
+                "palette": _palette([one["classes"] for one in explorers]),
+            },
             claims=judged,
             explorers=[one["title"] for one in explorers],
+            head=head(tables, qualities, settings.explorers, graph),
             tables=tables,
             figures=figures,
             qualities=qualities,
@@ -89,6 +102,12 @@ def report(settings: ReportStage, files: Mapping[str, Path], out: Path) -> None:
         )
         write_text(out / PAGE, text)
         notes.update(bytes=len(text.encode()), points=sum(len(one["names"]) for one in explorers))
+
+
+def _palette(classes: Sequence[Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """A colour for each class, as the figures have them, for a light and for a dark page."""
+    count = max([*map(len, classes), len(palette.OKABE_ITO)])
+    return {"light": palette.colours(count), "dark": palette.on_dark(count)}
 
 
 def _figure(one: Shown, files: Mapping[str, Path], graph: Graph) -> dict[str, Any]:

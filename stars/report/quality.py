@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stars.data.dataset import Dataset
-from stars.data.store import ClipStore
+from stars.data.jointless import open_store
 from stars.inspect import content
 from stars.provenance.files import read_json
 from stars.report.lineage import Graph
@@ -17,8 +17,7 @@ from stars.report.lineage import Graph
 
 def quality(name: str, dataset: Dataset, files: Mapping[str, Path], graph: Graph) -> dict[str, Any]:
     """Context of one data set for the template."""
-    folder = files[f"{name}/frames.npy"].parent
-    store, facts = ClipStore.open(folder), read_json(files[f"{name}/quality.json"])
+    store, facts = open_store(files[f"{name}/offsets.npy"].parent), read_json(files[f"{name}/quality.json"])
     with files[f"{name}/suspicious.csv"].open(encoding="utf-8", newline="") as file:
         suspicious = list(csv.DictReader(file))
     clips = {line["name"]: line for line in reversed(suspicious)}  # the worst reason of each stands first

@@ -22,6 +22,8 @@ class Explorer {
     this.player.clips = new Clips(run.clips);
     this.map.goal = [];
     this.finder.clear();
+    byId("k").textContent = run.k;
+    byId("play").disabled = !run.clips.frames.length;
     segments(byId("kinds"), KINDS.map(([, title]) => [title]), 0, (index) => this.move(this.method, KINDS[index][0]));
     segments(byId("colours"), COLOUR_BY.map(([, title]) => [title]), 0, (index) => this.colour(COLOUR_BY[index][0]));
     segments(byId("methods"), run.methods.map((one) => [one.title, `${one.top1.toFixed(1)} %`]), run.shown, (index) => this.move(run.methods[index], this.kind));

@@ -1,4 +1,4 @@
-// Colours and shapes that colour-blind readers tell apart, those of the figures: 8 colours times 7 shapes. The style sheet has the colours.
+// Colours and shapes of classes, those of the figures: no two colours are alike (stars/palette.py), and 7 shapes tell them apart as well.
 
 const SHAPES = [
   (draw, x, y, r) => { draw.moveTo(x + r, y); draw.arc(x, y, r, 0, 7); },
@@ -7,7 +7,7 @@ const SHAPES = [
   (draw, x, y, r) => polygon(draw, x, y, 1.25 * r, 4, 0),
   (draw, x, y, r) => polygon(draw, x, y, 1.25 * r, 3, Math.PI),
   (draw, x, y, r) => { draw.rect(x - 1.1 * r, y - 0.4 * r, 2.2 * r, 0.8 * r); draw.rect(x - 0.4 * r, y - 1.1 * r, 0.8 * r, 2.2 * r); },
-  (draw, x, y, r) => polygon(draw, x, y, 1.2 * r, 5, 0),
+  (draw, x, y, r) => cross(draw, x, y, 0.9 * r, 0.42 * r),
 ];
 
 function polygon(draw, x, y, r, corners, turn) {
@@ -18,16 +18,23 @@ function polygon(draw, x, y, r, corners, turn) {
   draw.closePath();
 }
 
+/** An X: a plus turned by an eighth. */
+function cross(draw, x, y, far, near) {
+  const corners = [[far, near], [near, near], [near, far], [-near, far], [-near, near], [-far, near], [-far, -near], [-near, -near], [-near, -far], [near, -far], [near, -near], [far, -near]];
+  corners.forEach(([right, down], corner) => draw[corner ? "lineTo" : "moveTo"](x + (right - down) * Math.SQRT1_2 * 1.2, y + (right + down) * Math.SQRT1_2 * 1.2));
+  draw.closePath();
+}
+
 const COLOURS = { series: [], names: ["text", "quiet", "line", "page", "card", "accent", "left", "right", "centre", "wrong"] };
 
 /** Read the colours of the present scheme. */
 function readColours() {
   const style = getComputedStyle(document.documentElement);
-  COLOURS.series = [...Array(8).keys()].map((index) => style.getPropertyValue(`--c${index}`).trim());
+  COLOURS.series = DATA.palette[DARK.matches ? "dark" : "light"];
   for (const name of COLOURS.names) COLOURS[name] = style.getPropertyValue(`--${name}`).trim();
 }
 
-const colourOf = (group) => COLOURS.series[group % 8];
+const colourOf = (group) => COLOURS.series[group % COLOURS.series.length];
 const shapeOf = (group) => SHAPES[group % 7];
 
 /** One point, as in the map, for a legend. */

@@ -1,0 +1,78 @@
+"""Are a result, and all that it was made from, as their records say?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stars.audit.pack import left_out
+from stars.paper import recount
+from stars.provenance import intact
+from stars.provenance.lineage import MANIFEST, Lineage, Record
+
+
+@dataclass(frozen=True)
+class Found:
+    """Files that were held against their records.
+
+    Attributes:
+        files: how many were looked at.
+        cell: whether a table's cell was worked out again.
+        faults: a phrase for everything that is not as recorded.
+        absent: what the archive left out, which cannot be looked at.
+    """
+
+    files: int
+    cell: bool
+    faults: tuple[str, ...]
+    absent: tuple[Path, ...]
+
+    def lines(self) -> Iterator[str]:
+        """The verdict first."""
+        if self.faults:
+            yield f"NOT AS RECORDED: {self.faults[0]}"
+            yield from (f"  and {fault}" for fault in self.faults[1:])
+        else:
+            words = "the cell is what its results give, and " if self.cell else ""
+            left = f"; not here to be looked at: {', '.join(map(str, self.absent))}" if self.absent else ""
+            yield f"as recorded: {words}{self.files} files have the bytes of their records{left}"
+
+
+def check(lineage: Lineage, results: Path, paths: Sequence[Path], row: Mapping[str, str] | None = None) -> Found:
+    """Hold a result and the files behind it against their records.
+
+    Args:
+        results: the results folder.
+        paths: the result first, then what it was made from, as paths count in `lineage`.
+        row: the csv's line of a cell of that result, a table; None: no cell is worked out again.
+    """
+    makers, files = lineage.makers(), intact.Files(lineage.project)
+    packed = set(left_out(results)) if (results / MANIFEST).is_file() else set()
+    absent = tuple(path for path in paths if path in packed and files[path] is None)
+    looked = [path for path in paths if path in makers and path not in absent]
+    faults = [*_changed(lineage, results, paths, looked, files), *(_cell(makers.get(paths[0]), row, files) if row else ())]
+    return Found(len(looked), row is not None, tuple(faults), absent)
+
+
+def _changed(lineage: Lineage, results: Path, paths: Sequence[Path], looked: Sequence[Path], files: intact.Files) -> Iterator[str]:
+    makers = lineage.makers()
+    folders = {path.parent for path in paths}
+    yield from (line for line in lineage.damaged if Path(line.partition(": ")[0]).parent in folders)
+    yield from (f"{path}: no record says what made it" for path in paths if path not in makers and path.parts[0] == results.name)
+    for record in dict.fromkeys(makers[path] for path in looked):
+        for path, gone in intact.outputs(record, files):
+            if path in looked:
+                yield (
+                    f"{path} is gone, {record.path} names it" if gone else f"{path} has other bytes than {record.path} says: it was changed"
+                )
+        for path, _ in intact.inputs(record, makers, files):
+            if path in makers:
+                yield f"{record.path} was made from another version of {path}"
+
+
+def _cell(record: Record | None, row: Mapping[str, str], files: intact.Files) -> Iterator[str]:
+    place = tuple(row[name] for name in recount.PLACE)
+    for table, one in recount.of_record(record, files) if record else ():
+        if isinstance(one, str) or one.place == place:
+            yield f"{table}: {one}"

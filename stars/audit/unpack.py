@@ -1,0 +1,59 @@
+"""An archive of `stars pack` unpacked where it can do no harm: nothing outside of its folder, no links, no more than it says."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from stars.errors import InputError
+from stars.provenance.files import DAMAGE
+from stars.provenance.lineage import MANIFEST
+
+CHUNK = 1 << 20
+MOST_TIMES = 1100  # that deflate can make a file larger; what says more is made to fill a disk
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """Unpack into an empty folder; the results folder in it.
+
+    Raises:
+        InputError: it is no zip, is damaged, has no manifest, names files outside of its one folder, holds links, or is larger than it
+            may be or than there is room for.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            entries = [entry for entry in opened.infolist() if not entry.is_dir()]
+            top = _checked(archive, entries, folder)
+            for entry in entries:
+                path = folder / entry.filename
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with opened.open(entry) as packed, path.open("xb") as file:
+                    shutil.copyfileobj(packed, file, CHUNK)
+    except InputError:
+        raise
+    except (*DAMAGE, NotImplementedError) as error:
+        raise InputError(f"{archive} is not a zip that can be unpacked ({' '.join(str(error).split())}): fetch it again") from None
+    return folder / top
+
+
+def _checked(archive: Path, entries: list[zipfile.ZipInfo], folder: Path) -> str:
+    """The one folder that all entries lie in."""
+    tops = set()
+    for entry in entries:
+        path = PurePosixPath(entry.filename)
+        if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or "\0" in entry.orig_filename or ":" in path.parts[0]:
+            raise InputError(f"{archive} holds {entry.filename!r}, which lies outside of its folder: unpack nothing of it")
+        if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
+            raise InputError(f"{archive} holds {entry.filename!r}, which is a link or a device: unpack nothing of it")
+        if entry.file_size > MOST_TIMES * max(entry.compress_size, 1):
+            raise InputError(f"{archive} holds {entry.filename!r}, made to become far larger than it is: unpack nothing of it")
+        tops.add(path.parts[0] if len(path.parts) > 1 else "")
+    if len({entry.filename for entry in entries}) < len(entries):
+        raise InputError(f"{archive} holds two files of one name: unpack nothing of it")
+    if len(tops) != 1 or f"{min(tops)}/{MANIFEST}" not in {entry.filename for entry in entries}:
+        raise InputError(f"{archive} is not an archive of `stars pack`: it lacks RESULTS/{MANIFEST}, or has more than one folder")
+    if (needed := sum(entry.file_size for entry in entries)) > shutil.disk_usage(folder).free:
+        raise InputError(f"{archive} needs {needed / 1e9:.1f} GB, more than there is in {folder}: name a roomier folder with --keep")
+    return min(tops)
