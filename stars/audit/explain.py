@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,26 +44,16 @@ def explain(results: Path, path: Path, cell: str | None = None, program: str = "
     starts = [path] if row is None else [renamed(source, Path(results.name)) for source in row["source"].split(";")]
     chains = [step for start in starts for step in lineage.chain(start)]
     found = check(lineage, results, list(dict.fromkeys((path, *(file for _, file, _, _ in chains)))), row)
-    return Explanation(not found.faults, (*found.lines(), *_lines(lineage, results, path, cell, row, chains, starts, program)))
-
-
-def _lines(
-    lineage: Lineage,
-    results: Path,
-    path: Path,
-    cell: str | None,
-    row: Mapping[str, str] | None,
-    chains: Sequence[tuple[int, Path, str, Record | None]],
-    starts: Sequence[Path],
-    program: str,
-) -> Iterator[str]:
-    yield from _place(results)
-    if row is not None:
-        yield f"{cell} in {path}: {row['value']}"
+    lines = [*found.lines(), *_place(results), *([] if row is None else [f"{cell} in {path}: {row['value']}"])]
     for depth, file, digest, maker in chains:
-        yield "  " * (depth + (row is not None)) + f"{file}  {digest[:12]}  {_made(maker)}"
+        lines.append("  " * (depth + (row is not None)) + f"{file}  {digest[:12]}  {_made(maker)}")
+    return Explanation(not found.faults, (*lines, *_again(lineage, (*starts, path), program)))
+
+
+def _again(lineage: Lineage, files: Sequence[Path], program: str) -> Iterator[str]:
+    """The commands that make files again, and what follows from them."""
     makers = lineage.makers()
-    again = list(dict.fromkeys(makers[file] for file in (*starts, path) if file in makers))
+    again = list(dict.fromkeys(makers[file] for file in files if file in makers))
     for maker in again:
         yield f"make again: {program} {shlex.join(maker.told['command'][1:])}"
     if _leads_on(lineage, again):

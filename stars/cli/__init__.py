@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except Interrupted as error:
         print(f"stars: {f'{AGAIN}: ' if error.signal == signal.SIGINT else ''}{error}", file=sys.stderr)
+        if error.signal == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is left ends without a word at a second one
         if error.signal == signal.SIGUSR1:
             queue_again()
         return REQUEUE

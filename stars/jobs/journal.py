@@ -32,6 +32,7 @@ class Journal(logging.Handler):
         self.path = path
         self.heard: list[dict[str, Any]] = []
         self.file: TextIO | None = None
+        self.interrupts = 0
 
     def begin(self) -> None:
         """Start the journal of this run, in place of the last one's; InputError while jobs of that one are still in a queue."""
@@ -45,11 +46,16 @@ class Journal(logging.Handler):
             signal.signal(signal.SIGINT, self._interrupted)
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        """Note a Ctrl-C, and go on as Python does: Snakemake then starts no further job and waits for those that run."""
+        """Note a Ctrl-C, and go on as Python does: Snakemake then starts no further job and waits for those that run.
+
+        A second one ends these at once, and so Snakemake, which unlocks the folder and says what became of them; a third does not wait for that.
+        """
+        self.interrupts += 1
         assert self.file is not None
         line = json.dumps({"time": int(time.time()), "event": "interrupted"}) + "\n"
         os.write(self.file.fileno(), line.encode())  # past the buffer, which may be in use at this moment
-        signal.default_int_handler(number, frame)
+        if self.interrupts != 2:
+            signal.default_int_handler(number, frame)
 
     def end(self) -> None:
         """Say that Snakemake itself ended this run."""
