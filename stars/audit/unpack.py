@@ -53,7 +53,7 @@ def _checked(archive: Path, entries: list[zipfile.ZipInfo], folder: Path) -> str
     if len({entry.filename for entry in entries}) < len(entries):
         raise InputError(f"{archive} holds two files of one name: unpack nothing of it")
     if len(tops) != 1 or f"{min(tops)}/{MANIFEST}" not in {entry.filename for entry in entries}:
-        raise InputError(f"{archive} is not an archive of `stars pack`: it lacks RESULTS/{MANIFEST}, or has more than one folder")
+        raise InputError(f"{archive} is not an archive that stars pack wrote: it lacks RESULTS/{MANIFEST}, or has more than one folder")
     if (needed := sum(entry.file_size for entry in entries)) > shutil.disk_usage(folder).free:
         raise InputError(f"{archive} needs {needed / 1e9:.1f} GB, more than there is in {folder}: name a roomier folder with --keep")
     return min(tops)

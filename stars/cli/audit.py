@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from stars.cli.common import MANIFEST, add_folder, named_folder
+from stars.cli.common import add_folder, named_folder
 from stars.errors import InputError, given
 
 
@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
     )
     add_folder(audit)
     audit.add_argument(
-        "--packed", action="store_true", help=f"the folder was unpacked from an archive of `stars pack` [where a {MANIFEST} lies in it]"
+        "--packed", action="store_true", help="the folder was unpacked from an archive of `stars pack` [where a MANIFEST.json lies in it]"
     )
     audit.add_argument(
         "--config",
@@ -97,7 +97,7 @@ def add(commands: Any) -> None:
 def _audit(chosen: argparse.Namespace) -> None:
     from stars.audit.check import audit
     from stars.pipeline import configuration
-    from stars.provenance.lineage import result_files
+    from stars.provenance.lineage import MANIFEST, result_files
 
     results = named_folder(chosen.results)
     found = sum(1 for _ in result_files(results))

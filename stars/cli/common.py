@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from stars.errors import InputError
-from stars.provenance.lineage import MANIFEST, RESULTS
 
 CLIPS = "folder of the clip store"
 TRAIN, TEST = "split file with the rows that train (.npy)", "split file with the rows that test (.npy)"
@@ -35,6 +34,8 @@ def add_folder(group: Any) -> None:
 
 def named_folder(given: Path | None) -> Path:
     """A results folder with a name of its own, which "." lacks; InputError where there is none."""
+    from stars.provenance.lineage import MANIFEST, RESULTS  # which loads NumPy: `stars --help` waits for none
+
     found = given or Path(RESULTS)
     if given is None and not found.is_dir() and Path(MANIFEST).is_file():
         found = Path()

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from stars.cli.common import MANIFEST, add_config, named_folder, read_json
+from stars.cli.common import add_config, named_folder, read_json
 
 
 def add(commands: Any) -> None:
@@ -35,7 +35,7 @@ def add(commands: Any) -> None:
 def _report(chosen: argparse.Namespace) -> None:
     from stars.paper import sources
     from stars.pipeline import configuration
-    from stars.provenance.lineage import renamed
+    from stars.provenance.lineage import MANIFEST, renamed
     from stars.report.page import PAGE, ReportStage, report
 
     if chosen.settings is None:
