@@ -197,7 +197,8 @@ def test_an_archive_s_folder_is_the_one_with_its_manifest(complain, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [*STAGES, "table", "figure", "plugin-protocol", "plugin-table", "inspect", "results", "import-weights", "config"]
+    "command",
+    [*STAGES, "table", "figure", "plugin-protocol", "plugin-table", "inspect", "results", "import-weights", "export-clips", "config"],
 )
 def test_help_of_every_command(capsys, command):
     with pytest.raises(SystemExit) as ended:

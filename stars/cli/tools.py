@@ -10,7 +10,7 @@ from stars.cli.common import add_config
 
 
 def add(commands: Any) -> None:
-    """results, import-weights, export and config."""
+    """results, import-weights, export, export-clips and config."""
     results = commands.add_parser(
         "results",
         help="this run's rows of each table, and where tables and figures lie",
@@ -50,6 +50,23 @@ def add(commands: Any) -> None:
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
     export.add_argument("--bodies", choices=["all", "present"], default="all", help="onnx: bodies averaged, as in embed.bodies [all]")
     export.set_defaults(handler=_export)
+    clips = commands.add_parser(
+        "export-clips",
+        help="clips as other code reads them: CTR-GCN's and MAMP's npz, pyskl's pkl, ST-GCN's arrays",
+        description="Write the clips of a store, and its splits, in a layout that other code reads.",
+    )
+    clips.add_argument("clips", type=Path, help="folder of the clip store")
+    clips.add_argument(
+        "--format",
+        choices=["npz", "pyskl", "npy"],
+        required=True,
+        help="npz: DATA_SPLIT.npz with x_train, y_train, x_test, y_test; pyskl: DATA.pkl with split and annotations;"
+        " npy: SPLIT/train_data_joint.npy with train_label.pkl, and the same of val",
+    )
+    clips.add_argument("--out", type=Path, metavar="PATH", default=Path("export"), help="folder to write [export]")
+    clips.add_argument("--splits", type=Path, metavar="PATH", help="folder of the splits' files [splits, beside the clip store]")
+    clips.add_argument("--split", action="append", default=[], metavar="NAME", help="write this split alone; may be given again [all]")
+    clips.set_defaults(handler=_export_clips)
     config = commands.add_parser(
         "config",
         help="check or explain a configuration",
@@ -94,6 +111,14 @@ def _export(chosen: argparse.Namespace) -> None:
     from stars.evaluation.export import export
 
     export(chosen.encoder, chosen.out, chosen.format, chosen.bodies)
+
+
+def _export_clips(chosen: argparse.Namespace) -> None:
+    from stars.data.preprocessed.export import export_clips
+
+    splits = chosen.splits or chosen.clips.parent / "splits"
+    for name in export_clips(chosen.clips, splits, chosen.out, chosen.format, chosen.split):
+        print(chosen.out / name)
 
 
 def _config(chosen: argparse.Namespace) -> None:

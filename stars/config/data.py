@@ -88,7 +88,9 @@ class Data(Settings):
         None,
         "data set of this configuration whose `dataset`, `raw` and `simulate` hold for this one, too: the same files, read in another way",
     )
-    raw: str | None = key(None, "raw files: a folder or a zip; relative to the working directory. null: they are simulated")
+    raw: str | None = key(
+        None, "raw files: a folder, a zip or a preprocessed data set; relative to the working directory. null: they are simulated"
+    )
     simulate: Simulate | None = key(None, "how the raw files are simulated, when there are none")
     ingest: Ingest = key(Ingest(), "raw files to clips")
     ingest_jobs: Literal["one", "setup"] = key(

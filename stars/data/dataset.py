@@ -11,7 +11,7 @@ from stars.config import Settings, key
 
 FOLDER = Path("config/datasets")
 SIMULATOR = "stars simulate"  # begins `home` where there is nothing to get
-ReaderName: TypeAlias = Literal["ntu", "pku", "nw_ucla", "utd_mhad", "folder"]
+ReaderName: TypeAlias = Literal["ntu", "pku", "nw_ucla", "utd_mhad", "folder", "npz", "pyskl", "npy"]
 
 
 class Split(Settings):
@@ -47,7 +47,9 @@ class Dataset(Settings):
     published: bool = key(
         False, "the paper reports on it: results on its complete data (`counts` of the split) stand in the paper's own columns"
     )
-    reader: ReaderName = key(..., "layout of its raw files: the module in stars/data/readers")
+    reader: ReaderName = key(
+        ..., "layout of its raw files: the module in stars/data/readers; npz, pyskl, npy: preprocessed ones (stars/data/preprocessed)"
+    )
     fps: Annotated[float, Field(gt=0)] = key(30.0, "frames a second")
     up: Literal["y", "z"] = key("y", "axis that points up")
     bodies: int = key(1, "bodies a clip can hold", ge=1)

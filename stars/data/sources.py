@@ -10,12 +10,16 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from stars.errors import InputError
 
 LARGEST = 256 * 2**20  # bytes of one raw file; the largest of the data sets read here has a few MB
 T = TypeVar("T")
+
+
+class DamagedArchive(InputError):
+    """An archive whose end shows that what was read of it before is not to be trusted: no single file of it can be left out."""
 
 
 @dataclass
@@ -25,18 +29,20 @@ class Source:
     Attributes:
         files: path inside `root`, with "/" → the archive that holds it and its name there, or None for a plain file; sorted.
         sha256: of each file that was read here.
+        in_order: they can only be read one after the other.
     """
 
     root: Path
     files: dict[str, tuple[Path, str] | None]
     sha256: dict[str, str] = field(default_factory=dict, repr=False)
     _open: dict[Path, zipfile.ZipFile] = field(default_factory=dict, repr=False)
+    in_order: ClassVar[bool] = False
 
     @classmethod
     def open(cls, root: Path | str, suffixes: tuple[str, ...]) -> Source:
         """List a folder or a zip. InputError for what no honest data set holds: encrypted members, names or links out of the tree."""
         root = Path(root)
-        found = dict(_in_zip(root, "") if root.is_file() else _in_folder(root))
+        found = dict(in_zip(root, "") if root.is_file() else _in_folder(root))
         wanted = sorted(name for name in found if name.endswith(suffixes) and not name.rpartition("/")[2].startswith("."))
         return cls(root, {name: found[name] for name in wanted})
 
@@ -48,9 +54,9 @@ class Source:
         """Bytes of a file; InputError naming it where it is too large, damaged or not to be read."""
         held = self.files[name]
         if held is None:
-            data = _checked(name, lambda: _plain(self.root / name, name))
+            data = checked(name, lambda: _plain(self.root / name, name))
         else:
-            data = _checked(name, lambda: _member(self._archive(held[0]), held[1], name))
+            data = checked(name, lambda: member_bytes(self._archive(held[0]), held[1], name))
         self.sha256[name] = hashlib.sha256(data).hexdigest()
         return data
 
@@ -76,7 +82,7 @@ def _in_folder(root: Path) -> Iterator[tuple[str, tuple[Path, str] | None]]:
         for path in (Path(folder, name) for name in names):
             name = path.relative_to(root).as_posix()
             if path.suffix.lower() == ".zip" and path.is_file():
-                yield from _in_zip(path, f"{name}/")
+                yield from in_zip(path, f"{name}/")
             else:
                 yield name, None
 
@@ -85,7 +91,8 @@ def _unlisted(error: OSError) -> None:
     raise InputError(f"{error.filename} cannot be listed ({error.strerror}): check its permissions")
 
 
-def _in_zip(archive: Path, prefix: str) -> Iterator[tuple[str, tuple[Path, str]]]:
+def in_zip(archive: Path, prefix: str) -> Iterator[tuple[str, tuple[Path, str]]]:
+    """Files in an archive, each with a name that `prefix` begins; InputError for what no honest data set holds."""
     try:
         with zipfile.ZipFile(archive) as opened:
             members = opened.infolist()
@@ -122,7 +129,8 @@ def _plain(path: Path, name: str) -> bytes:
     return path.read_bytes()
 
 
-def _member(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
+def member_bytes(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
+    """A whole file in an archive; InputError naming it where it is too large."""
     _check_size(archive.getinfo(member).file_size, name)
     with archive.open(member) as file:
         data = file.read(LARGEST + 1)  # the declared size may be a lie
@@ -135,7 +143,8 @@ def _check_size(size: int, name: str) -> None:
         raise InputError(f"{name}: expected a file of at most {LARGEST} bytes, found {size}")
 
 
-def _checked(name: str, read: Callable[[], T]) -> T:
+def checked(name: str, read: Callable[[], T]) -> T:
+    """What `read` gives; InputError naming the file where the system or an archive's checksum stops it."""
     try:
         return read()
     except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:

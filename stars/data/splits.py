@@ -13,12 +13,24 @@ import pandas as pd
 
 from stars.config import Settings
 from stars.data.dataset import Split
-from stars.data.readers import unreadable
+from stars.data.readers import UNKNOWN, unreadable
 from stars.data.sources import Source
-from stars.data.store import TABLE, read_table
+from stars.data.store import SIDES, TABLE, read_table
 from stars.errors import InputError
 from stars.provenance.files import write_npy
 from stars.provenance.record import recording
+
+# words in names of preprocessed files → split
+SPLIT_WORDS = {
+    "cs": "xsub",
+    "csub": "xsub",
+    "xsub": "xsub",
+    "cv": "xview",
+    "cview": "xview",
+    "xview": "xview",
+    "cset": "xset",
+    "xset": "xset",
+}
 
 
 class SplitStage(Settings):
@@ -43,9 +55,13 @@ def split(clips: Path, out: Path, settings: SplitStage, raw: Path | None = None)
     files = [f"{name}_train.npy", f"{name}_test.npy"]
     with recording(out, "stars.data.splits", settings.model_dump(mode="json"), {"clips": path}, files, f"{name}.record.json") as notes:
         table = read_table(path)
-        listed = _listed_videos(raw, settings, notes) if settings.split.list_file else None
-        trains = training_clips(table, settings.split, listed)
-        tests = test_clips(table, settings.split, trains)
+        if (own := _of_the_file(table, settings)) is not None:
+            trains, tests = own
+            notes["rule"] = "the raw file's own"
+        else:
+            listed = _listed_videos(raw, settings, notes) if settings.split.list_file else None
+            trains = training_clips(table, settings.split, listed)
+            tests = test_clips(table, settings.split, trains)
         _check(table, trains, tests, settings)
         sides = np.flatnonzero(trains), np.flatnonzero(tests)
         for file, rows in zip(files, sides, strict=True):
@@ -75,6 +91,36 @@ def test_clips(table: pd.DataFrame, split: Split, trains: np.ndarray) -> np.ndar
 
 def _of_actions(table: pd.DataFrame, split: Split) -> np.ndarray:
     return np.ones(len(table), bool) if split.actions is None else np.isin(table["action"].to_numpy(), list(split.actions))
+
+
+def _of_the_file(table: pd.DataFrame, settings: SplitStage) -> tuple[np.ndarray, np.ndarray] | None:
+    """Training and test clips of a split that preprocessed raw files brought with them; None where the clips say what the description asks.
+
+    Raises:
+        InputError: the clips do not say it, and the files brought another split, or none.
+    """
+    split, name = settings.split, settings.name
+    sides = [set(text.split()) for text in table[SIDES]] if SIDES in table else []
+    said = not sides if split.by == "video" else (table[split.by] != UNKNOWN).agg("all" if sides else "any")
+    if said:
+        return None
+    where = f"split {name} is by {split.by}, which the raw files do not say of their clips"
+    if not sides:
+        raise InputError(f"{where}: use a split that they say, or raw files that say it")
+    files = {source.rpartition("/")[0] for source in table["source"]}
+    other = {word for file in files for word in splits_named(file)} - {name}
+    for prefix in (f"{name}_", *([] if other else [""])):
+        trains, tests = (np.array([prefix + side in own for own in sides]) for side in ("train", "test"))
+        if trains.any() or tests.any():
+            print(f"{where}: it is the file's own", file=sys.stderr)
+            return trains & _of_actions(table, split), tests & _of_actions(table, split)
+    brought = other or {word.rpartition("_")[0] for own in sides for word in own} - {""}
+    raise InputError(f"{where}, and whose own is {', '.join(sorted(brought))}: name the file of {name} in data.NAME.raw")
+
+
+def splits_named(source: str) -> set[str]:
+    """The splits that a path names as those files are named: NTU60_CS.npz, NTU120_CSet.npz, PKUv2_XSub.npz, xview/train_data.npy …"""
+    return {SPLIT_WORDS[word] for word in re.split(r"[^a-z0-9]+", source.lower()) if word in SPLIT_WORDS}
 
 
 def _listed_videos(raw: Path | None, settings: SplitStage, notes: dict[str, Any]) -> frozenset[str]:

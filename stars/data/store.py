@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 FRAMES, OFFSETS, TABLE = "frames.npy", "offsets.npy", "clips.csv"
 BLOCK = 2**16  # frames read or copied at a time
-TEXT = {"name": str, "action_name": str, "source": str, "sha256": str}
+TEXT = {"name": str, "action_name": str, "source": str, "sha256": str, "sides": str}
 COLUMNS = ("name", "action", "subject", "camera", "setup", "replication", "frames", "bodies", "label", "action_name", "source", "sha256")
+SIDES = "sides"  # one more column, where raw files brought splits of their own
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,7 @@ class ClipStore:
         """Write the store's three files from a stream of clips, one in memory at a time, and return its table.
 
         Args:
-            clips: (row, x) in the order of the store: row holds COLUMNS but `frames`; x is (T, M, V, 3), in metres.
+            clips: (row, x) in the order of the store: row holds COLUMNS but `frames`, and may hold SIDES; x is (T, M, V, 3), in metres.
             bodies: M, joints: V.
         """
         import pandas as pd
@@ -71,7 +72,8 @@ class ClipStore:
                 rows.append({**row, "frames": len(x_tmvc)})
             file.seek(0)
             _header(file, (sum(row["frames"] for row in rows), bodies, joints, 3))
-        return _write_table(folder, pd.DataFrame(rows, columns=list(COLUMNS)))
+        own = [SIDES] if any(row.get(SIDES) for row in rows) else []
+        return _write_table(folder, pd.DataFrame(rows, columns=[*COLUMNS, *own]))
 
     @staticmethod
     def join(folder: Path | str, parts: Sequence[Path | str], bodies: int, joints: int) -> pd.DataFrame:
@@ -83,7 +85,7 @@ class ClipStore:
         import pandas as pd
 
         folder = Path(folder)
-        table = pd.concat([read_table(Path(part) / TABLE) for part in parts], ignore_index=True)
+        table = pd.concat([read_table(Path(part) / TABLE) for part in parts], ignore_index=True).fillna({SIDES: ""})
         with atomic(folder / FRAMES) as temporary, temporary.open("wb") as file:
             _header(file, (int(table["frames"].sum()), bodies, joints, 3))
             for part in map(Path, parts):
@@ -103,16 +105,23 @@ class ClipStore:
 
     def stream(self) -> Iterator[np.ndarray]:
         """Every clip in turn, (T, M, V, 3), read block by block: unlike a memory map, what was read does not pile up in this process."""
-        file, row = self.frames, 0
-        assert isinstance(file, np.memmap) and file.filename
-        frame = file.itemsize * int(np.prod(file.shape[1:]))  # bytes
+        row = 0
         while row < len(self):
             start = int(self.offsets[row])
             end = max(row + 1, int(np.searchsorted(self.offsets, start + BLOCK, "right")) - 1)
-            shape = (int(self.offsets[end]) - start, *file.shape[1:])
-            block = np.fromfile(file.filename, file.dtype, int(np.prod(shape)), offset=file.offset + start * frame).reshape(shape)
-            yield from np.split(block, self.offsets[row + 1 : end] - start)
+            yield from np.split(self._block(start, int(self.offsets[end])), self.offsets[row + 1 : end] - start)
             row = end
+
+    def read(self, row: int) -> np.ndarray:
+        """Clip of a row, (T, M, V, 3), read by itself, for whoever wants many in another order than theirs."""
+        return self._block(int(self.offsets[row]), int(self.offsets[row + 1]))
+
+    def _block(self, start: int, end: int) -> np.ndarray:
+        """Frames [start, end), read from the file."""
+        file = self.frames
+        assert isinstance(file, np.memmap) and file.filename
+        frame, shape = file.itemsize * int(np.prod(file.shape[1:])), (end - start, *file.shape[1:])  # bytes of a frame
+        return np.fromfile(file.filename, file.dtype, int(np.prod(shape)), offset=file.offset + start * frame).reshape(shape)
 
     @property
     def bodies(self) -> int:
@@ -155,7 +164,7 @@ def read_table(path: Path | str) -> pd.DataFrame:
     """The table of a store, clips.csv; InputError where it is missing or damaged."""
     import pandas as pd
 
-    types = {column: TEXT.get(column, np.int64) for column in COLUMNS}
+    types = {column: TEXT.get(column, np.int64) for column in (*COLUMNS, SIDES)}
     try:
         table = pd.read_csv(path, dtype=types, keep_default_na=False)
     except FileNotFoundError:

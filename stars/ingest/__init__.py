@@ -20,8 +20,10 @@ from stars.data import common_joints
 from stars.data.completeness import absent, completeness
 from stars.data.convert import bodies_of, joints_of
 from stars.data.dataset import Dataset, obtain
+from stars.data.preprocessed.find import KINDS, preprocessed
+from stars.data.preprocessed.source import Preprocessed
 from stars.data.quality import quality
-from stars.data.readers import Layout, reader
+from stars.data.readers import UNKNOWN, Layout, reader
 from stars.data.sources import Source
 from stars.data.store import FRAMES, OFFSETS, TABLE, ClipStore, read_table
 from stars.errors import InputError
@@ -87,9 +89,9 @@ def ingest(raw: Path, out: Path, settings: IngestStage, workers: int = 1, setup:
     inputs = given_files(raw=None if setup else raw, missing_list=keys.missing_list)
     outputs = [FRAMES, OFFSETS, TABLE, QUALITY] if setup is None else [OFFSETS, TABLE, PART]  # a part's frames go once they are joined
     with recording(out, "stars.ingest", settings.model_dump(mode="json"), inputs, outputs) as notes:
-        source = _open(raw, settings)
+        source, settings = _open(raw, settings)
         table, part = _read_into(source, out, settings, workers, setup)
-        notes["raw"] = {"path": str(raw), "files": len(source.files), **part.read()}
+        notes["raw"] = {"path": str(raw), "reader": settings.dataset.reader, "files": len(source.files), **part.read()}
         if setup is None:
             _finish(table, part, out, settings)
         else:
@@ -131,22 +133,51 @@ def _read_into(source: Source, out: Path, settings: IngestStage, workers: int, s
     log = Log(settings.name)
     found = identify(source, layout, keys.missing_list, log, setup)
     # Labels and lists were read to know the clips: they count among the files read.
-    part = _Part(log, absent(found.everything, layout.names) if layout.names else [], found.listed, dict(source.sha256))
+    unnamed = isinstance(source, Preprocessed) and any(clip.setup == UNKNOWN for clip in found.everything)
+    part = _Part(log, absent(found.everything, layout.names) if layout.names and not unnamed else [], found.listed, dict(source.sha256))
+    if keys.missing_list and unnamed:
+        print(f"data.{settings.name}: ingest.missing_list is not used, since the raw files do not name their clips", file=sys.stderr)
     files = progress(read_all(source, found.files, layout, keys, workers), len(found.files), settings.name)
     rows = _rows(files, out, settings, part, may_be_empty=setup is not None)
     return ClipStore.write(out, rows, bodies_of(layout, keys), joints_of(layout, keys)), part
 
 
-def _open(raw: Path, settings: IngestStage) -> Source:
-    """The raw files; one line that says where to get them and which key names them, if there are none."""
-    suffixes = reader(settings.dataset.reader).SUFFIXES
-    advice = obtain(settings.dataset.home, settings.name)
+def _open(raw: Path, settings: IngestStage) -> tuple[Source, IngestStage]:
+    """The raw files, and the settings with the reader that they need: the description's, or that of a preprocessed data set.
+
+    InputError, one line that says where to get them and which key names them, if there are none.
+    """
+    layout = settings.dataset
+    advice = obtain(layout.home, settings.name)
     if not raw.exists():
         raise InputError(f"{raw} does not exist: {advice}")
-    source = Source.open(raw, suffixes)
-    if not source.files:
+    if raw.is_dir() and layout.reader not in KINDS and _has_clips(own := Source.open(raw, reader(layout.reader).SUFFIXES), layout):
+        return own, settings
+    if found := preprocessed(raw, layout, settings.name):
+        kind, source = found
+        print(
+            f"data.{settings.name}: {raw} is preprocessed ({kind}): which frames and bodies there are was decided before", file=sys.stderr
+        )
+        return source, settings.model_copy(update={"dataset": layout.model_copy(update={"reader": kind})})
+    suffixes = reader(layout.reader).SUFFIXES
+    if not (own := Source.open(raw, suffixes)).files:
+        _refuse_packed(raw)
         raise InputError(f"{raw} holds no file whose name ends in {' or '.join(suffixes)}: {advice}")
-    return source
+    return own, settings
+
+
+def _has_clips(source: Source, layout: Layout) -> bool:
+    """Whether the description's own reader finds anything among these files."""
+    try:
+        return next(iter(reader(layout.reader).clips(source, layout)), None) is not None
+    except InputError:
+        return False
+
+
+def _refuse_packed(raw: Path) -> None:
+    """InputError where a preprocessed data set lies in an archive: its clips are read where they lie."""
+    if packed := next(iter(Source.open(raw, (".npz", ".pkl")).files), None):
+        raise InputError(f"{raw}: {packed} lies in an archive: extract it, and name the file or its folder")
 
 
 def _rows(

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from stars.data.completeness import LISTED
-from stars.data.readers import Clip, Layout, reader
+from stars.data.preprocessed.source import Preprocessed
+from stars.data.readers import UNKNOWN, Clip, Layout, reader
 from stars.data.sources import Source
 from stars.errors import InputError
 from stars.ingest.log import Log
@@ -57,14 +58,15 @@ def _of_data_set(source: Source, layout: Layout, log: Log, setup: int | None) ->
     """Every file whose clips the description knows."""
     files: Files = {}
     of_name: dict[str, str] = {}
+    unsaid = (UNKNOWN,) if isinstance(source, Preprocessed) else ()
     for file, found in reader(layout.reader).clips(source, layout):
         if setup not in (None, _job_of(found, layout)):
             continue
         if isinstance(found, InputError):
             log.unreadable(file, str(found))
-        elif found and layout.setups and found[0].setup not in layout.setups:
+        elif found and layout.setups and found[0].setup not in (*unsaid, *layout.setups):
             log.drop(found[0].name, file, f"setup {found[0].setup} is not this data set's")
-        elif error := next(filter(None, (_unknown(clip, layout, log.name) for clip in found)), None):
+        elif error := next(filter(None, (_unknown(clip, layout, log.name, unsaid) for clip in found)), None):
             log.unreadable(file, error)
         else:
             files[file] = found
@@ -78,10 +80,10 @@ def _job_of(found: list[Clip] | InputError, layout: Layout) -> int:
     return found[0].setup if not isinstance(found, InputError) and found and found[0].setup in setups else setups[0]
 
 
-def _unknown(clip: Clip, layout: Layout, name: str) -> str:
-    """What is wrong where the description does not know a clip's action or subject."""
+def _unknown(clip: Clip, layout: Layout, name: str, unsaid: tuple[int, ...]) -> str:
+    """What is wrong where the description does not know a clip's action or subject; `unsaid`: what stands for a subject that nothing says."""
     for what, value, known in (("action", clip.action, layout.actions), ("subject", clip.subject, layout.subjects)):
-        if known is not None and value not in known:
+        if known is not None and value not in (*unsaid, *known):
             advice = f"name a description that has it in data.{name}.dataset"
             return f"{clip.name}: {what} {value} is not among the data set's {len(known)} {what}s: {advice}"
     return ""

@@ -18,7 +18,7 @@ from stars.config import Ingest
 from stars.data.completeness import NO_BODY
 from stars.data.convert import actors, stored
 from stars.data.readers import Clip, Layout
-from stars.data.sources import Source
+from stars.data.sources import DamagedArchive, Source
 from stars.errors import InputError
 from stars.ingest.identify import Files
 
@@ -48,12 +48,12 @@ class ReadClip:
 
 
 def read_all(source: Source, files: Files, layout: Layout, keys: Ingest, workers: int) -> Iterator[ReadFile]:
-    """Every file, in the order given.
+    """Every file, in the order given; by one process where they can only be read one after the other.
 
     Raises:
-        InputError: the system killed a process.
+        InputError: the system killed a process, or an archive is damaged.
     """
-    if workers == 1 or len(files) <= 1:
+    if workers == 1 or len(files) <= 1 or source.in_order:
         yield from (_read(source, layout, keys, *item) for item in files.items())
         source.close()
         return
@@ -94,6 +94,8 @@ def _read_here(files: list[tuple[str, list[Clip]]]) -> list[ReadFile]:
 def _read(source: Source, layout: Layout, keys: Ingest, file: str, clips: list[Clip]) -> ReadFile:
     try:
         x_tmvc = actors(source.read(file), file, layout, keys)
+    except DamagedArchive:
+        raise
     except InputError as error:
         return ReadFile(file, error=str(error))
     return ReadFile(file, source.sha256[file], tuple(_cut(x_tmvc, clip, layout, keys) for clip in clips))

@@ -12,9 +12,10 @@ from stars.config import Ingest, Settings, key
 from stars.data import common_joints
 from stars.data.convert import bodies_of
 from stars.data.dataset import Dataset
+from stars.data.preprocessed.find import KINDS
 from stars.data.readers import Layout, reader
 from stars.data.sources import Source
-from stars.data.store import TABLE, ClipStore
+from stars.data.store import SIDES, TABLE, ClipStore
 from stars.errors import InputError
 from stars.inspect import animation, strip
 from stars.inspect.scene import Scene, explain, scene
@@ -73,6 +74,8 @@ def _stored(clips: Path, raw: Path, settings: ClipStage) -> _Found:
     kept_of = common_joints.described(settings.dataset) if settings.ingest.joints == "common" else settings.dataset
     kept = Scene(np.array(store[index][:, : row["bodies"]]))
     file = row["source"]
+    if SIDES in store.table or settings.dataset.reader in KINDS:
+        return _Found(kept, title, ["its bodies were told apart before ingest: the raw file is preprocessed"], kept_of)
     source = Source.open(raw, reader(settings.dataset.reader).SUFFIXES) if raw.exists() else None
     if source is None or file not in source.files:
         return _Found(kept, title, [f"{file} is not in {raw}: what denoising did to it cannot be told"], kept_of)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from stars.data.dataset import Dataset
+from stars.data.readers import UNKNOWN
 from stars.data.store import ClipStore
 from stars.inspect import charts
 from stars.inspect.measures import Measures
@@ -54,6 +55,9 @@ def counts(store: ClipStore, dataset: Dataset) -> dict[str, Any]:
     actions = {number: f"{number} {name}" for number, name in sorted(dataset.actions.items())}
     drawn, single = [charts.counts("Clips of each class", store.table["action"], actions)], []
     for column, known in (("subject", dataset.subjects), ("camera", None), ("setup", dataset.setups)):
+        if (store.table[column] == UNKNOWN).all():
+            single.append(f"{column} unknown")
+            continue
         names = {int(value): str(value) for value in sorted({*(known or ()), *store.table[column]})}
         if len(names) > 1:
             drawn.append(charts.counts(f"Clips of each {column}", store.table[column], names, short=True))

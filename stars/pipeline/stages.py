@@ -57,7 +57,7 @@ STAGES = {
     ),
     "ingest": Stage(
         "raw skeleton files to clips", "ingest", "stars.ingest:IngestStage", "stars.ingest:ingest",
-        {"raw": "folder or zip with the raw files", "out": "folder of the clip store to write"},
+        {"raw": "folder or zip with the raw files, or a preprocessed data set (.npz, .pkl, a folder of .npy)", "out": "folder of the clip store to write"},
         {"workers": (int, "processes that read files [1]"), "setup": (int, "read this setup alone, as a part for `stars join` [all]")},
         blocks=("data.NAME.ingest",), places=(r"(?P<data>\w+)/clips/(?:setups/\d+/)?record\.json",), kept=True,
     ),

@@ -21,6 +21,7 @@ from stars.data.dataset import Dataset, ReaderName
 from stars.data.sources import Source
 from stars.errors import InputError
 
+UNKNOWN = 0  # a clip's number where nothing says it
 FARTHEST = 1e6  # metres; a coordinate beyond it is damage, and would overflow what is computed from it in float32
 
 
@@ -52,6 +53,7 @@ class Clip:
     """What is known of a clip before its joints are read; numbers are the data set's own, from 1.
 
     span: frames [start, end) of the file, from 0, that are the clip; None: all of them.
+    sides: of splits that the file brings with it, "train", "test" or "xsub_train xset_test"; "": it brings none.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Clip:
     setup: int = 1
     replication: int = 1
     span: tuple[int, int] | None = None
+    sides: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +129,10 @@ def reader(name: ReaderName) -> Reader:
             from stars.data.readers import folder
 
             return folder
+        case "npz" | "pyskl" | "npy":
+            from stars.data.readers import preprocessed
+
+            return preprocessed
 
 
 def by_name(source: Source, name_of: Callable[[str], Clip]) -> Found:

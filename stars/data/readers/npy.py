@@ -12,17 +12,23 @@ from stars.data.readers import unreadable
 
 MAGIC = b"\x93NUMPY"
 LONGEST_HEADER = 1_000  # bytes; NumPy itself writes 128
+BEGINNING = LONGEST_HEADER + 12  # bytes that hold any header
 _ENTRY = re.compile(rb"\s*'(\w+)'\s*:\s*('[^']*'|True|False|\((?:\s*\d+\s*,)*(?:\s*\d+)?\s*\))\s*(?:,|(?=\}))")
 _NUMBERS = re.compile(rb"'([<>=|]?(?:f[248]|[iu][1248]))'")
 
 
-class _Header(NamedTuple):
+class Header(NamedTuple):
     """What stands before the numbers, and where these begin."""
 
     dtype: np.dtype
     order: Literal["C", "F"]
     shape: tuple[int, ...]
     end: int
+
+    @property
+    def declared(self) -> int:
+        """Bytes of numbers that should follow."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def numbers(data: bytes, source: str) -> np.ndarray:
@@ -31,17 +37,24 @@ def numbers(data: bytes, source: str) -> np.ndarray:
     Raises:
         InputError: file, expected and found.
     """
-    header = _header(data, source)
-    if 0 in header.shape:
-        unreadable(source, None, "an array with numbers in it", str(header.shape))
-    declared, there = math.prod(header.shape) * header.dtype.itemsize, len(data) - header.end
-    if declared != there:
-        unreadable(source, None, f"{declared} bytes of numbers for {header.shape}", str(there))
-    return np.frombuffer(data, header.dtype, offset=header.end).reshape(header.shape, order=header.order)
+    found = header(data, source)
+    check_size(found, len(data), source)
+    return np.frombuffer(data, found.dtype, offset=found.end).reshape(found.shape, order=found.order)
 
 
-def _header(data: bytes, source: str) -> _Header:
-    """Magic, version, length and a Python dict, which is read by its form and never evaluated."""
+def check_size(found: Header, size: int, source: str) -> None:
+    """InputError unless a file of `size` bytes holds the numbers that its header declares, at least one."""
+    if 0 in found.shape:
+        unreadable(source, None, "an array with numbers in it", str(found.shape))
+    if found.declared != size - found.end:
+        unreadable(source, None, f"{found.declared} bytes of numbers for {found.shape}", str(size - found.end))
+
+
+def header(data: bytes, source: str) -> Header:
+    """The header of a file that begins with these bytes, the first `BEGINNING` of them or all.
+
+    Magic, version, length and a Python dict, which is read by its form and never evaluated.
+    """
     start = 10 if data[6:7] == b"\1" else 12
     if not data.startswith(MAGIC) or data[6:7] not in (b"\1", b"\2", b"\3") or len(data) < start:
         unreadable(source, None, "a .npy file", data[:8])
@@ -56,4 +69,4 @@ def _header(data: bytes, source: str) -> _Header:
     if not kind or entries[b"fortran_order"] not in (b"True", b"False") or not entries[b"shape"].startswith(b"("):
         unreadable(source, None, "an array of numbers", text)
     shape = tuple(map(int, re.findall(rb"\d+", entries[b"shape"])))
-    return _Header(np.dtype(kind.group(1).decode()), "F" if entries[b"fortran_order"] == b"True" else "C", shape, start + length)
+    return Header(np.dtype(kind.group(1).decode()), "F" if entries[b"fortran_order"] == b"True" else "C", shape, start + length)

@@ -37,7 +37,7 @@ def clips(source: Source, layout: Layout) -> Found:
 def name_of(file_name: str) -> Clip:
     """S001C002P003R002A013.skeleton: setup 1, camera 2, subject 3, replication 2, action 13."""
     found = _NAME.fullmatch(file_name)
-    if not found:
+    if not found or "000" in found.groups():
         unreadable(file_name, None, "a name like S001C002P003R002A013.skeleton", "another")
     setup, camera, subject, replication, action = map(int, found.groups())
     return Clip(file_name.removesuffix(SUFFIXES[0]), action, subject, camera, setup, replication)

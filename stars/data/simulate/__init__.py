@@ -50,7 +50,11 @@ def plan(settings: SimulateStage) -> list[tuple[Performance, range]]:
 
     Not more actions and subjects than the description has, nor more setups and cameras than the layout's names can tell.
     """
-    described, layout = settings.dataset, LAYOUTS[settings.dataset.reader]
+    described = settings.dataset
+    if (layout := LAYOUTS.get(described.reader)) is None:
+        raise InputError(
+            f"the simulator writes raw files, not {described.reader}: give raw, or a description whose reader is {', '.join(LAYOUTS)}"
+        )
     subjects = (described.subjects or range(1, settings.subjects + 1))[: settings.subjects]
     actions = chosen(settings.actions, described.actions, described.bodies)
     if not actions:
