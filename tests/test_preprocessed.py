@@ -19,13 +19,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stars import cli
-from stars.config import Ingest
-from stars.data.dataset import FOLDER, Dataset
+from stars.config import Ingest, Simulate
+from stars.data.dataset import FOLDER, Dataset, Split
 from stars.data.preprocessed import pickles
+from stars.data.simulate import plan
+from stars.data.simulate.stage import SimulateStage
 from stars.data.splits import SplitStage, split
-from stars.data.store import ClipStore
+from stars.data.store import ClipStore, read_table
 from stars.errors import InputError
 from stars.ingest import IngestStage, ingest, join
+from stars.inspect.content import counts
 
 PARITY = Path(os.environ.get("STARS_PARITY_DIR", Path(__file__).parent / "data/parity"))
 DATASETS = {name: Dataset(**yaml.safe_load((FOLDER / f"{name}.yaml").read_text())) for name in ("ntu60", "ntu120", "pku2", "nw_ucla")}
@@ -206,13 +209,32 @@ def test_the_split_of_unnamed_clips_is_the_files_own_and_no_other(tmp_path, caps
     read(npz(tmp_path), tmp_path / "clips")
     split(tmp_path / "clips", tmp_path, stage("xsub"))
     assert np.load(tmp_path / "xsub_train.npy").tolist() == list(range(6, 12))
-    assert "split xsub is by subject, which the raw files do not say of their clips: it is the file's own" in capsys.readouterr().err
-    with pytest.raises(InputError, match="split xview is by camera, which the raw files do not say of their clips, and whose own is xsub"):
+    assert (
+        "split xsub is by subject, but the raw files do not give a clip's subject: the file's own split is used" in capsys.readouterr().err
+    )
+    with pytest.raises(
+        InputError, match="split xview is by camera, but the raw files do not give a clip's camera, and their own split is xsub"
+    ):
         split(tmp_path / "clips", tmp_path, stage("xview"))
     (tmp_path / "NTU60_CS.npz").rename(tmp_path / "mine.npz")
     read(tmp_path / "mine.npz", tmp_path / "clips")
     split(tmp_path / "clips", tmp_path, stage("xview"))  # whoever lists it says that it is
     assert np.load(tmp_path / "xview_test.npy").tolist() == list(range(6))
+
+
+def test_numbers_of_ones_own_may_begin_at_0(tmp_path):
+    read(npz(tmp_path), tmp_path / "clips")
+    table = read_table(tmp_path / "clips/clips.csv").drop(columns="sides").assign(subject=[0, 1] * 6)
+    (tmp_path / "clips/clips.csv").write_text(table.to_csv(index=False))
+    split(tmp_path / "clips", tmp_path, SplitStage(name="own", split=Split(title="Own", by="subject", train=(0,))))
+    assert np.load(tmp_path / "own_train.npy").tolist() == [0, 2, 4, 6, 8, 10]
+
+
+def test_what_is_unknown_is_called_so(tmp_path):
+    store = read(npz(tmp_path), tmp_path / "clips")
+    assert counts(store, DATASETS["ntu60"])["single"] == "Subject unknown, camera unknown, setup unknown"
+    with pytest.raises(InputError, match="the simulator writes raw files, not npz: give raw"):
+        plan(SimulateStage.of(DATASETS["ntu60"].model_copy(update={"reader": "npz"}), Simulate()))
 
 
 def test_a_pkl_without_names_of_ntu_has_the_splits_that_it_lists(tmp_path):
@@ -223,12 +245,12 @@ def test_a_pkl_without_names_of_ntu_has_the_splits_that_it_lists(tmp_path):
     read(tmp_path / "own.pkl", tmp_path / "clips", centre="none")
     split(tmp_path / "clips", tmp_path, stage("xsub"))
     assert np.load(tmp_path / "xsub_test.npy").tolist() == [3, 4, 5]
-    with pytest.raises(InputError, match="whose own is xsub"):
+    with pytest.raises(InputError, match="their own split is xsub"):
         split(tmp_path / "clips", tmp_path, stage("xview"))
     value["split"] = {}
     (tmp_path / "own.pkl").write_bytes(pickle.dumps(value))
     read(tmp_path / "own.pkl", tmp_path / "clips", centre="none")
-    with pytest.raises(InputError, match="which the raw files do not say of their clips: use a split that they say"):
+    with pytest.raises(InputError, match="do not give a clip's subject: choose a split by what they give"):
         split(tmp_path / "clips", tmp_path, stage("xsub"))
 
 
@@ -241,7 +263,8 @@ def test_setups_are_read_side_by_side(tmp_path, capsys):
     for setup in (1, 2):
         ingest(tmp_path / "NTU60_CS.npz", tmp_path / f"parts/{setup}", told, setup=setup)
     join([tmp_path / "parts/1", tmp_path / "parts/2"], tmp_path / "NTU60_CS.npz", tmp_path / "joined", told)
-    assert (tmp_path / "joined/clips.csv").read_bytes() == (tmp_path / "whole/clips.csv").read_bytes()
+    for file in ("clips.csv", "quality.json"):
+        assert (tmp_path / "joined" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
     assert same_clips(ClipStore.open(tmp_path / "joined"), whole)
 
 

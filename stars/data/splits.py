@@ -104,18 +104,18 @@ def _of_the_file(table: pd.DataFrame, settings: SplitStage) -> tuple[np.ndarray,
     said = not sides if split.by == "video" else (table[split.by] != UNKNOWN).agg("all" if sides else "any")
     if said:
         return None
-    where = f"split {name} is by {split.by}, which the raw files do not say of their clips"
+    where = f"split {name} is by {split.by}, but the raw files do not give a clip's {split.by}"
     if not sides:
-        raise InputError(f"{where}: use a split that they say, or raw files that say it")
+        raise InputError(f"{where}: choose a split by what they give, or raw files that give it")
     files = {source.rpartition("/")[0] for source in table["source"]}
     other = {word for file in files for word in splits_named(file)} - {name}
     for prefix in (f"{name}_", *([] if other else [""])):
         trains, tests = (np.array([prefix + side in own for own in sides]) for side in ("train", "test"))
         if trains.any() or tests.any():
-            print(f"{where}: it is the file's own", file=sys.stderr)
+            print(f"{where}: the file's own split is used", file=sys.stderr)
             return trains & _of_actions(table, split), tests & _of_actions(table, split)
     brought = other or {word.rpartition("_")[0] for own in sides for word in own} - {""}
-    raise InputError(f"{where}, and whose own is {', '.join(sorted(brought))}: name the file of {name} in data.NAME.raw")
+    raise InputError(f"{where}, and their own split is {', '.join(sorted(brought))}: name the file of {name} in data.NAME.raw")
 
 
 def splits_named(source: str) -> set[str]:

@@ -67,7 +67,7 @@ class _Part:
         """Take over what `told` gave."""
         self.log.dropped += told["dropped"]
         self.absent += told["absent"]
-        self.listed = told["listed"]
+        self.listed = self.listed if told["listed"] is None else told["listed"]
         self.hashes |= told["hashes"]
 
     def read(self) -> dict[str, Any]:
@@ -134,9 +134,10 @@ def _read_into(source: Source, out: Path, settings: IngestStage, workers: int, s
     found = identify(source, layout, keys.missing_list, log, setup)
     # Labels and lists were read to know the clips: they count among the files read.
     unnamed = isinstance(source, Preprocessed) and any(clip.setup == UNKNOWN for clip in found.everything)
-    part = _Part(log, absent(found.everything, layout.names) if layout.names and not unnamed else [], found.listed, dict(source.sha256))
+    listed = layout.listed if unnamed else found.listed  # whoever made the file left such samples out
+    part = _Part(log, absent(found.everything, layout.names) if layout.names and not unnamed else [], listed, dict(source.sha256))
     if keys.missing_list and unnamed:
-        print(f"data.{settings.name}: ingest.missing_list is not used, since the raw files do not name their clips", file=sys.stderr)
+        print(f"data.{settings.name}: ingest.missing_list is not used: the raw files do not name their clips", file=sys.stderr)
     files = progress(read_all(source, found.files, layout, keys, workers), len(found.files), settings.name)
     rows = _rows(files, out, settings, part, may_be_empty=setup is not None)
     return ClipStore.write(out, rows, bodies_of(layout, keys), joints_of(layout, keys)), part
@@ -155,9 +156,7 @@ def _open(raw: Path, settings: IngestStage) -> tuple[Source, IngestStage]:
         return own, settings
     if found := preprocessed(raw, layout, settings.name):
         kind, source = found
-        print(
-            f"data.{settings.name}: {raw} is preprocessed ({kind}): which frames and bodies there are was decided before", file=sys.stderr
-        )
+        print(f"data.{settings.name}: {raw} is preprocessed ({kind}): other code chose the frames and bodies of its clips", file=sys.stderr)
         return source, settings.model_copy(update={"dataset": layout.model_copy(update={"reader": kind})})
     suffixes = reader(layout.reader).SUFFIXES
     if not (own := Source.open(raw, suffixes)).files:

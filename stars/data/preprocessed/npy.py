@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,7 +83,7 @@ def open_npy(root: Path, found: list[Half], layout: Layout) -> Npy:
     for side, path, labels in found:
         folder = path.parent.resolve().name  # which says the split
         shown = f"{folder}/{path.name}"
-        head, size = checked(shown, lambda path=path: _beginning(path))
+        head, size = checked(shown, partial(_beginning, path))
         held = header(head, shown)
         check_size(held, size, shown)
         _check_shape(held, shown, len(layout.joints))
