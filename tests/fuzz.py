@@ -12,14 +12,17 @@ import argparse
 import gzip
 import io
 import json
+import pickle
 import random
 import re
 import resource
 import struct
 import sys
+import tempfile
 import time
 import traceback
 import warnings
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -33,6 +36,7 @@ import yaml
 from stars.config import Denoise, Simulate
 from stars.data.dataset import FOLDER, Dataset
 from stars.data.denoise import denoise
+from stars.data.preprocessed.find import preprocessed
 from stars.data.readers import Layout, Sightings, reader
 from stars.data.simulate import files, plan
 from stars.data.simulate.layouts.utd_mhad import HEAD
@@ -80,6 +84,7 @@ def formats() -> dict[str, Format]:
     layouts = {name: Layout.of(_described(name)) for name in made}
     videos, labels = ({name: data for name, data in pku.items() if name.startswith(kind)} for kind in ("skeletons/", "labels/"))
     arrays = {name: data for name, data in own.items() if name.endswith(".npy")}
+    layout, members, sides = layouts["own"], _members(), _sides()
     table = {"clips.csv": own["clips.csv"]}
     return {
         "ntu": Format([*ntu.items()], partial(_joints, layouts["ntu60"])),
@@ -94,6 +99,11 @@ def formats() -> dict[str, Format]:
         "poses_json": Format([*_poses(arrays, "json")], partial(_joints, layouts["own"])),
         "poses_csv": Format([*_poses(arrays, "csv")], partial(_joints, layouts["own"])),
         "clips_csv": Format([*table.items()], partial(_clips, layouts["own"], own)),
+        "npz": Format([("a.npz", _zipped(members, kind)) for kind in COMPRESSIONS], partial(_preprocessed, layout, {})),
+        "npz_member": Format([*members.items()], partial(_npz_member, layout, members)),
+        "pyskl": Format([("a.pkl", _pickled(protocol)) for protocol in (2, 3, 4, 5)], partial(_preprocessed, layout, {})),
+        "arrays": Format([(name, data) for name, data in sides.items() if "data" in name], partial(_preprocessed, layout, sides)),
+        "labels": Format([(name, data) for name, data in sides.items() if "label" in name], partial(_preprocessed, layout, sides)),
     }
 
 
@@ -134,6 +144,63 @@ def _poses(arrays: dict[str, bytes], ending: str) -> Iterable[tuple[str, bytes]]
         else:
             people = [{"people": [{"pose_keypoints_3d": row} for row in bodies]} for bodies in rows]
             yield from ((f"{name}.json", json.dumps(value).encode()) for value in ({"frames": x.tolist()}, people))
+
+
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+X = np.random.default_rng(0).normal(size=(4, 6, 2, 3, 3)).astype("f4")  # clips, frames, bodies and joints as OWN has them
+
+
+def _npy(x: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, x)
+    return file.getvalue()
+
+
+def _members() -> dict[str, bytes]:
+    """The arrays of an .npz file as CTR-GCN writes it."""
+    x, y = _npy(X.reshape(4, 6, 18)), _npy(np.eye(4))
+    return {f"{kind}_{side}.npy": array for side in ("train", "test") for kind, array in (("x", x), ("y", y))}
+
+
+def _zipped(members: dict[str, bytes], compression: int) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(name), data, compression)
+    return file.getvalue()
+
+
+def _pickled(protocol: int) -> bytes:
+    """A .pkl file as pyskl writes it."""
+    kind = "f2" if protocol == 2 else "f4"
+    annotations = [{"frame_dir": f"clip {row}", "label": row, "keypoint": np.moveaxis(x, 1, 0).astype(kind)} for row, x in enumerate(X)]
+    return pickle.dumps({"split": {"xsub_train": ["clip 0", "clip 1"], "xsub_val": ["clip 2"]}, "annotations": annotations}, protocol)
+
+
+def _sides() -> dict[str, bytes]:
+    """A folder as ST-GCN's code writes it, and as its heirs do, whose labels have no names."""
+    x, labels = _npy(X.transpose(0, 4, 1, 3, 2)), [0, 1, 2, 3]
+    named = pickle.dumps(([f"S001C001P001R001A00{action}.skeleton" for action in (1, 2, 3)] + ["other"], labels), 3)
+    return {"train_data.npy": x, "train_label.pkl": named, "val_data.npy": x, "val_label.npy": _npy(np.array(labels)[:, None])}
+
+
+def _preprocessed(layout: Layout, others: dict[str, bytes], name: str, data: bytes) -> None:
+    """Every clip of a preprocessed data set, one file of which is damaged."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file, content in {**others, name: data}.items():
+            Path(folder, file).write_bytes(content)
+        found = preprocessed(Path(folder), layout, "own")
+        assert found is not None
+        kind, source = found
+        for file, clips in reader(kind).clips(source, layout):
+            if isinstance(clips, InputError):
+                raise clips
+            _joints(layout.model_copy(update={"reader": kind}), file, source.read(file))
+        source.close()
+
+
+def _npz_member(layout: Layout, members: dict[str, bytes], name: str, data: bytes) -> None:
+    _preprocessed(layout, {}, "a.npz", _zipped({**members, name: data}, zipfile.ZIP_STORED))
 
 
 def _joints(layout: Layout, name: str, data: bytes) -> None:
