@@ -61,6 +61,7 @@ lint: $(INSTALLED)
 benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/parse.py
 	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/preprocessed.py --clips 2000
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/stars bench sample
 	$(BIN)/stars bench encode

@@ -28,7 +28,7 @@ from stars.data.splits import SplitStage, split
 from stars.data.store import ClipStore, read_table
 from stars.errors import InputError
 from stars.ingest import IngestStage, ingest, join
-from stars.inspect.content import counts
+from stars.inspect.content import counts, known_numbers
 
 PARITY = Path(os.environ.get("STARS_PARITY_DIR", Path(__file__).parent / "data/parity"))
 DATASETS = {name: Dataset(**yaml.safe_load((FOLDER / f"{name}.yaml").read_text())) for name in ("ntu60", "ntu120", "pku2", "nw_ucla")}
@@ -233,6 +233,7 @@ def test_numbers_of_ones_own_may_begin_at_0(tmp_path):
 def test_what_is_unknown_is_called_so(tmp_path):
     store = read(npz(tmp_path), tmp_path / "clips")
     assert counts(store, DATASETS["ntu60"])["single"] == "Subject unknown, camera unknown, setup unknown"
+    assert known_numbers(store.table.iloc[0]) == [] and known_numbers(store.table.assign(camera=2).iloc[0]) == ["camera 2"]
     with pytest.raises(InputError, match="the simulator writes raw files, not npz: give raw"):
         plan(SimulateStage.of(DATASETS["ntu60"].model_copy(update={"reader": "npz"}), Simulate()))
 
@@ -450,13 +451,8 @@ def test_what_cannot_be_exported_gets_one_line(tmp_path, capsys):
     assert "record.json is not the record of a clip store: ingest again" in capsys.readouterr().err
 
 
-PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=20) | st.binary(max_size=20),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=4) | st.tuples(inner, inner)
-    ),
-    max_leaves=20,
-)
+LEAF = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=20) | st.binary(max_size=20)
+PLAIN = st.deferred(lambda: LEAF | st.lists(PLAIN, max_size=3) | st.dictionaries(st.text(max_size=5), PLAIN, max_size=3) | st.tuples(PLAIN))
 
 
 @settings(max_examples=60, deadline=None)

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from stars.config import Inspect
 from stars.data.store import ClipStore
 from stars.inspect import charts, svg
+from stars.inspect.content import known_numbers
 from stars.inspect.measures import Measures
 from stars.inspect.skeleton import Skeleton, view
 from stars.inspect.suspicious import FROZEN, JUMP, KINDS, LIMB, Fault
@@ -51,10 +52,9 @@ def _card(store: ClipStore, skeleton: Skeleton, faults: list[Fault]) -> dict[str
     frames = around(worst.frames, len(x_tmvc))
     marked = [(place, worst.body, joint) for place, frame in enumerate(frames) if frame in worst.frames for joint in worst.joints]
     pictures = svg.poses(x_tmvc[frames], skeleton, view(x_tmvc, skeleton), marked)
-    numbers = ", ".join(f"{column} {row[column]}" for column in ("subject", "camera", "setup"))
     return {
         "name": row["name"],
-        "about": f"{row['action_name']}, {numbers}, {row['frames']} frames, {row['source']}",
+        "about": ", ".join([row["action_name"], *known_numbers(row), f"{row['frames']} frames", row["source"]]),
         "reasons": [f"{fault.kind}: {fault.why}" for fault in faults],
         "pictures": [(frame, Markup(picture)) for frame, picture in zip(frames, pictures, strict=True)],
     }

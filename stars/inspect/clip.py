@@ -18,6 +18,7 @@ from stars.data.sources import Source
 from stars.data.store import SIDES, TABLE, ClipStore
 from stars.errors import InputError
 from stars.inspect import animation, strip
+from stars.inspect.content import known_numbers
 from stars.inspect.scene import Scene, explain, scene
 from stars.inspect.skeleton import Skeleton
 from stars.provenance.record import recording
@@ -70,7 +71,7 @@ def _stored(clips: Path, raw: Path, settings: ClipStage) -> _Found:
         raise InputError(f"{clips / TABLE} has no clip {settings.name}: take a name from its first column")
     index = store.names.index(settings.name)
     row = store.table.iloc[index]
-    title = f"{row['name']}: {row['action_name']}, subject {row['subject']}, camera {row['camera']}, setup {row['setup']}"
+    title = f"{row['name']}: {', '.join([row['action_name'], *known_numbers(row)])}"
     kept_of = common_joints.described(settings.dataset) if settings.ingest.joints == "common" else settings.dataset
     kept = Scene(np.array(store[index][:, : row["bodies"]]))
     file = row["source"]

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from stars.data.dataset import Dataset
 from stars.data.readers import UNKNOWN
@@ -64,6 +65,11 @@ def counts(store: ClipStore, dataset: Dataset) -> dict[str, Any]:
         else:
             single.append(f"one {column}")
     return {"counts": drawn, "single": ", ".join(single).capitalize()}
+
+
+def known_numbers(row: pd.Series) -> list[str]:
+    """What is known of the clip of a table's row, "subject 3", "camera 1", "setup 2"."""
+    return [f"{column} {row[column]}" for column in ("subject", "camera", "setup") if row[column] != UNKNOWN]
 
 
 def lengths(store: ClipStore, dataset: Dataset) -> charts.Chart:
