@@ -4,7 +4,7 @@
     DATA.pkl                                           one file with every clip, and every split by name
     SPLIT/train_data_joint.npy, train_label.pkl, …     a folder a split; val is the test side
 
-Read again, the clips are the same to the last bit: npz says what those files hold, pyskl and npy too.
+`npz`, `pyskl` and `npy` beside this module say what is in these files, and read them.
 """
 
 from __future__ import annotations
@@ -14,26 +14,28 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO, Literal, NamedTuple, TypeAlias
+from typing import IO, NamedTuple
 
 import numpy as np
 
 from stars.config import Settings
+from stars.data.preprocessed.find import Kind
 from stars.data.store import TABLE, ClipStore
 from stars.errors import InputError
 from stars.provenance.files import atomic, read_json, read_npy
 from stars.provenance.record import recording
 
-Format: TypeAlias = Literal["npz", "pyskl", "npy"]
 FRAMES = 300  # of every padded clip, as other code expects; more where a clip is longer
 EARLIEST = (1980, 1, 1, 0, 0, 0)  # the date of every file in an archive, so that equal clips give equal bytes
 SIDES = {"train": "train", "test": "val"}
+PROTOCOL = 3  # of pickles: the last one in which parts written one by one make a whole, since nothing in it counts bytes or objects
+_ARRAY, _OLD_ARRAY = b"cnumpy._core.multiarray\n_reconstruct\n", b"cnumpy.core.multiarray\n_reconstruct\n"  # the name that any NumPy knows
 
 
 class ExportStage(Settings):
     """Everything that exported clips depend on but the store and its splits."""
 
-    format: Format
+    format: Kind
     splits: tuple[str, ...]
 
 
@@ -45,8 +47,8 @@ class _Told(NamedTuple):
     copies: bool
 
 
-def export_clips(clips: Path, splits: Path, out: Path, kind: Format, chosen: Sequence[str] = ()) -> list[str]:
-    """Write the clips of a store in layout `kind` into folder `out`, and clips.record.json; the names of the files written.
+def export_clips(clips: Path, splits: Path, out: Path, kind: Kind, chosen: Sequence[str] = ()) -> list[str]:
+    """Write the clips of a store in layout `kind` into folder `out`, with a record; the names of the files written.
 
     Args:
         splits: folder of the splits' files; chosen: names of those that are written, none: all.
@@ -128,10 +130,6 @@ def _write_npy(store: ClipStore, told: _Told, rows: dict[str, dict[str, np.ndarr
                 temporary.write_bytes(pickle.dumps(labels, protocol=PROTOCOL))
 
 
-PROTOCOL = 3  # the last one whose parts can be put together, since it counts nothing over the whole
-_ARRAY, _OLD_ARRAY = b"cnumpy._core.multiarray\n_reconstruct\n", b"cnumpy.core.multiarray\n_reconstruct\n"  # which any NumPy knows
-
-
 def _write_pyskl(store: ClipStore, told: _Told, rows: dict[str, dict[str, np.ndarray]], out: Path) -> None:
     """A dict is written key by key, and the list of annotations one by one: what `pickle.dump` would have to hold at once."""
     split = {
@@ -157,7 +155,7 @@ def _annotation(name: str, label: int, x_tmvc: np.ndarray, told: _Told) -> dict[
     return {"frame_dir": name, "label": label, "keypoint": x_mtvc, "total_frames": len(x_tmvc)}
 
 
-def _head(file: IO[bytes] | BinaryIO, dtype: type, shape: tuple[int, ...]) -> None:
+def _head(file: IO[bytes], dtype: type, shape: tuple[int, ...]) -> None:
     description = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, description)
 
