@@ -4,7 +4,7 @@
 #   snakemake --cores 2 --configfile config/utd_mhad.yaml       real data
 #   snakemake --cores 2 table5                                  one table or figure: table1 … table11 fig1 fig3a fig3b fig4 fig6 curves benchmarks quality report
 #   snakemake --cores 2 all                                     everything
-#   snakemake --cores 2 --config 'targets=["knn"]'              every result of a protocol: linear knn finetune semi transfer few_shot
+#   snakemake --cores 2 knn                                     every result of a protocol: linear knn finetune semi transfer few_shot
 #   snakemake --cores 2 --configfile config/utd_mhad.yaml -- table2      a target after --configfile or --config stands behind --
 #
 # WHAT is made stands in config/, WHERE it runs in workflow/profiles/.

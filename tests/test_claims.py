@@ -227,7 +227,7 @@ def test_results_of_other_clips_are_refused(judged, tmp_path):
     ("claims", "message"),
     [
         ({"a": {**CLAIM, "method": "starz"}}, r"claims\.yaml: a: method: no method starz: did you mean stars\?"),
-        ({"a": {**CLAIM, "expect": "hihger"}}, r"claims\.yaml: a\.expect: input should be 'higher', 'lower', 'equal' or 'at_most', found 'hihger'"),
+        ({"a": {**CLAIM, "expect": "hihger"}}, r"claims\.yaml: a\.expect: expected 'higher', 'lower', 'equal' or 'at_most', found 'hihger'"),
         ({"a": {**CLAIM, "mesure": "knn"}}, r"claims\.yaml: unknown key a\.mesure: did you mean measure\?"),
         ({"a": {**CLAIM, "runs": ["demo_xsbu"]}}, r"a: runs: no run demo_xsbu: did you mean demo_xsub\?"),
         ({"a": {**CLAIM, "method": {"vary": "tune.nnclr.que", "take": "largest"}}}, r"method\.vary: stars has no setting tune\.nnclr\.que"),

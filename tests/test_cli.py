@@ -144,7 +144,7 @@ BAD_REQUESTS = {
     "unknown key": (("--set", "knn.outptus=[encoder]"), "--set knn.outptus=[encoder]: unknown key knn.outptus: did you mean outputs?"),
     "unknown value": (
         ("--set", "embed.bodies=some"),
-        "--set embed.bodies=some: embed.bodies: input should be 'all' or 'present', found 'some'",
+        "--set embed.bodies=some: embed.bodies: expected 'all' or 'present', found 'some'",
     ),
     "unknown recipe": (("--recipe", "mapm"), f"--recipe mapm: not in {CONFIG}: did you mean mamp?"),
     "unknown data set": (("--data", "demos"), f"--data demos: not in {CONFIG}: did you mean demo?"),

@@ -28,6 +28,15 @@ def test_shipped_configurations_are_right(name):
             assert configuration.method(config, data, method).kind in ("scratch", "pretrain", "tune", "joints")
 
 
+TUNED = {
+    "mamp": {"pretrain": {}},
+    "stars": {"from": "mamp", "tune": {}},
+    "heads": {"from": "stars", "tune": {"tuned_blocks": 0}},
+    "stars_3stage": {"from": "stars", "heads": "heads"},
+    "dino_aug": {"from": "mamp", "tune": {"strategy": "dino", "augment": {"flip": 0.5}}},
+}
+
+
 @pytest.mark.parametrize(
     ("blocks", "expected"),
     [
@@ -35,12 +44,14 @@ def test_shipped_configurations_are_right(name):
         ({"pretrain": {"motion": {"ration": 0.5}}}, "unknown key pretrain.motion.ration: did you mean ratio?"),
         ({"methodes": {}}, "unknown key methodes: did you mean methods?"),
         ({"model": {"frames": 10}}, "model: frames (10) must be a multiple of segment (4)"),
-        ({"seeds": 3}, "seeds: input should be a list, found 3"),
-        ({"knn": {"k": [0]}}, "knn.k.0: input should be greater than or equal to 1, found 0"),
-        (
-            {"tune": {"optimiser": {"lr": "fast"}}},
-            "tune.optimiser.lr: input should be a valid number, unable to parse string as a number, found 'fast'",
-        ),
+        ({"seeds": 3}, "seeds: expected a list, e.g. [1, 5], found 3"),
+        ({"seeds": []}, "seeds: expected at least 1 value, found []"),
+        ({"knn": {"k": [0]}}, "knn.k.0: expected a number of at least 1, found 0"),
+        ({"tune": {"optimiser": {"lr": "fast"}}}, "tune.optimiser.lr: expected a number, found 'fast'"),
+        ({"tune": {"optimiser": {"batch": 1.5}}}, "tune.optimiser.batch: expected a whole number, found 1.5"),
+        ({"embed": 3}, "embed: expected a block of `key: value`, found 3"),
+        ({"knn": {"k": "x" * 10**6}}, "knn.k: expected a list, e.g. [1, 5], found 'xxx"),
+        ({"methods": TUNED | {"stars": {"from": "mamp", "tune": {"nnclr": {"que": 64}}}}}, "methods.stars: unknown key tune.nnclr.que"),
         ({"fig6": {"k": 3}}, "fig6.k is 3, but knn.k is [1, 10]: add it there"),
         (
             {"methods": {"a": {"from": "b"}, "b": {"from": "a"}}},
@@ -59,6 +70,34 @@ def test_a_mistake_is_one_line_with_its_key(blocks, expected):
     with pytest.raises(InputError) as error:
         load(**blocks)
     assert expected in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "a: &a [x, x, x, x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 20)}]\n" for a, b in zip("abcdef", "bcdefg", strict=True)),
+            "stand for",
+        ),
+        ("seeds: &a [*a]", "an alias stands inside what it names"),
+        ("seeds: " + "[" * 5000, "nested too deeply"),
+        ("seeds: 2001-99-99", "month must be in 1..12"),
+        ("seeds: " + "x" * 10**6, "expected a list"),
+        ("? " + "x" * 10**6 + "\n: 1", "unknown key xxx"),
+    ],
+)
+def test_yaml_that_is_a_trap_is_refused_in_one_short_line(tmp_path, text, expected):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(InputError) as error:
+        configuration.load_file(tmp_path / "a.yaml")
+    assert expected in str(error.value) and len(str(error.value)) < 2000 and "\n" not in str(error.value)
+    with pytest.raises(InputError, match=r"--set seeds=\[\*a"):
+        configuration.overriding(["seeds=[*a, *a]"])
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfseeds: [3]\ndata: {demo: {dataset: demo, simulate: {}}}\n")
+    assert configuration.load_file(tmp_path / "a.yaml").seeds == (3,)
 
 
 def test_an_override_is_blamed_for_its_own_faults_alone(tmp_path):
@@ -169,15 +208,6 @@ def test_recipes_inherit_and_start_from_the_right_encoder():
     assert configuration.untag(config, "decay_0.4-seed5") == ("decay_0.4", 5)
     with pytest.raises(InputError, match="a tuned method takes its encoder as it is"):
         load(methods={"mamp": {"pretrain": {}}, "x": {"from": "mamp", "tune": {}, "pretrain": {}}})
-
-
-TUNED = {
-    "mamp": {"pretrain": {}},
-    "stars": {"from": "mamp", "tune": {}},
-    "heads": {"from": "stars", "tune": {"tuned_blocks": 0}},
-    "stars_3stage": {"from": "stars", "heads": "heads"},
-    "dino_aug": {"from": "mamp", "tune": {"strategy": "dino", "augment": {"flip": 0.5}}},
-}
 
 
 def test_a_tuning_is_told_of_its_own_strategy_alone():

@@ -204,7 +204,7 @@ def test_a_note_names_every_setting_that_is_not_the_paper_s_and_whose():
         ({"fig3": {"split": "xset"}}, "fig3: no split xset: did you mean xsub?"),
         ({"fig6": {"method": "starz"}}, "fig6: no method starz: did you mean stars?"),
         ({"fig3": {"k": 5}}, r"fig3.k is 5, but knn.k is \[1, 10, 20, 40\]: add it there"),
-        ({"methods": {**METHODS, "mamp": {"pretrain": {}, "tables": [8]}}}, "methods.mamp.tables.0: input should be 1, 2, 3"),
+        ({"methods": {**METHODS, "mamp": {"pretrain": {}, "tables": [8]}}}, "methods.mamp.tables.0: expected 1, 2, 3"),
     ],
 )  # fmt: skip
 def test_what_is_not_there_cannot_be_drawn(changed, message):

@@ -18,6 +18,7 @@ import yaml
 from test_training import Bench, write_clips
 from tiny import snakemake
 
+from stars.config import plugins
 from stars.data.store import ClipStore
 from stars.errors import InputError
 from stars.evaluation.metrics import RESULT_FILES
@@ -208,3 +209,13 @@ def test_a_data_set_of_ones_own_is_a_file_and_a_block(package, tmp_path):
     store = ClipStore.open(clips)
     assert set(store.class_names.values()) == {"wave", "beckon", "sit down"} and store.joints == 25
     assert len(np.load(tmp_path / "splits/xsub_train.npy")) == 2 * len(np.load(tmp_path / "splits/xsub_test.npy")) > 0
+
+
+def test_no_name_of_one_s_own_can_be_a_rule_s():
+    rules = {
+        name
+        for path in (ROOT / "workflow/rules").glob("*.smk")
+        for name in re.findall(r"(?m)^rule (\w+):|^use rule \w+ as (\w+)", path.read_text())
+    }
+    for name in {name for pair in rules for name in pair if name}:
+        assert name in plugins.JOBS or name.startswith(plugins.PREFIXES), name

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from masked import MaskedMotion
@@ -15,9 +16,9 @@ from stars.backbones.transformer import Network
 from stars.cli import main
 from stars.config import Model, Motion
 from stars.errors import InputError
-from stars.pipeline import configuration
+from stars.pipeline import configuration, layout
 from stars.plan import encoder as encoder_formulas
-from stars.plan import jobs, rates, summary, work
+from stars.plan import fits, jobs, rates, summary, work
 from stars.plan.work import Size
 
 SHAPE = Model(frames=16, segment=4, width=32, depth=2, heads=2, hidden=48, decoder_width=16, decoder_depth=3, decoder_hidden=24)
@@ -202,3 +203,38 @@ def test_changes_say_what_is_made_why_and_how_long_in_ten_lines(own, monkeypatch
     assert "follows from what is made again" in lines[-1] and "embed" in lines[-1] and "pretrain" not in "".join(lines)
     shutil.rmtree("results/demo_xsub/mamp/knn")
     assert any(line.startswith("  knn mamp: not there yet") for line in said())
+
+
+def test_the_most_clips_of_a_split_are_those_that_simulated_files_come_to(finished):
+    config = configuration.load_file(finished / CONFIG)
+    for data, split in layout.every_run(config):
+        rows = [len(np.load(finished / layout.split_rows(data, split, side))) for side in ("train", "test")]
+        assert list(fits.most(config, data, split)[:2]) == rows
+    told = {"demo": {"dataset": "ntu60", "raw": "a"}, "own": {"dataset": "demo", "raw": "b"}}
+    config = configuration.load({"data": told})
+    assert fits.most(config, "demo", "xsub")[:2] == (40091, 16487) and fits.most(config, "own", "xsub") is None
+
+
+@pytest.mark.parametrize(
+    ("blocks", "expected"),
+    [
+        ({"knn": {"k": [1, 10, 33]}}, "knn.k asks for 33 neighbours, but demo_xsub has at most 32 training clips: lower knn.k"),
+        (
+            {"few_shot": {"shots": [1, 99]}},
+            "few_shot.shots asks for 99 neighbours, but other_xsub has at most 8 training clips of the novel",
+        ),
+        ({"pretrain": {"optimiser": {"batch": 1}}}, "methods.mamp on demo_xsub: pretrain.optimiser.batch is 1, and there are at most 32"),
+        ({"data": {"demo": {"simulate": {"clips": 1}}}}, "split xsub of data.demo would have no t"),
+    ],
+)
+def test_what_clips_do_not_do_for_is_said_before_any_job(blocks, expected):
+    config = configuration.load(configuration.merge(configuration.read_yaml(ROOT / "tests" / CONFIG), {**blocks}))
+    with pytest.raises(InputError, match=re.escape(expected)):
+        fits.lines(config)
+
+
+def test_a_batch_that_is_larger_than_the_training_clips_is_said_and_stops_nothing():
+    given = configuration.merge(configuration.read_yaml(ROOT / "tests" / CONFIG), {"tune": {"optimiser": {"batch": 64}}})
+    assert fits.lines(configuration.load(given)) == [
+        "tune.optimiser.batch is 64 (stars), more than the 32 training clips of demo_xsub: every step takes all of them"
+    ]

@@ -21,7 +21,19 @@ STUBS = {
     "sacct": "exit 0",
 }
 COMMAND = (sys.executable, "-m", "snakemake", "--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1")
-JOBS = ("--forcerun", "linear", "knn", "table", "--config", 'compute={"device": "cuda"}', "--configfile", CONFIG, "--", "table1", "table2")
+JOBS = (
+    "--forcerun",
+    "evaluate_linear",
+    "evaluate_knn",
+    "table",
+    "--config",
+    'compute={"device": "cuda"}',
+    "--configfile",
+    CONFIG,
+    "--",
+    "table1",
+    "table2",
+)
 
 
 @pytest.fixture
@@ -54,7 +66,7 @@ def asked(option: str, line: str) -> int:
 
 def test_gpu_stages_go_to_the_gpu_partition_light_ones_to_cpu_nodes_and_small_ones_nowhere(submit):
     lines, shown = submit()
-    linear, knn = of("linear", lines), of("knn", lines)
+    linear, knn = of("evaluate_linear", lines), of("evaluate_knn", lines)
     assert lines and len(linear) + len(knn) == len(lines)  # a table is made where snakemake runs
     for line in linear:
         assert all(
@@ -72,16 +84,16 @@ def test_gpu_stages_go_to_the_gpu_partition_light_ones_to_cpu_nodes_and_small_on
 
 def test_a_site_without_the_option_gpus_asks_by_gres_and_loads_modules(submit):
     lines, _ = submit("--retries", "0", gres="gpu:a100:2", modules="module load cuda/13.0", constraint="a100|h100", gpu_partition="fast")
-    for line in of("linear", lines):
+    for line in of("evaluate_linear", lines):
         assert " --gres=gpu:a100:2 " in line and "--gpus" not in line and " -p fast " in line and " -C a100|h100 " in line
-    for line in of("knn", lines):
+    for line in of("evaluate_knn", lines):
         assert "--gres" not in line and " -C " not in line
     assert all(re.search(r"--wrap=.*module load cuda/13.0 && \S*python\S* -m snakemake ", line) for line in lines)
 
 
 def test_a_site_with_accounts_names_it_in_every_job(submit):
     lines, _ = submit("--retries", "0", account="p1234")
-    assert of("linear", lines) and of("knn", lines) and all(" -A p1234 " in line for line in lines)
+    assert of("evaluate_linear", lines) and of("evaluate_knn", lines) and all(" -A p1234 " in line for line in lines)
 
 
 LOOPS = {  # rules that a loop makes, by how their names begin

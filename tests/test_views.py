@@ -223,7 +223,7 @@ def test_views_are_named_and_a_shared_crop_is_one():
         (["sheer"], r"here\[0\]: no augmentation sheer: did you mean shear\?"),
         (["shear", "crop"], r"here\[1\]: crop comes first in a view, and once: move it"),
         ([{"shear": {"amplitud": 1}}], r"here\[0\]: unknown key shear\.amplitud: did you mean amplitude\?"),
-        ([{"noise": {"std": -1}}], r"here\[0\]: noise\.std: input should be greater than or equal to 0, found -1"),
+        ([{"noise": {"std": -1}}], r"here\[0\]: noise\.std: expected a number of at least 0, found -1"),
         ([["shear"]], r"here\[0\]: expected the name of an augmentation"),
         ("shear", r"here: expected a list of augmentations, e\.g\. \[crop, shear\], found 'shear'"),
         ([{"shear": 1}], r"here\[0\]: shear takes settings by name \(amplitude\), found 1"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from browser import CHROMIUM, browser
-from tiny import CONFIG, ROOT, planned, project, snakemake
+from tiny import CONFIG, ROOT, asked, planned, project, snakemake
 
 from stars.audit.check import audit
 from stars.pipeline.configuration import merge, read_yaml
@@ -176,6 +176,7 @@ def test_a_change_of_a_training_s_source_only_warns_unless_told_to_rebuild(finis
     ("changed", "message"),
     [
         ("tune: {optimizer: {lr: 0.1}}", "unknown key tune.optimizer: did you mean optimiser?"),
+        ("knn: {k: [1, 5, 10, 99]}", "knn.k asks for 99 neighbours, but demo_xsub has at most 32 training clips: lower knn.k"),
         ("claims: {file: none.yaml}", "configuration file none.yaml does not exist: give the path of a .yaml file"),
         ("report: {shows: [tabel2]}", "report.shows: no table or figure tabel2: did you mean table2?"),
         ("targets: [tabel2]", "targets: no target tabel2: did you mean table2?"),
@@ -207,6 +208,35 @@ def test_clips_of_other_raw_files_do_not_stand_in_for_those_that_are_missing(own
     assert done.returncode == 1 and "Simulated: no raw files at nowhere/raw" in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--configfile", "config/nine.yaml"], "stars: configuration file config/nine.yaml does not exist: give the path of a .yaml file"),
+        (
+            ["--configfile", CONFIG, "table2"],
+            "stars: configuration file table2 does not exist: give the path of a .yaml file; a target stands",
+        ),
+        (["--config", "table2", "--configfile", CONFIG], "stars: --config table2: expected key=value"),
+        (["tabel2", "--configfile", CONFIG], "no target tabel2: did you mean table2?"),
+        (
+            ["few_shot", "--configfile", CONFIG, "--config", 'few_shot={"pairs": []}'],
+            "targets: few_shot: the configuration has nothing for it",
+        ),
+    ],
+)
+def test_what_snakemake_is_asked_wrongly_gets_a_line_too(tmp_path, arguments, message):
+    done = asked(project(tmp_path / "project"), *arguments)
+    assert done.returncode == 1 and "Traceback (most" not in done.stderr
+    assert sum(message in line for line in done.stderr.splitlines()) == 1
+
+
+def test_a_protocol_is_a_target_by_name(finished):
+    done = snakemake(finished, "--dry-run", config=(CONFIG, "--", "few_shot", "knn"))
+    assert done.returncode == 0 and "Nothing to be done" in done.stdout + done.stderr
+    done = snakemake(finished, "--dry-run", "--forcerun", "evaluate_knn", config=(CONFIG, "--", "knn"))
+    assert re.findall(r"(?m)^evaluate_knn +(\d+)$", done.stdout) == ["3"]
+
+
 def test_an_override_s_mistake_is_not_said_of_the_file(tmp_path):
     done = snakemake(project(tmp_path / "project"), "--dry-run", "--config", "tune={optimizer: {lr: 0.1}}")
     assert done.returncode == 1 and "\n--config tune: unknown key tune.optimizer: did you mean optimiser?\n" in done.stdout + done.stderr
@@ -228,7 +258,7 @@ def test_a_training_that_fails_is_not_taken_for_one_that_made_nothing(own, tmp_p
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     (tmp_path / "changed.yaml").write_text("{compute: {device: cuda}, checkpoint: {seconds: 0.5}}")
     target = "results/demo_xsub/mamp/linear/metrics.json"
-    done = snakemake(own, "--printshellcmds", "--forcerun", "linear", config=(CONFIG, tmp_path / "changed.yaml", "--", target))
+    done = snakemake(own, "--printshellcmds", "--forcerun", "evaluate_linear", config=(CONFIG, tmp_path / "changed.yaml", "--", target))
     assert done.returncode == 1 and "torch sees no GPU" in done.stderr and "--checkpoint-seconds 0.5 " in done.stdout + done.stderr
     assert "MissingOutput" not in done.stderr
 

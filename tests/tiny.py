@@ -63,8 +63,13 @@ def set_site(folder: Path, **values: object) -> None:
 def snakemake(
     folder: Path, *arguments: str, config: tuple[str | Path, ...] = (CONFIG,), package: Path = ROOT
 ) -> subprocess.CompletedProcess:
-    """Run Snakemake in `folder`, on the package `stars` that lies in `package`."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", *map(str, config)]
+    """Run Snakemake in `folder` with these configuration files, on the package `stars` that lies in `package`."""
+    return asked(folder, *arguments, "--configfile", *map(str, config), package=package)
+
+
+def asked(folder: Path, *arguments: str, package: Path = ROOT) -> subprocess.CompletedProcess:
+    """Run `snakemake --cores 2 ARGUMENTS` in `folder`."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(package)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=900)
 

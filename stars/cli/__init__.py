@@ -12,9 +12,10 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from stars.cli import audit, bench, inference, inspect, paper, plan, plugins, report, running, status, tools
-from stars.errors import InputError, Interrupted
+from stars.errors import InputError, Interrupted, line_of, shown
 from stars.jobs.journal import AGAIN
 from stars.jobs.requeue import queue_again
 
@@ -24,9 +25,10 @@ CTRL_C = 130  # as a shell calls it: 128 + SIGINT
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit code 0: done; 1: failed; 2: bad input or configuration; 75: stopped, run again to continue; 130: Ctrl-C."""
-    chosen = _parser().parse_args(arguments)
-    chosen.arguments = sys.argv[1:] if arguments is None else arguments
+    given = sys.argv[1:] if arguments is None else arguments
     try:
+        chosen = _parsed(given)
+        chosen.arguments = given
         return chosen.handler(chosen) or 0
     except InputError as error:
         print(f"stars: {error}", file=sys.stderr)
@@ -46,9 +48,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="stars", description="Self-supervised tuning for 3D action recognition in skeleton sequences.")
+class _Parser(argparse.ArgumentParser):
+    """Its complaints are short, however long the words are that it was given, and name the nearest right one."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            from stars.config.reading import nearest
+
+            raise argparse.ArgumentError(action, f"invalid choice: {shown(value)}{nearest(str(value), map(str, action.choices))}")
+
+    def error(self, message: str) -> NoReturn:
+        super().error(line_of(message))
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(prog="stars", description="Self-supervised tuning for 3D action recognition in skeleton sequences.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for group in (running, inference, paper, report, inspect, plugins, plan, status, tools, bench, audit):
         group.add(commands)
-    return parser
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in commands.choices:
+        from stars.config.reading import nearest
+
+        raise InputError(f"no command {arguments[0]}{nearest(arguments[0], commands.choices)}")
+    return parser.parse_args(arguments)

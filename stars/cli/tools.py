@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,7 @@ def _export_clips(chosen: argparse.Namespace) -> None:
 def _config(chosen: argparse.Namespace) -> None:
     from stars.paper import sources
     from stars.pipeline import configuration, reference
+    from stars.plan import fits
 
     if chosen.what in ("reference", "schema"):
         print(reference.page() if chosen.what == "reference" else reference.schema(), end="")
@@ -131,6 +133,8 @@ def _config(chosen: argparse.Namespace) -> None:
     config = configuration.load_file(chosen.config, chosen.set)
     sources.report(config)  # so that its mistakes, and those of a claims file, are told here, too
     sources.claims_if_any(config)
+    for line in fits.lines(config):
+        print(f"stars: {line}", file=sys.stderr)
     print(
         reference.as_yaml(config)
         if chosen.what == "show"

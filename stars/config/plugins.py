@@ -12,7 +12,13 @@ from stars.config.reading import nearest
 from stars.errors import InputError
 
 PLAIN = ("knn", "linear", "finetune")  # protocols that file their results as {data}_{split}/{method}/{protocol}
-TAKEN = (*PLAIN, "semi", "transfer", "few_shot", "features", "all", "quickstart", "curves", "quality")
+TAKEN = (*PLAIN, "semi", "transfer", "few_shot", "features", "all", "quickstart", "curves", "quality", "benchmarks", "claims", "report")
+JOBS = (  # rules of the workflow, as which a target of one's own cannot be called
+    "targets", "unknown_target", "simulate", "ingest", "ingest_setup", "join", "split", "scratch", "pretrain", "tune", "train", "network",
+    "embed", "joints", "ensemble", "subsets", "exemplars", "map", "inspect", "table", "report_page", "benchmark_page", "judge_claims",
+    "plugin_protocol", "plugin_table",
+)  # fmt: skip
+PREFIXES = ("embed_", "joints_", "ensemble_", "evaluate_", "draw_", "linear_of_", "finetune_of_")  # of further ones
 
 
 class PluginProtocol(Settings):
@@ -54,7 +60,7 @@ def check(protocols: Mapping[str, PluginProtocol], tables: Mapping[str, PluginTa
 
 def _check_name(kind: str, name: str, taken: Iterable[str]) -> None:
     where = f"{kind}.{name}"
-    if not re.fullmatch(r"[a-z][a-z_]*", name) or name in taken:
+    if not re.fullmatch(r"[a-z][a-z_]*", name) or name in (*taken, *JOBS) or name.startswith(PREFIXES):
         raise InputError(f"{where}: a name of your own is lower-case letters and _, and none that is taken: choose another")
     if not (Path("plugins") / kind / f"{name}.py").is_file():
         raise InputError(f"{where}: no file plugins/{kind}/{name}.py: write it as docs/extending.md shows")

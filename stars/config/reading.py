@@ -12,40 +12,83 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from stars.config.base import Settings
-from stars.errors import InputError
+from stars.errors import ECHO, InputError, shown
 
+MOST_VALUES = 100_000  # in a YAML file, each alias counted as what it names; the largest configuration here has some hundreds
 Block = TypeVar("Block", bound=Settings)
+# Faults of pydantic by the start of their names, in YAML's words.
+KINDS = {
+    "list_": "a list, e.g. [1, 5]", "tuple_": "a list, e.g. [1, 5]", "set_": "a list, e.g. [1, 5]",
+    "dict_": "a block of `key: value`", "model_": "a block of `key: value`", "mapping_": "a block of `key: value`",
+    "int_": "a whole number", "float_": "a number", "finite_": "a finite number", "bool_": "true or false",
+    "string_type": "a text", "path_type": "a path", "none_required": "null",
+}  # fmt: skip
+LIMITS = {"greater_than": "above", "greater_than_equal": "of at least", "less_than": "below", "less_than_equal": "of at most"}
+LIMIT_KEYS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
 
 
 class Loader(yaml.SafeLoader):
-    """Plain data only, numbers as YAML 1.2 reads them (1e-3 is a number), and no key twice."""
+    """Plain data only, numbers as YAML 1.2 reads them (1e-3 is a number), no key twice, and no aliases that multiply what is there."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        found = super().get_single_node()
+        if found is not None:
+            _expanded(found, {})
+        return found
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(child, deep=True) for child, _ in node.value]
-        for name in keys:
-            if keys.count(name) > 1:
-                raise yaml.MarkedYAMLError(problem=f"key {name!r} stands twice", problem_mark=node.start_mark)
+        seen = set()
+        for child, _ in node.value:
+            name = self.construct_object(child, deep=True)
+            if name.__hash__ is not None and name in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {shown(name)} stands twice", problem_mark=node.start_mark)
+            seen |= {name} if name.__hash__ is not None else set()
         return super().construct_mapping(node, deep)
 
 
 Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789."))
 
 
+def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
+    """Values below a node where each alias counts as all that it names; a few lines of aliases to aliases can stand for billions."""
+    place = id(node)
+    if place not in known:
+        known[place] = 0  # until it is counted
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        known[place] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_expanded(part, known) for part in parts))
+    if known[place] == 0:
+        raise yaml.MarkedYAMLError(problem="an alias stands inside what it names", problem_mark=node.start_mark)
+    if known[place] > MOST_VALUES:
+        raise yaml.MarkedYAMLError(problem=f"its aliases stand for more than {MOST_VALUES:,} values", problem_mark=node.start_mark)
+    return known[place]
+
+
 def read_yaml(path: Path | str) -> dict[str, Any]:
-    """The file's mapping, an empty file an empty one; InputError with file and line otherwise."""
+    """The file's mapping, an empty file an empty one; InputError with file and line otherwise. A byte order mark is skipped."""
     try:
-        value = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=Loader)
+        text = Path(path).read_text(encoding="utf-8-sig")
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"configuration file {path} does not exist: give the path of a .yaml file") from None
-    except (yaml.MarkedYAMLError, yaml.reader.ReaderError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from None
+    value = parse_yaml(text, str(path))
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected `key: value` lines, found {type(value).__name__}")
     return value
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Text as plain data; InputError with `source` and line otherwise."""
+    try:
+        return yaml.load(text, Loader=Loader)
+    except RecursionError:
+        raise InputError(f"{source}: not valid YAML: lists or blocks are nested too deeply") from None
+    except (yaml.MarkedYAMLError, yaml.reader.ReaderError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{source}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -71,9 +114,24 @@ def _explain(model: type[BaseModel], fault: Mapping[str, Any], prefix: str) -> s
     if fault["type"] == "extra_forbidden":
         names = _names_at(model, fault["loc"][:-1])
         return f"unknown key {where}{nearest(str(fault['loc'][-1]), names)}"
-    message = fault["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")  # as YAML calls it
-    found = "" if fault["type"] in ("missing", "value_error") else f", found {fault['input']!r}"
-    return f"{where}: {message[0].lower()}{message[1:]}{found}" if where else message
+    expected = _expected(fault)
+    if expected is None:
+        message = fault["msg"].removeprefix("Value error, ")
+        return f"{where}: {message[0].lower()}{message[1:]}" if where else message
+    return f"{where + ': ' if where else ''}expected {expected}, found {shown(fault['input'])}"
+
+
+def _expected(fault: Mapping[str, Any]) -> str | None:
+    """What is right in place of a value that is not; None for a fault whose message says all."""
+    kind, facts = fault["type"], fault.get("ctx", {})
+    if kind in LIMITS:
+        return f"a number {LIMITS[kind]} {facts[LIMIT_KEYS[kind]]:g}"
+    if kind == "literal_error":
+        return str(facts["expected"])
+    if kind in ("too_short", "too_long"):
+        number = facts["min_length" if kind == "too_short" else "max_length"]
+        return f"at {'least' if kind == 'too_short' else 'most'} {number} value{'' if number == 1 else 's'}"
+    return next((words for start, words in KINDS.items() if kind.startswith(start)), None)
 
 
 def _names_at(model: type[BaseModel], location: Iterable[str | int]) -> list[str]:
@@ -94,5 +152,5 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 def nearest(name: str, names: Iterable[str]) -> str:
     """A hint such as ": did you mean lr?", or the list of names when none is near."""
     names = list(names)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name[:ECHO], names, n=1, cutoff=0.5)
     return f": did you mean {close[0]}?" if close else f": expected one of {', '.join(names)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import stat
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from stars.errors import InputError
+from stars.errors import InputError, shown
 
 LARGEST = 256 * 2**20  # bytes of one raw file; the largest of the data sets read here has a few MB
 T = TypeVar("T")
@@ -51,14 +52,14 @@ class Source:
         return Source(self.root, {name: self.files[name] for name in names})
 
     def read(self, name: str) -> bytes:
-        """Bytes of a file; InputError naming it where it is too large, damaged or not to be read."""
+        """Bytes of a file, without the byte order mark that some editors put before UTF-8; InputError where it is too large or damaged."""
         held = self.files[name]
         if held is None:
             data = checked(name, lambda: _plain(self.root / name, name))
         else:
             data = checked(name, lambda: member_bytes(self._archive(held[0]), held[1], name))
         self.sha256[name] = hashlib.sha256(data).hexdigest()
-        return data
+        return data.removeprefix(codecs.BOM_UTF8)
 
     def _archive(self, path: Path) -> zipfile.ZipFile:
         if path not in self._open:
@@ -105,13 +106,13 @@ def in_zip(archive: Path, prefix: str) -> Iterator[tuple[str, tuple[Path, str]]]
         name = member.filename.replace("\\", "/")
         folders = name.split("/")
         if name.startswith("/") or ".." in folders or ":" in folders[0]:
-            raise InputError(f"{archive}: member {member.filename!r} points out of the archive; it is not read")
+            raise InputError(f"{archive}: member {shown(member.filename)} points out of the archive; it is not read")
         if member.is_dir() or "__MACOSX" in folders:
             continue
         if member.flag_bits & 0x1:
-            raise InputError(f"{archive}: member {member.filename!r} is encrypted; extract the archive and name that folder")
+            raise InputError(f"{archive}: member {shown(member.filename)} is encrypted; extract the archive and name that folder")
         if stat.S_ISLNK(member.external_attr >> 16):
-            raise InputError(f"{archive}: member {member.filename!r} is a symbolic link; it is not read")
+            raise InputError(f"{archive}: member {shown(member.filename)} is a symbolic link; it is not read")
         yield prefix + name, (archive, member.filename)
 
 

@@ -99,7 +99,7 @@ def _check_single(file: str, clips: list[Clip], of_name: dict[str, str], source:
 def _listed(path: str, layout: Layout) -> set[str]:
     """The names in the authors' list; its other words are prose."""
     try:
-        words = set(Path(path).read_text(encoding="utf-8").split())
+        words = set(Path(path).read_text(encoding="utf-8-sig").split())
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"ingest.missing_list: {path} cannot be read as text ({error}): name the authors' list, or null") from None
     if layout.names:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from stars.config import Settings, key
-from stars.errors import InputError
+from stars.config.reading import parse_yaml
+from stars.errors import InputError, shown
 
 FACTS = ("group", "method", "reference", "citation", "recipe")
 STUBS = ("input", "backbone")
@@ -114,14 +114,12 @@ def layout(folder: Path, number: int) -> Layout:
     """What stands around Table `number`; InputError where tables.yaml is missing or damaged, or does not have it."""
     path = folder / "tables.yaml"
     try:
-        layouts = TypeAdapter(dict[int, Layout]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+        layouts = TypeAdapter(dict[int, Layout]).validate_python(parse_yaml(path.read_text(encoding="utf-8-sig"), str(path)))
     except FileNotFoundError:
         raise InputError(f"{path} is missing: it comes with the repository") from None
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if number not in layouts:
         raise InputError(f"{path} has no Table {number}; it has {', '.join(map(str, layouts))}")
     return layouts[number]
@@ -130,7 +128,7 @@ def layout(folder: Path, number: int) -> Layout:
 def lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and fields of a csv file's rows; InputError where it is missing."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path} is missing: it comes with the repository") from None
     reader = csv.DictReader(text.splitlines())
@@ -141,7 +139,7 @@ def lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def _row(fields: dict[str, str], stubs: tuple[str, ...], layout: Layout, where: str) -> PublishedRow:
     reproduced = frozenset(fields["reproduced"].split())
     if not reproduced <= set(layout.columns):
-        raise InputError(f"{where}: reproduced must name columns of the table, not {' '.join(sorted(reproduced))!r}")
+        raise InputError(f"{where}: reproduced must name columns of the table, not {shown(' '.join(sorted(reproduced)))}")
     try:
         values = {column: float(fields[column]) for column in layout.columns if fields[column]}
         reference = int(fields["reference"]) if fields["reference"] else None

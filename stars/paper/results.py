@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stars.config import Settings, key
-from stars.errors import InputError
+from stars.errors import InputError, shown
 from stars.provenance.files import read_json
 
 NOT_RUN = "No result of this method on this data in this configuration."
@@ -98,7 +98,7 @@ def accuracy(path: Path, wanted: Mapping[str, Any]) -> tuple[Accuracy | None, tu
         values = [(float(entry["top1"]), entry.get("std")) for entry in matches]
         clips = (int(matches[0].get("train_clips", clips[0])), clips[1]) if matches else clips
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} is not a metrics file ({error!r}): delete it and run again") from None
+        raise InputError(f"{path} is not a metrics file ({shown(error)}): delete it and run again") from None
     if not values:
         return None, clips
     top1, std = values[0]

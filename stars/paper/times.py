@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from stars import figure_style
 from stars.config import Settings, key
-from stars.errors import InputError
+from stars.errors import InputError, shown
 from stars.evaluation.statistics import mean_std
 from stars.paper import published
 from stars.paper.inputs import Panel, write_csv
@@ -74,7 +74,7 @@ def training_seconds(path: Path) -> tuple[float, str]:
         earlier = [leg["seconds"] for leg in record["notes"].get("earlier_runs", [])]
         return float(record["wall_seconds"]) + sum(map(float, earlier)), _machine(record["hardware"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} is not the record of a training ({error!r}): train again") from None
+        raise InputError(f"{path} is not the record of a training ({shown(error)}): train again") from None
 
 
 def duration(seconds: float) -> str:

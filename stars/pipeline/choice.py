@@ -8,7 +8,7 @@ from typing import Any
 from stars import plugins
 from stars.config import Chosen, Config, Train
 from stars.config.reading import merge, validate
-from stars.errors import InputError
+from stars.errors import InputError, shown
 
 TRANSFORMER = "transformer"
 
@@ -72,7 +72,7 @@ def _check_need(needs: str, backbone: str, objective: str, where: str) -> None:
     if needs == "features" or needs == backbone or (needs == "grid" and found.grid is not Backbone.grid):
         return
     if needs not in ("grid", *plugins.known("backbones")):
-        raise InputError(f"{where}: {objective}: needs must be features, grid or a backbone, found {needs!r}: correct it in its file")
+        raise InputError(f"{where}: {objective}: needs must be features, grid or a backbone, found {shown(needs)}: correct it in its file")
     asked = "features by time and joint" if needs == "grid" else f"the backbone {needs}"
     raise InputError(f"{where}: {objective} needs {asked}, which {backbone} does not give: choose another backbone or objective")
 

@@ -12,11 +12,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stars.config import Comparison, Config, Hyperparameters, Report, Shots, Simulate, plugins
 from stars.config.paper import FIGURES, TABLES, Figure
-from stars.config.reading import Loader, merge, nearest, read_yaml, validate
+from stars.config.reading import merge, nearest, parse_yaml, read_yaml, validate
 from stars.data.readers import Layout
 from stars.data.simulate.stage import SimulateStage
 from stars.errors import InputError
@@ -109,7 +107,7 @@ def overriding(overrides: Iterable[str]) -> dict[str, Any]:
         names, found, text = override.partition("=")
         if not found:
             raise InputError(f"--set {override}: expected key=value, e.g. tune.optimiser.lr=1e-3")
-        value = yaml.load(text, Loader=Loader)
+        value = parse_yaml(text, f"--set {override}")
         for name in reversed(names.split(".")):
             value = {name: value}
         above = merge(above, value)

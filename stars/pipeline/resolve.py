@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from stars.config import Config, Finetune, Recipe, Tune
+from stars.config import Config, Finetune, Recipe, Settings, Tune
 from stars.config.reading import merge, nearest, read_yaml, validate
 from stars.data import common_joints
 from stars.data.dataset import Dataset
@@ -215,8 +215,19 @@ def _block(config: Config, data: str, chain: Chain, block: str, backbone: str, w
     if config.protocol == "published":
         for _, recipe in reversed(chain):
             value = merge(value, (recipe.published or {}).get(block))
-    found = validate(type(typed), merge(value, _given(chain, block)), where, block)
+    try:
+        found = validate(type(typed), merge(value, _given(chain, block)), where, block)
+    except InputError:
+        _blame(type(typed), value, chain, block)
+        raise
     return found.read() if isinstance(found, Tune) else found.model_dump(mode="json")
+
+
+def _blame(typed: type[Settings], value: dict[str, Any], chain: Chain, block: str) -> None:
+    """InputError that names the link of the chain, parent first, by which a block is no longer right: not the method that inherits it."""
+    for name, recipe in reversed(chain):
+        value = merge(value, getattr(recipe, block))
+        validate(typed, value, f"methods.{name}", block)
 
 
 def _compared(kind: str, blocks: dict[str, dict[str, Any]], where: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stars.config import Config
-from stars.errors import InputError
+from stars.errors import InputError, shown
 from stars.pipeline import stages
 from stars.plan import work
 from stars.plan.jobs import Job
@@ -54,7 +54,7 @@ class Machine:
 def load(path: Path) -> dict[str, Machine]:
     """The machines of a rates file; InputError naming the line that is wrong."""
     try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
     except FileNotFoundError:
         raise InputError(f"{path} is missing: it comes with the repository") from None
     found: dict[str, Machine] = {}
@@ -64,7 +64,7 @@ def load(path: Path) -> dict[str, Machine]:
         try:
             rate = float(row["rate"]) * (1e9 if row["unit"] == "GFLOP/s" else 1)
         except ValueError:
-            raise InputError(f"{path}, line {line}: rate must be a number, found {row['rate']!r}") from None
+            raise InputError(f"{path}, line {line}: rate must be a number, found {shown(row['rate'])}") from None
         one = found.get(row["machine"], Machine(row["machine"], row["gpu"] == "yes", {}, ()))
         found[row["machine"]] = Machine(one.name, one.gpu, {**one.rates, row["work"]: rate}, _sources(rows, one.name))
     return found

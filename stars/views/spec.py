@@ -16,7 +16,7 @@ from stars.config.base import Count, Fraction, Settings, key
 from stars.config.reading import Block, nearest, validate
 from stars.data.bodies import unknown
 from stars.data.device import sent
-from stars.errors import InputError
+from stars.errors import InputError, shown
 from stars.views.augmentation import Augmentation, Draws, Linear
 from stars.views.augmentations import KNOWN
 from stars.views.crop import Clips, View, mapped, random_views
@@ -115,7 +115,7 @@ def _mapped(x_bmtvc: Tensor, matrices: list[Tensor]) -> Tensor:
 def _list(items: Any, where: str) -> list[tuple[str, Any]]:
     """Names and settings of a list's items."""
     if isinstance(items, str | Mapping) or not isinstance(items, Sequence):
-        raise InputError(f"{where}: expected a list of augmentations, e.g. [crop, shear], found {items!r}")
+        raise InputError(f"{where}: expected a list of augmentations, e.g. [crop, shear], found {shown(items)}")
     return [_named(item, f"{where}[{number}]") for number, item in enumerate(items)]
 
 
@@ -126,7 +126,7 @@ def _named(item: Any, where: str) -> tuple[str, Any]:
         ((name, options),) = item.items()
         return str(name), options
     raise InputError(
-        f"{where}: expected the name of an augmentation, or one name with its settings, e.g. {{shear: {{amplitude: 1}}}}, found {item!r}"
+        f"{where}: expected the name of an augmentation, or one name with its settings, e.g. {{shear: {{amplitude: 1}}}}, found {shown(item)}"
     )
 
 
@@ -146,7 +146,7 @@ def _step(name: str, options: Any, where: str) -> Augmentation:
 
 def _either(options: Any, where: str) -> Either:
     if isinstance(options, str | Mapping) or not isinstance(options, Sequence) or len(options) < 2:
-        raise InputError(f"{where}: expected two lists of augmentations, or more, e.g. [[shear], [corrupt]], found {options!r}")
+        raise InputError(f"{where}: expected two lists of augmentations, or more, e.g. [[shear], [corrupt]], found {shown(options)}")
     lists = [[way] if isinstance(way, str | Mapping) else way for way in options]
     return Either(ways=tuple(_steps(_list(way, f"{where}[{number}]"), f"{where}[{number}]") for number, way in enumerate(lists)))
 
@@ -154,7 +154,7 @@ def _either(options: Any, where: str) -> Either:
 def _settings(kind: type[Block], name: str, options: Any, where: str) -> Block:
     """An item's settings; none where it is a name alone."""
     if options is not None and not isinstance(options, Mapping):
-        raise InputError(f"{where}: {name} takes settings by name ({', '.join(kind.model_fields)}), found {options!r}")
+        raise InputError(f"{where}: {name} takes settings by name ({', '.join(kind.model_fields)}), found {shown(options)}")
     return validate(kind, options or {}, where, name)
 
 

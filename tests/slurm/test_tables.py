@@ -21,5 +21,10 @@ def test_tables_through_slurm_equal_the_local_ones_although_the_controller_resta
     assert re.match(r"(\d+) of \1 jobs done, 0 under way, 0 failed", flow.status())
     submitted = [line.removeprefix("rule_").partition("_wildcards_") for line in cluster.jobs("%k", "--states=all")]
     names = {rule for rule, _, _ in submitted}
-    assert {"ingest", "pretrain", "tune", "embed", "knn", "linear"} <= names and not names & {"split", "scratch", "table", "draw_curves"}
+    assert {"ingest", "pretrain", "tune", "embed", "evaluate_knn", "evaluate_linear"} <= names and not names & {
+        "split",
+        "scratch",
+        "table",
+        "draw_curves",
+    }
     assert ("pretrain", "_wildcards_", "demo_xsub_mamp") in submitted  # what squeue's %k shows a person

@@ -3,6 +3,7 @@
 import functools
 import re
 import sys
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from stars.paper import sources
 from stars.pipeline import layout
 from stars.pipeline import plugin_results
 from stars.pipeline import configuration
+from stars.config.reading import nearest
 from stars.data.dataset import obtain
 from stars.errors import InputError
+from stars.plan import fits
 from stars.provenance import code, stale
 
 # `stars` is this installation's, whatever else is on the PATH; under --use-conda it is the environment's. After Ctrl-C a log still gets what
@@ -240,6 +243,19 @@ def files(wildcards):
     return configuration.as_argument(drawing(wildcards).files)
 
 
+def nothing_for(name, wildcards=None):
+    """Input function of a target that the configuration has nothing for."""
+    raise WorkflowError(
+        f"targets: {name}: the configuration has nothing for it: "
+        + (f"give {name}.pairs" if name in ("transfer", "few_shot") else f"give data and methods whose `protocols` have {name}")
+    )
+
+
+def misspelt(wildcards):
+    """Input function of what is no target."""
+    raise WorkflowError(f"no target {wildcards.name}{nearest(wildcards.name, TARGETS)}")
+
+
 def page(wildcards):
     """What the page of a split is told, and the files it reads."""
     return sources.benchmarks(CONFIG, wildcards.data, wildcards.split)
@@ -262,5 +278,5 @@ for data, block in CONFIG.data.items():
         described = configuration.dataset(CONFIG, data)
         raise WorkflowError(f"{described.title}: no raw files at {block.raw}: {obtain(described.home, data)}")
 
-for line in stale.warnings(Path("results")):
+for line in (*checked(fits.lines), *stale.warnings(Path("results"))):
     logger.warning(line)

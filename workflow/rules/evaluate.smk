@@ -1,7 +1,7 @@
 # Protocols, all of one shape: features or weights in; metrics.json, predictions and a record out.
 
 
-rule knn:
+rule evaluate_knn:
     input:
         train_features="results/{data}_{split}/{method}/features/{data}_train.npy",
         test_features="results/{data}_{split}/{method}/features/{data}_test.npy",
@@ -36,7 +36,7 @@ rule knn:
         " --out {params.out} --settings {params.settings:q} > {log} 2>&1"
 
 
-rule linear:
+rule evaluate_linear:
     input:
         encoder="results/{data}_{split}/{method}/encoder.safetensors",
         test_features="results/{data}_{split}/{method}/features/{data}_test.npy",
@@ -83,7 +83,7 @@ rule linear:
         " --device {resources.device} --threads {threads} --settings {params.settings:q} 2>&1 | tee {log}"
 
 
-rule few_shot:
+rule evaluate_few_shot:
     input:
         train_features="results/{data}_{split}/{method}/features/{target}_{target_split}_train.npy",
         test_features="results/{data}_{split}/{method}/features/{target}_{target_split}_test.npy",

@@ -1,7 +1,7 @@
 # Protocols that train the whole encoder on labels: fine-tuning, the same on another data set (transfer), and on part of the labels.
 
 
-rule finetune:
+rule evaluate_finetune:
     input:
         encoder="results/{data}_{split}/{method}/encoder.safetensors",
         table="results/{data}/clips/clips.csv",
@@ -47,7 +47,7 @@ rule finetune:
         " --device {resources.device} --threads {threads} --settings {params.settings:q} 2>&1 | tee {log}"
 
 
-use rule finetune as transfer with:
+use rule evaluate_finetune as evaluate_transfer with:
     input:
         encoder="results/{data}_{split}/{method}/encoder.safetensors",
         table="results/{target}/clips/clips.csv",
@@ -74,7 +74,7 @@ use rule finetune as transfer with:
         "Transfer: {wildcards.data} {wildcards.split} {wildcards.method} on {wildcards.target} {wildcards.target_split}"
 
 
-rule semi:
+rule evaluate_semi:
     input:
         encoder="results/{data}_{split}/{method}/encoder.safetensors",
         table="results/{data}/clips/clips.csv",

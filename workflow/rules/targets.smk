@@ -1,4 +1,4 @@
-# Names that can be asked for: `snakemake table2`, `snakemake quickstart`; `snakemake all` is everything. A plain
+# Names that can be asked for: `snakemake table2`, `snakemake knn`; `snakemake all` is everything but single protocols. A plain
 # `snakemake` makes those under `targets:`.
 
 TARGETS = {
@@ -21,26 +21,32 @@ TARGETS["all"] = [file for files in TARGETS.values() for file in files]
 TARGETS["quickstart"] = [file for name in (*sources.QUICKSTART, "report") for file in TARGETS[name]]
 TARGETS["quickstart"] += expand("results/{data}/quality/index.html", data=dict.fromkeys(data for data, _ in layout.runs(CONFIG)))
 TARGETS["claims"] = expand("results/claims/claims.{kind}", kind=["csv", "json", "md", "tex", "html", "svg", "png"])
-NAMED = [name for name in TARGETS if name not in CONFIG.tables]
 
-# Every result of a protocol. Their jobs have these names already, so they are asked for by `targets:` alone.
+# Every result of a protocol.
 TARGETS |= {protocol: layout.results(CONFIG, protocol) for protocol in configuration.PROTOCOLS}
 TARGETS |= {protocol: plugin_results.results(CONFIG, protocol) for protocol in CONFIG.protocols}
 
 assert TARGETS.keys() == {*configuration.targets(CONFIG)}  # against which the configuration was checked
 for name in CONFIG.targets:
     if not TARGETS[name]:
-        raise WorkflowError(
-            f"targets: {name}: the configuration has nothing for it: "
-            + (f"give {name}.pairs" if name in ("transfer", "few_shot") else f"give data and methods whose `protocols` have {name}")
-        )
+        nothing_for(name)
 
-
-for name in NAMED:
+for name in TARGETS:
 
     rule:
         name:
             name
         input:
-            TARGETS[name],
+            TARGETS[name] or partial(nothing_for, name),
         localrule: True
+
+
+# Whatever else is asked for and is no path: a misspelt target.
+rule unknown_target:
+    input:
+        misspelt,
+    output:
+        "{name}",
+    wildcard_constraints:
+        name=r"(?!(?:%s)$)\w+" % one_of(block.raw for block in CONFIG.data.values() if block.raw),
+    localrule: True

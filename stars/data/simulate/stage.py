@@ -5,7 +5,7 @@ from __future__ import annotations
 from stars.config import Settings, Simulate
 from stars.data.dataset import Dataset, ReaderName
 from stars.data.simulate.kinematics import NAMES, OLDER_NAMES
-from stars.errors import InputError
+from stars.errors import InputError, shown
 
 
 class Described(Settings):
@@ -40,5 +40,7 @@ class SimulateStage(Simulate):
         """Number of the performer's joint behind each joint of the description; InputError for one that no performer has."""
         names = [OLDER_NAMES.get(name, name) for name in self.dataset.joints]
         if unknown := [name for name in names if name not in NAMES]:
-            raise InputError(f"the simulator has no joint {unknown[0]!r}: it knows those of Kinect, {', '.join((*NAMES, *OLDER_NAMES))}")
+            raise InputError(
+                f"the simulator has no joint {shown(unknown[0])}: it knows those of Kinect, {', '.join((*NAMES, *OLDER_NAMES))}"
+            )
         return [NAMES.index(name) for name in names]

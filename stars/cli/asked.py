@@ -1,0 +1,47 @@
+"""What `snakemake` was asked on its command line, looked at before Snakemake itself stumbles on it in words of its own.
+
+The default profile (workflow/profiles/default) calls `check`, since Snakemake opens configuration files before it reads the Snakefile.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from stars.errors import InputError
+
+
+def check(arguments: Sequence[str] | None = None) -> None:
+    """End with one line and exit code 1 where the words after --configfile are no files, or those after --config no KEY=VALUE.
+
+    Args:
+        arguments: of snakemake; None: this process's.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        for word in values(given, ("--configfile", "--configfiles")):
+            if not Path(word).is_file():
+                raise InputError(f"configuration file {word} does not exist: give the path of a .yaml file; a target stands behind --")
+        for word in values(given, ("--config", "-C")):
+            if "=" not in word:
+                raise InputError(f"--config {word}: expected key=value, e.g. 'seeds=[0,1]'; a target stands behind --")
+    except InputError as error:
+        print(f"stars: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def values(arguments: Sequence[str], options: Sequence[str]) -> list[str]:
+    """The words that follow any of these options, up to the next option."""
+    found, taken = [], False
+    for word in arguments:
+        if word == "--":
+            break
+        if word.startswith("-") and not word[1:2].isdigit():
+            name, equals, value = word.partition("=")
+            taken = name in options
+            found += [value] if taken and equals else []
+            taken = taken and not equals
+        elif taken:
+            found.append(word)
+    return found
