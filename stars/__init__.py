@@ -25,7 +25,8 @@ def load(path: str | Path, like: str | None = None, device: str = "cpu", precisi
     """A trained encoder, ready for clips of one's own.
 
     Args:
-        path: its encoder.safetensors. How clips are prepared for it is read from the records in its results folder.
+        path: its encoder.safetensors, of which the records in its results folder say how clips are prepared; or a folder of
+            `stars export --format safetensors`, which needs nothing else.
         like: description of the data set whose files it is given, a name in config/datasets or a path ending in .yaml; needed where the encoder
             lies by itself, or where the files are of another layout. None: its own data set's.
         device: cpu or cuda.

@@ -50,6 +50,34 @@ def test_a_released_file_and_back(encoder, tmp_path, capsys):
     assert json.loads((tmp_path / "mamp.pth.record.json").read_text())["settings"]["form"] == "torch"
 
 
+CLASSIFIERS = {  # what MAMP's own protocols leave beside the encoder, by its module's names
+    "a linear probe": (
+        "head.fc.0.running_mean",
+        "head.fc.0.running_var",
+        "head.fc.0.num_batches_tracked",
+        "head.fc.1.weight",
+        "head.fc.1.bias",
+    ),
+    "fine-tuning": ("head.bn.weight", "head.bn.running_mean", "head.fc1.weight", "head.fc1.bias", "head.fc2.weight", "head.fc2.bias"),
+}
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "encoder.", "backbone.", "module.model.encoder."])
+@pytest.mark.parametrize("protocol", CLASSIFIERS)
+@pytest.mark.parametrize("key", ["model", "state_dict", None])
+def test_an_encoder_is_found_under_other_code_s_names_and_without_its_classifier(encoder, tmp_path, capsys, prefix, protocol, key):
+    there, back = tmp_path / "theirs.pth", tmp_path / "back.safetensors"
+    assert cli.main(["export", str(encoder), "--format", "torch", "--out", str(there)]) == 0
+    state = torch.load(there, weights_only=True)["model"] | {name: torch.zeros(3) for name in CLASSIFIERS[protocol]}
+    state = {prefix + name: tensor for name, tensor in state.items()} | ({"criterion.weight": torch.zeros(2)} if prefix else {})
+    torch.save({key: state, "epoch": 3} if key else state, there)
+    assert cli.main(["import-weights", str(there), "--out", str(back), "--heads", "2"]) == 0
+    assert back.read_bytes() == encoder.read_bytes()
+    others = ", what is no part of the encoder" if prefix else ""
+    left = len(CLASSIFIERS[protocol]) + bool(prefix)
+    assert capsys.readouterr().err == f"stars: {there}: left out: classifier{others} ({left} tensors)\n"
+
+
 def test_heads_that_a_file_does_not_tell_are_assumed_aloud_and_those_it_tells_are_kept(encoder, tmp_path, capsys):
     there, out = tmp_path / "mamp.pth", tmp_path / "back.safetensors"
     assert cli.main(["export", str(encoder), "--format", "torch", "--out", str(there)]) == 0

@@ -10,6 +10,7 @@ from test_parity_st_gcn import clips, load, near
 
 from stars import cli
 from stars.backbones.clips import clip_features
+from stars.released import methods
 from stars.training.weights import load_encoder
 
 CASES = {  # fixture: networks, and their features in it
@@ -39,6 +40,53 @@ def test_features_are_those_of_the_release(name, network, tmp_path, capsys):
     encoder = load_encoder(tmp_path / "encoder.safetensors")
     features = fixture["features_eval"]
     near(clip_features(encoder, x_bmtvc), features if CASES[name][network] is None else features[CASES[name][network]])
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "backbone."])
+@pytest.mark.parametrize("name", ["aimclr", "cmd", "hico"])
+def test_a_network_that_lies_by_itself_is_known_by_its_names(name, prefix, tmp_path, capsys):
+    state = load(name)["state_before"]
+    own = {prefix + key.removeprefix("encoder_q."): tensor for key, tensor in state.items() if key.startswith("encoder_q.")}
+    torch.save(state, tmp_path / "whole.pt")
+    torch.save({"state_dict": own}, tmp_path / "alone.pt")
+    for file in ("whole", "alone"):
+        assert imported(tmp_path / f"{file}.pt", tmp_path / f"{file}.safetensors") == 0
+    assert (tmp_path / "alone.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+
+
+# Names of tensors in the authors' own modules, read in their repositories: {n} is a layer's number.
+RELEASED = {
+    "halp": (
+        "encoder_q.",
+        "encoder.gru.weight_ih_l0 encoder.gru.weight_hh_l2_reverse input_norm.weight input_norm.running_var fc.weight fc.2.bias",
+    ),
+    "actclr": (
+        "encoder_q.",
+        "A data_bn.weight edge_importance.9 st_gcn_networks.0.gcn.conv.weight st_gcn_networks.1.tcn.0.running_mean st_gcn_networks.9.tcn.2.bias"
+        " st_gcn_networks.2.tcn.3.weight st_gcn_networks.4.residual.0.weight st_gcn_networks.7.residual.1.num_batches_tracked fc.0.weight fc.2.bias",
+    ),
+    "skeattnclr": (
+        "encoder_q.backbone.",
+        "A data_bn.bias edge_importance.0 st_gcn_networks.3.gcn.conv.bias st_gcn_networks.9.tcn.3.running_var fc.weight",
+    ),
+    "hitrs": (
+        "",
+        "s_input_map.0.weight s_input_map.2.bias c_input_map.weight v_input_map.bias s_pe.pe c_pe.pe v_pe.pe clip_fuse_token video_fuse_token"
+        " s_enc.layer_stack.0.self_attn_norm.weight c_enc.layer_stack.1.slf_attn.w_qs.weight v_enc.layer_stack.2.slf_attn.fc.weight"
+        " s_enc.layer_stack.3.pff_norm.bias v_enc.layer_stack.0.pos_ffn.w_1.bias c_enc.layer_stack.0.pos_ffn.w_2.weight"
+        " s_pose_reg.weight c_motion_cls.bias v_motion_cls.weight v_ft_reg.bias v_cls.weight",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_the_authors_own_names_have_ours(name):
+    prefix, names = RELEASED[name]
+    state = {prefix + theirs: torch.zeros(1, 1) for theirs in names.split()}
+    found = methods.family(state)
+    assert found is not None and prefix in found.networks.values()
+    own, heads = found.ours(state, prefix)
+    assert len(own) + len(heads) == len(state) - (prefix + "A" in state)
 
 
 def test_the_sizes_of_hico_are_those_of_its_tensors(tmp_path, capsys):

@@ -307,17 +307,61 @@ def test_import_is_light():
 
 
 def test_the_page_s_examples_run(model, capsys, monkeypatch, tmp_path):
-    commands, imported, _ = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    commands, imported, _, handed_on = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
     for line in commands.splitlines():
         run(*line.partition("#")[0].split()[1:], "--device", "cpu")
     assert "kick.skeleton" in capsys.readouterr().out and len(list(Path("nearest").iterdir())) == 3
     for line in imported.splitlines():
         run(*line.partition("#")[0].split()[1:])
     assert "kick.skeleton" in capsys.readouterr().out and len(stars.load("imported/encoder.safetensors", like="demo").embed("library")) == 9
-    for path in ("nearest", "library.npz", "library.npz.record.json", "imported", "stars.pth", "stars.pth.record.json"):
+    for line in handed_on.splitlines():
+        run(*line.split()[1:])
+    assert "kick.skeleton" in capsys.readouterr().out
+    made = ("nearest", "library.npz", "library.npz.record.json", "imported", "stars.pth", "stars.pth.record.json", "hub", "hub.record.json")
+    for path in made:
         shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
     (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     scope: dict = {}
     exec(example, scope)
     assert scope["features"].shape == (3, 16) and len(capsys.readouterr().out.splitlines()) == 3
     assert "\n".join(line.strip() for line in example.splitlines()[2:4]).split("  #")[0] in stars.__doc__.replace("    ", "")
+
+
+def test_an_exported_folder_stands_alone_and_gives_the_same_features(home, model, tmp_path, monkeypatch, capsys):
+    run("export", ENCODER, "--format", "safetensors", "--out", tmp_path / "hub", "--licence", "cc-by-nc-4.0")
+    expected = model.embed("recordings")
+    shutil.copytree(home / "recordings", tmp_path / "elsewhere/recordings")
+    monkeypatch.chdir(tmp_path / "elsewhere")  # no results, no config
+    alone = stars.load(tmp_path / "hub")
+    assert np.array_equal(alone.embed("recordings"), expected) and alone.preparation == model.preparation
+    assert sorted(path.name for path in (tmp_path / "hub").iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+    ]
+    assert (tmp_path / "hub/model.safetensors").read_bytes() == (home / ENCODER).read_bytes()
+    header, _, card = (tmp_path / "hub/README.md").read_text().removeprefix("---\n").partition("---\n")
+    told = yaml.safe_load(header)
+    assert (told["library_name"], told["license"], told["pipeline_tag"]) == ("stars", "cc-by-nc-4.0", "feature-extraction")
+    top1 = json.loads((home / "results/demo_xsub/stars/knn/metrics.json").read_text())["top1"]
+    assert f"| nearest neighbours | demo_xsub | {top1:.2f} % | 32 |" in card and "split xsub" not in card
+    for file in (tmp_path / "hub").iterdir():  # nothing of the machine that made it
+        assert str(home).encode() not in file.read_bytes() and str(tmp_path).encode() not in file.read_bytes()
+    assert json.loads((tmp_path / "hub.record.json").read_text())["outputs"].keys() == {
+        f"hub/{file.name}" for file in (tmp_path / "hub").iterdir()
+    }
+    with pytest.raises(InputError, match="no training clips beside its weights: name a library"):
+        alone.library()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/notes.txt").write_text("mine")
+    for words, expected in (
+        (
+            ("export", tmp_path / "hub/model.safetensors", "--out", tmp_path / "full"),
+            "is a folder with notes.txt in it: name another folder",
+        ),
+        (("export", tmp_path / "hub/none", "--out", tmp_path / "new"), "none: no such file: name an encoder.safetensors"),
+    ):
+        assert cli.main([*map(str, words), "--format", "safetensors"]) == 2 and expected in capsys.readouterr().err
+    with pytest.raises(InputError, match="holds neither model"):
+        stars.load(tmp_path / "full")

@@ -46,7 +46,13 @@ def add(commands: Any) -> None:
 
 def add_model(parser: argparse.ArgumentParser, required: bool) -> None:
     """Which encoder reads the clips, and in what form the answer is printed."""
-    parser.add_argument("--encoder", type=Path, required=required, metavar="FILE", help="encoder.safetensors of a results folder")
+    parser.add_argument(
+        "--encoder",
+        type=Path,
+        required=required,
+        metavar="FILE",
+        help="encoder.safetensors, or a folder of `stars export --format safetensors`",
+    )
     parser.add_argument("--like", metavar="NAME", help="description of the data set whose layout the files have [the encoder's own]")
     parser.add_argument(
         "--precision", choices=["fp32", "bf16", "quicker"], help="of matrix products; quicker: whichever is, here [that of the features]"

@@ -25,7 +25,9 @@ def add(commands: Any) -> None:
         description="Convert a released checkpoint of MAMP, of STARS's stage 2, of SkeletonCLR, CrosSCLR, AimCLR, HiCLR, ActCLR, ISC, CMD, HiCo, P&C or"
         " MS²L, or what `stars export --format torch` wrote, without running anything in it.",
     )
-    weights.add_argument("checkpoint", type=Path, help="torch file with a dict of tensors, by itself or as `model` or `state_dict`")
+    weights.add_argument(
+        "checkpoint", type=Path, help="torch file with a dict of tensors, by itself or as `model` or `state_dict`; a classifier is left out"
+    )
     weights.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="encoder.safetensors to write, beside it a stage 2's heads.safetensors"
     )
@@ -37,19 +39,27 @@ def add(commands: Any) -> None:
     weights.set_defaults(handler=_import_weights)
     export = commands.add_parser(
         "export",
-        help="an encoder as a torch file in MAMP's names, or as an ONNX graph",
+        help="an encoder as a folder that stands alone, as a torch file in MAMP's names, or as an ONNX graph",
         description="Write a trained encoder for use elsewhere.",
     )
     export.add_argument("encoder", type=Path, help="encoder.safetensors")
     export.add_argument(
         "--format",
-        choices=["torch", "onnx"],
+        choices=["safetensors", "torch", "onnx"],
         required=True,
-        help="torch: a `model` dict in the released MAMP's names, as import-weights reads, its heads beside it;"
+        help="safetensors: a folder that stands alone, for `stars.load` and hubs of models: weights, preprocessing, a card;"
+        " torch: a `model` dict in the released MAMP's names, as import-weights reads, its heads beside it;"
         " onnx: clips (B, M, T, V, 3) in metres, T the model's frames, to features (B, C), compared with torch (extra `onnx`)",
     )
-    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
+    export.add_argument("--out", type=Path, required=True, metavar="PATH", help="file, or of safetensors folder, to write")
     export.add_argument("--bodies", choices=["all", "present"], default="all", help="onnx: bodies averaged, as in embed.bodies [all]")
+    export.add_argument("--like", metavar="NAME", help="safetensors: description of the data set whose clips it reads [the encoder's own]")
+    export.add_argument(
+        "--licence",
+        default="other",
+        metavar="NAME",
+        help="safetensors: of the weights, e.g. cc-by-nc-4.0 [other: as the data's owners say]",
+    )
     export.set_defaults(handler=_export)
     clips = commands.add_parser(
         "export-clips",
@@ -109,6 +119,11 @@ def _import_weights(chosen: argparse.Namespace) -> None:
 
 
 def _export(chosen: argparse.Namespace) -> None:
+    if chosen.format == "safetensors":
+        from stars.inference import folder
+
+        folder.export(chosen.encoder, chosen.out, chosen.like, chosen.licence)
+        return
     from stars.evaluation.export import export
 
     export(chosen.encoder, chosen.out, chosen.format, chosen.bodies)

@@ -14,11 +14,11 @@ import torch
 
 from stars.backbones.base import Backbone
 from stars.config import Embed
-from stars.errors import given
+from stars.errors import InputError
 from stars.evaluation.features import frozen_features
-from stars.inference import library
+from stars.inference import folder, library
 from stars.inference.clips import Given, OwnClip, clips, features
-from stars.inference.preparation import Preparation
+from stars.inference.preparation import EXPORTED, Preparation
 from stars.training.weights import load_encoder
 
 Precision: TypeAlias = Literal["fp32", "bf16", "quicker"]
@@ -42,7 +42,7 @@ class Model:
     @classmethod
     def load(cls, path: str | Path, like: str | None = None, device: str = "cpu", precision: Precision | None = None) -> Model:
         """As `stars.load` says."""
-        path = given(path, "an encoder.safetensors")
+        path = folder.weights(Path(path))
         encoder = load_encoder(path, device).eval().requires_grad_(False)
         preparation = Preparation.of(path, encoder.joints, like)
         if precision is not None:
@@ -86,6 +86,8 @@ class Model:
         Raises:
             InputError: it is none of these, a clip has no label, or features are of another encoder.
         """
+        if path is None and self.path.with_name(EXPORTED).is_file():
+            raise InputError(f"{self.path.parent} has no training clips beside its weights: name a library (--library)")
         return library.find(self, self.path.parent if path is None else Path(path))
 
 

@@ -15,6 +15,7 @@ from stars.provenance.files import read_json
 from stars.provenance.lineage import located
 
 RECORD = "record.json"
+EXPORTED = "preprocessor_config.json"  # beside the weights of an exported folder (stars.inference.folder)
 
 
 class Preparation(Settings):
@@ -68,16 +69,18 @@ def features_record(encoder: Path) -> Path | None:
 
 
 def _recorded(encoder: Path) -> Preparation | None:
-    """None where no record stands beside the encoder."""
+    """What an exported folder or the records say; None where neither stands beside the encoder."""
+    if (told := encoder.with_name(EXPORTED)).is_file():
+        return validate(Preparation, read_json(told), str(told))
     record = encoder.parent / RECORD
     if not record.is_file() or "clips" not in read_json(record).get("inputs", {}):
         return None
     store = recorded_input(encoder, record, "clips").parent / RECORD
-    told: dict[str, Any] = {name: read_json(store)["settings"].get(name) for name in ("dataset", "ingest")}
+    blocks: dict[str, Any] = {name: read_json(store)["settings"].get(name) for name in ("dataset", "ingest")}
     features = features_record(encoder)
     if features is not None:
-        told["embed"] = read_json(features)["settings"]["embed"]
-    return validate(Preparation, told, str(store))
+        blocks["embed"] = read_json(features)["settings"]["embed"]
+    return validate(Preparation, blocks, str(store))
 
 
 def _described(like: str, joints: int, recorded: Preparation | None) -> Preparation:

@@ -19,10 +19,11 @@ from stars.config import Model
 from stars.errors import InputError
 from stars.objectives.heads import Predictor, Projector
 from stars.released import mamp, methods, stage2
+from stars.released.wrapped import unwrapped
 from stars.training.weights import compare
 
 MAMP_HEADS = 8  # attention heads of the released MAMP
-DIMENSIONS = {"joints_embed.proj.weight": 4, "temp_embed": 4, "pos_embed": 4, "blocks.0.mlp.fc1.weight": 2}  # whose sizes are looked at
+DIMENSIONS = {mamp.FIRST: 4, "temp_embed": 4, "pos_embed": 4, "blocks.0.mlp.fc1.weight": 2}  # whose sizes are looked at
 EXPORTED = "stars_model"  # model block of an exported encoder, beside its `model` dict: MAMP's own file has none
 
 
@@ -34,25 +35,26 @@ def import_any(
     Args:
         network, frames: for another method's, as in `stars.released.methods.import_encoder`.
     """
-    whole, told = _read_released(path)
-    state = {name.removeprefix("module."): tensor for name, tensor in whole.items()}
+    state, told, others = _read_released(path)
     if found := methods.family(state):
         if heads is not None:
             raise InputError(f"{path} is a checkpoint of {found.title}: --heads is for MAMP and STARS, leave it out")
         encoder, left = methods.import_encoder(found, state, Path(path), network, frames)
-        print(f"stars: {path}: a checkpoint of {found.title}; left out {left} tensors of heads, key networks and queues", file=sys.stderr)
+        left += len(others)
+        _say(path, f"a checkpoint of {found.title}; left out {left} tensors of heads, key networks and queues")
         return encoder, nn.ModuleDict()
     if network is not None or frames is not None:
         raise InputError(f"{path}: --network and --frames are for checkpoints of other methods than MAMP and STARS: leave them out")
-    return _imported(whole, told, path, heads)
+    return _imported(state, told, others, path, heads)
 
 
 def import_released(path: Path | str, heads: int | None = None) -> tuple[Network, nn.ModuleDict]:
     """The encoder of a released MAMP or STARS checkpoint, or of a file of `stars export --format torch`; STARS's heads, none of the others.
 
     Args:
-        path: torch file with a dict of tensors, by itself or as `model` or `state_dict`: MAMP's, its decoder there or not, or a released
-            stage 2's, whose queue and teacher are left out, which stderr is told.
+        path: torch file with a dict of tensors, by itself or as `model` or `state_dict`, whatever of `wrapped.WRAPPERS` stands before their
+            names: MAMP's, its decoder or a classifier there or not, or a released stage 2's. What is left out stderr is told: decoder,
+            classifier, queue, teacher.
         heads: attention heads, which no tensor's shape tells; None: as the file says, else the released MAMP's, which stderr is told.
 
     InputError naming the tensor if one is missing, has another shape, or belongs to neither. Both are in evaluation mode.
@@ -60,7 +62,7 @@ def import_released(path: Path | str, heads: int | None = None) -> tuple[Network
     return _imported(*_read_released(path), path, heads)
 
 
-def _imported(state: dict[str, Tensor], told: Any, path: Path | str, heads: int | None) -> tuple[Network, nn.ModuleDict]:
+def _imported(state: dict[str, Tensor], told: Any, others: list[str], path: Path | str, heads: int | None) -> tuple[Network, nn.ModuleDict]:
     prefix = stage2.student(state)
     own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     encoder = _encoder_like(own, heads, told, path, prefix)
@@ -68,20 +70,23 @@ def _imported(state: dict[str, Tensor], told: Any, path: Path | str, heads: int 
     released = {stage2.released(name, modules): name for name in tuned.state_dict()}
     expected = mamp.to_released({f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()})
     expected |= {name: tuned.state_dict()[ours] for name, ours in released.items()}
-    left = {name for name in state if (stage2.for_training(name) if prefix else name.startswith(("decoder_", "mask_token")))}
+    kinds = {name: stage2.for_training(name) if prefix else mamp.left_out(name) for name in state}
+    left = {name for name, kind in kinds.items() if kind}
     compare({prefix + name: tensor for name, tensor in expected.items()}, {name: state[name] for name in state.keys() - left}, path)
     converted = mamp.to_ours({name: own[name] for name in expected.keys() - released.keys()})
     encoder.load_state_dict({name.removeprefix("encoder."): tensor for name, tensor in converted.items()})
     tuned.load_state_dict({ours: own[name] for name, ours in released.items()})
-    if prefix and left:
-        kinds = sorted(set(map(stage2.for_training, left)))
-        print(f"stars: {path}: left out what only training needs: {', '.join(kinds)} ({len(left)} tensors)", file=sys.stderr)
+    if left or others:
+        named = [*sorted({kinds[name] for name in left}), *(["what is no part of the encoder"] if others else [])]
+        _say(path, f"left out: {', '.join(named)} ({len(left) + len(others)} tensors)")
     if told is None and heads is None:
-        print(
-            f"stars: {path} does not say how many heads it has: {MAMP_HEADS} are assumed, as in the released MAMP; if not, give --heads N",
-            file=sys.stderr,
-        )
+        assumed = f"{MAMP_HEADS} are assumed, as in the released MAMP"
+        print(f"stars: {path} does not say how many heads it has: {assumed}; if not, give --heads N", file=sys.stderr)
     return encoder.eval(), tuned.eval()
+
+
+def _say(path: Path | str, what: str) -> None:
+    print(f"stars: {path}: {what}", file=sys.stderr)
 
 
 def _encoder_like(own: Mapping[str, Tensor], heads: int | None, told: Any, path: Path | str, prefix: str) -> Network:
@@ -143,8 +148,9 @@ def _depth(shapes: Mapping[str, Any], stack: str) -> int:
     return sum(name.startswith(f"{stack}.") and name.endswith(".norm1.weight") for name in shapes)
 
 
-def _read_released(path: Path | str) -> tuple[dict[str, Tensor], Any]:
-    """The state dict of a torch file, and the model block that `stars export` left beside it, or None.
+def _read_released(path: Path | str) -> tuple[dict[str, Tensor], Any, list[str]]:
+    """The state dict of a torch file without what stands before the network's names, the model block that `stars export` left beside it,
+    or None, and the names of tensors that are not the network's.
 
     A checkpoint may hold its argparse options, a class without code of its own, hence allowed.
     """
@@ -164,4 +170,10 @@ def _read_released(path: Path | str) -> tuple[dict[str, Tensor], Any]:
         raise InputError(
             f"{path} holds no dict of tensors, nor one as `model` or `state_dict`: name a released checkpoint of MAMP or STARS"
         )
-    return state, found.get(EXPORTED)
+    own, _, others = unwrapped(state, _known)
+    return own, found.get(EXPORTED), others
+
+
+def _known(state: Mapping[str, Tensor]) -> bool:
+    """Whether these are the tensors of a network under its own names."""
+    return mamp.FIRST in state or bool(stage2.student(state)) or methods.family(state) is not None

@@ -37,6 +37,9 @@ PARTS = {
     "mlp.fc2": "feed_forward.narrow",
 }
 PATCH = "encoder.embed.weight"
+FIRST = "joints_embed.proj.weight"  # by which such a file is known
+# Beginnings of names that are no encoder's: of pre-training's decoder, and of the classifier of a linear probe or of fine-tuning.
+LEFT_OUT = {"decoder_": "decoder", "mask_token": "decoder", "head.": "classifier", "fc.": "classifier"}
 
 
 def to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -57,6 +60,11 @@ def ours(name: str) -> str:
 def released(name: str) -> str:
     """encoder.positions.temporal → temp_embed. KeyError for any other name."""
     return _rename(name, *(_inverse(names) for names in (TABLES, MODULES, STACKS, PARTS)))
+
+
+def left_out(name: str) -> str:
+    """What a tensor belongs to that is no part of the encoder; "" for the encoder's."""
+    return next((part for start, part in LEFT_OUT.items() if name.startswith(start)), "")
 
 
 def _rename(name: str, tables: dict[str, str], modules: dict[str, str], stacks: dict[str, str], parts: dict[str, str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Family:
         networks: prefix of each network that may be there, the first one's without --network.
         ours: names after a prefix → ours, of the network and of what follows it.
         made: a new network as large as the tensors.
+        own_marks: whether no other network's names begin so, so that one that lies by itself is known by them, too.
     """
 
     title: str
@@ -48,6 +49,12 @@ class Family:
     networks: Mapping[str, str]
     ours: Callable[[State, str], tuple[dict[str, Tensor], dict[str, Tensor]]]
     made: Made
+    own_marks: bool = False
+
+    @property
+    def alone(self) -> Family:
+        """The first network of such a release, saved without the rest."""
+        return replace(self, networks={next(iter(self.networks)): ""})
 
     def of(self, state: State) -> bool:
         """Whether these are tensors of such a release."""
@@ -56,8 +63,10 @@ class Family:
 
 
 def family(state: State) -> Family | None:
-    """Whose tensors these are; None: none that is known."""
-    return next((found for found in FAMILIES if found.of(state)), None)
+    """Whose tensors these are, of a whole checkpoint or of one network by itself; None: none that is known."""
+    sure = [found for found in FAMILIES if found.own_marks]
+    unsure = [found for found in FAMILIES if not found.own_marks]
+    return next((found for found in (*sure, *(found.alone for found in sure), *unsure) if found.of(state)), None)
 
 
 def import_encoder(found: Family, state: State, path: Path, network: str | None, frames: int | None) -> tuple[Backbone, int]:
@@ -183,10 +192,10 @@ def _ms2l_names(state: State, prefix: str) -> tuple[dict[str, Tensor], dict[str,
 
 STREAMS = {"joint": "encoder_q.", "motion": "encoder_q_motion.", "bone": "encoder_q_bone."}
 FAMILIES = (
-    Family("SkeletonCLR, CrosSCLR, AimCLR, HiCLR or ActCLR", ("st_gcn_networks.",), STREAMS, st_gcn_names.to_ours, _st_gcn),
+    Family("SkeletonCLR, CrosSCLR, AimCLR, HiCLR or ActCLR", ("st_gcn_networks.",), STREAMS, st_gcn_names.to_ours, _st_gcn, own_marks=True),
     Family("SkeAttnCLR", ("st_gcn_networks.",), {"joint": "encoder_q.backbone."}, st_gcn_names.to_ours, _skeattnclr),
-    Family("HiCo", ("hi_encoder.",), {"joint": "encoder_q."}, hico_names.to_ours, _hico),
-    Family("CMD or HaLP", ("input_norm.",), STREAMS, cmd.to_ours, _forward),
+    Family("HiCo", ("hi_encoder.",), {"joint": "encoder_q."}, hico_names.to_ours, _hico, own_marks=True),
+    Family("CMD or HaLP", ("input_norm.",), STREAMS, cmd.to_ours, _forward, own_marks=True),
     Family("ISC", ("encoder.gru.", "l1.", "conv1."), {"first": "encoder_q.", "second": "encoder_r."}, _isc_names, _isc),
     Family("P&C", ("gru.",), {"encoder": "encoder."}, after, _first_person),
     Family("Hi-TRS", ("s_input_map.",), {"encoder": ""}, hi_trs_names.to_ours, _hi_trs),
