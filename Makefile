@@ -55,7 +55,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakefmt --check Snakefile workflow stars/shipped/project/Snakefile
 	$(BIN)/snakemake --lint
 
 benchmark: $(INSTALLED)

@@ -11,6 +11,8 @@
 
 from snakemake.utils import min_version
 
+from stars import shipped
+
 min_version("9.0")
 
 
@@ -19,7 +21,7 @@ report: "workflow/report/workflow.rst"
 
 if not workflow.configfiles:
 
-    configfile: "config/config.yaml"
+    configfile: shipped.found("config/config.yaml")
 
 
 include: "workflow/rules/common.smk"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from stars import shipped
 from stars.cli.common import CLIPS, TEST, add_config, read_json
 from stars.errors import InputError
 
@@ -47,7 +48,7 @@ def add(commands: Any) -> None:
             "--settings", metavar="JSON", help="what it shows, exactly: a line of JSON; without it, as the configuration says"
         )
         parser.add_argument("--files", metavar="JSON", help="role and path of what it reads; goes with --settings")
-        parser.add_argument("--published", type=Path, default=Path("config/published"), metavar="PATH", help=PUBLISHED)
+        parser.add_argument("--published", type=Path, default=shipped.found("config/published"), metavar="PATH", help=PUBLISHED)
         parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder to write into")
         add_config(parser)
         parser.set_defaults(handler=handler)

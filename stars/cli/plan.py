@@ -36,13 +36,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _plan(chosen: argparse.Namespace) -> None:
+    from stars import shipped
     from stars.pipeline import configuration
     from stars.plan import jobs, rates, summary
 
     if chosen.tflops is not None and not 0 < chosen.tflops < float("inf"):
         raise InputError("--tflops: give a number above 0")
     config = configuration.load_file(chosen.config, chosen.set)
-    machine = _machine(rates.load(chosen.rates), chosen.machine, _has_gpu(config.compute.device), chosen.rates)
+    machine = _machine(rates.load(shipped.found(chosen.rates)), chosen.machine, _has_gpu(config.compute.device), chosen.rates)
     if chosen.tflops:
         machine = machine.assuming(1e12 * chosen.tflops)
     found = jobs.planned(config, chosen.config, chosen.targets, chosen.everything, configuration.overriding(chosen.set))

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stars import shipped
 from stars.config.reading import validate
 from stars.errors import InputError
 from stars.paper import hyperparameters, published, render, tables
 from stars.paper.grid import Table
-from stars.pipeline.resolve import HOME
 from stars.provenance import intact
 from stars.provenance.lineage import Record, renamed
 
@@ -77,7 +77,7 @@ def _again(record: Record, project: Path, ending: str) -> str:
     noted = {role: Path(entry["path"]) for role, entry in record.told["inputs"].items()}
     there = {role: project / renamed(path, record.results) for role, path in noted.items()}
     try:
-        folder = next((home / noted["published"].parent for home in (project, HOME) if (home / noted["published"]).is_file()), project)
+        folder = next((home / noted["published"].parent for home in (project, shipped.FOLDER) if (home / noted["published"]).is_file()), project)
         text = tables.text(_table(record.told["settings"], there, folder), ending)
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):

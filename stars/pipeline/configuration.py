@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from stars import shipped
 from stars.config import Comparison, Config, Hyperparameters, Report, Shots, Simulate, plugins
 from stars.config.paper import FIGURES, TABLES, Figure
 from stars.config.reading import merge, nearest, parse_yaml, read_yaml, validate
@@ -115,8 +116,9 @@ def overriding(overrides: Iterable[str]) -> dict[str, Any]:
 
 
 def files(path: Path | str) -> list[str]:
-    """The files that "a.yaml+b.yaml" names, as `--configfile a.yaml b.yaml` does."""
-    return [str(path)] if Path(path).exists() else str(path).split("+")
+    """The files that "a.yaml+b.yaml" names, as `--configfile a.yaml b.yaml` does: of the working directory, else those that came with the package."""
+    whole = Path(path).exists() or shipped.found(path).exists()
+    return [str(shipped.found(file)) for file in ([path] if whole else str(path).split("+"))]
 
 
 def load_over(given: Mapping[str, Any], above: Mapping[str, Any], source: str, added: str) -> Config:

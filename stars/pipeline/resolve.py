@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
+from stars import shipped
 from stars.config import Config, Finetune, Recipe, Settings, Tune
 from stars.config.reading import merge, nearest, read_yaml, validate
 from stars.data import common_joints
@@ -19,18 +20,17 @@ BLOCKS = ("model", "pretrain", "tune", "train", "embed", "joints", "knn", "linea
 TRAINED = ("pretrain", "tune", "train")  # kinds of method; the others are not trained by themselves
 TRANSFORMER = "transformer"
 LAYER_DECAY, DROP_PATH = 0.8, 0.3  # of fine-tuning a pre-trained transformer, as in the released code
-HOME = Path(__file__).resolve().parents[2]
 Found = TypeVar("Found")
 Names = ParamSpec("Names")
 
 
 def folders(kind: str) -> tuple[Path, Path]:
-    """Where files of config/{kind} lie: in the working directory's, or else in that beside the package."""
-    return Path("config") / kind, HOME / "config" / kind
+    """Where files of config/{kind} lie: in the working directory's, or else in the one that came with the package."""
+    return Path("config") / kind, shipped.FOLDER / "config" / kind
 
 
 def find(kind: str, name: str, key: str) -> Path:
-    """A file of config/{kind} by its name, the working directory's or else the one beside the package, or by its path ending in .yaml.
+    """A file of config/{kind} by its name, the working directory's or else the one that came with the package, or by its path ending in .yaml.
 
     Raises:
         InputError: there is none; it says what `key` of the configuration may be.

@@ -7,6 +7,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
+from stars import shipped
 from stars.paper import sources
 from stars.pipeline import layout
 from stars.pipeline import plugin_results

@@ -1,14 +1,15 @@
 # The paper's tables and figures, with this run's numbers.
 
+PUBLISHED = shipped.found("config/published")
 FIG1, FIG4, FIG6 = (sources.figure(CONFIG, name) for name in ("fig1", "fig4", "fig6"))
 
 
 rule table:
     input:
         metrics=drawn_from,
-        published="config/published/table{number}.csv",
-        headings="config/published/tables.yaml",
-        newer="config/published/newer.csv",
+        published=f"{PUBLISHED}/table{{number}}.csv",
+        headings=f"{PUBLISHED}/tables.yaml",
+        newer=f"{PUBLISHED}/newer.csv",
     output:
         csv="results/tables/table{number}.csv",
         json="results/tables/table{number}.json",
@@ -45,8 +46,8 @@ rule table:
 rule draw_fig1:
     input:
         results=list(FIG1.files.values()),
-        published="config/published/table1.csv",
-        headings="config/published/tables.yaml",
+        published=f"{PUBLISHED}/table1.csv",
+        headings=f"{PUBLISHED}/tables.yaml",
     output:
         svg=report("results/figures/fig1.svg", caption="../report/fig1.rst", category="Figures", labels={"figure": "Figure 1"}),
         png="results/figures/fig1.png",

@@ -41,12 +41,14 @@ for name in TARGETS:
         localrule: True
 
 
-# Whatever else is asked for and is no path: a misspelt target.
-rule unknown_target:
-    input:
-        misspelt,
-    output:
-        "{name}",
-    wildcard_constraints:
-        name=r"(?!(?:%s)$)\w+" % one_of(block.raw for block in CONFIG.data.values() if block.raw),
-    localrule: True
+# Whatever else is asked for and is no path: a misspelt target. A workflow that takes this one as a module has names of its own.
+if workflow.modifier.is_main_snakefile():
+
+    rule unknown_target:
+        input:
+            misspelt,
+        output:
+            "{name}",
+        wildcard_constraints:
+            name=r"(?!(?:%s)$)\w+" % one_of(block.raw for block in CONFIG.data.values() if block.raw),
+        localrule: True

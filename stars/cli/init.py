@@ -1,0 +1,47 @@
+"""`stars init`: a project of one's own around the installed package, without a clone."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from stars import shipped
+from stars.errors import InputError
+
+PROJECT, PROFILES = shipped.FOLDER / "project", shipped.FOLDER / "workflow/profiles"
+PLACES = {  # in the project → what is laid down there
+    "Snakefile": PROJECT / "Snakefile",
+    "config/config.yaml": PROJECT / "config.yaml",
+    "config/datasets/mine.yaml": PROJECT / "mine.yaml",
+    **{f"workflow/profiles/{name}/config.yaml": PROFILES / name / "config.yaml" for name in ("default", "local", "slurm")},
+}
+LINKS = {"profiles": "workflow/profiles", "slurm": "workflow/profiles/slurm"}  # as in a clone, so that `--profile slurm` works
+IGNORED = "results/\n.snakemake/\n"
+
+
+def add(commands: Any) -> None:
+    """init."""
+    init = commands.add_parser(
+        "init",
+        help="a folder for a project of your own: Snakefile, profiles, a commented configuration",
+        description="Lay down a Snakefile that runs the installed workflow, profiles, and a commented configuration; then run snakemake there.",
+    )
+    init.add_argument("folder", type=Path, metavar="FOLDER", help="folder to make; what is in it already stays")
+    init.set_defaults(handler=_init)
+
+
+def _init(chosen: argparse.Namespace) -> None:
+    folder: Path = chosen.folder
+    for name in (*PLACES, *LINKS):
+        if os.path.lexists(folder / name):
+            raise InputError(f"{folder / name} is there already: name another folder")
+    for name, source in PLACES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(source.read_bytes())
+    for name, to in LINKS.items():
+        (folder / name).symlink_to(to)
+    if not (folder / ".gitignore").exists():
+        (folder / ".gitignore").write_text(IGNORED)
+    print(f"{folder}: change config/config.yaml, then in this folder: snakemake --cores 2 --dry-run")
