@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from stars import shipped
+from stars.audit import crate as ro_crate
 from stars.audit.signature import sign
 from stars.errors import InputError
 from stars.provenance import ledger
@@ -36,7 +38,9 @@ JOINTS = {
 DATE, MODE = (1980, 1, 1, 0, 0, 0), 0o644
 
 
-def pack(results: Path, out: Path, with_clips: bool = False, key: Path | None = None) -> dict[str, Any]:
+def pack(
+    results: Path, out: Path, with_clips: bool = False, key: Path | None = None, crate: bool = False, agent: str | None = None
+) -> dict[str, Any]:
     """Write archive `out` (.zip) of every result, record and ledger's entry, the same bytes for the same results, and return its manifest.
 
     In it the folder is called `results`, as in records, whatever it is called here.
@@ -45,6 +49,7 @@ def pack(results: Path, out: Path, with_clips: bool = False, key: Path | None = 
         with_clips: the clips' joints too; otherwise the manifest names them, with their digests, as left out. So it does, in any case, with
             files that no record speaks of, and those in the ledger that are no entries: nobody knows what is in them.
         key: whose signature of the manifest goes with it (`stars.audit.signature`).
+        crate: a description as a Workflow Run RO-Crate, too (`stars.audit.crate`), with the Snakefile that it is of; agent: who ran it.
 
     Raises:
         InputError: there is nothing to pack, a record is damaged, or a file that would be packed is not as its record says.
@@ -62,11 +67,17 @@ def pack(results: Path, out: Path, with_clips: bool = False, key: Path | None = 
         if path in makers and told["files"][as_noted(path).as_posix()] != makers[path].outputs[path]:
             raise InputError(f"{path}: its bytes differ from its record: {again(path)}")
     told["seal"] = seal(told)
+    if crate and results.name != RESULTS:
+        raise InputError(f"pack --crate: {results} is described by the names in its records: call the folder {RESULTS}")
     signed = sign(json_text(told), key) if key else None
+    described = ro_crate.metadata(lineage, told["files"], agent) if crate else None
     with atomic(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_entry(f"{RESULTS}/{MANIFEST}"), json_text(told))
         if signed is not None:
             archive.writestr(_entry(f"{RESULTS}/{SIGNATURE}"), signed)
+        if described:
+            archive.writestr(_entry(ro_crate.FILE), json_text(described))
+            archive.writestr(_entry(ro_crate.WORKFLOW), (shipped.FOLDER / ro_crate.WORKFLOW).read_bytes())
         for path in kept:
             entry = _entry(as_noted(path).as_posix())
             entry.file_size = (project / path).stat().st_size  # tells zipfile whether 4 GB are enough

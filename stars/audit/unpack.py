@@ -7,11 +7,13 @@ import stat
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from stars.audit import crate
 from stars.errors import InputError
 from stars.provenance.files import DAMAGE
 from stars.provenance.lineage import MANIFEST
 
 CHUNK = 1 << 20
+DESCRIBED = (crate.FILE, crate.WORKFLOW)  # what `pack --crate` lays beside the results folder
 MOST_TIMES = 1100  # that deflate can make a file larger; what says more is made to fill a disk
 
 
@@ -49,7 +51,8 @@ def _checked(archive: Path, entries: list[zipfile.ZipInfo], folder: Path) -> str
             raise InputError(f"{archive} holds {entry.filename!r}, which is a link or a device: unpack nothing of it")
         if entry.file_size > MOST_TIMES * max(entry.compress_size, 1):
             raise InputError(f"{archive} holds {entry.filename!r}, made to become far larger than it is: unpack nothing of it")
-        tops.add(path.parts[0] if len(path.parts) > 1 else "")
+        if entry.filename not in DESCRIBED:
+            tops.add(path.parts[0] if len(path.parts) > 1 else "")
     if len({entry.filename for entry in entries}) < len(entries):
         raise InputError(f"{archive} holds two files of one name: unpack nothing of it")
     if len(tops) != 1 or f"{min(tops)}/{MANIFEST}" not in {entry.filename for entry in entries}:

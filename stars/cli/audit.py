@@ -47,6 +47,8 @@ def add(commands: Any) -> None:
     pack.add_argument(
         "--sign", type=Path, metavar="KEY", help="sign the manifest with this OpenSSH key of yours, as ~/.ssh/id_ed25519 [not signed]"
     )
+    pack.add_argument("--crate", action="store_true", help="describe it as a Workflow Run RO-Crate, too (extra `crate`)")
+    pack.add_argument("--agent", metavar="NAME", help="crate: who ran the workflow [nobody is named]")
     pack.set_defaults(handler=_pack)
     verify = commands.add_parser(
         "verify",
@@ -119,7 +121,7 @@ def _audit(chosen: argparse.Namespace) -> None:
 def _pack(chosen: argparse.Namespace) -> None:
     from stars.audit.pack import pack
 
-    told = pack(named_folder(chosen.results), chosen.out, chosen.with_clips, chosen.sign)
+    told = pack(named_folder(chosen.results), chosen.out, chosen.with_clips, chosen.sign, chosen.crate, chosen.agent)
     print(f"{chosen.out}: {len(told['files'])} files; left out, and named in its manifest: {len(told['left_out'])}", file=sys.stderr)
 
 
