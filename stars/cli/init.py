@@ -33,15 +33,16 @@ def add(commands: Any) -> None:
 
 
 def _init(chosen: argparse.Namespace) -> None:
+    from stars.provenance.files import write_text
+
     folder: Path = chosen.folder
     for name in (*PLACES, *LINKS):
         if os.path.lexists(folder / name):
             raise InputError(f"{folder / name} is there already: name another folder")
     for name, source in PLACES.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(source.read_bytes())
+        write_text(folder / name, source.read_text(encoding="utf-8"))
     for name, to in LINKS.items():
         (folder / name).symlink_to(to)
     if not (folder / ".gitignore").exists():
-        (folder / ".gitignore").write_text(IGNORED)
+        write_text(folder / ".gitignore", IGNORED)
     print(f"{folder}: change config/config.yaml, then in this folder: snakemake --cores 2 --dry-run")
