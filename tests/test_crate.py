@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stars import cli
+from stars.audit.unpack import unpack
 from stars.provenance.files import write_text
 from stars.provenance.record import recording
 
@@ -45,6 +46,9 @@ def unpacked(results: Path) -> dict[str, dict]:
     assert Path("run.zip").read_bytes() == Path("again.zip").read_bytes()
     with zipfile.ZipFile("run.zip") as archive:
         archive.extractall("crate")
+    aside = Path("aside")
+    aside.mkdir()
+    assert unpack(Path("run.zip"), aside) == aside / "results"  # as `stars verify` does it
     graph = json.loads(Path("crate/ro-crate-metadata.json").read_text())["@graph"]
     found = {entity["@id"]: entity for entity in graph}
     assert len(found) == len(graph)

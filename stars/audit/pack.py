@@ -34,6 +34,7 @@ JOINTS = {
     "stars.evaluation.joints": "*.npy",
     "stars.report.page": "*.html",
     "stars.inspect.clip": "*",  # pictures of every frame
+    "stars.data.preprocessed.export": "*",
 }
 DATE, MODE = (1980, 1, 1, 0, 0, 0), 0o644
 
