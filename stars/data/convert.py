@@ -20,17 +20,20 @@ def joints_of(layout: Layout, keys: Ingest) -> int:
     return len(common_joints.JOINTS if keys.joints == "common" else layout.joints)
 
 
-def actors(data: bytes, source: str, layout: Layout, keys: Ingest) -> np.ndarray:
-    """The bodies acting in a raw file, (T, at most M, V, 3) float32 in metres, in the sensor's coordinates; T may be 0.
-
-    Bodies are told apart by the file's joints, whichever are kept.
+def acting(data: bytes, source: str, layout: Layout, keys: Ingest) -> np.ndarray:
+    """The bodies acting in a raw file, (T, at most M, V, 3) float32 in metres, on the file's joints, in the sensor's coordinates; T may be 0.
 
     Raises:
         InputError: file, line, expected and found.
     """
     raw = reader(layout.reader).read(data, source, layout)
     x_tmvc = denoise(raw, keys.denoise) if isinstance(raw, Sightings) else raw
-    x_tmvc = x_tmvc[:, : bodies_of(layout, keys)]
+    return x_tmvc[:, : bodies_of(layout, keys)]
+
+
+def actors(data: bytes, source: str, layout: Layout, keys: Ingest) -> np.ndarray:
+    """The same on the joints that are kept, by which bodies are not told apart."""
+    x_tmvc = acting(data, source, layout, keys)
     return common_joints.to_common(x_tmvc, layout.joints) if keys.joints == "common" else x_tmvc
 
 

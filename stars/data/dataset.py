@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, model_validator
 
 from stars.config import Settings, key
+from stars.data.skeleton import AXES, PLAIN, UNIT, Axis, Unit, check, check_axes
 
 FOLDER = Path("config/datasets")
 SIMULATOR = "stars simulate"  # begins `home` where there is nothing to get
@@ -57,6 +58,8 @@ class Dataset(Settings):
     parents: tuple[int, ...] = key(..., "each joint's parent; the root's is itself")
     mirror: tuple[tuple[int, int], ...] = key((), "left and right joint of each pair")
     root: int = key(..., "joint that centring subtracts", ge=0)
+    axes: tuple[Axis, Axis, Axis] = key(PLAIN, f"{AXES}; of the folder layout")
+    unit: Unit = key("m", f"{UNIT}; of the folder layout")
     centre: Literal["first_frame_root", "none"] = key("first_frame_root", "default of ingest.centre")
     single_body: Literal["zeros", "copy"] = key("zeros", "default of ingest.single_body")
     actions: dict[int, str] = key(..., "action number in file names → name; labels are their order by number, from 0", min_length=1)
@@ -75,12 +78,8 @@ class Dataset(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Dataset:
-        joints = len(self.joints)
-        if len(self.parents) != joints:
-            raise ValueError(f"{len(self.parents)} parents for {joints} joints")
-        named = {*self.parents, self.root, *(joint for pair in self.mirror for joint in pair)}
-        if not named <= set(range(joints)):
-            raise ValueError(f"joint {max(named)} is named, but there are {joints} joints, 0 to {joints - 1}")
+        check(self.joints, self.parents, self.mirror, self.root)
+        check_axes(self.axes)
         if not set(self.two_person) <= set(self.actions):
             raise ValueError("two_person names an action that actions does not have")
         if not set(self.novel) <= set(self.actions):

@@ -13,6 +13,7 @@ from stars.config import Config, Finetune, Recipe, Settings, Tune
 from stars.config.reading import merge, nearest, read_yaml, validate
 from stars.data import common_joints
 from stars.data.dataset import Dataset
+from stars.data.skeleton import Skeleton
 from stars.errors import InputError
 from stars.pipeline import choice as training
 
@@ -73,6 +74,23 @@ def describe(name: str, key: str) -> Dataset:
     if skeleton := given.pop("skeleton", None):
         given = merge(read_yaml(find("skeletons", str(skeleton), f"{path}: skeleton")), given)
     return validate(Dataset, given, str(path))
+
+
+def skeleton(name: str, key: str) -> Skeleton:
+    """The layout of joints of that name in config/skeletons, or in a file whose path ends in .yaml; `skeleton: NAME` in it is laid below its keys."""
+    path = find("skeletons", name, key)
+    given = read_yaml(path)
+    if below := given.pop("skeleton", None):
+        given = merge(read_yaml(find("skeletons", str(below), f"{path}: skeleton")), given)
+    return validate(Skeleton, given, str(path))
+
+
+@functools.cache
+def skeletons() -> dict[str, Skeleton]:
+    """The layouts known by name, those of many joints first."""
+    names = {path.stem for folder in folders("skeletons") for path in folder.glob("*.yaml")}
+    found = {name: skeleton(name, "skeleton") for name in sorted(names)}
+    return dict(sorted(found.items(), key=lambda entry: -len(entry[1].joints)))
 
 
 @once

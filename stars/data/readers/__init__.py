@@ -18,6 +18,7 @@ import numpy as np
 
 from stars.config import Settings
 from stars.data.dataset import Dataset, ReaderName
+from stars.data.skeleton import PLAIN, Axis, Unit
 from stars.data.sources import Source
 from stars.errors import InputError
 
@@ -33,6 +34,10 @@ class Layout(Settings):
     bodies: int
     joints: tuple[str, ...]
     root: int
+    axes: tuple[Axis, Axis, Axis] = PLAIN  # these four have defaults for records from before they were read
+    unit: Unit = "m"
+    fps: float = 30.0
+    up: Literal["y", "z"] = "y"
     centre: Literal["first_frame_root", "none"]
     single_body: Literal["zeros", "copy"]
     actions: dict[int, str]

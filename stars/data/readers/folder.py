@@ -18,6 +18,7 @@ import numpy as np
 from stars.data.readers import Clip, Found, Layout, in_metres, poses_csv, poses_json, unreadable
 from stars.data.readers.npy import numbers
 from stars.data.readers.text_csv import parsed
+from stars.data.skeleton import in_metres_y_up
 from stars.data.sources import Source
 from stars.errors import InputError
 
@@ -98,7 +99,11 @@ def _action(label: str, line: int, table: str, actions: dict[int, str]) -> int:
 
 
 def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
-    """Joints (T, M, V, 3) float32 of a file's bytes; InputError where they are not what its name says."""
+    """Joints (T, M, V, 3) float32 of a file's bytes, in metres, y up; InputError where they are not what its name says."""
+    return in_metres_y_up(_as_filed(data, source, layout), layout.axes, layout.unit)
+
+
+def _as_filed(data: bytes, source: str, layout: Layout) -> np.ndarray:
     if source.endswith((".json", ".csv")):
         return (poses_json if source.endswith(".json") else poses_csv).read(data, source, layout)
     x, bodies, joints = numbers(data, source), layout.bodies, len(layout.joints)

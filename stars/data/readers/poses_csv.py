@@ -1,6 +1,7 @@
 """Poses as a table: a row a body in a frame, with columns `{joint}_x`, `{joint}_y`, `{joint}_z` for every joint of the description, in metres.
 
-Names of joints as in the description, in any case, with _ or a space between words. `frame`, a whole number, puts rows of the same number into
+Names of joints as in the description, in any case, with _ or a space between words; or bare numbers in the description's order, `x0`, `y0`, `z0` (or
+`x_0` …), from 0 or 1. `frame`, a whole number, puts rows of the same number into
 one frame: it stays or goes up by one from row to row; without it every row is a frame. A body that is absent: its cells empty. Other columns are
 passed over.
 """
@@ -17,6 +18,7 @@ from stars.data.readers.text_csv import Table, parsed
 
 LARGEST = 64 * 2**20  # bytes, some 100,000 rows
 FRAME = "frame"
+_BARE = re.compile(r"([xyz])_?(\d{1,3})", re.ASCII)
 _WHOLE = re.compile(r"\d{1,9}", re.ASCII)
 
 
@@ -39,11 +41,24 @@ def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
 
 def _places(names: list[str], source: str, layout: Layout) -> list[int]:
     """Column of each coordinate, in the order of joints and axes."""
+    bare = [_BARE.fullmatch(name) for name in names]
+    if any(bare):
+        return _numbered({(int(found[2]), found[1]): column for column, found in enumerate(bare) if found}, source, layout)
     wanted = [f"{re.sub(r'[ _]+', '_', joint.lower())}_{axis}" for joint in layout.joints for axis in "xyz"]
     for name in wanted:
         if names.count(name) != 1:
             unreadable(source, 1, f"one column {name}, as for each of the {len(layout.joints)} joints", f"{names.count(name)}")
     return [names.index(name) for name in wanted]
+
+
+def _numbered(columns: dict[tuple[int, str], int], source: str, layout: Layout) -> list[int]:
+    """The same of bare headers: (number, axis) → column."""
+    first, joints = min(columns)[0], len(layout.joints)
+    wanted = [(first + joint, axis) for joint in range(joints) for axis in "xyz"]
+    if first > 1 or set(columns) != set(wanted):
+        last = max(columns)[0]
+        unreadable(source, 1, f"the columns x, y and z of {joints} joints, x0 to z{joints - 1}", f"{len(columns)}, up to number {last}")
+    return [columns[place] for place in wanted]
 
 
 def _frames(table: Table, column: int | None, source: str) -> np.ndarray:

@@ -4,7 +4,7 @@ a pose          V points in the description's order, each [x, y, z], [x, y, z, c
                 or their numbers in a row, 3 or 4 a point
 poses           a list of these: the bodies
 nobody          null or []
-an object       that holds one of these as `people`, `poses`, `landmarks`, `pose_landmarks`, `pose_world_landmarks`, `keypoints` or
+an object       that holds one of these as `people`, `poses`, `landmarks`, `pose_world_landmarks`, `pose_landmarks`, `keypoints` or
                 `pose_keypoints_3d`, as MediaPipe's and OpenPose's results do
 
 Metres; other keys (visibility, version, …) are passed over.
@@ -20,7 +20,7 @@ from stars.data.readers import FARTHEST, Layout, unreadable
 from stars.data.readers.text_json import parsed, shown
 
 LARGEST = 64 * 2**20  # bytes, some 15,000 frames of 33 landmarks with names
-HOLDERS = ("people", "poses", "landmarks", "pose_landmarks", "pose_world_landmarks", "keypoints", "pose_keypoints_3d")
+HOLDERS = ("people", "poses", "landmarks", "pose_world_landmarks", "pose_landmarks", "keypoints", "pose_keypoints_3d")
 MOST = 100_000  # frames, an hour: one that holds nobody takes five bytes
 DEEPEST = 8  # holders and lists around a pose
 

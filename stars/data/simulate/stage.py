@@ -5,6 +5,7 @@ from __future__ import annotations
 from stars.config import Settings, Simulate
 from stars.data.dataset import Dataset, ReaderName
 from stars.data.simulate.kinematics import NAMES, OLDER_NAMES
+from stars.data.skeleton import Axis, Unit
 from stars.errors import InputError, shown
 
 
@@ -14,6 +15,8 @@ class Described(Settings):
     reader: ReaderName
     bodies: int
     joints: tuple[str, ...]
+    axes: tuple[Axis, Axis, Axis]
+    unit: Unit
     actions: dict[int, str]
     subjects: tuple[int, ...] | None
     lists: tuple[str, ...]  # files that list the training videos of a split

@@ -10,6 +10,7 @@ import numpy as np
 
 from stars.data.simulate.layouts import MANY, Recording
 from stars.data.simulate.stage import SimulateStage
+from stars.data.skeleton import as_filed
 
 SETUPS = CAMERAS = MANY
 COLUMNS = ("file", "label", "subject", "camera", "setup", "replication")
@@ -24,7 +25,7 @@ def files(recordings: Iterator[Recording], told: SimulateStage) -> Iterator[tupl
         setup, subject, replication, action = recording.performance
         name = f"setup{setup}/subject{subject:02d}_action{action:02d}_take{replication}_camera{recording.camera}.npy"
         table.writerow((name, told.dataset.actions[action], subject, recording.camera, setup, replication))
-        yield name, _npy(recording.joints(told))
+        yield name, _npy(as_filed(recording.joints(told), told.dataset.axes, told.dataset.unit))
     yield "clips.csv", rows.getvalue().encode()
 
 
