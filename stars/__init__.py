@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(path: str | Path, like: str | None = None, device: str = "cpu", precision: Precision | None = None) -> Model:
+def load(
+    path: str | Path,
+    like: str | None = None,
+    device: str = "cpu",
+    precision: Precision | None = None,
+    skeleton: str | None = None,
+    fps: float | None = None,
+) -> Model:
     """A trained encoder, ready for clips of one's own.
 
     Args:
@@ -30,6 +37,8 @@ def load(path: str | Path, like: str | None = None, device: str = "cpu", precisi
         like: description of the data set whose files it is given, a name in config/datasets or a path ending in .yaml; needed where the encoder
             lies by itself, or where the files are of another layout. None: its own data set's.
         device: cpu or cuda.
+        skeleton: layout of joints of .npy, .json and .csv files, a name in config/skeletons or a path ending in .yaml; None: it is recognised.
+        fps: frames a second of the files, if not the encoder's.
         precision: of matrix products, fp32 or bf16, or whichever is quicker here; None: that of the encoder's features.
 
     Raises:
@@ -37,4 +46,4 @@ def load(path: str | Path, like: str | None = None, device: str = "cpu", precisi
     """
     from stars.inference.model import Model  # heavy, and `import stars` is not
 
-    return Model.load(path, like, device, precision)
+    return Model.load(path, like, device, precision, skeleton, fps)

@@ -176,7 +176,7 @@ def test_the_commands_print_for_people_and_programs(model, tmp_path, capsys):
     ]
     run("predict", *told, "-k", 2)
     head, *lines = capsys.readouterr().out.splitlines()
-    assert re.split(" {2,}", head) == ["clip", "action", "vote share", "similarity", "nearest"] and len(lines) == len(expected)
+    assert re.split(" {2,}", head) == ["clip", "action", "vote share", "rank", "nearest"] and len(lines) == len(expected)
     run("search", "recordings/kick.skeleton", *told[1:], "-k", 1, "--pictures", tmp_path / "nearest", "--csv")
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert row["rank"] == "1" and row["nearest"].startswith("library/")
@@ -209,7 +209,7 @@ WRONG = {
     "config/small.yaml": "config/small.yaml: expected a file whose name ends in .skeleton, .mat, .npy, .json, .csv",
     "raw/short.skeleton": "raw/short.skeleton, line 1: expected the number of frames",
     "raw/empty.skeleton": "raw/empty.skeleton: no body in any frame: leave it out",
-    "raw/other.npy": "raw/other.npy: expected (25 joints, 3) a frame, or (at most 2 bodies, 25 joints, 3), found shape (4, 20, 3)",
+    "raw/other.npy": "raw/other.npy: expected (25 joints, 3) a frame, or (at most 2 bodies, 25 joints, 3), found shape (4, 21, 3)",
 }
 
 
@@ -222,7 +222,7 @@ def test_what_is_wrong_is_one_line(model, given, capsys, tmp_path):
         path = str(tmp_path / given)
     if made or given.endswith(".npy"):
         path = str(tmp_path / Path(given).name)
-        np.save(path, np.ones((4, 20, 3))) if given.endswith(".npy") else Path(path).write_bytes(made)
+        np.save(path, np.ones((4, 21, 3))) if given.endswith(".npy") else Path(path).write_bytes(made)
     assert cli.main(["predict", path, "--encoder", ENCODER, "--device", "cpu"]) == 2
     assert capsys.readouterr().err.replace(path, given).startswith(f"stars: {WRONG[given]}")
 

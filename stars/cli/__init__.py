@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from stars.cli import audit, bench, inference, init, inspect, paper, plan, plugins, report, running, status, tools
+from stars.cli import audit, bench, inference, init, inspect, own, paper, plan, plugins, report, running, status, tools
 from stars.errors import InputError, Interrupted, line_of, shown
 from stars.jobs.journal import AGAIN
 from stars.jobs.requeue import queue_again
@@ -64,7 +64,7 @@ class _Parser(argparse.ArgumentParser):
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog="stars", description="Self-supervised tuning for 3D action recognition in skeleton sequences.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for group in (running, inference, paper, report, inspect, plugins, plan, status, tools, init, bench, audit):
+    for group in (running, inference, own, paper, report, inspect, plugins, plan, status, tools, init, bench, audit):
         group.add(commands)
     if arguments and not arguments[0].startswith("-") and arguments[0] not in commands.choices:
         from stars.config.reading import nearest

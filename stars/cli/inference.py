@@ -25,9 +25,22 @@ LIBRARY = (
 
 def add(commands: Any) -> None:
     """predict and search."""
-    text = "the action of clips of your own, by a vote of the nearest labelled clips"
-    predict = commands.add_parser("predict", help=text, description=f"Print {text}. Vote share and cosine similarity are no probabilities.")
+    text = "the action of clips of your own, by a classifier of `stars fit`, or by a vote of the nearest labelled clips"
+    about = "A classifier gives calibrated probabilities; a vote share is none."
+    predict = commands.add_parser("predict", help=text, description=f"Print {text}. {about}")
     predict.add_argument("-k", type=int, metavar="N", help="neighbours that vote [as many as the rarest action has clips, at most 10]")
+    predict.add_argument("--classifier", type=Path, metavar="FOLDER", help="what `stars fit` wrote, in place of --encoder and --library")
+    predict.add_argument(
+        "--false-alarms",
+        type=float,
+        metavar="SHARE",
+        help='of clips of known actions that may be called "none of these" [0.05]; with --classifier',
+    )
+    predict.add_argument(
+        "--timeline", type=Path, metavar="PATH", help="folder for a timeline of each long recording, .csv and .png; with --classifier"
+    )
+    predict.add_argument("--window", type=float, metavar="S", help="seconds of a recording judged at once [as long as the labelled clips]")
+    predict.add_argument("--step", type=float, metavar="S", help="seconds from one window to the next [a quarter of one]")
     predict.set_defaults(handler=_predict)
     text = "the labelled clips that are nearest to clips of your own, with pictures"
     search = commands.add_parser("search", help=text, description=f"Print {text}.")
@@ -39,13 +52,13 @@ def add(commands: Any) -> None:
     for parser in (predict, search):
         parser.add_argument("files", nargs="+", metavar="FILE", help=FILES)
         parser.add_argument("--library", type=Path, metavar="PATH", help=LIBRARY)
-        add_model(parser, required=True)
+        add_model(parser, required=parser is search)
         parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="where the arithmetic runs [auto]")
         parser.add_argument("--threads", type=int, metavar="N", help="CPU threads [all cores]")
 
 
-def add_model(parser: argparse.ArgumentParser, required: bool) -> None:
-    """Which encoder reads the clips, and in what form the answer is printed."""
+def add_model(parser: argparse.ArgumentParser, required: bool, form: bool = True) -> None:
+    """Which encoder reads the clips, and, where that can be chosen, in what `form` the answer is printed."""
     parser.add_argument(
         "--encoder",
         type=Path,
@@ -53,17 +66,29 @@ def add_model(parser: argparse.ArgumentParser, required: bool) -> None:
         metavar="FILE",
         help="encoder.safetensors, or a folder of `stars export --format safetensors`",
     )
-    parser.add_argument("--like", metavar="NAME", help="description of the data set whose layout the files have [the encoder's own]")
+    parser.add_argument("--like", metavar="NAME", help="description of the data set whose files these are [the encoder's own]")
+    add_sensor(parser)
     parser.add_argument(
         "--precision", choices=["fp32", "bf16", "quicker"], help="of matrix products; quicker: whichever is, here [that of the features]"
     )
-    form = parser.add_mutually_exclusive_group()
-    for name in ("json", "csv"):
-        form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=f"print {name.upper()}")
+    if form:
+        kinds = parser.add_mutually_exclusive_group()
+        for name in ("json", "csv"):
+            kinds.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=f"print {name.upper()}")
+
+
+def add_sensor(parser: argparse.ArgumentParser) -> None:
+    """What the files hold."""
+    parser.add_argument(
+        "--skeleton",
+        metavar="NAME|FILE",
+        help="joints of .npy, .json and .csv files: kinect_v1, kinect_v2, mediapipe33, coco17, smpl24, or a .yaml file [recognised]",
+    )
+    parser.add_argument("--fps", type=float, metavar="N", help="frames a second of the files [the encoder's]")
 
 
 @contextmanager
-def _warned() -> Iterator[None]:
+def warned() -> Iterator[None]:
     """A warning is one line, as an error is."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
@@ -71,17 +96,82 @@ def _warned() -> Iterator[None]:
         yield
 
 
-@_warned()
+@warned()
 def _predict(chosen: argparse.Namespace) -> None:
+    if chosen.classifier is not None:
+        _classify(chosen)
+        return
+    for name in ("false_alarms", "timeline", "window", "step"):
+        if getattr(chosen, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')} needs --classifier: `stars fit` makes one of your labelled clips")
+    if chosen.encoder is None:
+        raise InputError("predict needs --encoder, an encoder.safetensors, or --classifier, a folder of `stars fit`")
     found = _model(chosen).library(chosen.library).predict(chosen.files, chosen.k)
     if chosen.form == "json":
         _print_json([asdict(one) for one in found])
         return
-    head = ("clip", "action", "vote share", "similarity", "nearest")
-    _print_rows(chosen.form, head, [(one.clip, one.label, f"{one.votes:.2f}", f"{one.similarity:.3f}", one.nearest) for one in found])
+    places = [f"{one.rank} of {one.among}" if one.rank else "" for one in found]
+    rows = [[one.clip, one.label, f"{one.votes:.2f}", place, one.nearest] for one, place in zip(found, places, strict=True)]
+    head = ["clip", "action", "vote share", "rank", "nearest"]
+    if chosen.form == "csv":  # programs may go on reading the similarity
+        head.insert(3, "similarity")
+        for row, one in zip(rows, found, strict=True):
+            row.insert(3, f"{one.similarity:.3f}")
+    _print_rows(chosen.form, head, rows)
 
 
-@_warned()
+def _classify(chosen: argparse.Namespace) -> None:
+    from stars.inference.classifier import Classifier
+    from stars.inference.evaluate import FALSE_ALARMS
+    from stars.inference.files import existing
+
+    for name in ("encoder", "library", "like", "precision", "k"):
+        if getattr(chosen, name) is not None:
+            raise InputError(f"--{name} does not go with --classifier, which has an encoder of its own: leave one of them out")
+    for path in chosen.files:
+        existing(path)
+    alarms = FALSE_ALARMS if chosen.false_alarms is None else chosen.false_alarms
+    classifier = Classifier.load(chosen.classifier, device(chosen.device, chosen.threads), chosen.skeleton, chosen.fps)
+    if chosen.timeline is not None:
+        _timelines(chosen, classifier, alarms)
+        return
+    for name in ("window", "step"):
+        if getattr(chosen, name) is not None:
+            raise InputError(f"--{name} needs --timeline, the folder for the timelines of long recordings")
+    found = classifier.predict(chosen.files, alarms)
+    if chosen.form == "json":
+        _print_json([asdict(one) for one in found])
+        return
+    rows = [
+        (one.clip, one.label, f"{one.probability:.2f}", one.likeliest, ", ".join(f"{name} {share:.2f}" for name, share in one.others[:2]))
+        for one in found
+    ]
+    _print_rows(chosen.form, ("clip", "action", "probability", "likeliest", "next"), rows)
+
+
+def _timelines(chosen: argparse.Namespace, classifier: Any, alarms: float) -> None:
+    from stars.inference.files import files
+    from stars.inference.layouts import Layouts
+    from stars.inference.picture import stems
+    from stars.inference.timeline import timeline, write
+
+    layouts = Layouts(classifier.model.preparation)
+    found = [file for path in chosen.files for file in files(path, layouts.preparation.dataset)]
+    segments = [timeline(classifier, file, layouts, alarms, chosen.window, chosen.step) for file in found]
+    for file, some, stem in zip(found, segments, stems([file.name for file in found]), strict=True):
+        write(some, chosen.timeline / stem, file.name)
+    if chosen.form == "json":
+        _print_json([{"clip": file.name, **one._asdict()} for file, some in zip(found, segments, strict=True) for one in some])
+        return
+    rows = [
+        (file.name, f"{one.start:.2f}", f"{one.end:.2f}", one.action, f"{one.probability:.2f}")
+        for file, some in zip(found, segments, strict=True)
+        for one in some
+    ]
+    _print_rows(chosen.form, ("recording", "start", "end", "action", "probability"), rows)
+
+
+@warned()
 def _search(chosen: argparse.Namespace) -> None:
     library = _model(chosen).library(chosen.library)
     if chosen.pictures:
@@ -97,7 +187,7 @@ def _search(chosen: argparse.Namespace) -> None:
     _print_rows(chosen.form, ("clip", "rank", "action", "similarity", "nearest"), rows)
 
 
-@_warned()
+@warned()
 def embed(chosen: argparse.Namespace) -> None:
     """`stars embed FILE …`: features as a .npz with --out, else printed."""
     if chosen.encoder is None:
@@ -126,7 +216,7 @@ def _model(chosen: argparse.Namespace) -> Any:
     library = getattr(chosen, "library", None)
     for path in (*chosen.files, *([library] if library else [])):
         existing(path)
-    return stars.load(chosen.encoder, chosen.like, device(chosen.device, chosen.threads), chosen.precision)
+    return stars.load(chosen.encoder, chosen.like, device(chosen.device, chosen.threads), chosen.precision, chosen.skeleton, chosen.fps)
 
 
 def _print_json(value: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,25 +14,38 @@ import torch
 from stars.backbones.base import Backbone
 from stars.config import Embed
 from stars.data.completeness import NO_BODY
-from stars.data.convert import actors, stored
-from stars.data.readers import Layout
+from stars.data.convert import stored
 from stars.errors import InputError
 from stars.evaluation.features import check_finite, encode
-from stars.inference.files import File, alone, files, layout_of
+from stars.inference.doubts import doubts
+from stars.inference.files import File, alone, files
+from stars.inference.layouts import Layouts
 from stars.inference.preparation import Preparation
 from stars.views.crop import Clips
 
 Given: TypeAlias = str | Path | np.ndarray
 """A file, a folder or zip of files, or joints (T, V, 3) or (T, M, V, 3) in metres."""
 AT_ONCE = 256  # clips held in memory
+ARRAY = "array.npy"  # what an array would be called as a file
 
 
 @dataclass(frozen=True, eq=False)
 class OwnClip:
-    """A clip: its name, and joints (T, M, V, 3) float32 as a clip store holds them."""
+    """A clip: its name, joints (T, M, V, 3) float32 as a clip store holds them, and how it was prepared. A notebook shows it as an animation."""
 
     name: str
     x_tmvc: np.ndarray
+    preparation: Preparation
+
+    def __repr__(self) -> str:
+        frames, _, joints = self.x_tmvc.shape[:3]
+        bodies = int(self.x_tmvc.any(axis=(0, 2, 3)).sum())
+        return f"OwnClip({self.name}: {frames} frames, {bodies} {'body' if bodies == 1 else 'bodies'}, {joints} joints)"
+
+    def _repr_html_(self) -> str:
+        from stars.inference.picture import animated  # matplotlib is slow to import
+
+        return animated(self)
 
 
 class Nobody(InputError):
@@ -49,43 +61,80 @@ def clips(given: Given | Iterable[Given], preparation: Preparation) -> Iterator[
         InputError: a file is not there or cannot be read, or nobody is in one that is named itself.
     """
     several = [given] if isinstance(given, str | Path | np.ndarray) else list(given)
+    layouts = Layouts(preparation)
     for number, one in enumerate(several):
         if isinstance(one, np.ndarray):
-            yield _array(one, f"clip {number}", preparation)
+            yield _clip(_as_file(one, f"clip {number}"), ARRAY, f"clip {number}", layouts)
         elif alone(one):
-            yield read(files(one, preparation.dataset)[0], preparation)
+            yield read(files(one, preparation.dataset)[0], layouts)
         else:
-            yield from inhabited(files(one, preparation.dataset), preparation)
+            yield from inhabited(files(one, preparation.dataset), layouts)
 
 
-def inhabited(found: Iterable[File], preparation: Preparation) -> Iterator[OwnClip]:
+def inhabited(found: Iterable[File], layouts: Layouts) -> Iterator[OwnClip]:
     """The clips of files in which somebody is seen; a warning for each of the others."""
     for file in found:
         try:
-            yield read(file, preparation)
+            yield read(file, layouts)
         except Nobody:
-            warnings.warn(f"{file.name}: {NO_BODY}: left out", stacklevel=2)
+            layouts.warn(f"{file.name}: {NO_BODY}: left out")
 
 
-def read(file: File, preparation: Preparation) -> OwnClip:
-    """A file's clip, as ingest makes it."""
-    return _clip(file.source.read(file.inside), file.name, layout_of(file, preparation.dataset), preparation)
+def read(file: File, layouts: Layouts) -> OwnClip:
+    """A file's clip, as ingest makes it; a warning where something is odd about it."""
+    return _clip(file.source.read(file.inside), file.inside, file.name, layouts)
 
 
-def _array(x: np.ndarray, name: str, preparation: Preparation) -> OwnClip:
+def recording(file: File, layouts: Layouts) -> np.ndarray:
+    """All of a file's frames (T, M, V, 3) on the encoder's joints and at its rate, before they are centred or cut; raises what `read` does."""
+    return _whole(file.source.read(file.inside), file.inside, file.name, layouts)
+
+
+def cut(x_tmvc: np.ndarray, name: str, preparation: Preparation) -> OwnClip:
+    """A clip from frames of a recording in which somebody is seen."""
+    return OwnClip(name, stored(x_tmvc, preparation.dataset, preparation.ingest), preparation)
+
+
+def _as_file(x: np.ndarray, name: str) -> bytes:
     """An array is taken for what a `.npy` file with it would be."""
     if x.dtype.hasobject:
         raise InputError(f"{name}: expected an array of numbers, found {x.dtype}")
     file = io.BytesIO()
     np.save(file, x, allow_pickle=False)
-    return _clip(file.getvalue(), name, preparation.dataset.model_copy(update={"reader": "folder"}), preparation)
+    return file.getvalue()
 
 
-def _clip(data: bytes, name: str, layout: Layout, preparation: Preparation) -> OwnClip:
-    x_tmvc = actors(data, name, layout, preparation.ingest)
+def _clip(data: bytes, inside: str, name: str, layouts: Layouts) -> OwnClip:
+    return cut(_whole(data, inside, name, layouts), name, layouts.preparation)
+
+
+def _whole(data: bytes, inside: str, name: str, layouts: Layouts) -> np.ndarray:
+    x_tmvc, layout = layouts.read(data, inside, name)
     if not x_tmvc.any():
         raise Nobody(f"{name}: {NO_BODY}: leave it out")
-    return OwnClip(name, stored(x_tmvc, layout, preparation.ingest))
+    try:
+        odd = doubts(x_tmvc, layout)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    rate = layouts.preparation.fps or layout.fps
+    if layout.fps != rate:
+        odd.append(f"{layout.fps:g} frames a second, the encoder's clips have {rate:g}: resampled")
+    if odd:
+        layouts.warn(f"{name}: {'; '.join(odd)}")
+    return resampled(layouts.wanted(x_tmvc, layout, name), rate / layout.fps)
+
+
+def resampled(x_tmvc: np.ndarray, times: float) -> np.ndarray:
+    """Frames (T, M, V, 3) at so many times their rate, joints between two frames weighted linearly; at a body's coming and going the nearer frame's."""
+    if times == 1:
+        return x_tmvc
+    at = np.arange(max(1, round(len(x_tmvc) * times))) / times
+    at = np.minimum(at, len(x_tmvc) - 1)
+    before = at.astype(int)
+    after, share = np.minimum(before + 1, len(x_tmvc) - 1), (at - before)[:, None, None, None].astype(np.float32)
+    present = x_tmvc.any(axis=(2, 3), keepdims=True)
+    nearer = x_tmvc[np.rint(at).astype(int)]
+    return np.where(present[before] & present[after], x_tmvc[before] * (1 - share) + x_tmvc[after] * share, nearer)
 
 
 def features(encoder: Backbone, given: Iterable[OwnClip], settings: Embed, device: str) -> tuple[list[str], np.ndarray]:
@@ -94,7 +143,7 @@ def features(encoder: Backbone, given: Iterable[OwnClip], settings: Embed, devic
     parts = []
     for some in _batches(given):
         names += [clip.name for clip in some]
-        parts.append(encode(encoder, _side_by_side(some, device), settings))
+        parts.append(encode(encoder, side_by_side(some, device), settings))
     if not parts:
         raise InputError("no clip is given in which somebody is seen: name files, or a folder of them")
     found = np.concatenate(parts)
@@ -113,8 +162,9 @@ def _batches(given: Iterable[OwnClip]) -> Iterator[list[OwnClip]]:
         yield some
 
 
-def _side_by_side(some: Sequence[OwnClip], device: str) -> Clips:
+def side_by_side(some: Sequence[OwnClip], device: str, labels: np.ndarray | None = None) -> Clips:
+    """Clips as trainings and encoders take them; labels (N,) int64, of which encoders need none."""
     lengths = np.array([len(clip.x_tmvc) for clip in some], np.int64)
     frames = torch.from_numpy(np.concatenate([clip.x_tmvc for clip in some])).to(device)
-    labels = torch.zeros(len(some), dtype=torch.long, device=device)
-    return Clips(frames, torch.from_numpy(np.cumsum(lengths) - lengths), torch.from_numpy(lengths), labels)
+    numbers = torch.zeros(len(some), dtype=torch.long) if labels is None else torch.from_numpy(labels)
+    return Clips(frames, torch.from_numpy(np.cumsum(lengths) - lengths), torch.from_numpy(lengths), numbers.to(device))

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from stars.data.readers import Clip, Layout, ReaderName, reader, unreadable
+from stars.data.readers import Clip, Layout, reader, unreadable
 from stars.data.readers.folder import LARGEST_TABLE, TABLE
 from stars.data.readers.text_csv import parsed
 from stars.data.sources import Source
 from stars.errors import InputError
-
-# Layout of a file that is not named as the data set's own are, by its ending.
-ENDINGS: dict[str, ReaderName] = {".skeleton": "ntu", ".mat": "utd_mhad", ".npy": "folder", ".json": "folder", ".csv": "folder"}
+from stars.inference.layouts import ENDINGS, native
 
 
 @dataclass(frozen=True)
@@ -52,13 +50,6 @@ def files(path: str | Path, layout: Layout) -> list[File]:
     return found
 
 
-def layout_of(file: File, layout: Layout) -> Layout:
-    """The data set's own layout where the file is named as its files are; else the same joints in the layout that the ending says."""
-    if file.inside.endswith(reader(layout.reader).SUFFIXES):
-        return layout
-    return layout.model_copy(update={"reader": next(kind for ending, kind in ENDINGS.items() if file.inside.endswith(ending))})
-
-
 def labels(found: Sequence[File], layout: Layout) -> list[str]:
     """The action that each file of a folder or zip shows: as its clips.csv says; where there is none, the name of the folder below it that
     the file lies in; else as the file's own name says, in a data set whose names do. "" for a file of which nothing says it.
@@ -71,23 +62,46 @@ def labels(found: Sequence[File], layout: Layout) -> list[str]:
     if tables:
         told = _table(source, tables[0], layout)
         return [told.get(file.inside, "") for file in found]
-    own = _own_names(source, layout)
+    own = _own_names(found, layout)
     return [PurePosixPath(file.inside).parent.name or own.get(file.inside, "") for file in found]
+
+
+def subjects(found: Sequence[File], layout: Layout) -> list[str]:
+    """Who acts in each file of a folder or zip: as the column `subject` of its clips.csv says, or the file's own name; "" where nothing does."""
+    source = found[0].source
+    tables = [inside for inside in source.files if PurePosixPath(inside).name == TABLE]
+    told = column(source, tables[0], "subject") if tables else {file: str(clip.subject) for file, clip in _own_clips(found, layout).items()}
+    return [(told or {}).get(file.inside, "") for file in found]
+
+
+def column(source: Source, table: str, name: str) -> dict[str, str] | None:
+    """File → what a clips.csv says of it in a column; None where there is no such column."""
+    columns, rows = parsed(source.read(table), table, LARGEST_TABLE)
+    if not {"file", "label"} <= set(columns):
+        unreadable(table, 1, "the columns file and label", repr(",".join(columns)))
+    if name not in columns:
+        return None
+    file, wanted = columns.index("file"), columns.index(name)
+    return {(PurePosixPath(table).parent / row[file]).as_posix(): row[wanted] for _, row in rows}
 
 
 def _table(source: Source, table: str, layout: Layout) -> dict[str, str]:
     """File → action, of which a whole number is one of the description's."""
-    columns, rows = parsed(source.read(table), table, LARGEST_TABLE)
-    if not {"file", "label"} <= set(columns):
-        unreadable(table, 1, "the columns file and label", repr(",".join(columns)))
-    file, label = columns.index("file"), columns.index("label")
     numbered = {str(number): name for number, name in layout.actions.items()}
-    return {(PurePosixPath(table).parent / row[file]).as_posix(): numbered.get(row[label], row[label]) for _, row in rows}
+    return {file: numbered.get(label, label) for file, label in (column(source, table, "label") or {}).items()}
 
 
-def _own_names(source: Source, layout: Layout) -> dict[str, str]:
-    if layout.reader in ("folder", "pku"):  # whose files' names say nothing
-        return {}
-    own = source.only(file for file in source.files if file.endswith(reader(layout.reader).SUFFIXES))
-    known: dict[str, list[Clip]] = {file: clips for file, clips in reader(layout.reader).clips(own, layout) if isinstance(clips, list)}
-    return {file: layout.actions.get(clip.action, "") for file, clips in known.items() for clip in clips}
+def _own_names(found: Sequence[File], layout: Layout) -> dict[str, str]:
+    return {file: native(file, layout).actions.get(clip.action, "") for file, clip in _own_clips(found, layout).items()}
+
+
+def _own_clips(found: Sequence[File], layout: Layout) -> dict[str, Clip]:
+    """File → its clip, of the files whose names say what they show."""
+    known: dict[str, Clip] = {}
+    for kind in {file.inside.rpartition(".")[2]: native(file.inside, layout) for file in found}.values():
+        if kind.reader in ("folder", "pku"):  # whose files' names say nothing
+            continue
+        own = found[0].source.only(file.inside for file in found if file.inside.endswith(reader(kind.reader).SUFFIXES))
+        clips = {file: clips for file, clips in reader(kind.reader).clips(own, kind) if isinstance(clips, list)}
+        known |= {file: clip for file, some in clips.items() for clip in some}
+    return known

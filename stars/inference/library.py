@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ from stars.evaluation.knn import Neighbours, neighbours, vote
 from stars.inference.clips import Given, OwnClip, clips, inhabited, read
 from stars.inference.embedder import Embedder, check_encoder
 from stars.inference.files import files, labels
+from stars.inference.layouts import Layouts
 from stars.inference.preparation import features_record, recorded_input
 from stars.provenance.files import read_json, read_npy, read_npz, write_npz
 from stars.provenance.record import recording
 
 MOST_NEIGHBOURS = 10  # that vote, unless told otherwise (paper, Tables 6 and 7)
+SAME = 1 - 1e-10  # cosine similarity of copies, whose features differ in their last bits at most
 ARRAYS = ("name", "label", "features", "encoder")
 
 
@@ -47,6 +50,8 @@ class Prediction:
         label: the action with most votes; votes: its share of the k votes, 0 to 1.
         similarity: cosine similarity to the nearest clip of that action, −1 to 1, whose name is `nearest`.
         others: further actions with a vote and their shares, best first, at most four.
+        rank, among: the clip's place among the action's own clips by how near each is to another of them: 1, nearer than all; `among`, farther than
+            all. None, where the library has one clip of it.
     """
 
     clip: str
@@ -55,6 +60,8 @@ class Prediction:
     similarity: float
     nearest: str
     others: tuple[tuple[str, float], ...] = ()
+    rank: int | None = None
+    among: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +79,10 @@ class Library:
     features: np.ndarray
     actions: Sequence[str]
     joints: Callable[[int], np.ndarray]
+    _alike: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        return f"Library({len(self.names)} clips, {len(self.actions)} actions, of {self.model.path})"
 
     @property
     def default_k(self) -> int:
@@ -81,12 +92,13 @@ class Library:
     def predict(self, given: Given | Iterable[Given], k: int | None = None) -> list[Prediction]:
         """The action of each clip, by vote of its k nearest in the library (cosine similarity of features).
 
-        Ties go to the action with the larger summed similarity, then to the first in `actions`.
+        Ties go to the action with the larger summed similarity, then to the first in `actions`. A clip that is itself in the library is left out of
+        its own vote, with a warning.
 
         Args:
             given: as for `Model.embed`; k: neighbours that vote; None: `default_k`.
         """
-        names, nearest = self._nearest(clips(given, self.model.preparation), self.default_k if k is None else k)
+        names, nearest = self._others(clips(given, self.model.preparation), self.default_k if k is None else k)
         numbers = np.array([self.actions.index(label) for label in self.labels])
         of_label = Neighbours(torch.from_numpy(numbers)[nearest.labels], nearest.similarity)
         rankings = vote(of_label, nearest.labels.shape[1], len(self.actions))
@@ -96,7 +108,39 @@ class Library:
     def _prediction(self, clip: str, ranking: np.ndarray, numbers: np.ndarray, places: list[int], similarity: list[float]) -> Prediction:
         shares = [(self.actions[number], float((numbers == number).mean())) for number in ranking if number >= 0]
         nearest = int(np.flatnonzero(numbers == ranking[0])[0])
-        return Prediction(clip, *shares[0], similarity[nearest], self.names[places[nearest]], tuple(shares[1:]))
+        own = self._within(shares[0][0])
+        place = 1 + int((own > similarity[nearest]).sum()), len(own) + 1
+        return Prediction(
+            clip, *shares[0], similarity[nearest], self.names[places[nearest]], tuple(shares[1:]), *(place if len(own) else (None, None))
+        )
+
+    def _within(self, label: str) -> np.ndarray:
+        """Of each clip of an action, the similarity to the nearest other one of it that is no copy, ascending; none of a single clip."""
+        if label not in self._alike:
+            rows = self.features[np.array([one == label for one in self.labels])]
+            found = neighbours(rows, rows, np.arange(len(rows)), len(rows)).similarity.numpy()
+            others = np.where(found < SAME, found, -np.inf).max(axis=1)
+            self._alike[label] = np.sort(others[np.isfinite(others)])
+        return self._alike[label]
+
+    def _others(self, given: Iterable[OwnClip], k: int) -> tuple[list[str], Neighbours]:
+        """As `_nearest`, without a clip's copies in the library, which a warning names; fewer than k where no more are left."""
+        self._check(k)
+        names, features = self.model.named_features(given)
+        room, most = 0, 1
+        while room < most and room < len(self.names) - k + 1:
+            room = most
+            nearest = neighbours(features, self.features, np.arange(len(self.names)), min(k + room, len(self.names)))
+            copies = (nearest.similarity >= SAME).sum(dim=1)
+            most = int(copies.max())
+        left = min(k, nearest.labels.shape[1] - most)
+        if left < 1:
+            raise InputError(f"{names[int(copies.argmax())]}: every clip of the library is a copy of it: give a library of other clips")
+        for row in torch.nonzero(copies).flatten().tolist():
+            found = self.names[int(nearest.labels[row, 0])]
+            warnings.warn(f"{names[row]} is in the library, as {found}: left out of its own vote", stacklevel=2)
+        columns = copies[:, None] + torch.arange(left)
+        return names, Neighbours(nearest.labels.gather(1, columns), nearest.similarity.gather(1, columns))
 
     def search(self, given: Given | Iterable[Given], k: int = 5) -> list[list[Match]]:
         """The k nearest clips of the library to each clip, nearest first."""
@@ -115,10 +159,13 @@ class Library:
 
     def _nearest(self, given: Iterable[OwnClip], k: int) -> tuple[list[str], Neighbours]:
         """Names of the clips, and the places of their nearest in the library as labels."""
-        if not 1 <= k <= len(self.names):
-            raise InputError(f"k is {k}, but the library has {len(self.names)} clips: give a k from 1 to that")
+        self._check(k)
         names, features = self.model.named_features(given)
         return names, neighbours(features, self.features, np.arange(len(self.names)), k)
+
+    def _check(self, k: int) -> None:
+        if not 1 <= k <= len(self.names):
+            raise InputError(f"k is {k}, but the library has {len(self.names)} clips: give a k from 1 to that")
 
 
 def find(model: Embedder, path: Path) -> Library:
@@ -138,7 +185,7 @@ def keep(model: Embedder, paths: Sequence[Path], out: Path) -> int:
     told = {file.name: label for _, some in found for file, label in zip(some, labels(some, layout), strict=True)}
     settings = {**model.preparation.model_dump(mode="json"), "files": [str(path) for path in paths]}
     with recording(out.parent, "stars.inference.library", settings, {"encoder": model.path}, [out.name], f"{out.name}.record.json"):
-        names, features = model.named_features(inhabited((file for _, some in found for file in some), model.preparation))
+        names, features = model.named_features(inhabited((file for _, some in found for file in some), Layouts(model.preparation)))
         arrays = (np.array(names), np.array([told[name] for name in names]), features, np.array(model.sha256))
         write_npz(out, dict(zip(ARRAYS, arrays, strict=True)))
     return len(names)
@@ -150,10 +197,11 @@ def of_clips(model: Embedder, path: Path) -> Library:
     told = labels(found, model.preparation.dataset)
     if "" in told:
         raise InputError(f"{found[told.index('')].name} has no label: put it into a folder named as its action, or into clips.csv")
-    names, features = model.named_features(inhabited(found, model.preparation))
+    names, features = model.named_features(inhabited(found, Layouts(model.preparation)))
     file = {file.name: (file, label) for file, label in zip(found, told, strict=True)}
     kept = [file[name][1] for name in names]
-    return _sorted(model, names, kept, features, sorted(set(kept)), lambda place: read(file[names[place]][0], model.preparation).x_tmvc)
+    again = Layouts(model.preparation, quiet=True)
+    return _sorted(model, names, kept, features, sorted(set(kept)), lambda place: read(file[names[place]][0], again).x_tmvc)
 
 
 def of_file(model: Embedder, path: Path) -> Library:

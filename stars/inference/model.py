@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -20,6 +21,10 @@ from stars.inference import folder, library
 from stars.inference.clips import Given, OwnClip, clips, features
 from stars.inference.preparation import EXPORTED, Preparation
 from stars.training.weights import load_encoder
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 Precision: TypeAlias = Literal["fp32", "bf16", "quicker"]
 TRIED, TIMES = 4, 2  # bodies and repetitions in a comparison of precisions
@@ -39,12 +44,23 @@ class Model:
     preparation: Preparation
     device: str
 
+    def __repr__(self) -> str:
+        return f"Model({self.path}: {self.encoder.name}, {self.encoder.joints} joints, features of {self.width})"
+
     @classmethod
-    def load(cls, path: str | Path, like: str | None = None, device: str = "cpu", precision: Precision | None = None) -> Model:
+    def load(
+        cls,
+        path: str | Path,
+        like: str | None = None,
+        device: str = "cpu",
+        precision: Precision | None = None,
+        skeleton: str | None = None,
+        fps: float | None = None,
+    ) -> Model:
         """As `stars.load` says."""
         path = folder.weights(Path(path))
         encoder = load_encoder(path, device).eval().requires_grad_(False)
-        preparation = Preparation.of(path, encoder.joints, like)
+        preparation = Preparation.of(path, encoder.joints, like, skeleton, fps)
         if precision is not None:
             chosen = quicker(encoder, device) if precision == "quicker" else precision
             embed = Embed(**{**preparation.embed.model_dump(), "precision": chosen})
@@ -89,6 +105,38 @@ class Model:
         if path is None and self.path.with_name(EXPORTED).is_file():
             raise InputError(f"{self.path.parent} has no training clips beside its weights: name a library (--library)")
         return library.find(self, self.path.parent if path is None else Path(path))
+
+    def evaluate(self, folder: str | Path, group_by: str | None = None) -> Shown:
+        """How well the actions of labelled clips are told apart, by this encoder and by raw joints, cross-validated as `stars evaluate` does.
+
+        Args:
+            folder: its sub-folders are actions, or it has a clips.csv.
+            group_by: who acts in a clip: a column of clips.csv, or a regular expression on paths; None: the column `subject`.
+
+        Raises:
+            InputError: a clip without a label, or too few of them.
+        """
+        from stars.inference import labelled, verdict  # matplotlib and scikit-learn are slow to import
+        from stars.inference.evaluate import evaluate
+
+        found = evaluate(labelled.read(self, folder, group_by))
+        return Shown(found.methods(), verdict.figure(found))
+
+
+class Shown(NamedTuple):
+    """An evaluation's table, a row a classifier, and its pictures. A notebook shows both."""
+
+    table: pd.DataFrame
+    figure: Figure
+
+    def _repr_html_(self) -> str:
+        from stars.inference.verdict import png
+
+        picture = base64.b64encode(png(self.figure)).decode()
+        return (
+            self.table.round(1).to_html(index=False)
+            + f'<img alt="confusion, reliability, learning curve" src="data:image/png;base64,{picture}">'
+        )
 
 
 def quicker(encoder: Backbone, device: str) -> Literal["fp32", "bf16"]:

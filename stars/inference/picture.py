@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import re
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,10 +16,10 @@ from stars.config.reading import read_yaml
 from stars.data import common_joints
 from stars.data.dataset import Dataset
 from stars.errors import InputError
-from stars.inference.clips import Given
+from stars.inference.clips import Given, OwnClip
 from stars.inference.library import Library, Match
 from stars.inference.preparation import Preparation
-from stars.inspect import draw
+from stars.inspect import animation, draw
 from stars.inspect.scene import Scene
 from stars.inspect.skeleton import Skeleton
 from stars.pipeline.resolve import describe, folders
@@ -60,6 +63,20 @@ def draw_strips(path: Path, strips: Sequence[tuple[str, np.ndarray]], skeleton: 
                 draw.Bodies(axis, stage, skeleton).show(frame)
             top -= tall
         figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def animated(clip: OwnClip) -> str:
+    """HTML with the clip as an animated GIF, or its name where nothing says what its bones are."""
+    try:
+        dataset = described(clip.preparation)
+    except InputError:
+        return f"<p>{html.escape(repr(clip))}</p>"
+    title, fps = Path(clip.name).name, clip.preparation.fps or dataset.fps
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.gif"
+        animation.write(path, Scene(clip.x_tmvc), Skeleton.of(dataset), clip.preparation.ingest.denoise, fps, title)
+        picture = base64.b64encode(path.read_bytes()).decode()
+    return f'<img alt="{html.escape(repr(clip))}" src="data:image/gif;base64,{picture}">'
 
 
 def described(preparation: Preparation) -> Dataset:

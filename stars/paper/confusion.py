@@ -104,9 +104,9 @@ def _draw(settings: Fig6Stage, counts: np.ndarray, names: list[str], out: Path) 
     with figure_style.figure(width * 0.93, width, "compressed") as drawn:
         axis = drawn.subplots()
         image = axis.imshow(shares(counts), cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-        _name_axes(axis, names)
+        name_axes(axis, names)
         if classes <= LABELLED:
-            _number_cells(axis, shares(counts))
+            number_cells(axis, shares(counts))
         bar = drawn.colorbar(image, ax=axis, shrink=0.7, aspect=30, pad=0.02, format=lambda share, _: f"{100 * share:.0f} %")
         bar.set_label("share of the true class's clips", fontsize=0.85 * text)
         bar.outline.set_visible(False)
@@ -115,7 +115,8 @@ def _draw(settings: Fig6Stage, counts: np.ndarray, names: list[str], out: Path) 
         figure_style.save(drawn, out / "fig6")
 
 
-def _name_axes(axis: Axes, names: list[str]) -> None:
+def name_axes(axis: Axes, names: list[str]) -> None:
+    """Classes along both axes, a fine grid between them."""
     places, size = range(len(names)), 8 if len(names) <= LABELLED else 9
     axis.set_xticks(places, names, rotation=90, fontsize=size)
     axis.set_yticks(places, names, fontsize=size)
@@ -128,7 +129,8 @@ def _name_axes(axis: Axes, names: list[str]) -> None:
     axis.spines[:].set_visible(False)
 
 
-def _number_cells(axis: Axes, share: np.ndarray) -> None:
+def number_cells(axis: Axes, share: np.ndarray) -> None:
+    """The percentage in each cell of half a percent and more."""
     size = min(7.5, 150 / len(share))
     for row, column in np.argwhere(share >= 0.005):
         colour = "white" if share[row, column] > 0.55 else "black"

@@ -1,0 +1,84 @@
+"""Commands for a folder of one's own labelled clips: evaluate and fit."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from stars.cli.common import device
+from stars.cli.inference import add_model, warned
+from stars.errors import InputError
+
+FOLDER = "labelled clips: a folder or zip whose sub-folders are actions, or with a clips.csv (file, label, subject)"
+EPOCHS = 20
+
+
+def add(commands: Any) -> None:
+    """evaluate and fit."""
+    text = "how well the actions of your own labelled clips are told apart, and by what: cross-validated"
+    evaluate = commands.add_parser("evaluate", help=text, description=f"Print {text}; write tables and pictures.")
+    evaluate.add_argument("--out", type=Path, default=Path("evaluation"), metavar="PATH", help="folder to write [evaluation]")
+    evaluate.add_argument(
+        "--finetune",
+        nargs="?",
+        type=int,
+        const=EPOCHS,
+        metavar="EPOCHS",
+        help=f"also fine-tune the encoder, in each fold for so many epochs: takes minutes [{EPOCHS}]",
+    )
+    evaluate.set_defaults(handler=_evaluate)
+    text = "the best classifier of your own labelled clips, as a folder for `stars predict --classifier`"
+    fit = commands.add_parser("fit", help=text, description=f"Evaluate as `stars evaluate` does, and keep {text}.")
+    fit.add_argument("--out", type=Path, default=Path("classifier"), metavar="PATH", help="folder to write [classifier]")
+    fit.set_defaults(handler=_fit)
+    for parser in (evaluate, fit):
+        parser.add_argument("folder", type=Path, metavar="FOLDER", help=FOLDER)
+        parser.add_argument(
+            "--group-by",
+            metavar="COLUMN|REGEX",
+            help="who acts in a clip: a column of clips.csv, or a regular expression whose first group in a clip's path says it [subject]",
+        )
+        add_model(parser, required=True, form=False)
+        parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="where the arithmetic runs [auto]")
+        parser.add_argument("--threads", type=int, metavar="N", help="CPU threads [all cores]")
+
+
+@warned()
+def _evaluate(chosen: argparse.Namespace) -> None:
+    from stars.inference.verdict import lines, write
+
+    if chosen.finetune is not None and chosen.finetune < 1:
+        raise InputError(f"--finetune {chosen.finetune}: give at least one epoch")
+    model, found = _evaluated(chosen, chosen.finetune)
+    write(found, chosen.out, model.path, _settings(chosen, model))
+    print("\n".join([*lines(found), f"{chosen.out}/: confusion.png, reliability.png, learning_curve.png, predictions.csv, actions.csv"]))
+
+
+@warned()
+def _fit(chosen: argparse.Namespace) -> None:
+    from stars.inference.classifier import fit
+    from stars.inference.verdict import lines
+
+    model, found = _evaluated(chosen)
+    fit(model, found, chosen.out, _settings(chosen, model))
+    print("\n".join([*lines(found), f"{chosen.out}/: stars predict CLIPS --classifier {chosen.out}"]))
+
+
+def _evaluated(chosen: argparse.Namespace, epochs: int | None = None) -> tuple[Any, Any]:
+    """The encoder, and what it and the other classifiers come to."""
+    import stars
+    from stars.inference import finetuning, labelled
+    from stars.inference.evaluate import evaluate
+    from stars.inference.files import existing
+
+    existing(chosen.folder)
+    model = stars.load(chosen.encoder, chosen.like, device(chosen.device, chosen.threads), chosen.precision, chosen.skeleton, chosen.fps)
+    clips = labelled.read(model, chosen.folder, chosen.group_by)
+    more = [(finetuning.NAME, finetuning.TITLE, finetuning.scorer(model, clips, epochs))] if epochs else []
+    return model, evaluate(clips, more=more)
+
+
+def _settings(chosen: argparse.Namespace, model: Any) -> dict[str, Any]:
+    told = {"folder": str(chosen.folder), "group_by": chosen.group_by, "finetune": getattr(chosen, "finetune", None)}
+    return {**model.preparation.model_dump(mode="json"), **told}

@@ -1,0 +1,125 @@
+"""Which joints a file holds: as its kind of file always does, as told by --skeleton, or recognised by the number or the names of its joints."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+
+from stars.data import common_joints, completion
+from stars.data.convert import acting
+from stars.data.readers import Layout, ReaderName, reader
+from stars.data.skeleton import Skeleton
+from stars.errors import InputError
+from stars.inference.preparation import Preparation
+from stars.pipeline.resolve import describe, skeletons
+
+# Layout of a file that is not named as the data set's own are, by its ending.
+ENDINGS: dict[str, ReaderName] = {".skeleton": "ntu", ".mat": "utd_mhad", ".npy": "folder", ".json": "folder", ".csv": "folder"}
+NATIVE = {".skeleton": "ntu120", ".mat": "utd_mhad"}  # description of what such files always hold
+
+
+def of_skeleton(found: Skeleton, dataset: Layout) -> Layout:
+    """The layout of a sensor's files, otherwise as those of `dataset`."""
+    told = {"joints": found.joints, "root": found.root, "axes": found.axes, "unit": found.unit, "fps": found.fps or dataset.fps}
+    return dataset.model_copy(update={**told, "reader": "folder", "up": "y"})
+
+
+def native(inside: str, dataset: Layout) -> Layout:
+    """The layout of a file as its name alone says: the data set's own, that of its kind of file, or the data set's joints in an array."""
+    if inside.endswith(reader(dataset.reader).SUFFIXES):
+        return dataset
+    ending = next(ending for ending in ENDINGS if inside.endswith(ending))
+    if ending in NATIVE:
+        return _native(ending).model_copy(update={"bodies": dataset.bodies, "reader": ENDINGS[ending]})
+    return dataset.model_copy(update={"reader": "folder"})
+
+
+@functools.cache
+def _native(ending: str) -> Layout:
+    return Layout.of(describe(NATIVE[ending], ending))
+
+
+class Layouts:
+    """The layouts of the files of one call, which are one sensor's as a rule: what fitted the last file is tried first."""
+
+    def __init__(self, preparation: Preparation, quiet: bool = False) -> None:
+        self.preparation, self.quiet = preparation, quiet
+        self.last: tuple[str, Layout] | None = None
+        self.said: set[str] = set()
+
+    def read(self, data: bytes, inside: str, name: str) -> tuple[np.ndarray, Layout]:
+        """Acting bodies (T, M, V, 3) of a file's bytes, on its own joints, and its layout.
+
+        Raises:
+            InputError: what is wrong with it as a file of the encoder's own layout, where no other fits.
+        """
+        fault: InputError | None = None
+        for called, layout in self._tried(inside):
+            try:
+                x_tmvc = acting(data, name, layout, self.preparation.ingest)
+            except InputError as error:
+                fault = fault if called else error
+                continue
+            self.last = (called, layout)
+            self._say(called, layout, name)
+            return x_tmvc, layout
+        assert fault is not None
+        raise fault
+
+    def _tried(self, inside: str) -> Iterator[tuple[str, Layout]]:
+        """Layouts that a file may have, with the names of those that are recognised."""
+        dataset, told = self.preparation.dataset, self.preparation.skeleton
+        own = native(inside, dataset)
+        if own.reader != "folder" or told is not None:
+            yield "", own if told is None or own.reader != "folder" else of_skeleton(told, dataset)
+            return
+        if self.last is not None:
+            yield self.last
+        yield "", own
+        for called, found in skeletons().items():
+            yield called, of_skeleton(found, dataset)
+        yield "common joints", dataset.model_copy(update={"reader": "folder", "joints": common_joints.JOINTS, "root": common_joints.ROOT})
+
+    def wanted(self, x_tmvc: np.ndarray, layout: Layout, name: str) -> np.ndarray:
+        """Bodies of a layout (T, M, V, 3) on the joints that the encoder wants; InputError where they do not give one of them."""
+        joints = wanted_joints(self.preparation)
+        if layout.joints == joints:
+            return x_tmvc
+        if gone := completion.lacking(layout.joints, joints):
+            raise InputError(
+                f"{name}: the encoder wants {joints_of(gone)}, which these {len(layout.joints)} joints do not give: "
+                "use an encoder on the common joints, which `snakemake --cores 2 --configfile config/common.yaml` trains"
+            )
+        made = completion.made(layout.joints, joints)
+        self._once(f"the encoder's {joints_of(made)} {'is' if len(made) == 1 else 'are'} made of other joints" if made else "")
+        if self.preparation.ingest.joints == "common" and x_tmvc.size:
+            return common_joints.to_common(x_tmvc, layout.joints)
+        return completion.complete(x_tmvc, layout.joints, joints)
+
+    def _say(self, called: str, layout: Layout, name: str) -> None:
+        if called:
+            turned = "" if layout.axes == ("x", "y", "z") else f", axes {' '.join(layout.axes)}"
+            self._once(f"{len(layout.joints)} joints, read as {called}{turned}; name another layout with --skeleton", name)
+
+    def _once(self, text: str, name: str = "") -> None:
+        if text and text not in self.said:
+            self.said.add(text)
+            self.warn(f"{name}: {text}" if name else text)
+
+    def warn(self, text: str) -> None:
+        """A warning, unless these files were read before."""
+        if not self.quiet:
+            warnings.warn(text, stacklevel=2)
+
+
+def wanted_joints(preparation: Preparation) -> tuple[str, ...]:
+    """Joints of a clip as the encoder reads it."""
+    return common_joints.JOINTS if preparation.ingest.joints == "common" else preparation.dataset.joints
+
+
+def joints_of(names: list[str]) -> str:
+    """Names of joints in a line."""
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]

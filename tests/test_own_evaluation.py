@@ -1,0 +1,212 @@
+"""Evaluating, fitting and using a classifier of one's own clips: against slow versions, through the commands, and in a notebook."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from figure import standing
+from tiny import ROOT
+from toy import SHAPE
+
+import stars
+from stars import cli
+from stars.backbones.transformer import Network
+from stars.errors import InputError
+from stars.evaluation import calibration
+from stars.evaluation.folds import folds, interval
+from stars.inference import labelled
+from stars.inference.classifier import NONE, Classifier
+from stars.inference.evaluate import evaluate, threshold
+from stars.inference.labelled import Labelled
+from stars.inference.methods import METHODS, unit
+from stars.inference.model import Model
+from stars.training.weights import save_encoder
+
+ACTIONS = {"kick": "leg", "lift": "right", "raise": "left"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """clips/ACTION/s{subject}_{take}.npy of three actions and subjects, three takes each; one more take of the first is a copy."""
+    home = tmp_path_factory.mktemp("own")
+    rng = np.random.default_rng(0)
+    for action, moved in ACTIONS.items():
+        (home / "clips" / action).mkdir(parents=True)
+        for subject in range(3):
+            for take in range(3):
+                clip = standing(24, moved, rng.uniform(0.8, 1.2)) * (1 + 0.05 * subject) + rng.normal(0, 0.01, (24, 25, 3))
+                np.save(home / "clips" / action / f"s{subject}_{take}.npy", clip.astype(np.float32))
+    shutil.copy(home / "clips/kick/s0_0.npy", home / "clips/kick/s0_9.npy")
+    save_encoder(home / "encoder.safetensors", Network(SHAPE, 16))
+    return home
+
+
+@pytest.fixture(scope="module")
+def model(home) -> Model:
+    return stars.load(home / "encoder.safetensors", skeleton="kinect_v2")
+
+
+@pytest.fixture(scope="module")
+def clips(model, home) -> Labelled:
+    with pytest.warns(UserWarning, match=r"copies of other clips are left out: .*s0_9.npy \(of .*s0_0.npy\)"):
+        return labelled.read(model, home / "clips", r"(s\d)_")
+
+
+def test_folds_keep_subjects_together_and_actions_in_equal_shares():
+    labels = np.arange(120) % 4
+    few, many = [f"s{row % 5}" for row in range(120)], [f"s{row % 30}" for row in range(120)]
+    for groups, count in ((few, 5), (many, 10)):
+        fold = folds(labels, groups)
+        assert len(np.unique(fold)) == count
+        assert all(len(set(fold[np.array(groups) == group])) == 1 for group in groups)
+    fold = folds(labels, None)
+    assert {int(((fold == number) & (labels == label)).sum()) for number in range(5) for label in range(4)} == {6}
+    with pytest.raises(InputError, match="two actions at least"):
+        folds(np.zeros(9, int), None)
+    right = np.arange(120) % 30 < 15  # of thirty subjects, half always right and half never
+    alone, together = interval(right, None), interval(right, many)
+    assert together[1] - together[0] > 1.6 * (alone[1] - alone[0])
+
+
+def test_probabilities_keep_their_word():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(6000, 4))
+    truth = calibration.probabilities(scores, 0.5)
+    labels = (truth.cumsum(axis=1) > rng.uniform(size=(6000, 1))).argmax(axis=1)
+    assert calibration.temperature(scores, labels) == pytest.approx(0.5, rel=0.1)
+    answers, right = truth.max(axis=1), truth.argmax(axis=1) == labels
+    found = calibration.reliability(answers, right)
+    assert found.error < 0.03 and found.clips.sum() == 6000
+    inside = (answers >= 0.5) & (answers < 0.6)
+    assert found.right[5] == pytest.approx(right[inside].mean()) and found.said[5] == pytest.approx(answers[inside].mean())
+    assert calibration.reliability(np.full(10, 0.95), np.arange(10) < 5).error == pytest.approx(0.45)
+
+
+def test_the_nearest_clip_of_others_decides(clips):
+    """Leave a subject out, by hand."""
+    assert len(clips.names) == 27 and set(clips.groups) == {"s0", "s1", "s2"} and clips.frames == 24
+    found = evaluate(clips)
+    for method in METHODS[:2]:
+        vectors = clips.vectors[method.vectors].astype(np.float64)
+        for row in range(27):
+            others = [other for other in range(27) if clips.groups[other] != clips.groups[row]]
+            cosine = [vectors[row] @ vectors[other] / np.linalg.norm(vectors[row]) / np.linalg.norm(vectors[other]) for other in others]
+            assert found.outcomes[method.name].predicted[row] == clips.labels[others[int(np.argmax(cosine))]]
+    best = max(found.outcomes.values(), key=lambda one: one.accuracy)
+    assert found.best is best and best.accuracy == pytest.approx(100 * (best.predicted == clips.labels).mean())
+    table = found.per_action()
+    assert table["clips"].tolist() == [9, 9, 9] and table["recall"].mean() == pytest.approx(best.accuracy)
+    assert [size for size, _ in found.curve] == [1, 2, 4, 6] and found.honest <= 100
+    tops = best.scores.max(axis=1)
+    assert (tops < threshold(best.scores, 0.25)).mean() == pytest.approx(0.25, abs=0.04)
+
+
+def test_a_linear_probe_is_the_discriminant_s():
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 2, 3], 40)
+    vectors = rng.normal(size=(120, 6)) * [1, 5, 0.1, 2, 1, 1] + labels[:, None] * 0.2
+    fitted = METHODS[2].fit(vectors, labels, 5)
+    other = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=[1 / 3] * 3).fit(vectors, labels)
+    new = rng.normal(size=(500, 6)) * [1, 5, 0.1, 2, 1, 1]
+    assert (fitted.scores(new).argmax(axis=1) == other.predict(new)).mean() > 0.95
+    assert not set(fitted.scores(new).argmax(axis=1)) & {1, 4}
+
+
+def run(*words: object) -> None:
+    assert cli.main([*map(str, words), "--device", "cpu"]) == 0
+
+
+def test_commands_from_a_folder_to_a_classifier_that_moves(home, model, clips, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(home)
+    told = ("--encoder", "encoder.safetensors", "--skeleton", "kinect_v2", "--group-by", r"(s\d)_")
+    run("evaluate", "clips", *told, "--out", "verdict", "--finetune", 1)
+    printed = capsys.readouterr()
+    assert printed.out.startswith("27 clips, 3 actions, 3 subjects, each tested by what the others taught; 3 folds\n")
+    assert "copies of other clips are left out" in printed.err and "none of these: " in printed.out
+    kept = json.loads(Path("verdict/evaluation.json").read_text())
+    assert list(kept["methods"]) == ["joints", "nearest", "linear", "finetuned"] and kept["chosen"] != "finetuned"
+    with Path("verdict/predictions.csv").open() as table:
+        rows = list(csv.DictReader(table))
+    right = [row["action"] == row[kept["chosen"]] for row in rows]
+    assert kept["methods"][kept["chosen"]]["accuracy"] == pytest.approx(100 * np.mean(right), abs=1e-3)
+    assert all(Path(f"verdict/{name}.png").stat().st_size > 3000 for name in ("confusion", "reliability", "learning_curve"))
+    run("fit", "clips", *told, "--out", "fitted")
+    shutil.move("fitted", tmp_path / "elsewhere")
+    capsys.readouterr()
+    monkeypatch.chdir(tmp_path)
+    run("predict", home / "clips", "--classifier", "elsewhere", "--false-alarms", 0, "--json")
+    answers = json.loads(capsys.readouterr().out)
+    assert [one["label"] for one in answers] == [Path(one["clip"]).parent.name for one in answers]
+    assert all(one["probability"] + sum(share for _, share in one["others"]) == pytest.approx(1) for one in answers)
+    strange = standing(24)[:, ::-1] * 1.3
+    loaded = Classifier.load("elsewhere")
+    assert loaded.predict([strange], 0.05)[0].label == NONE and "Classifier(" in repr(loaded)
+    with pytest.raises(InputError, match=r"encoder\.safetensors is not the encoder that the classifier was fitted with"):
+        save_encoder("elsewhere/encoder.safetensors", Network(SHAPE, 25))
+        Classifier.load("elsewhere")
+
+
+def test_a_long_recording_becomes_a_timeline(home, model, clips, monkeypatch, capsys, tmp_path):
+    from stars.inference.classifier import fit
+
+    fit(model, evaluate(clips, METHODS[:1]), tmp_path / "fitted", {})
+    parts = [np.load(home / "clips" / action / "s1_1.npy") for action in ("kick", "kick", "raise", "raise")]
+    np.save(tmp_path / "long.npy", np.concatenate([*parts, np.zeros_like(parts[0]), np.zeros_like(parts[0])]))
+    run("predict", tmp_path / "long.npy", "--classifier", tmp_path / "fitted", "--false-alarms", 0, "--timeline", tmp_path / "lines")
+    with (tmp_path / "lines/long.csv").open() as table:
+        rows = list(csv.DictReader(table))
+    shown = [row["action"] for row in rows]
+    assert shown[0] == "kick" and shown[-1] == "nobody" and "raise" in shown and float(rows[-1]["end"]) == pytest.approx(4.8)
+    assert [row["start"] for row in rows[1:]] == [row["end"] for row in rows[:-1]] and (tmp_path / "lines/long.png").is_file()
+
+
+def test_a_library_leaves_copies_out_and_gives_a_rank(home, model):
+    library = model.library(home / "clips")
+    one = home / "clips/kick/s0_0.npy"
+    with pytest.warns(UserWarning, match="s0_0.npy is in the library, as .*: left out of its own vote"):
+        (found,) = library.predict([str(one)], 3)
+    assert found.nearest not in (str(one), str(home / "clips/kick/s0_9.npy"))
+    rows = unit(library.features)
+    label = np.array(library.labels)
+    own = np.flatnonzero(label == found.label)
+    nearest = [max(rows[row] @ rows[other] for other in own if rows[row] @ rows[other] < 1 - 1e-10) for row in own]
+    assert found.among == len(own) + 1 and found.rank == 1 + sum(value > found.similarity + 1e-12 for value in nearest)
+    assert "\n" not in repr(library) + repr(model)
+
+
+def test_a_notebook_shows_clips_and_evaluations(home, model):
+    clip = model.read(home / "clips/kick/s0_0.npy")[0]
+    assert repr(clip) == f"OwnClip({home / 'clips/kick/s0_0.npy'}: 24 frames, 1 body, 16 joints)"
+    assert 'src="data:image/gif;base64,R0lGOD' in clip._repr_html_()
+    with pytest.warns(UserWarning, match="copies"):
+        table, figure = shown = model.evaluate(home / "clips", r"(s\d)_")
+    assert list(table.columns) == ["classifier", "accuracy", "low", "high", "chosen"] and len(table) == 3
+    assert figure is shown.figure and "data:image/png;base64" in shown._repr_html_()
+
+
+def test_the_page_s_commands_are_commands():
+    commands = re.findall(r"^stars (.*)$", (ROOT / "docs/own_actions.md").read_text(), re.MULTILINE)
+    assert len(commands) == 4 and all(cli._parser().parse_args(line.split()).handler for line in commands)
+
+
+WRONG = {
+    ("--group-by", "x(\\d"): "no column of a clips.csv, and no regular expression",
+    ("--group-by", "subject"): "nothing in kick/s0_0.npy matches: give a column of clips.csv, or an expression",
+}
+
+
+@pytest.mark.parametrize("options", WRONG)
+def test_wrong_options_are_one_line(home, options, capsys):
+    told = ("evaluate", str(home / "clips"), "--encoder", str(home / "encoder.safetensors"), "--skeleton", "kinect_v2", "--device", "cpu")
+    assert cli.main([*told, *options]) == 2
+    assert WRONG[options] in capsys.readouterr().err
+    assert cli.main(["predict", str(home / "clips"), "--encoder", "e", "--timeline", "x"]) == 2
+    assert "--timeline needs --classifier" in capsys.readouterr().err
