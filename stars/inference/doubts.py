@@ -36,6 +36,8 @@ def doubts(x_tmvc: np.ndarray, layout: Layout) -> list[str]:
     found = [] if len(x_tmvc) > 1 else ["one frame long: an action needs several"]
     if len(x_tvc) > 1 and _moves(x_tvc) < STILL * max(1.0, _extent(x_tvc) / TALLEST):
         found.append("the body does not move")
+    if not _extent(x_tvc):
+        return [*found, "all joints lie at one place"]
     _check_depth(x_tvc)
     joints = _Joints(x_tvc, layout)
     found += [text for text in (_size(joints, x_tvc), _in_picture(x_tvc), *_directions(joints, layout)) if text]
@@ -91,8 +93,6 @@ def _size(joint: _Joints, x_tvc: np.ndarray) -> str:
         size, least = float(sum(np.median(bone) for bone in bones)), SHORTEST
     if least <= size <= TALLEST:
         return ""
-    if not size:
-        return "all joints lie at one place"
     times = size / TYPICAL
     unit = next((f", as if in {unit}" for unit, metres in METRES.items() if 0.3 < times * metres < 1.7 and metres < 1), "")
     tall = f"{size:,.0f}" if size >= 10 else f"{size:.2g}"
