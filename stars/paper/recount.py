@@ -77,7 +77,9 @@ def _again(record: Record, project: Path, ending: str) -> str:
     noted = {role: Path(entry["path"]) for role, entry in record.told["inputs"].items()}
     there = {role: project / renamed(path, record.results) for role, path in noted.items()}
     try:
-        folder = next((home / noted["published"].parent for home in (project, shipped.FOLDER) if (home / noted["published"]).is_file()), project)
+        folder = next(
+            (home / noted["published"].parent for home in (project, shipped.FOLDER) if (home / noted["published"]).is_file()), project
+        )
         text = tables.text(_table(record.told["settings"], there, folder), ending)
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
