@@ -86,7 +86,9 @@ class Classifier:
             raise InputError(f"{weights} is not the encoder that the classifier was fitted with: fit it again")
         preparation = validate(Preparation, facts["preparation"], str(path / FACTS)).of_sensor(skeleton, fps)
         model = Model(weights, sha256, load_encoder(weights, device).eval().requires_grad_(False), preparation, device)
-        method = next(one for one in METHODS if one.name == facts["method"])
+        method = next((one for one in METHODS if one.name == facts.get("method")), None)
+        if method is None:
+            raise InputError(f"{path / FACTS} names no classifier that is known here: fit it again")
         fitted = Fitted(method, _read_arrays(path / ARRAYS), len(facts["actions"]))
         return cls(model, fitted, facts["actions"], facts["temperature"], np.array(facts["tops"]), facts["frames"])
 
