@@ -17,6 +17,7 @@ from stars.provenance.files import exclusive
 TOLD = ("--config", CONFIG)
 CLIPS, TRAIN, TEST = "results/demo/clips", "results/demo/splits/xsub_train.npy", "results/demo/splits/xsub_test.npy"
 ROWS = ("--clips", CLIPS, "--train", TRAIN, "--test", TEST)
+PATHED = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 STORE = ("frames.npy", "offsets.npy", "clips.csv", "quality.json", "record.json")
 
 
@@ -221,3 +222,14 @@ def test_the_module_is_the_command(tmp_path):
     assert (done.returncode, done.stdout) == (0, f"{CONFIG}: good (2 data sets, 3 methods)\n")
     done = subprocess.run([*command, "--set", "seed=[0]"], capture_output=True, text=True, check=False, env={**os.environ, "LANG": "C"})
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "stars: --set seed=[0]: unknown key seed: did you mean seeds?\n")
+
+
+def test_an_argument_longer_than_linux_allows_comes_from_a_file(tmp_path, complain, capsys):
+    """Of 35 methods and three seeds the benchmark page's settings have 190 kB; a rule gives them as a file of the shell's, @/dev/fd/63."""
+    long = tmp_path / "settings"
+    long.write_text('{"no_such_key": "' + "x" * 200_000 + '"}')
+    assert "no_such_key" in complain("benchmarks", "--settings", f"@{long}", "--files", "{}", "--out", str(tmp_path))
+    command = f'stars benchmarks --settings @<(printf %s "$(cat {long})" ) --files "{{}}" --out {tmp_path}'
+    done = subprocess.run(["bash", "-c", command], env=PATHED, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "no_such_key" in done.stderr and len(done.stderr) < 2000
+    assert complain("benchmarks", "--settings", "@nowhere") == "@nowhere: No such file or directory: name a file that holds the argument"

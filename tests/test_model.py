@@ -316,7 +316,7 @@ def test_unfit_checkpoints_name_their_tensor(tmp_path):
 
     refused("temp_embed.*missing", drop="temp_embed")
     refused(r"norm\.bias is missing", drop="norm.bias")
-    refused(r"unexpected tensor head\.weight", head__weight=torch.zeros(3, 3))
+    refused(r"unexpected tensor tail\.weight", tail__weight=torch.zeros(3, 3))
     refused(r"blocks\.1\.attn\.qkv\.weight is \(3, 3\)", blocks__1__attn__qkv__weight=torch.zeros(3, 3))
     refused("dimensions", temp_embed=torch.zeros(3))
     refused("heads", heads=3)

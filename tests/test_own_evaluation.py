@@ -194,7 +194,7 @@ def test_a_notebook_shows_clips_and_evaluations(home, model):
 
 def test_the_page_s_commands_are_commands():
     commands = re.findall(r"^stars (.*)$", (ROOT / "docs/own_actions.md").read_text(), re.MULTILINE)
-    assert len(commands) == 4 and all(cli._parser().parse_args(line.split()).handler for line in commands)
+    assert len(commands) == 4 and all(cli._parsed(line.split()).handler for line in commands)
 
 
 WRONG = {

@@ -202,6 +202,7 @@ def test_changes_say_what_is_made_why_and_how_long_in_ten_lines(own, monkeypatch
     assert any("figure fig6: pairs 3 → 5" in line or "figure fig6: pairs" in line for line in lines)
     assert "follows from what is made again" in lines[-1] and "embed" in lines[-1] and "pretrain" not in "".join(lines)
     shutil.rmtree("results/demo_xsub/mamp/knn")
+    Path("results/tables/table2.csv").unlink()  # which needs it
     assert any(line.startswith("  knn mamp: not there yet") for line in said())
 
 
@@ -209,7 +210,8 @@ def test_the_most_clips_of_a_split_are_those_that_simulated_files_come_to(finish
     config = configuration.load_file(finished / CONFIG)
     for data, split in layout.every_run(config):
         rows = [len(np.load(finished / layout.split_rows(data, split, side))) for side in ("train", "test")]
-        assert list(fits.most(config, data, split)[:2]) == rows
+        most = fits.most(config, data, split)  # a recording in which the sensor saw nobody is left out
+        assert all(size - 1 <= there <= size for size, there in zip(most[:2], rows, strict=True))
     told = {"demo": {"dataset": "ntu60", "raw": "a"}, "own": {"dataset": "demo", "raw": "b"}}
     config = configuration.load({"data": told})
     assert fits.most(config, "demo", "xsub")[:2] == (40091, 16487) and fits.most(config, "own", "xsub") is None

@@ -63,7 +63,7 @@ def test_no_archive_is_unpacked_so_that_no_name_in_it_is_a_path():
 
 
 def test_names_that_lead_out_of_a_packed_folder_are_only_compared(tmp_path):
-    """A manifest and a record, sealed as if they were ours, of files elsewhere: a line each, and nothing is written."""
+    """A manifest and a record, sealed as if they were ours, of files elsewhere: refused, or a line, and nothing is written."""
     results = tmp_path / "unpacked/results"
     (tmp_path / "mine.txt").write_text("mine")
     named = {"files": {"../mine.txt": "0", "/etc/hostname": "0"}, "left_out": {}}
@@ -77,7 +77,8 @@ def test_names_that_lead_out_of_a_packed_folder_are_only_compared(tmp_path):
     for name, told in (("MANIFEST.json", named), ("demo/record.json", record)):
         write_text(results / name, json_text({**told, "seal": seal(told)}))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    lines = list(audit(results, packed=True))
-    assert [line for line in lines if line.startswith("../mine.txt: its bytes differ from the manifest")]
+    with pytest.raises(InputError, match=r"names \.\./mine.txt, which lies outside of the results: trust nothing in this archive"):
+        list(audit(results, packed=True))
+    lines = list(audit(results))
     assert [line for line in lines if line.startswith("results/demo/../../../mine.txt: its bytes differ from its record")]
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def _features(files: dict[str, Path]) -> Path:
     return next(path.parent for role, path in files.items() if role not in ("clips", "train", "test"))
 
 
-def _rankings(settings: KnnStage, task: Task, features: Path, metrics: dict, predictions: Path, folder: Path) -> Iterator[str]:
+def _rankings(settings: KnnStage, task: Task, features: Path, metrics: dict[str, Any], predictions: Path, folder: Path) -> Iterator[str]:
     outputs, k = compared("knn", settings.knn.outputs, settings.outputs), settings.knn.k
     kept = read_npz(predictions, ("top5", *(f"predicted_k{one}" for one in k)))
     said = {(entry["output"], entry["k"]): entry for entry in metrics["results"]}

@@ -75,7 +75,8 @@ def _strays(lineage: Lineage) -> Iterator[str]:
 
 def _tables(lineage: Lineage) -> tuple[str, list[str]]:
     """How many cells there are, and what does not follow from the predictions: first metrics from them, then cells from metrics."""
-    files, found = intact.Files(lineage.project), []
+    files = intact.Files(lineage.project)
+    found: list[str] = []
     evaluations = [record for record in lineage.records if record.path.parent / METRICS in record.outputs]
     for record in evaluations:
         found += predictions.differing(record, lineage.project)

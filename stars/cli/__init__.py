@@ -25,8 +25,10 @@ CTRL_C = 130  # as a shell calls it: 128 + SIGINT
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit code 0: done; 1: failed; 2: bad input or configuration; 75: stopped, run again to continue; 130: Ctrl-C."""
-    given = sys.argv[1:] if arguments is None else arguments
     try:
+        given = _expanded(sys.argv[1:] if arguments is None else arguments)
+        if arguments is None:
+            sys.argv[1:] = given  # what a record keeps
         chosen = _parsed(given)
         chosen.arguments = given
         return chosen.handler(chosen) or 0
@@ -46,6 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _expanded(arguments: Sequence[str]) -> list[str]:
+    """Arguments, each @FILE replaced by what FILE holds: Linux starts no program with an argument of 128 KiB or more."""
+    return [_held(word[1:]) if word.startswith("@") else word for word in arguments]
+
+
+def _held(file: str) -> str:
+    try:
+        with open(file, encoding="utf-8") as opened:
+            return opened.read()
+    except OSError as error:
+        raise InputError(f"@{file}: {error.strerror}: name a file that holds the argument") from None
 
 
 class _Parser(argparse.ArgumentParser):

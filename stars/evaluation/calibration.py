@@ -41,8 +41,8 @@ def reliability(probability: np.ndarray, right: np.ndarray) -> Reliability:
     """How far probabilities (N,) of answers keep their word; right (N,) bool."""
     place = np.minimum((probability * BINS).astype(int), BINS - 1)
     clips = np.bincount(place, minlength=BINS)
-    said, correct = (np.bincount(place, weights=values, minlength=BINS) for values in (probability, right.astype(float)))
+    sums = [np.bincount(place, weights=values, minlength=BINS) for values in (probability, right.astype(float))]
     with np.errstate(invalid="ignore"):
-        said, correct = said / clips, correct / clips
+        said, correct = (values / clips for values in sums)
     gaps = np.where(clips > 0, np.abs(said - correct), 0.0)
     return Reliability(said, correct, clips, float((gaps * clips).sum() / clips.sum()))

@@ -132,9 +132,9 @@ def resampled(x_tmvc: np.ndarray, times: float) -> np.ndarray:
     at = np.minimum(at, len(x_tmvc) - 1)
     before = at.astype(int)
     after, share = np.minimum(before + 1, len(x_tmvc) - 1), (at - before)[:, None, None, None].astype(np.float32)
-    present = x_tmvc.any(axis=(2, 3), keepdims=True)
+    present = np.asarray(x_tmvc.any(axis=(2, 3), keepdims=True))
     nearer = x_tmvc[np.rint(at).astype(int)]
-    return np.where(present[before] & present[after], x_tmvc[before] * (1 - share) + x_tmvc[after] * share, nearer)
+    return np.asarray(np.where(present[before] & present[after], x_tmvc[before] * (1 - share) + x_tmvc[after] * share, nearer))
 
 
 def features(encoder: Backbone, given: Iterable[OwnClip], settings: Embed, device: str) -> tuple[list[str], np.ndarray]:

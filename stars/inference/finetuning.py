@@ -40,9 +40,11 @@ def scorer(model: Model, labelled: Labelled, epochs: int) -> Scorer:
             test_crop=model.preparation.embed.test_crop,
             bodies=model.preparation.embed.bodies,
         )
-        clips = [side_by_side([labelled.clips[row] for row in rows], model.device, labelled.labels[rows]) for rows in (trained, tested)]
+        train_clips, test_clips = (
+            side_by_side([labelled.clips[row] for row in rows], model.device, labelled.labels[rows]) for rows in (trained, tested)
+        )
         plan = Plan.of(settings.seed, "finetune", len(trained), settings.finetune.optimiser)
-        training = finetuning(encoder, *clips, len(labelled.actions), plan, settings)
+        training = finetuning(encoder, train_clips, test_clips, len(labelled.actions), plan, settings)
         names, tally = [labelled.names[row] for row in trained], Tally()
         job = Job(training.model, training.optimiser, lambda rows, drawn: training.loss(rows, drawn, tally), training.rate, names)
         with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -122,7 +122,7 @@ def figure(found: Evaluation) -> Figure:
     """The three pictures in one."""
     wide = max(figure_style.WIDTH, 0.17 * len(found.labelled.actions) + 2)
     with figure_style.figure(0.8 * wide, 1.9 * wide) as drawn:
-        left, right = drawn.subfigures(1, 2, width_ratios=[1.15, 0.75])
+        left, right = cast(np.ndarray, drawn.subfigures(1, 2, width_ratios=[1.15, 0.75]))
         draw_confusion(left.subplots(), found)
         upper, lower = right.subplots(2, 1)
         draw_reliability(upper, found)

@@ -62,11 +62,11 @@ def benchmarks(settings: BenchmarkStage, files: Mapping[str, Path], out: Path) -
     Raises:
         InputError: a file that is missing, or is not what it should be.
     """
-    names = [f"benchmarks.{ending}" for ending in WRITERS]
+    names = [f"benchmarks{ending}" for ending in WRITERS]
     with recording(out, __name__, settings.model_dump(mode="json"), files, names, "benchmarks.record.json"):
         table = assemble(settings, files)
         for ending, text in WRITERS.items():
-            write_text(out / f"benchmarks.{ending}", text(table))
+            write_text(out / f"benchmarks{ending}", text(table))
 
 
 def assemble(settings: BenchmarkStage, files: Mapping[str, Path]) -> Table:

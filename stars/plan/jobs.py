@@ -18,7 +18,9 @@ from stars.errors import InputError
 from stars.pipeline import configuration, layout
 from stars.provenance import stale
 
+FRAME = ("Error:", "WorkflowError:", "InputFunctionException in rule unknown_target", "Wildcards:")  # of a message that is ours
 COMMAND = "Shell command: stars "
+SUBSTITUTED = ("@<(printf", "%s", ")")  # what the shell writes to a file that stands for a long argument
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def parse(text: str) -> Iterator[Job]:
     """The `stars` commands in what Snakemake printed."""
     for line in text.splitlines():
         if line.startswith(COMMAND):
-            yield Job.of(shlex.split(line.removeprefix(COMMAND)))
+            words = shlex.split(line.removeprefix(COMMAND))
+            yield Job.of([word for word in words if word not in SUBSTITUTED])
 
 
 def _stand_in(config: Config, data: str, placeholder: str) -> dict[str, Any]:
@@ -115,4 +118,5 @@ def _complaint(said: str) -> str:
         return "plan asks Snakemake, which is not installed: pip install '.[workflow]'"
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     first = next((index for index, line in enumerate(lines) if re.match(r"\w*(Error|Exception)\b", line)), len(lines) - 2)
-    return " ".join(line for line in lines[first : first + 3] if not line.startswith("File ")) or "Snakemake failed without a word"
+    kept = [line for line in lines[first:] if not line.startswith(("File ", *FRAME)) and line not in FRAME][:2]
+    return " ".join(kept) or "Snakemake failed without a word"

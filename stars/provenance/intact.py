@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from stars import shipped
 from stars.provenance.files import sha256
 from stars.provenance.lineage import Record
 
 
 class Files(dict[Path, str | None]):
-    """File, from the project's folder → its sha256 now, read once; None where it is gone."""
+    """File, from the project's folder → its sha256 now, read once; None where it is gone. Published numbers that a results folder was copied without
+    are this installation's."""
 
     def __init__(self, project: Path):
         self.project = project
 
     def __missing__(self, path: Path) -> str | None:
-        there = self.project / path
-        self[path] = sha256(there) if there.is_file() else None
+        there = next((home / path for home in (self.project, shipped.FOLDER) if (home / path).is_file()), None)
+        self[path] = sha256(there) if there else None
         return self[path]
 
 

@@ -59,12 +59,13 @@ def _noted(signals: list[signal.Signals], came: list[int]) -> Iterator[None]:
     """Append these signals to `came` as they arrive; the handlers before come back at the end. Only in the main thread, which alone may have any."""
 
     def note(number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and number in came:
+        again = number in came
+        came.append(number)  # before anything is said: whoever reads it may send the next one at once
+        if number == signal.SIGINT and again:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         elif number == signal.SIGINT and os.environ.get("RANK", "0") == "0":
             os.write(2, SAID)
-        came.append(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield

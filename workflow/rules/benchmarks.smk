@@ -29,4 +29,4 @@ rule benchmark_page:
     message:
         "Benchmarks: {wildcards.data} {wildcards.split}"
     shell:
-        "stars benchmarks --settings {params.settings:q} --files {params.files:q} --out {params.out} > {log} 2>&1"
+        "stars benchmarks --settings @<(printf %s {params.settings:q} ) --files @<(printf %s {params.files:q} ) --out {params.out} > {log} 2>&1"

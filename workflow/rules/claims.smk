@@ -34,4 +34,4 @@ rule judge_claims:
     message:
         "Claims"
     shell:
-        "stars claims --settings {params.settings:q} --files {params.files:q} --out {params.out} > {log} 2>&1"
+        "stars claims --settings @<(printf %s {params.settings:q} ) --files @<(printf %s {params.files:q} ) --out {params.out} > {log} 2>&1"

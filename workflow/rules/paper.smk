@@ -40,7 +40,7 @@ rule table:
     message:
         "Table {wildcards.number}"
     shell:
-        "stars table --settings {params.settings:q} --files {params.files:q} --published {params.published} --out {params.out} > {log} 2>&1"
+        "stars table --settings @<(printf %s {params.settings:q} ) --files @<(printf %s {params.files:q} ) --published {params.published} --out {params.out} > {log} 2>&1"
 
 
 rule draw_fig1:
@@ -72,7 +72,7 @@ rule draw_fig1:
     message:
         "Figure 1: accuracy against training time"
     shell:
-        "stars figure fig1 --settings {params.settings:q} --files {params.files:q} --published {params.published} --out {params.out} > {log} 2>&1"
+        "stars figure fig1 --settings @<(printf %s {params.settings:q} ) --files @<(printf %s {params.files:q} ) --published {params.published} --out {params.out} > {log} 2>&1"
 
 
 rule draw_sweep:
@@ -103,7 +103,7 @@ rule draw_sweep:
     message:
         "Figure 3: {wildcards.sweep}"
     shell:
-        "stars figure {wildcards.sweep} --settings {params.settings:q} --files {params.files:q} --out {params.out} > {log} 2>&1"
+        "stars figure {wildcards.sweep} --settings @<(printf %s {params.settings:q} ) --files @<(printf %s {params.files:q} ) --out {params.out} > {log} 2>&1"
 
 
 rule draw_fig4:
@@ -135,7 +135,7 @@ rule draw_fig4:
     message:
         "Figure 4: t-SNE"
     shell:
-        "stars figure fig4 --settings {params.settings:q} --files {params.files:q} --clips {params.clips} --test {input.test}"
+        "stars figure fig4 --settings @<(printf %s {params.settings:q} ) --files @<(printf %s {params.files:q} ) --clips {params.clips} --test {input.test}"
         " --out {params.out} > {log} 2>&1"
 
 
@@ -168,7 +168,7 @@ rule draw_fig6:
     message:
         "Figure 6: confusion matrix"
     shell:
-        "stars figure fig6 --settings {params.settings:q} --files {params.files:q} --clips {params.clips} --out {params.out} > {log} 2>&1"
+        "stars figure fig6 --settings @<(printf %s {params.settings:q} ) --files @<(printf %s {params.files:q} ) --clips {params.clips} --out {params.out} > {log} 2>&1"
 
 
 rule draw_curves:
@@ -202,4 +202,4 @@ rule draw_curves:
     message:
         "Training curves: {wildcards.data} {wildcards.split}"
     shell:
-        "stars figure curves --settings {params.settings:q} --files {params.files:q} --out {params.out} > {log} 2>&1"
+        "stars figure curves --settings @<(printf %s {params.settings:q} ) --files @<(printf %s {params.files:q} ) --out {params.out} > {log} 2>&1"

@@ -66,4 +66,4 @@ rule plugin_table:
     message:
         "Table {wildcards.name}"
     shell:
-        "stars plugin-table --settings {params.settings:q} --files {params.files:q} --out {params.out} > {log} 2>&1"
+        "stars plugin-table --settings @<(printf %s {params.settings:q} ) --files @<(printf %s {params.files:q} ) --out {params.out} > {log} 2>&1"

@@ -59,4 +59,4 @@ rule report_page:
     message:
         "Report"
     shell:
-        "stars report --settings {params.settings:q} --files {params.files:q} --out {params.out} > {log} 2>&1"
+        "stars report --settings @<(printf %s {params.settings:q} ) --files @<(printf %s {params.files:q} ) --out {params.out} > {log} 2>&1"
