@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from stars.cli import audit, bench, inference, init, inspect, own, paper, plan, plugins, report, running, status, tools
@@ -57,8 +58,7 @@ def _expanded(arguments: Sequence[str]) -> list[str]:
 
 def _held(file: str) -> str:
     try:
-        with open(file, encoding="utf-8") as opened:
-            return opened.read()
+        return Path(file).read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"@{file}: {error.strerror}: name a file that holds the argument") from None
 
