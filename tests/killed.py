@@ -18,7 +18,7 @@ from pathlib import Path
 from tiny import project, snakemake
 
 from stars.audit.check import audit
-from stars.plan.jobs import COMMAND
+from stars.plan.jobs import COMMAND, SUBSTITUTED
 from stars.provenance.lineage import Lineage, Record
 
 KILL = "STARS_TEST_KILL_AFTER"
@@ -45,6 +45,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
     """Record, from the project's folder → words of the `stars` command that writes it, for one job of each stage."""
     text = snakemake(folder, "--dry-run", "--forceall", "--printshellcmds").stdout
     words = [shlex.split(line.removeprefix(COMMAND)) for line in text.splitlines() if line.startswith(COMMAND)]
+    words = [[word for word in one if word not in SUBSTITUTED] for one in words]
     plain = [one[: next(at for at, word in enumerate(one) if word in (">", "2>&1"))] for one in words]
     return {one[0] + (one[1] if one[0] == "figure" else ""): one for one in plain}
 
