@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from stars.pipeline.resolve import skeletons
+from stars.pipeline.descriptions import skeletons
 
 KINECT = skeletons()["kinect_v2"].joints
 STANDING = {  # metres, y up, facing the sensor at z = 0, so that its left lies towards −x

@@ -19,7 +19,7 @@ from stars.data.store import ClipStore
 from stars.errors import InputError
 from stars.ingest import IngestStage, ingest
 from stars.pipeline import configuration
-from stars.pipeline.resolve import describe
+from stars.pipeline.descriptions import describe
 
 SKELETONS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "config/skeletons").glob("*.yaml"))}
 COUNTS = {"coco17": 17, "kinect_v1": 20, "kinect_v2": 25, "mediapipe33": 33, "smpl24": 24}

@@ -23,7 +23,7 @@ from stars.data.skeleton import as_filed, in_metres_y_up
 from stars.errors import InputError
 from stars.inference.clips import resampled
 from stars.inference.model import Model
-from stars.pipeline.resolve import describe, skeletons
+from stars.pipeline.descriptions import describe, skeletons
 from stars.training.weights import save_encoder
 
 

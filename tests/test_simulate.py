@@ -19,7 +19,7 @@ from stars.data.simulate.performance import Performance, perform, performer
 from stars.data.simulate.sensor import Track, _shadowed
 from stars.data.simulate.stage import SimulateStage
 from stars.errors import InputError
-from stars.pipeline.resolve import describe
+from stars.pipeline.descriptions import describe
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = Dataset.model_validate(yaml.safe_load((ROOT / "config/datasets/demo.yaml").read_text()))

@@ -14,7 +14,7 @@ from stars.data.readers import Layout, ReaderName, reader
 from stars.data.skeleton import Skeleton
 from stars.errors import InputError
 from stars.inference.preparation import Preparation
-from stars.pipeline.resolve import describe, skeletons
+from stars.pipeline.descriptions import describe, skeletons
 
 # Layout of a file that is not named as the data set's own are, by its ending.
 ENDINGS: dict[str, ReaderName] = {".skeleton": "ntu", ".mat": "utd_mhad", ".npy": "folder", ".json": "folder", ".csv": "folder"}

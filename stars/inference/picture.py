@@ -22,7 +22,7 @@ from stars.inference.preparation import Preparation
 from stars.inspect import animation, draw
 from stars.inspect.scene import Scene
 from stars.inspect.skeleton import Skeleton
-from stars.pipeline.resolve import describe, folders
+from stars.pipeline.descriptions import describe, folders
 from stars.provenance.files import atomic
 
 WIDTH, POSES = 12.0, 10

@@ -12,8 +12,8 @@ from stars.data.convert import bodies_of, joints_of
 from stars.data.readers import Layout
 from stars.data.skeleton import Skeleton
 from stars.errors import InputError
-from stars.pipeline.resolve import describe, folders
-from stars.pipeline.resolve import skeleton as named_skeleton
+from stars.pipeline.descriptions import describe, folders
+from stars.pipeline.descriptions import skeleton as named_skeleton
 from stars.provenance.files import read_json
 from stars.provenance.lineage import located
 

@@ -2,108 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple
 
-from stars import shipped
 from stars.config import Config, Finetune, Recipe, Settings, Tune
-from stars.config.reading import merge, nearest, read_yaml, validate
-from stars.data import common_joints
-from stars.data.dataset import Dataset
-from stars.data.skeleton import Skeleton
+from stars.config.reading import merge, nearest, validate
 from stars.errors import InputError
 from stars.pipeline import choice as training
+from stars.pipeline.descriptions import dataset
+from stars.pipeline.once import once
 
 BLOCKS = ("model", "pretrain", "tune", "train", "embed", "joints", "knn", "linear", "finetune")
 TRAINED = ("pretrain", "tune", "train")  # kinds of method; the others are not trained by themselves
 TRANSFORMER = "transformer"
 LAYER_DECAY, DROP_PATH = 0.8, 0.3  # of fine-tuning a pre-trained transformer, as in the released code
-Found = TypeVar("Found")
-Names = ParamSpec("Names")
-
-
-def folders(kind: str) -> tuple[Path, Path]:
-    """Where files of config/{kind} lie: in the working directory's, or else in the one that came with the package."""
-    return Path("config") / kind, shipped.FOLDER / "config" / kind
-
-
-def find(kind: str, name: str, key: str) -> Path:
-    """A file of config/{kind} by its name, the working directory's or else the one that came with the package, or by its path ending in .yaml.
-
-    Raises:
-        InputError: there is none; it says what `key` of the configuration may be.
-    """
-    paths = [Path(name)] if name.endswith(".yaml") else [folder / f"{name}.yaml" for folder in folders(kind)]
-    found = next((path for path in paths if path.exists()), None)
-    if found is None:
-        raise InputError(
-            f"{key}: no {name} in config/{kind}{nearest(name, sorted({file.stem for one in folders(kind) for file in one.glob('*.yaml')}))}"
-        )
-    return found
-
-
-def once(resolve: Callable[Concatenate[Config, Names], Found]) -> Callable[Concatenate[Config, Names], Found]:
-    """`resolve(config, …)`, worked out once a configuration: a workflow asks for the same again and again."""
-
-    @functools.wraps(resolve)
-    def resolved(config: Config, *names: Names.args, **named: Names.kwargs) -> Found:
-        known, asked = config._resolved, (resolve, *names, *sorted(named.items()))
-        if asked not in known:
-            known[asked] = resolve(config, *names, **named)
-        return known[asked]
-
-    return resolved
-
-
-@once
-def dataset(config: Config, data: str) -> Dataset:
-    """The description that `data.<name>.dataset` names: a name in config/datasets, or a path ending in .yaml."""
-    return describe(config.data[data].dataset, f"data.{data}.dataset")
-
-
-def describe(name: str, key: str) -> Dataset:
-    """The description of that name in config/datasets, or in a file whose path ends in .yaml; `key` is for messages.
-
-    `skeleton: NAME` in it stands for the joints, parents, mirror pairs and root of config/skeletons/NAME.yaml.
-    """
-    path = find("datasets", name, key)
-    given = read_yaml(path)
-    if skeleton := given.pop("skeleton", None):
-        given = merge(read_yaml(find("skeletons", str(skeleton), f"{path}: skeleton")), given)
-    return validate(Dataset, given, str(path))
-
-
-def skeleton(name: str, key: str) -> Skeleton:
-    """The layout of joints of that name in config/skeletons, or in a file whose path ends in .yaml; `skeleton: NAME` in it is laid below its keys."""
-    path = find("skeletons", name, key)
-    given = read_yaml(path)
-    if below := given.pop("skeleton", None):
-        given = merge(read_yaml(find("skeletons", str(below), f"{path}: skeleton")), given)
-    return validate(Skeleton, given, str(path))
-
-
-@functools.cache
-def skeletons() -> dict[str, Skeleton]:
-    """The layouts known by name, those of many joints first."""
-    names = {path.stem for folder in folders("skeletons") for path in folder.glob("*.yaml")}
-    found = {name: skeleton(name, "skeleton") for name in sorted(names)}
-    return dict(sorted(found.items(), key=lambda entry: -len(entry[1].joints)))
-
-
-@once
-def stored(config: Config, data: str) -> Dataset:
-    """The description as it holds for the clips that are stored: on the common joints, where `ingest.joints` says so."""
-    found = dataset(config, data)
-    if config.data[data].ingest.joints == "file":
-        return found
-    try:
-        common_joints.sources(found.joints)
-    except InputError as error:
-        raise InputError(f"data.{data}.{error}") from None
-    return common_joints.described(found)
 
 
 @dataclass(frozen=True)

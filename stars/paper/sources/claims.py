@@ -15,7 +15,7 @@ from stars.paper.sources.figures import varied
 from stars.paper.sources.hyperparameters import flat
 from stars.paper.sources.tables import COLUMNS, Shown, knn_columns
 from stars.pipeline import configuration, layout
-from stars.pipeline.resolve import find
+from stars.pipeline.descriptions import find
 
 NUMBERS = {"linear": 1, "knn": 2, "finetune": 3, "transfer": 4, "few_shot": 5, "semi": 9}
 WORDS = {

@@ -1,0 +1,25 @@
+"""Results that are kept with a configuration."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from stars.config import Config
+
+Found = TypeVar("Found")
+Names = ParamSpec("Names")
+
+
+def once(resolve: Callable[Concatenate[Config, Names], Found]) -> Callable[Concatenate[Config, Names], Found]:
+    """`resolve(config, …)`, worked out once a configuration: a workflow asks for the same again and again."""
+
+    @functools.wraps(resolve)
+    def resolved(config: Config, *names: Names.args, **named: Names.kwargs) -> Found:
+        known, asked = config._resolved, (resolve, *names, *sorted(named.items()))
+        if asked not in known:
+            known[asked] = resolve(config, *names, **named)
+        return known[asked]
+
+    return resolved
