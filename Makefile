@@ -8,7 +8,10 @@ TORCH ?= envs/torch-cpu.txt
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo methods test test-processors test-slurm fuzz torture killed tamper lint benchmark docs rebuild-table manual coverage constraints clean clean-results
+.PHONY: setup demo methods test test-processors test-slurm fuzz torture killed tamper lint benchmark docs rebuild-table manual coverage constraints clean clean-results
+
+# What is missing in .venv, and nothing else
+setup: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/snakemake --cores $(CORES)

@@ -7,10 +7,11 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from figure import standing
+from figure import mediapipe, standing
 from tiny import ROOT
 from toy import SHAPE
 
@@ -107,6 +108,25 @@ def test_the_nearest_clip_of_others_decides(clips):
     assert (tops < threshold(best.scores, 0.25)).mean() == pytest.approx(0.25, abs=0.04)
 
 
+def test_the_choice_is_checked_on_subjects_that_did_not_choose():
+    rng = np.random.default_rng(2)
+    labels, who = np.tile(np.arange(3), 20), np.repeat([f"s{number}" for number in range(6)], 10)
+    vectors = {kind: (rng.normal(size=(60, 4)) + np.eye(3, 4)[labels]).astype(np.float32) for kind in ("joints", "features")}
+
+    def of(rows: np.ndarray) -> Labelled:
+        names = [f"clip {row}" for row in rows]
+        return Labelled(
+            names, labels[rows], ["a", "b", "c"], who[rows].tolist(), [], {kind: all_nd[rows] for kind, all_nd in vectors.items()}
+        )
+
+    found, right, choices = evaluate(of(np.arange(60))), [], set()
+    for subject in np.unique(who):
+        choices.add(chosen := evaluate(of(np.flatnonzero(who != subject))).chosen)
+        right.append(found.outcomes[chosen].right[who == subject])
+    assert len(choices) > 1 and found.honest == pytest.approx(100 * np.mean(right))
+    assert found.honest < found.best.accuracy
+
+
 def test_a_linear_probe_is_the_discriminant_s():
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
@@ -193,8 +213,78 @@ def test_a_notebook_shows_clips_and_evaluations(home, model):
 
 
 def test_the_page_s_commands_are_commands():
-    commands = re.findall(r"^stars (.*)$", (ROOT / "docs/own_actions.md").read_text(), re.MULTILINE)
-    assert len(commands) == 4 and all(cli._parsed(line.split()).handler for line in commands)
+    commands = re.findall(r"^stars (.*)$", PAGE, re.MULTILINE)
+    assert len(commands) > 4 and all(cli._parsed(line.split()).handler for line in commands)
+
+
+PAGE = (ROOT / "docs/own_actions.md").read_text()
+
+
+def text_clip(path: Path, clip: np.ndarray) -> Path:
+    """A clip as a .json file of landmarks, or as a .csv file with bare headers."""
+    rows = clip.reshape(len(clip), -1).tolist()
+    if path.suffix == ".json":
+        path.write_text(json.dumps([[dict(zip("xyz", point, strict=True)) for point in frame] for frame in clip.tolist()]))
+    else:
+        head = [f"{axis}{number}" for number in range(clip.shape[1]) for axis in "xyz"]
+        path.write_text("\n".join(",".join(map(str, row)) for row in (head, *rows)))
+    return path
+
+
+def array(clip: np.ndarray) -> str:
+    np.save("clip.npy", clip)
+    return "clip.npy"
+
+
+def test_mediapipe_s_results_become_a_clip(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seen = mediapipe(standing())
+    points = [[[SimpleNamespace(**dict(zip("xyz", point, strict=True))) for point in frame]] for frame in seen.tolist()]
+    results = [SimpleNamespace(pose_world_landmarks=people) for people in (*points, [])]
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "mediapipe" in block or "landmarks" in block)
+    exec(code, {"results": results})
+    model = stars.load(home / "encoder.safetensors", like="demo", skeleton="mediapipe33")
+    (clip,) = model.read("library")
+    assert np.array_equal(clip.x_tmvc[:40], model.read(seen)[0].x_tmvc)
+    assert re.search("/(.+)_", "wave/ann_1.json")[1] == "ann"
+
+
+MISUSED = {  # what stands in the table → words of `stars predict`
+    "33 landmarks of MediaPipe, an encoder of 25 joints": lambda: [text_clip(Path("clip.json"), mediapipe(standing()))],
+    "`--like mediapipe33`": lambda: [text_clip(Path("clip.json"), mediapipe(standing())), "--like", "mediapipe33"],
+    "a csv with the columns x0, y0, z0 …": lambda: [text_clip(Path("clip.csv"), standing())],
+    "the same, some joints missing": lambda: [text_clip(Path("clip.csv"), standing()[:, :2])],
+    "millimetres": lambda: [array(standing() * 1000)],
+    "a body upside down": lambda: [array(standing() * (-1, -1, 1))],
+    "a single frame": lambda: [array(standing()[:1])],
+    "a library, to predict itself": lambda: ["library"],
+    "an action that the library lacks": lambda: [array(standing()[:, ::-1] * 1.3)],
+    "the same, by a classifier": lambda: [array(standing()[:, ::-1] * 1.3), "--classifier", "classifier"],
+}
+
+
+def test_misuse_is_answered_as_the_page_says(home, tmp_path, monkeypatch, capsys):
+    shutil.copytree(home / "clips", tmp_path / "library", ignore=shutil.ignore_patterns("s0_9.npy"))
+    monkeypatch.chdir(tmp_path)
+    save_encoder(Path("encoder.safetensors"), Network(SHAPE, 25))
+    encoder = ["--encoder", "encoder.safetensors", "--like", "demo"]
+    run("fit", "library", *encoder, "--group-by", r"(s\d)_")
+    table = PAGE.split("| what you give | what you are told |\n|---|---|\n")[1].split("\n\n")[0]
+    rows = dict(line.strip("| ").split(" | ") for line in table.splitlines())
+    assert rows.keys() == MISUSED.keys()
+    missed = []
+    for what, told in rows.items():
+        capsys.readouterr()
+        words = MISUSED[what]()
+        by = [] if "--classifier" in words else [*encoder, "--library", "library"]
+        cli.main(["predict", "--device", "cpu", *map(str, (*by, *words))])
+        printed = capsys.readouterr()
+        lines = re.sub(" {2,}", "  ", printed.err + printed.out).splitlines()
+        for one in re.findall("`([^`]+)`", told):
+            pattern = ".*".join(map(re.escape, one.split("…")))
+            missed += [(what, one, lines)] * (not any(re.fullmatch(pattern, line) for line in lines))
+        missed += [(what, printed.err)] * ("`" not in told and printed.err != "")
+    assert missed == []
 
 
 WRONG = {

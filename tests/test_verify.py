@@ -1,27 +1,22 @@
 """`stars verify`: an untouched archive passes, an altered one does not, and nothing that it holds leaves its folder."""
 
 import json
+import re
 import shutil
-import stat
 import subprocess
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
+import altered as altered_archive
 import pytest
+from altered import ALTERED, ARCHIVES, KNN, zipped
+from tiny import ROOT
 
 from stars import cli
 from stars.audit.pack import pack
 from stars.audit.unpack import unpack
 from stars.errors import InputError
-from stars.evaluation.metrics import per_class
-from stars.provenance import ledger
-from stars.provenance.files import json_text, sha256, write_npz
-from stars.provenance.lineage import Lineage, seal
-
-KNN = "demo_xsub/stars/knn"
-METRICS, PREDICTIONS, TABLE = f"{KNN}/metrics.json", f"{KNN}/predictions.npz", "tables/table2.csv"
+from stars.provenance.files import json_text, sha256
+from stars.provenance.lineage import seal
 
 
 @pytest.fixture(scope="module")
@@ -52,178 +47,47 @@ def test_an_untouched_archive_passes_wherever_it_is_looked_at(archive, tmp_path,
     assert cli.main(["verify", str(archive), "--keep", "there"]) == 2
 
 
-def changed(text: str, old: str, new: str) -> str:
-    assert old in text, old
-    return text.replace(old, new)
+@pytest.mark.parametrize("name", ALTERED)
+def test_what_was_altered_is_named(archive, tmp_path, name):
+    altered = ALTERED[name]
+    code, line, wrong = altered_archive.tried(archive, tmp_path, altered)
+    assert code == altered.code and (not altered.said or any(altered.said in one for one in wrong)), wrong
+    assert line.startswith({0: "verdict   VERIFIED", 1: "verdict   NOT VERIFIED", 2: ""}[code])
 
 
-def byte(path: Path) -> None:
-    data = path.read_bytes()
-    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-
-
-def higher(results: Path) -> None:
-    """metrics.json of KNN by 4 percent better, wherever its first number stands."""
-    path = results / METRICS
-    told = json.loads(path.read_text())
-    top1 = told["top1"]
-    told["top1"] = told["results"][0]["top1"] = top1 + 4
-    path.write_text(json_text(told))
-    table = results / TABLE
-    own = [line for line in table.read_text().splitlines() if METRICS in line]
-    table.write_text(table.read_text().replace(own[0], own[0].replace(f"{top1},", f"{top1 + 4},").replace(f",{top1},", f",{top1 + 4},")))
-
-
-def guessed(results: Path) -> None:
-    """Predictions that are right, and metrics that say so."""
-    path = results / PREDICTIONS
-    with np.load(path) as file:
-        found = dict(file)
-    k = next(name for name in found if name.startswith("predicted_k"))
-    found["predicted"] = found[k] = found["label"].copy()
-    found["top5"][:, 0] = found["label"]
-    write_npz(path, found)
-    told = json.loads((results / METRICS).read_text())
-    names = dict(zip(np.unique(found["label"]).tolist(), told["per_class"], strict=True))
-    exact = per_class(found["predicted"] == found["label"], found["label"], names)
-    told |= {"top1": 100.0, "top5": 100.0, "interval95": [100.0, 100.0], "per_class": exact}
-    told["results"][0] |= {"top1": 100.0, "top5": 100.0}
-    (results / METRICS).write_text(json_text(told))
-
-
-def relabelled(results: Path) -> None:
-    """Predictions whose labels are what was predicted."""
-    with np.load(results / PREDICTIONS) as file:
-        found = dict(file)
-    write_npz(results / PREDICTIONS, found | {"label": found["predicted"]})
-
-
-def other_features(results: Path) -> None:
-    path = next((results / "demo_xsub/stars/features").glob("demo_test.npy"))
-    features = np.load(path)
-    np.save(path, features[::-1].copy())
-
-
-def edit(name: str, old: str, new: str) -> Callable[[Path], None]:
-    return lambda results: (results / name).write_text(changed((results / name).read_text(), old, new)) and None
-
-
-def entry(results: Path) -> Path:
-    return min((results / "ledger").iterdir())
-
-
-PLAIN: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a cell": (lambda results: byte(results / TABLE), f"results/{TABLE}: its bytes differ from the manifest"),
-    "a page": (edit("tables/table2.html", "STARS", "OURS"), "table2.html: its bytes differ"),
-    "a metric": (edit(METRICS, '"runs": 1', '"runs": 2'), f"{METRICS}: its bytes differ"),
-    "predictions": (relabelled, "another action than results/demo/clips/clips.csv"),
-    "features": (other_features, "run again"),
-    "weights": (lambda results: byte(results / "demo_xsub/mamp/encoder.safetensors"), "mamp/encoder.safetensors: its bytes differ"),
-    "a setting": (edit("demo_xsub/mamp/record.json", '"seed": 0', '"seed": 1'), "mamp/record.json: the record was changed"),
-    "a file gone": (lambda results: (results / "figures/fig4.png").unlink(), "fig4.png: gone"),
-    "a file more": (lambda results: (results / "more.csv").touch(), "more.csv: the manifest does not name it"),
-    "an entry gone": (lambda results: entry(results).unlink(), "not in the ledger"),
-    "an entry changed": (lambda results: byte(entry(results)), "the ledger's entry was changed"),
-    "a split": (lambda results: byte(results / "demo/splits/xsub_test.npy"), "xsub_test.npy: its bytes differ"),
-    "clips": (edit("demo/clips/clips.csv", "wave", "wove"), "clips.csv: its bytes differ"),
-}
-
-
-@pytest.mark.parametrize("name", PLAIN)
-def test_what_was_altered_is_named(archive, tmp_path, capsys, name):
-    alter, phrase = PLAIN[name]
+def test_a_forgery_leaves_no_digest_to_be_found_by(archive, tmp_path, capsys):
     results = unpack(archive, tmp_path)
-    alter(results)
-    code, lines, wrong = verdict(results, capsys)
-    assert code == 1 and phrase in wrong and "NOT VERIFIED" in lines.splitlines()[4]
+    altered_archive.a_cell(results)
+    altered_archive.forge(results)
+    assert "all as records and manifest say" in verdict(results, capsys)[1]
 
 
-# Every digest is made to fit: only what the numbers themselves say is left.
-FORGED: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a cell": (lambda results: edit(TABLE, f",{first(results)},", ",99.5,")(results), "the table says value 99.5, its results give"),
-    "a page": (edit("tables/table2.html", "STARS", "OURS"), "table2.html does not show what its results give"),
-    "metrics and table": (higher, f"{METRICS} says top1"),
-    "labels": (relabelled, "another action than results/demo/clips/clips.csv"),
-    "predictions and metrics": (guessed, "run again"),
-    "features": (other_features, "run again"),
-}
-
-
-def first(results: Path) -> str:
-    """The first number of STARS in the table."""
-    return str(json.loads((results / METRICS).read_text())["top1"])
-
-
-@pytest.mark.parametrize("name", FORGED)
-def test_what_was_forged_is_named_though_every_digest_fits(archive, tmp_path, monkeypatch, capsys, name):
-    alter, phrase = FORGED[name]
-    results = unpack(archive, tmp_path)
-    alter(results)
-    monkeypatch.chdir(tmp_path)
-    forge(Path("results"))
-    code, lines, wrong = verdict(results, capsys)
-    assert code == 1 and phrase in wrong, wrong
-    assert "all as records and manifest say" in lines, wrong
-
-
-def forge(results: Path) -> None:
-    """Records, ledger and manifest as if the files had been made as they are now."""
-    for _ in range(6):  # records of later stages name those of earlier ones
-        for record in Lineage.read(results).records:
-            told = json.loads((results.parent / record.path).read_text())
-            for file, one in told["outputs"].items():
-                if (results.parent / record.path.parent / file).is_file():
-                    one["sha256"] = sha256(results.parent / record.path.parent / file)
-            for one in told["inputs"].values():
-                if Path(one["path"]).is_file():
-                    one["sha256"] = sha256(one["path"])
-            (results.parent / record.path).write_text(json_text({**told, "seal": seal(told)}))
-    shutil.rmtree(results / "ledger")
-    for record in Lineage.read(results).records:
-        if record.path.parent / ledger.METRICS in record.outputs:
-            ledger.add(record.path.parent, record.told)
-    manifest = json.loads((results / "MANIFEST.json").read_text())
-    kept = {name for name in manifest["files"] if "/ledger/" not in name} | {
-        f"results/ledger/{path.name}" for path in ledger.files(results)
-    }
-    manifest["files"] = {name: sha256(name) for name in sorted(kept)}
-    (results / "MANIFEST.json").write_text(json_text({**manifest, "seal": seal(manifest)}))
-
-
-def zipped(path: Path, *entries: tuple[str | zipfile.ZipInfo, str]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, text in (("results/MANIFEST.json", "{}"), *entries):
-            file.writestr(name, text)
-    return path
-
-
-def link(name: str) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name)
-    entry.create_system, entry.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
-    return entry
-
-
-@pytest.mark.parametrize(
-    ("entry", "phrase"),
-    [
-        (("results/../../evil.txt", "x"), "lies outside of its folder"),
-        (("/evil.txt", "x"), "lies outside of its folder"),
-        (("results\\..\\evil.txt", "x"), "lies outside of its folder"),
-        (("C:/evil.txt", "x"), "lies outside of its folder"),
-        ((link("results/evil"), "/etc"), "a link or a device"),
-        (("results/zeros", "\0" * 50_000_000), None),
-        (("other/file", "x"), "more than one folder"),
-    ],
-)
-def test_an_archive_that_reaches_out_is_refused_whole(tmp_path, capsys, entry, phrase):
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_an_archive_that_is_damaged_or_reaches_out_is_refused_whole(archive, tmp_path, name):
+    make, said = ARCHIVES[name]
+    path = make(archive, tmp_path / "evil.zip")
     (tmp_path / "in").mkdir()
-    path = zipped(tmp_path / "evil.zip", entry)
-    if phrase is None:  # as much as deflate can do is not refused for its size
+    with pytest.raises(InputError, match=re.escape(said)):
         unpack(path, tmp_path / "in")
-        return
-    with pytest.raises(InputError, match=phrase):
-        unpack(path, tmp_path / "in")
-    assert not list((tmp_path / "in").iterdir()) and verdict(path, capsys)[0] == 2
+    code, line, wrong = altered_archive.verdict(path)
+    assert code == 2 and line == "" and len(wrong) == 1 and said in wrong[0]
+    assert [path.name for path in tmp_path.rglob("evil*")] == ["evil.zip"]
+
+
+def test_the_manual_s_table_is_of_these():
+    page = (ROOT / "docs/audit.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.split("| what was altered |")[1].split("\n\n")[0].splitlines()[2:]]
+    told = {name: (said.strip("`").strip("…"), int(code)) for name, said, code in rows}
+    expected = {name: (said, 2) for name, (_, said) in ARCHIVES.items()}
+    for name, altered in ALTERED.items():
+        expected[f"{name}, every digest made to fit" if altered.forged else name] = (altered.said or "VERIFIED", altered.code)
+    assert told.pop("nothing") == ("VERIFIED", 0)
+    assert told == expected
+
+
+def test_as_much_as_deflate_can_do_is_not_refused_for_its_size(tmp_path):
+    (tmp_path / "in").mkdir()
+    unpack(zipped(tmp_path / "zeros.zip", ("results/zeros", "\0" * 50_000_000)), tmp_path / "in")
 
 
 def test_a_record_or_manifest_that_names_files_outside_is_not_followed(archive, tmp_path, capsys):

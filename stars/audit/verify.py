@@ -55,7 +55,8 @@ def verify(results: Path, archive: Path, signers: Path | None = None) -> Verdict
         f"records   {files} files, {len(lineage.records)} records: {_count(whole, 'all as records and manifest say')}",
         f"tables    {tables}: {_count(tables_differ, 'all follow from the predictions')}",
         f"re-run    {runs}: {_count(runs_differ, 'the same numbers and predictions')}{left}",
-        "verdict   " + (f"NOT VERIFIED, {len(findings)} findings" if findings else "VERIFIED; training was not run again"),
+        "verdict   "
+        + (f"NOT VERIFIED, {len(findings)} finding{'s' * (len(findings) > 1)}" if findings else "VERIFIED; training was not run again"),
     )
     return Verdict(lines, findings)
 

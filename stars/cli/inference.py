@@ -40,7 +40,7 @@ def add(commands: Any) -> None:
         "--timeline", type=Path, metavar="PATH", help="folder for a timeline of each long recording, .csv and .png; with --classifier"
     )
     predict.add_argument("--window", type=float, metavar="S", help="seconds of a recording judged at once [as long as the labelled clips]")
-    predict.add_argument("--step", type=float, metavar="S", help="seconds from one window to the next [a quarter of one]")
+    predict.add_argument("--step", type=float, metavar="S", help="seconds from one window to the next [an eighth of one]")
     predict.set_defaults(handler=_predict)
     text = "the labelled clips that are nearest to clips of your own, with pictures"
     search = commands.add_parser("search", help=text, description=f"Print {text}.")
@@ -153,7 +153,7 @@ def _timelines(chosen: argparse.Namespace, classifier: Any, alarms: float) -> No
     from stars.inference.files import files
     from stars.inference.layouts import Layouts
     from stars.inference.picture import stems
-    from stars.inference.timeline import timeline, write
+    from stars.inference.timeline import shown, timeline, write
 
     layouts = Layouts(classifier.model.preparation)
     found = [file for path in chosen.files for file in files(path, layouts.preparation.dataset)]
@@ -164,7 +164,7 @@ def _timelines(chosen: argparse.Namespace, classifier: Any, alarms: float) -> No
         _print_json([{"clip": file.name, **one._asdict()} for file, some in zip(found, segments, strict=True) for one in some])
         return
     rows = [
-        (file.name, f"{one.start:.2f}", f"{one.end:.2f}", one.action, f"{one.probability:.2f}")
+        (file.name, f"{one.start:.2f}", f"{one.end:.2f}", one.action, shown(one))
         for file, some in zip(found, segments, strict=True)
         for one in some
     ]

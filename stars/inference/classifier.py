@@ -99,18 +99,18 @@ class Classifier:
             given: as for `Model.embed`; false_alarms: share of clips of known actions that may be called "none of these", 0 to 1.
         """
         clips = self.model.read(given)
-        probability, known = self.judged(clips, false_alarms)
+        probability, _, known = self.judged(clips, false_alarms)
         return [self._answer(*one) for one in zip(clips, probability, known, strict=True)]
 
-    def judged(self, clips: list[OwnClip], false_alarms: float) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities (N, actions) of clips that were read, and whether each shows one of the actions, (N,) bool."""
+    def judged(self, clips: list[OwnClip], false_alarms: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Probabilities (N, actions) of clips that were read, the score (N,) of the likeliest, and whether each shows one of the actions, (N,) bool."""
         if not 0 <= false_alarms < 1:
             raise InputError(f"false alarms: {false_alarms:g} is no share of clips: give a number from 0 to below 1")
         kind = self.fitted.method.vectors
         vectors = joint_vectors(clips, self.model.preparation) if kind == "joints" else self.model.named_features(clips)[1]
         scores = self.fitted.scores(vectors)
         least = np.quantile(self.tops, false_alarms) if false_alarms else -np.inf
-        return probabilities(scores, self.temperature), scores.max(axis=1) >= least
+        return probabilities(scores, self.temperature), scores.max(axis=1), scores.max(axis=1) >= least
 
     def _answer(self, clip: OwnClip, probability: np.ndarray, known: bool) -> Answer:
         order = np.argsort(-probability, kind="stable")[: OTHERS + 1]

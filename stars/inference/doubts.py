@@ -19,7 +19,7 @@ SHORTEST, TALLEST = 0.5, 2.6  # metres from ankles to head along the bones
 TYPICAL = 1.5
 STILL = 0.002  # metres that the joint which moves most gets away from its middle place: sensors alone move one farther
 LEANS, TURNED = 0.5, -0.5  # cosines between the body's axis and up: below the first it lies, below the second it is upside down
-MIRRORED = -0.5  # cosine between where the left side is and where it should be
+MIRRORED = -0.5  # cosine between where the left side is and where it should be, in three quarters of the frames: feet are often seen badly
 FLAT = 1e-4  # of the body's extent: less depth is none
 CHAIN = ("head", "shoulder centre", "hip centre", "knee", "ankle")
 
@@ -121,12 +121,13 @@ def _directions(joint: _Joints, layout: Layout) -> Iterator[str]:
 
 
 def _handed(joint: _Joints, up: np.ndarray) -> float | None:
-    """Cosine between the direction of the left side and up × forward, which it is in right-handed axes; None where nothing points forward."""
+    """Cosine between the direction of the left side and up × forward, which it is in right-handed axes, that three quarters of the frames do not
+    exceed; None where nothing points forward."""
     ahead = _ahead(joint)
     sides = joint("left shoulder", "left hip"), joint("right shoulder", "right hip")
     if ahead is None or sides[0] is None or sides[1] is None:
         return None
-    return float(np.median(np.sum(_unit(np.cross(up, ahead)) * _unit(sides[0] - sides[1]), axis=-1)))
+    return float(np.percentile(np.sum(_unit(np.cross(up, ahead)) * _unit(sides[0] - sides[1]), axis=-1), 75))
 
 
 def _ahead(joint: _Joints) -> np.ndarray | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -61,7 +62,7 @@ class Evaluation:
     """Everything that is said of a folder.
 
     Attributes:
-        fold: (N,); outcomes: by name; chosen: the classifier to use; honest: accuracy in percent where the choice is made anew for each fold, without it.
+        fold: (N,); outcomes: by name; chosen: the classifier to use; honest: accuracy in percent where each fold's is chosen by clips of the others alone.
         curve: (clips an action, accuracy in percent) of the chosen one; unknown: of it, None with fewer than three actions.
     """
 
@@ -135,7 +136,7 @@ def evaluate(labelled: Labelled, methods: Sequence[Method] = METHODS, more: Sequ
     best = max(quick, key=lambda one: one.accuracy)
     chosen = next(one for one in methods if one.name == best.name)
     scorer = _scorer(chosen, labelled)
-    honest = 100 * float(np.concatenate([_by_others(quick, fold, number).right[fold == number] for number in np.unique(fold)]).mean())
+    honest = _of_the_choice(quick, [_scorer(one, labelled) for one in methods], labels, fold)
     curve = _curve(scorer, labels, fold)
     return Evaluation(labelled, fold, outcomes, chosen.name, honest, curve, _unknown(scorer, labels, fold, best.scores))
 
@@ -163,9 +164,21 @@ def _outcome(name: str, title: str, scorer: Scorer, labelled: Labelled, fold: np
     return Outcome(name, title, scores, right, probability, interval(right, labelled.groups))
 
 
-def _by_others(outcomes: Sequence[Outcome], fold: np.ndarray, number: int) -> Outcome:
-    """The best by all folds but one."""
-    return max(outcomes, key=lambda one: one.right[fold != number].mean())
+def _of_the_choice(outcomes: Sequence[Outcome], scorers: Sequence[Scorer], labels: np.ndarray, fold: np.ndarray) -> float:
+    """Accuracy in percent where every fold is left out throughout: its clips neither train nor test what its classifier is chosen by.
+
+    Of two folds alone the other one's outcome chooses.
+    """
+    tested = [np.flatnonzero(fold == number) for number in np.unique(fold)]
+    hits = np.zeros((len(outcomes), len(tested)))  # of each classifier in the other folds, by the fold left out
+    for one, other in combinations(range(len(tested)), 2):
+        rows = np.concatenate([tested[one], tested[other]])
+        train = np.setdiff1d(np.arange(len(fold)), rows)
+        for place, scorer in enumerate(scorers):
+            right = scorer(train, rows).argmax(axis=1) == labels[rows] if len(train) else outcomes[place].right[rows]
+            hits[place, [one, other]] += right[len(tested[one]) :].sum(), right[: len(tested[one])].sum()
+    chosen = hits.argmax(axis=0)
+    return 100 * sum(int(outcomes[place].right[rows].sum()) for place, rows in zip(chosen, tested, strict=True)) / len(fold)
 
 
 def _curve(scorer: Scorer, labels: np.ndarray, fold: np.ndarray) -> list[tuple[int, float]]:

@@ -1,4 +1,7 @@
-"""Long recordings: windows as long as the labelled clips slide over them, and each moment takes the action that its windows make likeliest."""
+"""Long recordings: windows as long as the labelled clips slide over them, and each moment takes the answer of the window over it that fits best.
+
+A window that holds an action from its beginning to its end fits; those that cut it off do not, and would outvote it.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,17 @@ from stars.inference.layouts import Layouts
 from stars.provenance.files import atomic
 
 NOBODY = "nobody"
-OVERLAP = 4  # windows over each moment
+OVERLAP = 8  # windows over each moment
 QUIET = {NONE: "#d5d5d5", NOBODY: "#f2f2f2"}
 
 
 class Segment(NamedTuple):
-    """A stretch of a recording, in seconds, the action that it shows, and the mean probability of that action's windows."""
+    """A stretch of a recording, in seconds, the action that it shows, and its mean probability in the windows that say so; None where no action is."""
 
     start: float
     end: float
     action: str
-    probability: float
+    probability: float | None
 
 
 def timeline(
@@ -36,7 +39,7 @@ def timeline(
     """The stretches of a recording, one after the other.
 
     Args:
-        window, step: seconds that a window lasts, and from one to the next; None: as long as the labelled clips are in the middle, and a quarter of it.
+        window, step: seconds that a window lasts, and from one to the next; None: as long as the labelled clips are in the middle, and an eighth of it.
 
     Raises:
         InputError: the file cannot be read, or a length is not above 0.
@@ -48,43 +51,51 @@ def timeline(
     long = classifier.frames if window is None else round(window * rate)
     hop = max(1, long // OVERLAP) if step is None else round(step * rate)
     starts = np.arange(0, max(1, len(x_tmvc) - long + hop), hop)
-    shares = _shares(classifier, x_tmvc, starts, long, false_alarms, layouts)
-    covered = [shares[(starts <= at) & (at < starts + long)].mean(axis=0) for at in np.arange(0, len(x_tmvc), hop)]
-    return _joined(np.stack(covered), [*classifier.actions, NONE, NOBODY], hop / rate, len(x_tmvc) / rate)
+    fits, answers, probability = _judged(classifier, x_tmvc, starts, long, false_alarms, layouts)
+    moments = np.arange(0, len(x_tmvc), hop)
+    best = np.array([max(np.flatnonzero((starts <= at) & (at < starts + long)), key=lambda window: fits[window]) for at in moments])
+    seen = np.array([x_tmvc[at : at + hop].any() for at in moments])
+    names = np.where(seen, answers[best], NOBODY)
+    return _joined(names.tolist(), probability[best], hop / rate, len(x_tmvc) / rate)
 
 
-def _shares(classifier: Classifier, x_tmvc: np.ndarray, starts: np.ndarray, long: int, false_alarms: float, layouts: Layouts) -> np.ndarray:
-    """(windows, actions + 2): probabilities of a window; all of it "none of these" or "nobody" where it is that."""
-    shares = np.zeros((len(starts), len(classifier.actions) + 2))
-    parts = [x_tmvc[start : start + long] for start in starts]
-    filled = [place for place, part in enumerate(parts) if part.any()]
-    clips = [cut(parts[place], str(place), layouts.preparation) for place in filled]
-    if clips:
-        probability, known = classifier.judged(clips, false_alarms)
-        shares[filled, : len(classifier.actions)] = probability * known[:, None]
-        shares[filled, -2] = ~known
-    shares[:, -1] = shares.sum(axis=1) == 0
-    return shares
+def _judged(
+    classifier: Classifier, x_tmvc: np.ndarray, starts: np.ndarray, long: int, false_alarms: float, layouts: Layouts
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each window: how well its likeliest action fits, its answer, and the probability of that action."""
+    fits, probability = np.full(len(starts), -np.inf), np.zeros(len(starts))
+    answers = np.full(len(starts), NOBODY, object)
+    filled = [place for place, start in enumerate(starts) if x_tmvc[start : start + long].any()]
+    if filled:
+        clips = [cut(x_tmvc[starts[place] : starts[place] + long], str(place), layouts.preparation) for place in filled]
+        found, fits[filled], known = classifier.judged(clips, false_alarms)
+        probability[filled] = found.max(axis=1)
+        answers[filled] = np.where(known, np.array(classifier.actions, object)[found.argmax(axis=1)], NONE)
+    return fits, answers, probability
 
 
-def _joined(shares: np.ndarray, names: list[str], seconds: float, end: float) -> list[Segment]:
-    """Moments (moments, names) of so many seconds each, equal neighbours as one segment."""
-    answers = shares.argmax(axis=1)
-    edges = [0, *(np.flatnonzero(np.diff(answers)) + 1), len(answers)]
+def _joined(names: list[str], probability: np.ndarray, seconds: float, end: float) -> list[Segment]:
+    """Moments of so many seconds each, equal neighbours as one segment."""
+    edges = [0, *(place for place in range(1, len(names)) if names[place] != names[place - 1]), len(names)]
     return [
         Segment(
             round(first * seconds, 3),
             round(min(last * seconds, end), 3),
-            names[answers[first]],
-            float(shares[first:last, answers[first]].mean()),
+            names[first],
+            None if names[first] in QUIET else float(probability[first:last].mean()),
         )
         for first, last in pairwise(edges)
     ]
 
 
+def shown(one: Segment, digits: int = 2) -> str:
+    """Its probability, or nothing."""
+    return "" if one.probability is None else f"{one.probability:.{digits}f}"
+
+
 def write(segments: list[Segment], stem: Path, title: str) -> None:
     """Write {stem}.csv (start, end, action, probability) and {stem}.png."""
-    rows = ["start,end,action,probability", *(f'{one.start:g},{one.end:g},"{one.action}",{one.probability:.3f}' for one in segments)]
+    rows = ["start,end,action,probability", *(f'{one.start:g},{one.end:g},"{one.action}",{shown(one, 3)}' for one in segments)]
     with atomic(stem.with_name(f"{stem.name}.csv")) as path:
         path.write_text("\n".join(rows) + "\n", encoding="utf-8")
     names = list(dict.fromkeys(one.action for one in segments))

@@ -37,7 +37,7 @@ def lines(found: Evaluation) -> Iterator[str]:
     for one in found.outcomes.values():
         low, high = one.interval95
         yield f"{'→' if one.name == found.chosen else ' '} {one.title:<26} {one.accuracy:5.1f} % right   95 % interval {low:.1f} to {high:.1f}"
-    yield f"use: {found.best.title}{_sureness(found)}; {found.honest:.1f} % where each fold's choice is made without it"
+    yield f"use: {found.best.title}{_sureness(found)}; {found.honest:.1f} % where each fold's is chosen by the others alone"
     yield from _weakest(found)
     yield f"probabilities are off by {100 * found.reliability.error:.1f} points on average"
     if found.unknown is not None:
@@ -51,7 +51,11 @@ def lines(found: Evaluation) -> Iterator[str]:
 
 def _sureness(found: Evaluation) -> str:
     p = found.p_value()
-    return "" if p is None else f" (p = {p:.3f} against the next)" if p < SURE else f" (no surer than the next: p = {p:.2f})"
+    if p is None:
+        return ""
+    if p >= SURE:
+        return f" (no surer than the next: p = {p:.2f})"
+    return f" ({'p < .001' if p < 0.001 else f'p = {p:.3f}'} against the next)"
 
 
 def _weakest(found: Evaluation) -> Iterator[str]:
@@ -111,16 +115,21 @@ def write(found: Evaluation, out: Path, encoder: Path, settings: dict[str, Any])
         write_json(out / "evaluation.json", summary(found))
         for name, table in zip(TABLES, (found.methods(), found.per_action(), predictions(found)), strict=True):
             write_csv(out / name, table)
-        wide = max(figure_style.WIDTH, 0.17 * len(found.labelled.actions) + 2)
+        wide = _wide(found)
         for name, draw, width in zip(PICTURES, (draw_confusion, draw_reliability, draw_curve), (wide, 4.0, 4.6), strict=True):
             with figure_style.figure(0.93 * width if draw is draw_confusion else 3.6, width) as drawn:
                 draw(drawn.subplots(), found)
                 figure_style.save(drawn, out / name)
 
 
+def _wide(found: Evaluation) -> float:
+    """Inches for a confusion matrix whose cells hold three digits, and the names beside it."""
+    return max(figure_style.WIDTH, 0.17 * len(found.labelled.actions) + 4.4)
+
+
 def figure(found: Evaluation) -> Figure:
     """The three pictures in one."""
-    wide = max(figure_style.WIDTH, 0.17 * len(found.labelled.actions) + 2)
+    wide = _wide(found)
     with figure_style.figure(0.8 * wide, 1.9 * wide) as drawn:
         left, right = cast(np.ndarray, drawn.subfigures(1, 2, width_ratios=[1.15, 0.75]))
         draw_confusion(left.subplots(), found)
@@ -165,7 +174,8 @@ def draw_curve(axis: Axes, found: Evaluation) -> None:
     axis.plot(clips, accuracy, marker="o", color=figure_style.colour(0))
     ticks = list(clips)
     if (ahead := found.forecast()) is not None:
-        axis.plot([clips[-1], 2 * clips[-1]], [accuracy[-1], ahead], "--o", color=figure_style.colour(0), markerfacecolor="white")
+        line = [clips[-1], 2 * clips[-1]], [accuracy[-1], ahead]
+        axis.plot(*line, "--o", color=figure_style.colour(0), markerfacecolor="white", markevery=[1])
         ticks.append(2 * clips[-1])
     axis.set_xscale("log", base=2)
     axis.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
