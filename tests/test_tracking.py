@@ -2,14 +2,13 @@
 
 import importlib.util
 import io
-import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from tiny import ROOT, planned, snakemake
+from tiny import CONFIG, project, snakemake
 
 from stars import cli
 from stars.errors import InputError
@@ -115,22 +114,16 @@ def test_without_the_package_a_line_says_what_to_install(tmp_path, monkeypatch, 
 
 
 @installed
-def test_a_run_is_tracked_and_the_key_rebuilds_nothing(own):
-    (own / "config/track.yaml").write_text("tracking: tensorboard\n")
-    assert planned(own, "config/track.yaml") == set()
-    assert not (own / BOARD).exists()
-    kept = own / "results/demo_xsub/stars/encoder.safetensors"
-    before = kept.read_bytes()
-    shutil.rmtree(own / "results/demo_xsub/mamp/linear")
-    done = snakemake(own, "results/demo_xsub/mamp/linear/metrics.json", config=("config/tiny.yaml", "config/track.yaml"), package=ROOT)
+def test_a_run_is_tracked_and_the_key_rebuilds_nothing(tmp_path):
+    folder = project(tmp_path / "project")
+    (folder / "config/track.yaml").write_text("tracking: tensorboard\n")
+    with_key, target = (CONFIG, "config/track.yaml"), "results/demo_xsub/mamp/encoder.safetensors"
+    assert snakemake(folder, target, "--dry-run", config=with_key).returncode == 0 and not (folder / BOARD).exists()
+    done = snakemake(folder, target, config=with_key)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert kept.read_bytes() == before
-    found = read(own / BOARD)
-    for path in (own / "results/demo_xsub").rglob("curve.csv"):
-        told = pd.read_csv(path)
-        if len(told) and "subset" not in told:
-            losses = found[path.parent.relative_to(own / "results").as_posix()]["loss"]
-            assert losses == {step: pytest.approx(loss, rel=1e-5) for step, loss in zip(told["step"], told["loss"], strict=True)}
-    assert not any(run.startswith("live") for run in found)
-    (own / "results/demo_xsub/mamp/record.json").touch()
-    assert planned(own) == set()  # and switched off
+    told = pd.read_csv(folder / "results/demo_xsub/mamp/curve.csv")
+    losses = {step: pytest.approx(loss, rel=1e-5) for step, loss in zip(told["step"], told["loss"], strict=True)}
+    found = read(folder / BOARD)
+    assert set(found) == {"demo_xsub/mamp"} and found["demo_xsub/mamp"]["loss"] == losses
+    for config in (with_key, (CONFIG,)):
+        assert "Nothing to be done" in snakemake(folder, target, "--dry-run", config=config).stderr
