@@ -36,7 +36,9 @@ PAGE = ROOT / "docs/rebuild_keys.md"
 EVERY = "tests/config/every.yaml"
 BY_SETUP = "config/datasets/by_setup.yaml"
 ELSEWHERE, FEWER = "changes how jobs run, and no result", "asks for fewer files"  # what a key does that re-runs nothing
-BESIDE = {"tracking": "shows how trainings go, and changes no job"}  # keys that Snakemake itself reads while it runs, which no dry run shows
+BESIDE = {
+    "tracking": "shows how trainings go, and changes no job"
+}  # keys that Snakemake itself reads while it runs, which no dry run shows
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -51,8 +52,14 @@ class Tracker:
 
     def look(self) -> int:
         """Bring the event files up to date; how many trainings they show. InputError where a curve is damaged."""
-        ended = [self._ended(run, rows, path) for path in sorted(self.results.glob("*/*/**/curve.csv")) for run, rows in _curves(path)]
-        return sum(ended) + sum(self._under_way(log) for log in sorted(self.results.glob("logs/*/*/*.log")))
+        count = 0
+        for path in sorted(self.results.glob("*/*/**/curve.csv")):
+            with suppress(FileNotFoundError):  # Snakemake deletes what a job will make again
+                count += sum(self._ended(run, rows, path) for run, rows in _curves(path))
+        for log in sorted(self.results.glob("logs/*/*/*.log")):
+            with suppress(FileNotFoundError):
+                count += self._under_way(log)
+        return count
 
     def close(self) -> None:
         for _, file in self._live.values():
@@ -74,20 +81,17 @@ class Tracker:
     def _under_way(self, log: Path) -> bool:
         """What a log says of a training that has not come to its last step; nothing of it stays once it has."""
         rows = _progress(log.read_text(encoding="utf-8", errors="replace"))
-        before, file = self._live.get(log, ([], None))
-        path = self.folder / LIVE / log.relative_to(self.results / "logs").with_suffix("") / f"{FILE}{time.time():010.0f}"
-        if file and rows[: len(before)] != before or not rows:  # another training, or none
-            if file:
-                file.close()
-                del self._live[log]
-            shutil.rmtree(path.parent, ignore_errors=True)
+        folder = self.folder / LIVE / log.relative_to(self.results / "logs").with_suffix("")
+        before, file = self._live.pop(log, ([], None))
+        if file and (not rows or rows[: len(before)] != before or not Path(file.name).exists()):  # another training, none, or deleted
+            file.close()
+            shutil.rmtree(folder, ignore_errors=True)
             before, file = [], None
-        if rows and file is None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("wb")
-            _write(file, [], time.time(), new=True)
-        if file:
-            _write(file, rows[len(before) :], time.time())
+        if rows:
+            if file is None:
+                folder.mkdir(parents=True, exist_ok=True)
+                file = (folder / f"{FILE}{time.time():010.0f}").open("wb")
+            _write(file, rows[len(before) :], time.time(), new=not before)
             self._live[log] = rows, file
         return bool(rows)
 
@@ -100,11 +104,15 @@ def follow(tracker: Tracker, ended: threading.Event) -> None:
 
 
 class Follower(logging.Handler):
-    """Handler of Snakemake's logger: follows the results from the first job of a run until Snakemake ends. What goes wrong is said in a line."""
+    """Handler of Snakemake's logger: follows the results from the first job of a run until Snakemake ends.
+
+    What goes wrong is said in a line. InputError where TensorBoard's package is not installed.
+    """
 
     def __init__(self, results: Path) -> None:
         super().__init__()
-        self.tracker, self.ended = Tracker(results), threading.Event()
+        check()
+        self.results, self.ended = results, threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -113,7 +121,7 @@ class Follower(logging.Handler):
 
     def _follow(self) -> None:
         try:
-            follow(self.tracker, self.ended)
+            follow(Tracker(self.results), self.ended)
         except (InputError, OSError) as error:
             print(f"stars: tracking stopped: {error}", file=sys.stderr)
 
