@@ -15,7 +15,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -166,10 +166,6 @@ def _write(file: BinaryIO, rows: Iterable[Row], moment: float, new: bool = False
     if new:
         writer.write(Event(wall_time=moment, file_version="brain.Event:2").SerializeToString())
     for step, values in rows:
-        event = Event(wall_time=moment, step=step, summary=Summary(value=_values(Summary, values)))
-        writer.write(event.SerializeToString())
+        told = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
+        writer.write(Event(wall_time=moment, step=step, summary=told).SerializeToString())
     writer.flush()
-
-
-def _values(summary: type, values: Mapping[str, float]) -> list[object]:
-    return [summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
