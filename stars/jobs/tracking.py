@@ -82,7 +82,10 @@ class Tracker:
         """What a log says of a training that has not come to its last step; nothing of it stays once it has."""
         rows = _progress(log.read_text(encoding="utf-8", errors="replace"))
         folder = self.folder / LIVE / log.relative_to(self.results / "logs").with_suffix("")
-        before, file = self._live.pop(log, ([], None))
+        before: list[Row] = []
+        file: BinaryIO | None = None
+        if log in self._live:
+            before, file = self._live.pop(log)
         if file and (not rows or rows[: len(before)] != before or not Path(file.name).exists()):  # another training, none, or deleted
             file.close()
             shutil.rmtree(folder, ignore_errors=True)
