@@ -46,7 +46,9 @@ def _rows(axis: figure_style.Axes, rows: Sequence[tuple[Test, Found]]) -> None:
         inside = 0.95 * edge if max(-low, high) > edge else edge  # beside the arrow, not under it
         value = min(max(found.difference * unit, -inside), inside)
         axis.plot(value, place, MARKS[found.verdict], color=colour, markersize=6)
-        labels.append("\n".join(textwrap.wrap(f"{test.methods[0]} − {test.methods[1]}, {test.what}, {test.where}", 56, break_on_hyphens=False)))
+        labels.append(
+            "\n".join(textwrap.wrap(f"{test.methods[0]} − {test.methods[1]}, {test.what}, {test.where}", 56, break_on_hyphens=False))
+        )
     axis.set_yticks(range(len(rows)), labels, fontsize=7.5)
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.set_xlim(-edge, edge)
