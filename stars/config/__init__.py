@@ -218,4 +218,9 @@ class Config(Settings):
     report: Report = key(Report(), "report page")
     checkpoint: Checkpoint = key(Checkpoint(), "work in progress")
     compute: Compute = key(Compute(), "where the arithmetic runs")
+    tracking: Literal["tensorboard"] | None = key(
+        None,
+        "where training curves go while a run is under way, beside `curve.csv`. tensorboard: event files under results/logs/tensorboard, for which the "
+        "package tensorboard is needed (extra `tracking`); null: nowhere",
+    )
     _resolved: dict[Any, Any] = PrivateAttr(default_factory=dict)  # what stars.pipeline.configuration worked out of it, once

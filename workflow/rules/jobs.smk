@@ -2,7 +2,7 @@
 
 import signal
 
-from stars.jobs import journal
+from stars.jobs import journal, tracking
 from stars.jobs.status import ending
 
 
@@ -27,6 +27,9 @@ localrules:  # seconds each
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 JOURNAL = journal.Journal()
 logger.addHandler(JOURNAL)
+
+if CONFIG.tracking and workflow.is_main_process and not workflow.dryrun:
+    logger.addHandler(checked(lambda config: tracking.Follower(Path("results"))))
 
 
 def grows(amount):

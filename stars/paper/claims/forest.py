@@ -40,15 +40,18 @@ def _rows(axis: figure_style.Axes, rows: Sequence[tuple[Test, Found]]) -> None:
         low, high = sorted((found.low * unit, found.high * unit))
         colour = figure_style.colour(COLOURS[found.verdict])
         axis.plot([max(low, -edge), min(high, edge)], [place, place], color=colour, linewidth=1.6)
-        for end, mark in ((low, "<"), (high, ">")):
+        for end in (low, high):
             if abs(end) > edge:
-                axis.plot(math.copysign(edge, end), place, mark, color=colour, markersize=5, clip_on=False)
-        value = min(max(found.difference * unit, -edge), edge)
+                axis.plot(math.copysign(edge, end), place, ">" if end > 0 else "<", color=colour, markersize=5, clip_on=False)
+        inside = 0.95 * edge if max(-low, high) > edge else edge  # beside the arrow, not under it
+        value = min(max(found.difference * unit, -inside), inside)
         axis.plot(value, place, MARKS[found.verdict], color=colour, markersize=6)
-        labels.append("\n".join(textwrap.wrap(f"{test.methods[0]} − {test.methods[1]}, {test.what}, {test.where}", 56)))
+        labels.append(
+            "\n".join(textwrap.wrap(f"{test.methods[0]} − {test.methods[1]}, {test.what}, {test.where}", 56, break_on_hyphens=False))
+        )
     axis.set_yticks(range(len(rows)), labels, fontsize=7.5)
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.set_xlim(-edge, edge)
-    axis.set_xlabel("difference ÷ smallest that matters (grey: does not matter); right: as claimed")
+    axis.set_xlabel("difference ÷ smallest that matters\n(right: as claimed, grey: too small to matter)", fontsize=9)
     handles = [axis.plot([], [], MARKS[name], color=figure_style.colour(COLOURS[name]), label=name)[0] for name in COLOURS if name in met]
     axis.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(handles), frameon=False)
