@@ -18,7 +18,7 @@ import numpy as np
 
 from stars.data.readers import Layout, utd_mhad
 from stars.data.sources import Source
-from stars.pipeline.resolve import describe, skeletons
+from stars.pipeline.descriptions import describe, skeletons
 
 ACTIONS = {1: "swipe left", 3: "wave", 5: "throw", 19: "knock"}
 UNKNOWN = {27: "squat"}
