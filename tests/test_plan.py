@@ -179,7 +179,7 @@ def test_a_damaged_rates_file_is_named_with_its_line(tmp_path, line, message):
 @pytest.mark.parametrize("assumed", ["0", "-1", "nan"])
 def test_no_rate_at_all_is_refused(capsys, assumed):
     assert main(["plan", "--tflops", assumed]) == 2
-    assert capsys.readouterr().err == "stars: --tflops: give a number above 0\n"
+    assert capsys.readouterr().err == "stars: --tflops: give a number greater than 0\n"
 
 
 def test_snakemake_s_refusal_is_passed_on(tmp_path, monkeypatch, capsys):

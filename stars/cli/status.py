@@ -8,9 +8,9 @@ from typing import Any
 
 def add(commands: Any) -> None:
     """status."""
-    text = "how far a run is: jobs done, under way and waiting, epoch and loss of training, failures and hints"
-    where = "Run it in the folder where snakemake runs; it reads files alone and asks no scheduler."
-    parser = commands.add_parser("status", help=text, description=f"Say {text}. {where}")
+    text = "progress of a run: jobs, epoch and loss, failures, hints"
+    where = "Run it in the folder where snakemake runs; it only reads files and does not ask the scheduler."
+    parser = commands.add_parser("status", help=text, description=f"Show the {text}. {where}")
     parser.set_defaults(handler=_status)
 
 

@@ -19,7 +19,7 @@ def status(path: Path = PATH) -> str:
     """Lines on the newest run: counts, jobs under way with the last line of each one's log, jobs not yet begun, failures."""
     run = Run.read(path)
     stopped = (f"interrupted: {job.what}" for job in run.of_state("interrupted"))
-    return "\n".join([*_summary(run), *_under_way(run), *stopped, *_waiting(run), *report(run.of_state("failed"))]) + "\n"
+    return "\n".join([*summary(run), *_under_way(run), *stopped, *_waiting(run), *report(run.of_state("failed"))]) + "\n"
 
 
 def ending(path: Path = PATH) -> str:
@@ -28,7 +28,8 @@ def ending(path: Path = PATH) -> str:
     return "\n".join([*report(run.of_state("failed")), *([AGAIN] if run.interrupted else [])])
 
 
-def _summary(run: Run) -> Iterator[str]:
+def summary(run: Run) -> Iterator[str]:
+    """How many jobs are done, and whether the run has ended; what to do where it did not end well."""
     counts = Counter(job.state for job in run.jobs.values())
     total = sum(run.planned.values())
     began = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.began))
