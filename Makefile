@@ -107,7 +107,7 @@ docs: $(INSTALLED)
 rebuild-table: $(INSTALLED)
 	$(BIN)/python tests/rebuild.py
 
-# The pages of docs/ as a site in site/; a link that leads nowhere, in them or in the site, is an error.
+# The pages of docs/ as a site in site/; broken links, in them or in the site, fail the build.
 manual: $(VENV)/.docs
 	rm -rf site
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs site

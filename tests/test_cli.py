@@ -185,8 +185,8 @@ def test_results_prints_our_rows_and_where_things_lie(capsys, complain, tmp_path
         "STARS",
         "SCRATCH",
     ]  # beside their published rows, then the others
-    assert "results/tables/table2 .csv .html .md .tex" in shown and "results/demo_xsub/curves .csv .png .svg" in shown
-    assert shown.endswith("\nresults/report/index.html\n")
+    assert "results/tables/table2.md (also .csv .html .tex)" in shown and "results/demo_xsub/curves.png (also .csv .svg)" in shown
+    assert shown.endswith(f"\nAll on one page: {Path('results/report/index.html').absolute().as_uri()}   (open it in a browser)\n")
     assert "make them with `snakemake --cores 2`" in complain("results", str(tmp_path))
 
 
@@ -219,7 +219,7 @@ def test_help_is_quick_because_nothing_heavy_is_imported():
 def test_the_module_is_the_command(tmp_path):
     command = [sys.executable, "-m", "stars", "config", "check", "--config", CONFIG]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, f"{CONFIG}: good (2 data sets, 3 methods)\n")
+    assert (done.returncode, done.stdout) == (0, f"{CONFIG}: valid (2 data sets, 3 methods)\n")
     done = subprocess.run([*command, "--set", "seed=[0]"], capture_output=True, text=True, check=False, env={**os.environ, "LANG": "C"})
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "stars: --set seed=[0]: unknown key seed: did you mean seeds?\n")
 

@@ -55,10 +55,10 @@ TUNED = {
         ({"fig6": {"k": 3}}, "fig6.k is 3, but knn.k is [1, 10]: add it there"),
         (
             {"methods": {"a": {"from": "b"}, "b": {"from": "a"}}},
-            "methods.a.from: the chain comes back to a (a → b → a): take `from` out of",
+            "methods.a.from: circular chain at a (a → b → a): remove `from` from",
         ),
         ({"methods": {"mamp": {"pretrain": {}}, "x": {"from": "mam", "tune": {}}}}, "methods.x.from: no method mam: did you mean mamp?"),
-        ({"methods": {"x": {"tune": {}}}}, "methods.x is tuned but starts from no untuned method"),
+        ({"methods": {"x": {"tune": {}}}}, "methods.x has `tune` but no pre-trained parent"),
         ({"data": {"demo": {"splits": ["xsup"]}}}, "data.demo.splits: no split xsup: did you mean xsub?"),
         ({"data": {"demo": {"dataset": "ntu61"}}}, "data.demo.dataset: no ntu61 in config/datasets: did you mean ntu60?"),
         ({"data": {"demo": {"raw": "x"}}}, "give either raw (a folder or zip with the raw files) or simulate"),
@@ -77,9 +77,9 @@ def test_a_mistake_is_one_line_with_its_key(blocks, expected):
     [
         (
             "a: &a [x, x, x, x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 20)}]\n" for a, b in zip("abcdef", "bcdefg", strict=True)),
-            "stand for",
+            "expand to",
         ),
-        ("seeds: &a [*a]", "an alias stands inside what it names"),
+        ("seeds: &a [*a]", "an alias refers to a block that contains it"),
         ("seeds: " + "[" * 5000, "nested too deeply"),
         ("seeds: 2001-99-99", "month must be in 1..12"),
         ("seeds: " + "x" * 10**6, "expected a list"),
@@ -185,9 +185,7 @@ def test_a_data_set_is_like_another():
     acted = configuration.load({"data": {"utd": utd, "own": {"like": "utd", "simulate": {}}}}).data["own"]
     assert acted.raw is None and acted.simulate is not None
     for name in ("utb", "twin", 3, ["a"], {}):
-        with pytest.raises(
-            InputError, match=rf"x\.yaml: data\.twin\.like: no data set {re.escape(str(name))} with files of its own"
-        ) as told:
+        with pytest.raises(InputError, match=rf"x\.yaml: data\.twin\.like: no data set {re.escape(str(name))} with its own files") as told:
             configuration.load({"data": {"utd": utd, "twin": {"like": name}}}, "x.yaml")
         assert "\n" not in str(told.value)
 
@@ -206,7 +204,7 @@ def test_recipes_inherit_and_start_from_the_right_encoder():
     assert (last.kind, last.parent, last.blocks["tune"]["layer_decay"], last.blocks["tune"]["nnclr"]["queue"]) == ("tune", "mamp", 0.4, 64)
     assert [configuration.tag(config, "stars", seed) for seed in config.seeds] == ["stars", "stars-seed5"]
     assert configuration.untag(config, "decay_0.4-seed5") == ("decay_0.4", 5)
-    with pytest.raises(InputError, match="a tuned method takes its encoder as it is"):
+    with pytest.raises(InputError, match="a tuned method cannot change its encoder"):
         load(methods={"mamp": {"pretrain": {}}, "x": {"from": "mamp", "tune": {}, "pretrain": {}}})
 
 
@@ -235,7 +233,7 @@ def test_bones_are_told_the_tree_of_joints():
             {"tune": {"strategy": "dyno"}},
             "tune.strategy: no file plugins/objectives/dyno.py: did you mean dino?; or write it as docs/extending.md shows",
         ),
-        ({"tune": {"strategy": "moco", "options": {"queue": 3}}}, "those of moco stand under tune.moco"),
+        ({"tune": {"strategy": "moco", "options": {"queue": 3}}}, "those of moco are under tune.moco"),
         ({"tune": {"dino": {"protypes": 3}}}, "unknown key tune.dino.protypes: did you mean prototypes?"),
         ({"tune": {"dino": {"local_crop": [0.8, 0.4]}}}, "local_crop runs from the smaller to the larger"),
         ({"tune": {}, "heads": "head"}, "no method head: did you mean heads?"),
@@ -321,7 +319,7 @@ def test_a_pair_takes_the_first_splits_unless_told():
         ),
         (
             {"few_shot": {"pairs": [{"source": "demo", "target": "base"}]}},
-            "few_shot.pairs: demo_base.yaml says of no action that it is novel",
+            "few_shot.pairs: demo_base.yaml lists no novel actions",
         ),
         ({"semi": {"finetune": {"hiden": 3}}}, "unknown key semi.finetune.hiden: did you mean hidden?"),
         ({"methods": {"mamp": {"pretrain": {}, "protocols": ["nkk"]}}}, "methods.mamp.protocols.0"),
@@ -368,7 +366,7 @@ def test_the_schema_is_what_a_data_set_must_have():
         ({"pretrain": {"optimiser": {"lr": 1e-4}}}, "min_lr (0.0005) is above lr (0.0001)"),
         ({"pretrain": {"optimiser": {"epochs": 10}}}, "warmup_epochs (20) is above epochs (10)"),
         ({"linear": {"sampling": {"crop": [1.0, 0.2]}}}, "crop runs from the smaller to the larger share"),
-        ({"seeds": [0, 0]}, "one stands twice"),
+        ({"seeds": [0, 0]}, "contains a duplicate"),
         ({"data": {}}, "data is empty"),
     ],
 )

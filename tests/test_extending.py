@@ -135,7 +135,7 @@ def test_a_protocol_of_ones_own_is_a_file_and_a_block(package, made, tmp_path):
     record = json.loads((out / "record.json").read_text())
     assert record["stage"] == "stars.evaluation.plugin+plugins.protocols.centroid" and set(record["outputs"]) == set(RESULT_FILES)
     refused = stars(package, "config", "check", "--config", "own.yaml", "--set", "protocols.centre={}")
-    assert refused.returncode == 2 and "protocols.centre: no file plugins/protocols/centre.py: write it as" in refused.stderr
+    assert refused.returncode == 2 and "protocols.centre: no file plugins/protocols/centre.py: create it as" in refused.stderr
     wrong = stars(package, "plugin-protocol", *paths, "--out", out, "--settings", '{"name": "centroid", "options": {"center": true}}')
     assert wrong.returncode == 2 and "unknown key options.center: did you mean centre?" in wrong.stderr
     (package / "plugins/protocols/empty.py").write_text("")

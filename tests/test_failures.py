@@ -15,7 +15,7 @@ SAID = {
     "sbatch: error: Batch job submission failed: Requested time limit is invalid (missing or exceeds some limit)": "allows less time",
     "/bin/sh: 1: sbatch: not found": "there is no Slurm here",
     "stars: no space left while writing results/x: free some and run again": "the disk is full",
-    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB": "the GPU's memory is too small",
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB": "out of GPU memory",
     "slurmstepd-localhost: error: StepId=3.0 exceeded memory limit (464420864 > 419430400), being killed": "it ran out of memory: raise mem_mb",
     "slurmstepd: error: Detected 1 oom_kill event in StepId=3.0. Some of the step tasks have been OOM Killed.": "it ran out of memory: raise mem_mb",
     "SLURM-job '7' failed, SLURM status is: 'OUT_OF_MEMORY'.": "it ran out of memory: raise mem_mb",

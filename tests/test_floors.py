@@ -149,7 +149,7 @@ def configured(data=DATA, **more) -> configuration.Config:
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        ({"joints": {}}, r"methods\.own: joint positions are compared, not trained on: give protocols: \[knn, few_shot\]"),
+        ({"joints": {}}, r"methods\.own: joint positions support only protocols without training: give protocols: \[knn, few_shot\]"),
         ({"from": "raw", "tune": {}, "protocols": ["knn"]}, r"methods\.own: joint positions cannot be trained"),
     ],
 )

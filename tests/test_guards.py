@@ -130,7 +130,7 @@ def test_a_gpu_without_memory_is_bad_input_with_torch_s_figure():
     figure = "CUDA out of memory. Tried to allocate 3 GiB. GPU 0 has a total capacity of 2 GiB of which 1 GiB is free"
     with pytest.raises(InputError) as caught, memory.exhaustion_named("tune"):
         raise torch.OutOfMemoryError(f"{figure}. Process 1 has 1 GiB in use.")
-    assert str(caught.value).startswith(f"tune: the GPU's memory does not do ({figure}): lower tune.optimiser.batch")
+    assert str(caught.value).startswith(f"tune: out of GPU memory ({figure}): lower tune.optimiser.batch")
 
 
 def test_progress_is_saved_by_epoch_too(bench, monkeypatch):

@@ -103,7 +103,7 @@ def test_both_files_are_in_the_record(state, written, tmp_path, capsys):
     assert imported(path, out) == 0 and [(tmp_path / name).read_bytes() for name in record["outputs"]] == before
     capsys.readouterr()
     assert imported(path, tmp_path / "heads.safetensors") == 2
-    assert "the heads get this name" in capsys.readouterr().err
+    assert "this name is used for the heads" in capsys.readouterr().err
 
 
 def test_dino_s_head_is_a_projector_alone(state, written, capsys):

@@ -87,7 +87,7 @@ def test_a_clip_by_its_name_and_what_is_wrong_with_a_request(finished, tmp_path,
     (tmp_path / "x.mat").write_bytes(b"no")
     (tmp_path / "x.skeleton").write_bytes(b"1\n0\n")
     for arguments, expected in (
-        (["nowhere"], f"nowhere: no data set of {CONFIG}, no file, and no clip made of demo, other"),
+        (["nowhere"], f"nowhere: not a data set in {CONFIG}, not a file, and not a clip of demo, other"),
         ([name, "--data", "demos"], f"--data demos: not in {CONFIG}: did you mean demo?"),
         ([str(tmp_path / "x.mat")], f"no data set of {CONFIG} reads such files"),
         ([str(tmp_path / "x.skeleton"), "--data", "demo"], "no body in any frame: there is nothing to show"),

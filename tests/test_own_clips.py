@@ -46,7 +46,7 @@ def yard(tmp_path_factory) -> tuple[Path, list[str]]:
 
 def test_the_page_works(yard):
     folder, (_, checked, _, planned) = yard
-    assert checked == "config/yard.yaml: good (1 data sets, 2 methods)\n"
+    assert checked == "config/yard.yaml: valid (1 data sets, 2 methods)\n"
     store, quality = ClipStore.open(folder / "clips"), json.loads((folder / "clips/quality.json").read_text())
     assert store.frames.shape == (32 * 40, 1, 6, 3) and quality["clips_per_class"] == {"1": 16, "2": 16}
     with (folder / "recordings/yard/clips.csv").open() as file:

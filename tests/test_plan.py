@@ -179,7 +179,7 @@ def test_a_damaged_rates_file_is_named_with_its_line(tmp_path, line, message):
 @pytest.mark.parametrize("assumed", ["0", "-1", "nan"])
 def test_no_rate_at_all_is_refused(capsys, assumed):
     assert main(["plan", "--tflops", assumed]) == 2
-    assert capsys.readouterr().err == "stars: --tflops: give a number above 0\n"
+    assert capsys.readouterr().err == "stars: --tflops: give a number greater than 0\n"
 
 
 def test_snakemake_s_refusal_is_passed_on(tmp_path, monkeypatch, capsys):
@@ -195,16 +195,16 @@ def test_changes_say_what_is_made_why_and_how_long_in_ten_lines(own, monkeypatch
         assert main(["changes", "--config", CONFIG, *arguments]) == 0
         return capsys.readouterr().out.splitlines()
 
-    assert said() == ["nothing to be made: every result is as the configuration says"]
+    assert said() == ["nothing to do: every result is up to date"]
     lines = said("--set", "tune.optimiser.lr=0.002", "--set", "fig6.pairs=5")
-    jobs_, seconds = re.fullmatch(r"(\d+) jobs, about (\d\d:\d\d), one after the other", lines[0]).groups()
+    jobs_, seconds = re.fullmatch(r"(\d+) jobs, about (\d\d:\d\d) if run one at a time", lines[0]).groups()
     assert len(lines) <= 10 and int(jobs_) > 10 and seconds != "00:00"
     assert any(line.startswith("  tune stars: tune.optimiser.lr 0.001 → 0.002 (about ") for line in lines)
     assert any(line.startswith("  figure fig6: pairs ") and " → 5 (about " in line for line in lines)
-    assert "follows from what is made again" in lines[-1] and "embed" in lines[-1] and "pretrain" not in "".join(lines)
+    assert "depends on results above" in lines[-1] and "embed" in lines[-1] and "pretrain" not in "".join(lines)
     shutil.rmtree("results/demo_xsub/mamp/knn")
     Path("results/tables/table2.csv").unlink()  # which needs it
-    assert any(line.startswith("  knn mamp: not there yet") for line in said())
+    assert any(line.startswith("  knn mamp: not made yet") for line in said())
 
 
 def test_the_most_clips_of_a_split_are_those_that_simulated_files_come_to(finished):

@@ -214,7 +214,7 @@ def test_clips_of_other_raw_files_do_not_stand_in_for_those_that_are_missing(own
         (["--configfile", "config/nine.yaml"], "stars: configuration file config/nine.yaml does not exist: give the path of a .yaml file"),
         (
             ["--configfile", CONFIG, "table2"],
-            "stars: configuration file table2 does not exist: give the path of a .yaml file; a target stands",
+            "stars: configuration file table2 does not exist: give the path of a .yaml file, and put targets",
         ),
         (["--config", "table2", "--configfile", CONFIG], "stars: --config table2: expected key=value"),
         (["tabel2", "--configfile", CONFIG], "no target tabel2: did you mean table2?"),

@@ -40,7 +40,7 @@ def check(results: Path, signers: Path | None) -> tuple[bool, str]:
         if done.returncode:
             return False, f"its signature is not of this manifest ({_said(done)})"
         key = re.search(r"SHA256:\S+", done.stdout)
-        return True, f"signed with the key {key[0] if key else '?'}, whose it is nobody says (--signers)"
+        return True, f"signed with the key {key[0] if key else '?'}; its owner is not checked (give --signers)"
     given(signers, "a file of allowed signers (man ssh-keygen)")
     found = _ssh("find-principals", "-f", str(signers), "-s", str(signature))
     who = found.stdout.split()[0] if found.returncode == 0 and found.stdout.split() else ""

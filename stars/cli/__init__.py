@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from stars.cli import audit, bench, inference, init, inspect, own, paper, plan, plugins, report, running, status, tools
+from stars.cli import audit, bench, groups, inference, init, inspect, own, paper, plan, plugins, report, running, start, status, tools
 from stars.errors import InputError, Interrupted, line_of, shown
 from stars.jobs.journal import AGAIN
 from stars.jobs.requeue import queue_again
@@ -76,11 +76,30 @@ class _Parser(argparse.ArgumentParser):
         super().error(line_of(message))
 
 
-def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(prog="stars", description="Self-supervised tuning for 3D action recognition in skeleton sequences.")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+class _Commands(_Parser):
+    """The parser of `stars` itself: its --help lists the commands in groups."""
+
+    def format_help(self) -> str:
+        return groups.text(self.helps())
+
+    def helps(self) -> dict[str, str]:
+        """Command → what it does, in a phrase."""
+        assert self._subparsers is not None
+        (commands,) = self._subparsers._group_actions
+        return {action.dest: str(action.help) for action in commands._get_subactions()}  # type: ignore[attr-defined]
+
+
+def _parser() -> tuple[_Commands, Any]:
+    parser = _Commands(prog="stars")
+    parser.set_defaults(handler=start.start)
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=_Parser)
     for group in (running, inference, own, paper, report, inspect, plugins, plan, status, tools, init, bench, audit):
         group.add(commands)
+    return parser, commands
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    parser, commands = _parser()
     if arguments and not arguments[0].startswith("-") and arguments[0] not in commands.choices:
         from stars.config.reading import nearest
 

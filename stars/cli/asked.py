@@ -22,10 +22,10 @@ def check(arguments: Sequence[str] | None = None) -> None:
     try:
         for word in values(given, ("--configfile", "--configfiles")):
             if not Path(word).is_file():
-                raise InputError(f"configuration file {word} does not exist: give the path of a .yaml file; a target stands behind --")
+                raise InputError(f"configuration file {word} does not exist: give the path of a .yaml file, and put targets after --")
         for word in values(given, ("--config", "-C")):
             if "=" not in word:
-                raise InputError(f"--config {word}: expected key=value, e.g. 'seeds=[0,1]'; a target stands behind --")
+                raise InputError(f"--config {word}: expected key=value, e.g. 'seeds=[0,1]'; put targets after --")
     except InputError as error:
         print(f"stars: {error}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -18,51 +18,54 @@ def add(commands: Any) -> None:
     """audit, pack, verify, explain, history and diff."""
     audit = commands.add_parser(
         "audit",
-        help="does every result equal its record, and was it made by today's source and inputs",
-        description="Compare every result with its record. Exit code 1, with a line for each, if something is not as it should be.",
+        help="check every result against its record, source and inputs",
+        description="Compare every result with its record, and with today's source, inputs and settings. Exit code 1, with a line for each difference.",
     )
     add_folder(audit)
     audit.add_argument(
-        "--packed", action="store_true", help="the folder was unpacked from an archive of `stars pack` [where a MANIFEST.json lies in it]"
+        "--packed", action="store_true", help="the folder was unpacked from an archive of `stars pack` [if it contains a MANIFEST.json]"
     )
     audit.add_argument(
         "--config",
         action="append",
         metavar="FILE",
-        help="configuration that results must be as it would make them, A+B: two files, B laid over A; give the option again for each other one"
-        " that made some [config/config.yaml; none of an unpacked archive]",
+        help="configuration to compare settings with; A+B: two files, B overrides A; repeat the option if several made the results"
+        " [config/config.yaml; for an unpacked archive none]",
     )
     audit.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="override of each of them, as they were made with, e.g. seeds=[0,1]"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override one key in each of them, as in the run, e.g. seeds=[0,1]"
     )
     audit.set_defaults(handler=_audit)
     pack = commands.add_parser(
         "pack",
-        help="the results as one archive with a manifest",
-        description="Pack every result and record into one zip with a manifest; `stars audit --packed` checks it where it was unpacked.",
+        help="pack the results into one archive with a manifest",
+        description="Pack every result and record into one zip with a manifest; `stars audit --packed` checks it after unpacking.",
     )
     add_folder(pack)
     pack.add_argument("--out", type=Path, required=True, metavar="FILE", help="archive to write, ending in .zip")
-    pack.add_argument("--with-clips", action="store_true", help="the joints of all clips too, if their owners allow it")
+    pack.add_argument("--with-clips", action="store_true", help="include the joints of all clips; only if the data's licence allows it")
     pack.add_argument(
-        "--sign", type=Path, metavar="KEY", help="sign the manifest with this OpenSSH key of yours, as ~/.ssh/id_ed25519 [not signed]"
+        "--sign", type=Path, metavar="KEY", help="sign the manifest with this OpenSSH private key, e.g. ~/.ssh/id_ed25519 [not signed]"
     )
-    pack.add_argument("--crate", action="store_true", help="describe it as a Workflow Run RO-Crate, too (extra `crate`)")
-    pack.add_argument("--agent", metavar="NAME", help="crate: who ran the workflow [nobody is named]")
+    pack.add_argument("--crate", action="store_true", help="also describe it as a Workflow Run RO-Crate (extra `crate`)")
+    pack.add_argument("--agent", metavar="NAME", help="crate: who ran the workflow [not stated]")
     pack.set_defaults(handler=_pack)
     verify = commands.add_parser(
         "verify",
-        help="a verdict on a stranger's archive: is it whole, and do its numbers follow",
-        description="Unpack an archive of `stars pack` aside, audit it, work every table out again from its predictions, run KNN again from its"
-        " features, and print a verdict of five lines. What is wrong is named on stderr. Exit code 0 or 1. Nothing in it is run.",
+        help="verify an archive that you were sent: complete, consistent",
+        description="Unpack an archive of `stars pack` to a temporary folder, audit it, recompute every table from its predictions, repeat KNN on its"
+        " features, and print a verdict of five lines; errors go to stderr. Exit code 0 or 1. No code from the archive is run.",
     )
     verify.add_argument(
-        "archive", type=Path, metavar="ARCHIVE", help="file of `stars pack`, or the results folder of one that was unpacked"
+        "archive", type=Path, metavar="ARCHIVE", help="archive written by `stars pack`, or the results folder of an unpacked one"
     )
     verify.add_argument(
-        "--signers", type=Path, metavar="FILE", help="who may have signed it: lines of a name and a public key [a signature is only named]"
+        "--signers",
+        type=Path,
+        metavar="FILE",
+        help="allowed signers: lines with a name and a public key [a signature is shown, not checked]",
     )
-    verify.add_argument("--keep", type=Path, metavar="PATH", help="new folder to unpack into and to leave there [a temporary one]")
+    verify.add_argument("--keep", type=Path, metavar="PATH", help="unpack to this new folder and keep it [a temporary one]")
     verify.set_defaults(handler=_verify)
     explain = commands.add_parser(
         "explain",
@@ -71,24 +74,27 @@ def add(commands: Any) -> None:
     )
     explain.add_argument("file", type=Path, metavar="FILE", help="a result, e.g. results/tables/table2.csv")
     explain.add_argument("--cell", metavar="METHOD,COLUMN", help='one cell of a table\'s csv, e.g. "STARS,demo_xsub"')
-    explain.add_argument("--results", type=Path, metavar="PATH", help="results folder [the one that FILE lies in]")
+    explain.add_argument("--results", type=Path, metavar="PATH", help="results folder [the one that contains FILE]")
     explain.set_defaults(handler=_explain)
     history = commands.add_parser(
         "history",
-        help="a metric over time, with what changed between one run and the next",
+        help="a metric over time, and what changed between runs",
         description="Print from the ledger, for each evaluation, a metric over time and what changed: settings, source, raw files.",
     )
     add_folder(history)
     history.add_argument(
-        "--metric", default="top1", metavar="KEY", help='of metrics.json: top1, top5, per_class.NAME, or of one variant "top1@k=10" [top1]'
+        "--metric",
+        default="top1",
+        metavar="KEY",
+        help='metric in metrics.json: top1, top5, per_class.NAME, or of one variant, e.g. "top1@k=10" [top1]',
     )
     for name, what in (("protocol", "protocol"), ("data", "data set"), ("method", "method")):
         history.add_argument(f"--{name}", metavar="NAME", help=f"only this {what} [all]")
     history.set_defaults(handler=_history)
     compare = commands.add_parser(
         "diff",
-        help="two results folders: settings, numbers, significance",
-        description="Compare two results folders: settings and source of every stage, every number, and whether a difference may be chance.",
+        help="compare two results folders: settings, numbers, significance",
+        description="Compare two results folders: settings and source of every stage, every number, and whether differences are significant.",
     )
     compare.add_argument("first", type=Path, metavar="A", help="results folder")
     compare.add_argument("second", type=Path, metavar="B", help="another one")
@@ -104,7 +110,7 @@ def _audit(chosen: argparse.Namespace) -> None:
     results = named_folder(chosen.results)
     found = sum(1 for _ in result_files(results))
     if not found:
-        raise InputError(f"{results} holds no results: run the workflow first, or name another folder")
+        raise InputError(f"{results} contains no results: run the workflow first, or name another folder")
     packed = chosen.packed or (chosen.config is None and (results / MANIFEST).is_file())
     names = [] if packed else chosen.config or ["config/config.yaml"]
     configs = [configuration.load_file(name, chosen.set) for name in names]
@@ -144,7 +150,7 @@ def _verify(chosen: argparse.Namespace) -> int:
 
 def _new_folder(folder: Path) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"--keep {folder}: it is there already: name a new or empty folder")
+        raise InputError(f"--keep {folder}: it already exists: name a new or empty folder")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -10,7 +10,7 @@ from stars.cli.common import add_config
 from stars.errors import InputError
 
 WHAT = {
-    "train": "steps of both stages, and of each loss",
+    "train": "training steps of both stages, and of each loss",
     "encode": "features of whole clips",
     "sample": "training crops",
     "knn": "the exact search of the KNN protocol, at the size of NTU-120 cross-subject",
@@ -22,27 +22,27 @@ SEARCH = {"queries": 50_919, "references": 63_026, "width": 256, "k": 10, "class
 
 def add(commands: Any) -> None:
     """bench."""
-    text = "how fast this machine trains, encodes, samples or searches"
-    bench = commands.add_parser("bench", help=text, description=f"Measure {text}; configurations side by side in one run.")
+    text = "measure how fast this machine trains, encodes, samples, searches"
+    bench = commands.add_parser("bench", help=text, description=f"{text[0].upper()}{text[1:]}; configurations side by side in one run.")
     kinds = bench.add_subparsers(metavar="WHAT", required=True)
     for what, text in WHAT.items():
         parser = kinds.add_parser(what, help=text, description=f"Measure {text}.")
-        parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds timed; medians are shown [5]")
+        parser.add_argument("--rounds", type=int, default=5, metavar="N", help="timed rounds, of which the median is shown [5]")
         parser.add_argument("--threads", type=int, metavar="N", help="CPU threads [all cores]")
         if what == "knn":
             for name, default in SEARCH.items():
                 parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"[{default:,}]")
         else:
-            parser.add_argument("--batch", type=int, metavar="N", help="clips a round [the configuration's batch of stage 1]")
+            parser.add_argument("--batch", type=int, metavar="N", help="clips per round [the configuration's batch of stage 1]")
             parser.add_argument("--single", type=float, default=0.75, metavar="P", help="share of clips with one body [.75]")
             parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="[auto: a GPU if there is one]")
             add_config(parser)
         if what == "train":
-            parser.add_argument("--compile", action="store_true", help="measure compiled steps too, which first take a minute")
+            parser.add_argument("--compile", action="store_true", help="also measure compiled steps; compiling takes about a minute")
             parser.add_argument(
-                "--method", nargs="+", metavar="NAME", help="measure steps of these methods, which are trained by `train`, instead"
+                "--method", nargs="+", metavar="NAME", help="measure steps of these methods instead, which the stage `train` trains"
             )
-            parser.add_argument("--stage", type=int, choices=[1, 2], help="measure steps of this stage alone")
+            parser.add_argument("--stage", type=int, choices=[1, 2], help="measure only steps of this stage")
         parser.set_defaults(handler=_bench, what=what)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from stars.errors import InputError
 
 CLIPS = "folder of the clip store"
-TRAIN, TEST = "split file with the rows that train (.npy)", "split file with the rows that test (.npy)"
+TRAIN, TEST = "training rows of the split (.npy)", "test rows of the split (.npy)"
 
 
 def add_config(group: Any) -> None:
@@ -18,18 +18,16 @@ def add_config(group: Any) -> None:
         "--config",
         default="config/config.yaml",
         metavar="FILE",
-        help="configuration to take the settings from; A+B: two files, B laid over A [config/config.yaml]",
+        help="configuration file; A+B: two files, B overrides A [config/config.yaml]",
     )
     group.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="override of the configuration, e.g. tune.optimiser.lr=1e-3"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override one key, e.g. tune.optimiser.lr=1e-3; may be repeated"
     )
 
 
 def add_folder(group: Any) -> None:
     """A results folder; without one, the one here, or this folder where an archive was unpacked into it."""
-    group.add_argument(
-        "results", nargs="?", type=Path, metavar="PATH", help="results folder, whatever it is called [results, or the one that you are in]"
-    )
+    group.add_argument("results", nargs="?", type=Path, metavar="PATH", help="results folder, of any name [results, or the current folder]")
 
 
 def named_folder(given: Path | None) -> Path:
@@ -40,7 +38,7 @@ def named_folder(given: Path | None) -> Path:
     if given is None and not found.is_dir() and Path(MANIFEST).is_file():
         found = Path()
     if not found.is_dir():
-        raise InputError(f"{found} is not a folder: name the results folder, from the project's folder")
+        raise InputError(f"{found} is not a folder: give the path of a results folder")
     return found if found.name not in ("", "..") else found.resolve()
 
 

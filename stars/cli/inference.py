@@ -16,44 +16,52 @@ from typing import Any
 from stars.cli.common import device
 from stars.errors import InputError
 
-FILES = "clips: .skeleton, .npy, .mat, .json or .csv files, or folders or zips of them (docs/use.md)"
+FILES = "clips: .skeleton, .npy, .mat, .json or .csv files, or folders or zips of them"
 LIBRARY = (
-    "labelled clips: a folder library/ACTION/…, or one with a clips.csv; a file of `stars embed --out`; "
-    "or a method's folder of results [the training clips of the encoder]"
+    "labelled clips: a folder library/ACTION/…, or one with a clips.csv; a file written by `stars embed --out`; "
+    "or a method's results folder [the encoder's training clips]"
 )
 
 
 def add(commands: Any) -> None:
     """predict and search."""
-    text = "the action of clips of your own, by a classifier of `stars fit`, or by a vote of the nearest labelled clips"
-    about = "A classifier gives calibrated probabilities; a vote share is none."
-    predict = commands.add_parser("predict", help=text, description=f"Print {text}. {about}")
-    predict.add_argument("-k", type=int, metavar="N", help="neighbours that vote [as many as the rarest action has clips, at most 10]")
-    predict.add_argument("--classifier", type=Path, metavar="FOLDER", help="what `stars fit` wrote, in place of --encoder and --library")
+    text = "label your own clips: classifier, or nearest labelled clips"
+    about = (
+        "Print the action of each of your clips: by a classifier that `stars fit` saved, with calibrated probabilities; or by a vote of the"
+        " nearest labelled clips, whose share is not a probability."
+    )
+    predict = commands.add_parser("predict", help=text, description=about)
+    predict.add_argument("-k", type=int, metavar="N", help="number of neighbours [that of the rarest action's clips, at most 10]")
+    predict.add_argument(
+        "--classifier", type=Path, metavar="FOLDER", help="folder written by `stars fit`, instead of --encoder and --library"
+    )
     predict.add_argument(
         "--false-alarms",
         type=float,
         metavar="SHARE",
-        help='of clips of known actions that may be called "none of these" [0.05]; with --classifier',
+        help='accepted share of clips of known actions labelled "none of these" [0.05]; with --classifier',
     )
     predict.add_argument(
-        "--timeline", type=Path, metavar="PATH", help="folder for a timeline of each long recording, .csv and .png; with --classifier"
+        "--timeline",
+        type=Path,
+        metavar="PATH",
+        help="write a timeline of each long recording, .csv and .png, to this folder; with --classifier",
     )
-    predict.add_argument("--window", type=float, metavar="S", help="seconds of a recording judged at once [as long as the labelled clips]")
-    predict.add_argument("--step", type=float, metavar="S", help="seconds from one window to the next [an eighth of one]")
+    predict.add_argument("--window", type=float, metavar="S", help="length of a window in seconds [that of the labelled clips]")
+    predict.add_argument("--step", type=float, metavar="S", help="seconds from one window to the next [an eighth of a window]")
     predict.set_defaults(handler=_predict)
-    text = "the labelled clips that are nearest to clips of your own, with pictures"
-    search = commands.add_parser("search", help=text, description=f"Print {text}.")
-    search.add_argument("-k", type=int, default=5, metavar="N", help="clips found for each [5]")
-    search.add_argument(
-        "--pictures", type=Path, metavar="PATH", help="folder for a picture a clip: its poses, below them those of its nearest"
+    text = "find the labelled clips nearest to your own clips"
+    search = commands.add_parser(
+        "search", help=text, description=f"{text[0].upper()}{text[1:]}, print them, and draw them with --pictures."
     )
+    search.add_argument("-k", type=int, default=5, metavar="N", help="clips to find for each [5]")
+    search.add_argument("--pictures", type=Path, metavar="PATH", help="write a picture of each clip and its nearest clips to this folder")
     search.set_defaults(handler=_search)
     for parser in (predict, search):
         parser.add_argument("files", nargs="+", metavar="FILE", help=FILES)
         parser.add_argument("--library", type=Path, metavar="PATH", help=LIBRARY)
         add_model(parser, required=parser is search)
-        parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="where the arithmetic runs [auto]")
+        parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="device to compute on [auto]")
         parser.add_argument("--threads", type=int, metavar="N", help="CPU threads [all cores]")
 
 
@@ -64,12 +72,14 @@ def add_model(parser: argparse.ArgumentParser, required: bool, form: bool = True
         type=Path,
         required=required,
         metavar="FILE",
-        help="encoder.safetensors, or a folder of `stars export --format safetensors`",
+        help="encoder.safetensors, or a folder written by `stars export --format safetensors`",
     )
-    parser.add_argument("--like", metavar="NAME", help="description of the data set whose files these are [the encoder's own]")
+    parser.add_argument("--like", metavar="NAME", help="data set description that fits the files [the encoder's own]")
     add_sensor(parser)
     parser.add_argument(
-        "--precision", choices=["fp32", "bf16", "quicker"], help="of matrix products; quicker: whichever is, here [that of the features]"
+        "--precision",
+        choices=["fp32", "bf16", "quicker"],
+        help="precision of matrix products; quicker: the faster one on this machine [that of the features]",
     )
     if form:
         kinds = parser.add_mutually_exclusive_group()
@@ -82,9 +92,9 @@ def add_sensor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skeleton",
         metavar="NAME|FILE",
-        help="joints of .npy, .json and .csv files: kinect_v1, kinect_v2, mediapipe33, coco17, smpl24, or a .yaml file [recognised]",
+        help="joint layout of .npy, .json and .csv files: kinect_v1, kinect_v2, mediapipe33, coco17, smpl24, or a .yaml file [detected]",
     )
-    parser.add_argument("--fps", type=float, metavar="N", help="frames a second of the files [the encoder's]")
+    parser.add_argument("--fps", type=float, metavar="N", help="frames per second of the files [the encoder's]")
 
 
 @contextmanager
@@ -103,9 +113,9 @@ def _predict(chosen: argparse.Namespace) -> None:
         return
     for name in ("false_alarms", "timeline", "window", "step"):
         if getattr(chosen, name) is not None:
-            raise InputError(f"--{name.replace('_', '-')} needs --classifier: `stars fit` makes one of your labelled clips")
+            raise InputError(f"--{name.replace('_', '-')} needs --classifier: make one from your labelled clips with `stars fit`")
     if chosen.encoder is None:
-        raise InputError("predict needs --encoder, an encoder.safetensors, or --classifier, a folder of `stars fit`")
+        raise InputError("predict needs --encoder, an encoder.safetensors, or --classifier, a folder written by `stars fit`")
     found = _model(chosen).library(chosen.library).predict(chosen.files, chosen.k)
     if chosen.form == "json":
         _print_json([asdict(one) for one in found])
@@ -127,7 +137,7 @@ def _classify(chosen: argparse.Namespace) -> None:
 
     for name in ("encoder", "library", "like", "precision", "k"):
         if getattr(chosen, name) is not None:
-            raise InputError(f"--{name} does not go with --classifier, which has an encoder of its own: leave one of them out")
+            raise InputError(f"--{name} cannot be combined with --classifier, which contains its own encoder: leave one of them out")
     for path in chosen.files:
         existing(path)
     alarms = FALSE_ALARMS if chosen.false_alarms is None else chosen.false_alarms

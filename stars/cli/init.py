@@ -25,10 +25,10 @@ def add(commands: Any) -> None:
     """init."""
     init = commands.add_parser(
         "init",
-        help="a folder for a project of your own: Snakefile, profiles, a commented configuration",
-        description="Lay down a Snakefile that runs the installed workflow, profiles, and a commented configuration; then run snakemake there.",
+        help="create a project: Snakefile, profiles, commented configuration",
+        description="Create a folder with a Snakefile that runs the installed workflow, profiles, and a commented configuration; then run snakemake there.",
     )
-    init.add_argument("folder", type=Path, metavar="FOLDER", help="folder to make; what is in it already stays")
+    init.add_argument("folder", type=Path, metavar="FOLDER", help="folder to create; files that it already has are kept")
     init.set_defaults(handler=_init)
 
 
@@ -38,11 +38,11 @@ def _init(chosen: argparse.Namespace) -> None:
     folder: Path = chosen.folder
     for name in (*PLACES, *LINKS):
         if os.path.lexists(folder / name):
-            raise InputError(f"{folder / name} is there already: name another folder")
+            raise InputError(f"{folder / name} already exists: name another folder")
     for name, source in PLACES.items():
         write_text(folder / name, source.read_text(encoding="utf-8"))
     for name, to in LINKS.items():
         (folder / name).symlink_to(to)
     if not (folder / ".gitignore").exists():
         write_text(folder / ".gitignore", IGNORED)
-    print(f"{folder}: change config/config.yaml, then in this folder: snakemake --cores 2 --dry-run")
+    print(f"{folder}: edit config/config.yaml, then in this folder run: snakemake --cores 2 --dry-run")

@@ -14,18 +14,16 @@ def add(commands: Any) -> None:
     """inspect."""
     parser = commands.add_parser(
         "inspect",
-        help="a quality page of a data set; pictures of a clip and what denoising did to it",
-        description="Write a quality page of a data set, or a PNG strip and an animated GIF of a clip with what denoising did to its bodies.",
+        help="a quality page of a data set, or pictures of one clip",
+        description="Write a quality page of a data set; or a PNG strip and an animated GIF of a clip, and print what denoising did to its bodies.",
     )
-    parser.add_argument("what", metavar="WHAT", help="a data set of the configuration; a clip's name; or a raw file")
-    parser.add_argument(
-        "--data", metavar="NAME", help="data set that the clip or raw file is of [the first that has it or reads such files]"
-    )
+    parser.add_argument("what", metavar="WHAT", help="data set in the configuration, name of a clip, or raw file")
+    parser.add_argument("--data", metavar="NAME", help="data set of the clip or raw file [the first that has the clip or reads such files]")
     parser.add_argument("--out", type=Path, metavar="PATH", help="folder to write [results/DATA/quality, results/DATA/inspect]")
     parser.add_argument("--clips", type=Path, metavar="PATH", help=CLIPS + " [results/DATA/clips]")
-    parser.add_argument("--splits", type=Path, metavar="PATH", help="folder of the splits, counted on the page [results/DATA/splits]")
+    parser.add_argument("--splits", type=Path, metavar="PATH", help="folder of the splits that the page counts [results/DATA/splits]")
     parser.add_argument("--frames", type=int, default=8, metavar="N", help="poses in a clip's strip [8]")
-    parser.add_argument("--settings", metavar="JSON", help="settings of the page, exactly: a line of JSON")
+    parser.add_argument("--settings", metavar="JSON", help="settings of the page, as a line of JSON")
     add_config(parser)
     parser.set_defaults(handler=_inspect)
 
@@ -96,6 +94,6 @@ def _holds(chosen: argparse.Namespace, config: Any) -> str:
         if table.exists() and chosen.what in set(read_table(table)["name"]):
             return str(data)
     raise InputError(
-        f"{chosen.what}: no data set of {chosen.config}, no file, and no clip made of {', '.join(names)}: "
+        f"{chosen.what}: not a data set in {chosen.config}, not a file, and not a clip of {', '.join(names)}: "
         "take a name from results/DATA/clips/clips.csv, which `snakemake` makes"
     )

@@ -10,37 +10,45 @@ from stars.cli.common import device
 from stars.cli.inference import add_model, warned
 from stars.errors import InputError
 
-FOLDER = "labelled clips: a folder or zip whose sub-folders are actions, or with a clips.csv (file, label, subject)"
+FOLDER = "labelled clips: a folder or zip with a sub-folder for each action, or with a clips.csv (file, label, subject)"
 EPOCHS = 20
 
 
 def add(commands: Any) -> None:
     """evaluate and fit."""
-    text = "how well the actions of your own labelled clips are told apart, and by what: cross-validated"
-    evaluate = commands.add_parser("evaluate", help=text, description=f"Print {text}; write tables and pictures.")
-    evaluate.add_argument("--out", type=Path, default=Path("evaluation"), metavar="PATH", help="folder to write [evaluation]")
+    text = "cross-validate classifiers of your labelled clips"
+    evaluate = commands.add_parser(
+        "evaluate",
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}: print how well each separates your actions; write tables and pictures.",
+    )
+    evaluate.add_argument("--out", type=Path, default=Path("evaluation"), metavar="PATH", help="folder to write to [evaluation]")
     evaluate.add_argument(
         "--finetune",
         nargs="?",
         type=int,
         const=EPOCHS,
         metavar="EPOCHS",
-        help=f"also fine-tune the encoder, in each fold for so many epochs: takes minutes [{EPOCHS}]",
+        help=f"also fine-tune the encoder in each fold, for this many epochs; takes minutes [{EPOCHS}]",
     )
     evaluate.set_defaults(handler=_evaluate)
-    text = "the best classifier of your own labelled clips, as a folder for `stars predict --classifier`"
-    fit = commands.add_parser("fit", help=text, description=f"Evaluate as `stars evaluate` does, and keep {text}.")
-    fit.add_argument("--out", type=Path, default=Path("classifier"), metavar="PATH", help="folder to write [classifier]")
+    text = "fit the best classifier of your labelled clips and save it"
+    fit = commands.add_parser(
+        "fit",
+        help=text,
+        description="Evaluate as `stars evaluate` does, then fit the best classifier and save it as a folder for `stars predict --classifier`.",
+    )
+    fit.add_argument("--out", type=Path, default=Path("classifier"), metavar="PATH", help="folder to write to [classifier]")
     fit.set_defaults(handler=_fit)
     for parser in (evaluate, fit):
         parser.add_argument("folder", type=Path, metavar="FOLDER", help=FOLDER)
         parser.add_argument(
             "--group-by",
             metavar="COLUMN|REGEX",
-            help="who acts in a clip: a column of clips.csv, or a regular expression whose first group in a clip's path says it [subject]",
+            help="subject of a clip: a column of clips.csv, or a regular expression whose first group matches the subject in the path [subject]",
         )
         add_model(parser, required=True, form=False)
-        parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="where the arithmetic runs [auto]")
+        parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="device to compute on [auto]")
         parser.add_argument("--threads", type=int, metavar="N", help="CPU threads [all cores]")
 
 

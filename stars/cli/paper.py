@@ -17,14 +17,14 @@ FIGURES = {
     "fig3b": "queue size",
     "fig4": "t-SNE",
     "fig6": "confusion matrix",
-    "curves": "of training",
+    "curves": "training curves",
 }
 PUBLISHED = "folder of published numbers [config/published]"
 
 
 def add(commands: Any) -> None:
     """table, figure, benchmarks and claims."""
-    text = "a table of the paper with this run's rows beside the published ones"
+    text = "a table of the paper: published rows and this run's"
     table = commands.add_parser("table", help=text, description=f"Make {text}.")
     table.add_argument(
         "number",
@@ -34,22 +34,22 @@ def add(commands: Any) -> None:
         metavar="N",
         help="number of the table, 1 to 11, made as the configuration says",
     )
-    text = "a figure of the paper from this run, or its training curves"
+    text = "a figure of the paper, or the training curves, of this run"
     figure = commands.add_parser("figure", help=text, description=f"Draw {text}.")
     figure.add_argument("name", choices=list(FIGURES), help="; ".join(f"{name}: {what}" for name, what in FIGURES.items()))
     figure.add_argument("--clips", type=Path, metavar="PATH", help=CLIPS + " [the configuration's]")
     figure.add_argument("--test", type=Path, metavar="PATH", help=TEST + " [the configuration's]")
-    text = "all protocols on one split, a row a method: accuracies, training time"
+    text = "all protocols on one split: accuracy and training time by method"
     page = commands.add_parser("benchmarks", help=text, description=f"Write {text}.")
-    text = "the paper's claims, tested on this run: differences, intervals, verdicts"
-    claims = commands.add_parser("claims", help=text, description=f"Write {text}.")
+    text = "test the paper's claims on this run"
+    claims = commands.add_parser(
+        "claims", help=text, description="Test the paper's claims on this run; write differences, intervals and verdicts."
+    )
     for parser, handler in ((table, _table), (figure, _figure), (page, _benchmarks), (claims, _claims)):
-        parser.add_argument(
-            "--settings", metavar="JSON", help="what it shows, exactly: a line of JSON; without it, as the configuration says"
-        )
-        parser.add_argument("--files", metavar="JSON", help="role and path of what it reads; goes with --settings")
+        parser.add_argument("--settings", metavar="JSON", help="what to show, as a line of JSON [as the configuration says]")
+        parser.add_argument("--files", metavar="JSON", help="roles and paths of the files to read, with --settings")
         parser.add_argument("--published", type=Path, default=shipped.found("config/published"), metavar="PATH", help=PUBLISHED)
-        parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder to write into")
+        parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder to write to")
         add_config(parser)
         parser.set_defaults(handler=handler)
 

@@ -12,26 +12,28 @@ from stars.errors import InputError
 
 def add(commands: Any) -> None:
     """plan and changes."""
-    text = "jobs, hours and disk of a run, before it is started"
-    plan = commands.add_parser("plan", help=text, description=f"Print {text}: what Snakemake would do, at measured rates.")
+    text = "jobs, hours and disk space that a run would need"
+    plan = commands.add_parser("plan", help=text, description=f"Estimate the {text}, from Snakemake's dry run and measured speeds.")
     _add_options(plan)
-    plan.add_argument("--tflops", type=float, metavar="N", help="assume this rate of all arithmetic, 10^12 operations a second")
-    plan.add_argument("--everything", action="store_true", help="count what is made already, too")
+    plan.add_argument("--tflops", type=float, metavar="N", help="assume this speed for all computation, in 10^12 operations per second")
+    plan.add_argument("--everything", action="store_true", help="also count results that exist already")
     plan.set_defaults(handler=_plan)
-    text = "what a run would make, why, and how long that takes, in ten lines"
-    changes = commands.add_parser("changes", help=text, description=f"Print {text}: Snakemake's dry run in words.")
+    text = "what a run would make, why, and how long it takes"
+    changes = commands.add_parser("changes", help=text, description=f"Print {text}, in ten lines: Snakemake's dry run in words.")
     _add_options(changes)
     changes.set_defaults(handler=_changes)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "targets", nargs="*", metavar="TARGET", help="names or files to make, e.g. table5 fig4 [the configuration's `targets`]"
+        "targets", nargs="*", metavar="TARGET", help="targets or files to make, e.g. table5 fig4 [`targets` in the configuration]"
     )
     add_config(parser)
-    parser.add_argument("--rates", type=Path, default=Path("config/rates.csv"), metavar="FILE", help="rates of machines [config/rates.csv]")
     parser.add_argument(
-        "--machine", metavar="NAME", help="machine of that file [its first that has a GPU, or none, as `compute.device` says]"
+        "--rates", type=Path, default=Path("config/rates.csv"), metavar="FILE", help="measured speeds of machines [config/rates.csv]"
+    )
+    parser.add_argument(
+        "--machine", metavar="NAME", help="machine in that file [the first with a GPU, or the first without, by `compute.device`]"
     )
 
 
@@ -41,7 +43,7 @@ def _plan(chosen: argparse.Namespace) -> None:
     from stars.plan import jobs, rates, summary
 
     if chosen.tflops is not None and not 0 < chosen.tflops < float("inf"):
-        raise InputError("--tflops: give a number above 0")
+        raise InputError("--tflops: give a number greater than 0")
     config = configuration.load_file(chosen.config, chosen.set)
     machine = _machine(rates.load(shipped.found(chosen.rates)), chosen.machine, _has_gpu(config.compute.device), chosen.rates)
     if chosen.tflops:

@@ -21,18 +21,18 @@ PROTOCOL = {
 
 def add(commands: Any) -> None:
     """plugin-protocol and plugin-table."""
-    protocol = _command(commands, "plugin-protocol", "a protocol of your own: plugins/protocols/NAME.py", _protocol)
+    protocol = _command(commands, "plugin-protocol", "run a protocol of your own, plugins/protocols/NAME.py", _protocol)
     for name, text in PROTOCOL.items():
         protocol.add_argument(f"--{name}", required=True, metavar="PATH", type=str if name == "target" else Path, help=text)
-    table = _command(commands, "plugin-table", "a table of your own: plugins/tables/NAME.py", _table)
-    table.add_argument("--files", metavar="JSON", help="role and path of what it reads; goes with --settings")
-    table.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder to write into")
+    table = _command(commands, "plugin-table", "make a table of your own, plugins/tables/NAME.py", _table)
+    table.add_argument("--files", metavar="JSON", help="roles and paths of the files to read, with --settings")
+    table.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder to write to")
 
 
 def _command(commands: Any, name: str, text: str, handler: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=f"Make {text}.")
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     parser.add_argument("name", nargs="?", metavar="NAME", help="its name in the configuration; or give --settings")
-    parser.add_argument("--settings", metavar="JSON", help="what it is told, exactly: a line of JSON")
+    parser.add_argument("--settings", metavar="JSON", help="its settings, as a line of JSON")
     add_config(parser)
     parser.set_defaults(handler=handler)
     return parser
@@ -66,5 +66,5 @@ def _named(chosen: argparse.Namespace, known: dict[str, Any]) -> str:
     from stars.pipeline.configuration import nearest
 
     if chosen.name not in known:
-        raise InputError(f"{chosen.config}: none of the name {chosen.name}{nearest(str(chosen.name), known)}")
+        raise InputError(f"{chosen.config}: nothing is named {chosen.name}{nearest(str(chosen.name), known)}")
     return str(chosen.name)

@@ -13,20 +13,20 @@ def add(commands: Any) -> None:
     """report."""
     parser = commands.add_parser(
         "report",
-        help="one page with tables, figures, lineage and an explorer of features",
-        description="Write one self-contained page from results that are there; `snakemake report` makes what is missing first.",
+        help="write one page: tables, figures, lineage, feature explorer",
+        description="Write one self-contained page from existing results; `snakemake report` makes missing results first.",
     )
-    parser.add_argument("--settings", metavar="JSON", help="what it shows, exactly: a line of JSON; without it, as the configuration says")
-    parser.add_argument("--files", metavar="JSON", help="role and path of what it reads; goes with --settings")
+    parser.add_argument("--settings", metavar="JSON", help="what to show, as a line of JSON [as the configuration says]")
+    parser.add_argument("--files", metavar="JSON", help="roles and paths of the files to read, with --settings")
     parser.add_argument(
         "--results",
         type=Path,
         default=Path("results"),
         metavar="PATH",
-        help="results folder, wherever it lies and whatever it is called, also of an unpacked archive [results]",
+        help="results folder, of any name and anywhere, also of an unpacked archive [results]",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="PATH", help="folder to write into [report in the results folder; of an unpacked archive, report here]"
+        "--out", type=Path, metavar="PATH", help="folder to write to [report/ in the results folder; for an unpacked archive, ./report]"
     )
     add_config(parser)
     parser.set_defaults(handler=_report)

@@ -54,26 +54,28 @@ def _add_stage(commands: Any, name: str, command: Stage) -> None:
         parser.add_argument("files", nargs="*", metavar="FILE", help=inference.FILES)
         inference.add_model(parser, required=False)
     settings = parser.add_argument_group("settings")
-    settings.add_argument("--settings", metavar="JSON", help="the stage's settings, exactly: a line of JSON, or a .json or .yaml file")
+    settings.add_argument("--settings", metavar="JSON", help="all settings of the stage: a line of JSON, or a .json or .yaml file")
     add_config(settings)
-    settings.add_argument("--data", metavar="NAME", help="data set of the configuration [its first]")
-    settings.add_argument("--split", metavar="NAME", help="split of the data set [its first]") if name == "split" else None
+    settings.add_argument("--data", metavar="NAME", help="data set in the configuration [the first]")
+    settings.add_argument("--split", metavar="NAME", help="split of the data set [the first]") if name == "split" else None
     if not name_of_data(command):
-        settings.add_argument("--recipe", metavar="NAME", default="stars", help="method of the configuration [stars]")
+        settings.add_argument("--recipe", metavar="NAME", default="stars", help="method in the configuration [stars]")
     if command.uses_device:
         parser.add_argument(
-            "--device", default="auto", choices=["auto", "cpu", "cuda"], help="where the arithmetic runs [auto: a GPU if there is one]"
+            "--device", default="auto", choices=["auto", "cpu", "cuda"], help="device to compute on [auto: a GPU if there is one]"
         )
         parser.add_argument("--threads", type=int, metavar="N", help="CPU threads [all cores]")
     if command.shared:
         parser.add_argument("--gpus", type=int, default=1, metavar="N", help="GPUs that share each batch; with --device cpu: processes [1]")
     if command.trains:
         if name != "linear":  # whose encoder is not trained
-            parser.add_argument("--compile", default="no", choices=["yes", "no"], help="torch.compile of the encoder, where it works [no]")
+            parser.add_argument(
+                "--compile", default="no", choices=["yes", "no"], help="compile the encoder with torch.compile, where supported [no]"
+            )
         parser.add_argument("--work", default="results/.work", metavar="PATH", help="folder for work in progress [results/.work]")
         parser.add_argument("--checkpoint-seconds", type=float, default=60.0, metavar="S", help="seconds between checkpoints [60]")
         parser.add_argument(
-            "--checkpoint-epochs", type=int, default=0, metavar="N", help="save after every N epochs too [0: by time alone]"
+            "--checkpoint-epochs", type=int, default=0, metavar="N", help="also save after every N epochs [0: by time only]"
         )
     parser.set_defaults(handler=_run_stage, command=command)
 
@@ -86,7 +88,7 @@ def _run_stage(chosen: argparse.Namespace) -> int:
         inference.embed(chosen)
         return 0
     if missing := [path for path in command.paths if getattr(chosen, path) is None]:
-        raise InputError(f"give files and --encoder; or, of a split's clips, --{', --'.join(missing)}")
+        raise InputError(f"give files and --encoder; or, for the clips of a split, --{', --'.join(missing)}")
     if command.shared and chosen.gpus > 1 and "LOCAL_RANK" not in os.environ:
         if chosen.device != "cpu":
             devices.hold(chosen.gpus)
@@ -103,7 +105,7 @@ def _run_stage(chosen: argparse.Namespace) -> int:
 
 @contextmanager
 def _training(chosen: argparse.Namespace, options: dict[str, Any]) -> Iterator[None]:
-    """What a training is told besides, and the other processes that share it."""
+    """The checkpoint options of a training, and the other processes that share it."""
     from stars.config import Checkpoint
     from stars.training import compiling, parallel, stopping
 
@@ -139,7 +141,7 @@ def _choice(what: str, given: str | None, known: Any, source: str) -> str:
 
     if not known:
         block = {"data": "data", "recipe": "methods"}[what]
-        raise InputError(f"{source}: nothing is configured under {block}: add a block there")
+        raise InputError(f"{source}: {block} is empty: add an entry")
     if given is not None and given not in known:
         raise InputError(f"--{what} {given}: not in {source}{nearest(given, known)}")
     return given or next(iter(known))

@@ -10,9 +10,9 @@ from stars.cli.common import add_folder, named_folder
 
 def add(commands: Any) -> None:
     """status and track."""
-    text = "how far a run is: jobs done, under way and waiting, epoch and loss of training, failures and hints"
-    where = "Run it in the folder where snakemake runs; it reads files alone and asks no scheduler."
-    parser = commands.add_parser("status", help=text, description=f"Say {text}. {where}")
+    text = "progress of a run: jobs, epoch and loss, failures, hints"
+    where = "Run it in the folder where snakemake runs; it only reads files and does not ask the scheduler."
+    parser = commands.add_parser("status", help=text, description=f"Show the {text}. {where}")
     parser.set_defaults(handler=_status)
     text = "training curves of a results folder as TensorBoard event files, of trainings under way too"
     parser = commands.add_parser("track", help=text, description=f"Write {text}. They lie in logs/tensorboard of that folder.")

@@ -14,32 +14,38 @@ def add(commands: Any) -> None:
     """results, import-weights, export, export-clips and config."""
     results = commands.add_parser(
         "results",
-        help="this run's rows of each table, and where tables and figures lie",
-        description="Print this run's rows of each table, and where tables and figures lie.",
+        help="your rows of each table; paths of tables, figures and page",
+        description="Print this run's rows of each table, and the paths of tables, figures and the report page.",
     )
-    results.add_argument("folder", nargs="?", type=Path, default=Path("results"), help="folder that the workflow wrote [results]")
+    results.add_argument("folder", nargs="?", type=Path, default=Path("results"), help="results folder [results]")
     results.set_defaults(handler=_results)
     weights = commands.add_parser(
         "import-weights",
-        help="a released checkpoint, or an exported encoder, to encoder.safetensors",
+        help="convert a released checkpoint to encoder.safetensors",
         description="Convert a released checkpoint of MAMP, of STARS's stage 2, of SkeletonCLR, CrosSCLR, AimCLR, HiCLR, ActCLR, ISC, CMD, HiCo, P&C or"
         " MS²L, or what `stars export --format torch` wrote, without running anything in it.",
     )
     weights.add_argument(
-        "checkpoint", type=Path, help="torch file with a dict of tensors, by itself or as `model` or `state_dict`; a classifier is left out"
+        "checkpoint",
+        type=Path,
+        help="PyTorch file with a dict of tensors, possibly under `model` or `state_dict`; a classifier in it is ignored",
     )
     weights.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="encoder.safetensors to write, beside it a stage 2's heads.safetensors"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="encoder.safetensors to write; heads of stage 2 go to heads.safetensors beside it",
     )
-    weights.add_argument("--heads", type=int, metavar="N", help="attention heads [as an exported file says; 8 for one that does not]")
+    weights.add_argument("--heads", type=int, metavar="N", help="number of attention heads [from an exported file; otherwise 8]")
     weights.add_argument(
-        "--network", metavar="NAME", help="of several networks in it, joint, motion or bone, of ISC's first or second [the first]"
+        "--network", metavar="NAME", help="which network, if it holds several: joint, motion or bone; for ISC first or second [the first]"
     )
-    weights.add_argument("--frames", type=int, metavar="N", help="frames of a clip, where the tensors do not tell [as released]")
+    weights.add_argument("--frames", type=int, metavar="N", help="frames per clip, if the tensors do not determine it [as released]")
     weights.set_defaults(handler=_import_weights)
     export = commands.add_parser(
         "export",
-        help="an encoder as a folder that stands alone, as a torch file in MAMP's names, or as an ONNX graph",
+        help="export an encoder: safetensors folder, MAMP checkpoint, ONNX",
         description="Write a trained encoder for use elsewhere.",
     )
     export.add_argument("encoder", type=Path, help="encoder.safetensors")
@@ -47,24 +53,24 @@ def add(commands: Any) -> None:
         "--format",
         choices=["safetensors", "torch", "onnx"],
         required=True,
-        help="safetensors: a folder that stands alone, for `stars.load` and hubs of models: weights, preprocessing, a card;"
-        " torch: a `model` dict in the released MAMP's names, as import-weights reads, its heads beside it;"
-        " onnx: clips (B, M, T, V, 3) in metres, T the model's frames, to features (B, C), compared with torch (extra `onnx`)",
+        help="safetensors: a self-contained folder for `stars.load` and model hubs: weights, preprocessing, model card;"
+        " torch: a `model` dict with the released MAMP's parameter names, which import-weights reads, and the heads beside it;"
+        " onnx: clips (B, M, T, V, 3) in metres, T the model's frames, to features (B, C), checked against PyTorch (extra `onnx`)",
     )
-    export.add_argument("--out", type=Path, required=True, metavar="PATH", help="file, or of safetensors folder, to write")
-    export.add_argument("--bodies", choices=["all", "present"], default="all", help="onnx: bodies averaged, as in embed.bodies [all]")
-    export.add_argument("--like", metavar="NAME", help="safetensors: description of the data set whose clips it reads [the encoder's own]")
+    export.add_argument("--out", type=Path, required=True, metavar="PATH", help="file to write; for safetensors a folder")
+    export.add_argument("--bodies", choices=["all", "present"], default="all", help="onnx: which bodies to average, as embed.bodies [all]")
+    export.add_argument("--like", metavar="NAME", help="safetensors: data set description of the clips that it reads [the encoder's own]")
     export.add_argument(
         "--licence",
         default="other",
         metavar="NAME",
-        help="safetensors: of the weights, e.g. cc-by-nc-4.0 [other: as the data's owners say]",
+        help="safetensors: licence of the weights, e.g. cc-by-nc-4.0 [other: as the data's owners say]",
     )
     export.set_defaults(handler=_export)
     clips = commands.add_parser(
         "export-clips",
-        help="clips as other code reads them: CTR-GCN's and MAMP's npz, pyskl's pkl, ST-GCN's arrays",
-        description="Write the clips of a store, and its splits, in a layout that other code reads.",
+        help="export clips for other code: CTR-GCN, MAMP, pyskl, ST-GCN",
+        description="Write the clips of a store, and its splits, in a layout that other code reads: CTR-GCN's and MAMP's npz, pyskl's pkl, ST-GCN's arrays.",
     )
     clips.add_argument("clips", type=Path, help="folder of the clip store")
     clips.add_argument(
@@ -74,19 +80,19 @@ def add(commands: Any) -> None:
         help="npz: DATA_SPLIT.npz with x_train, y_train, x_test, y_test; pyskl: DATA.pkl with split and annotations;"
         " npy: SPLIT/train_data_joint.npy with train_label.pkl, and the same of val",
     )
-    clips.add_argument("--out", type=Path, metavar="PATH", default=Path("export"), help="folder to write [export]")
+    clips.add_argument("--out", type=Path, metavar="PATH", default=Path("export"), help="folder to write to [export]")
     clips.add_argument("--splits", type=Path, metavar="PATH", help="folder of the splits' files [splits, beside the clip store]")
-    clips.add_argument("--split", action="append", default=[], metavar="NAME", help="write this split alone; may be given again [all]")
+    clips.add_argument("--split", action="append", default=[], metavar="NAME", help="write only this split; may be repeated [all]")
     clips.set_defaults(handler=_export_clips)
     config = commands.add_parser(
         "config",
-        help="check or explain a configuration",
+        help="check or show a configuration",
         description="Check a configuration, or write what is generated from its definition.",
     )
     config.add_argument(
         "what",
         choices=["check", "show", "reference", "schema"],
-        help="check: is the file right; show: with all defaults; reference: page for docs; schema: for editors",
+        help="check: is the file valid; show: print it with all defaults; reference: page of the manual; schema: JSON schema for editors",
     )
     add_config(config)
     config.set_defaults(handler=_config)
@@ -108,7 +114,7 @@ def _import_weights(chosen: argparse.Namespace) -> None:
     out = chosen.out
     beside = out.with_name("heads.safetensors")
     if heads and out == beside:
-        raise InputError(f"{out}: the heads get this name: give --out another, for the encoder")
+        raise InputError(f"{out}: this name is used for the heads: give --out another name for the encoder")
     files = [out.name, *([beside.name] if heads else [])]
     told = {"backbone": encoder.name, "model": encoder.options.model_dump(mode="json")}
     with recording(out.parent, "stars.released.checkpoint", told, {"checkpoint": chosen.checkpoint}, files, f"{out.name}.record.json"):
@@ -153,5 +159,5 @@ def _config(chosen: argparse.Namespace) -> None:
     print(
         reference.as_yaml(config)
         if chosen.what == "show"
-        else f"{chosen.config}: good ({len(config.data)} data sets, {len(config.methods)} methods)"
+        else f"{chosen.config}: valid ({len(config.data)} data sets, {len(config.methods)} methods)"
     )

@@ -87,16 +87,14 @@ class Recipe(Settings):
         description="parent method. If it is untuned and this one has `tune`, its encoder is the start; if it is tuned, its settings are inherited",
     )
     title: str | None = key(None, "name in tables and figures; null: the method's key")
-    heads: str | None = key(
-        None, "tuned method whose heads are the start of this one's (STARS-3stage); null: its parent's choice, at last new ones"
-    )
+    heads: str | None = key(None, "tuned method to take the initial heads from (STARS-3stage); null: as its parent, by default new heads")
     backbone: str | None = key(
         None,
-        "network: a file of stars/backbones or plugins/backbones; null: its parent's, at last transformer. `pretrain` needs transformer",
+        "network: a file in stars/backbones or plugins/backbones; null: as its parent, by default transformer. `pretrain` needs transformer",
     )
     starts: str | None = key(
         None,
-        "method whose networks are the start of this one's `train`; null: new networks. (`tune` starts from the first untuned method of `from`)",
+        "method whose networks initialise this one's `train`; null: new networks. (`tune` starts from the first untuned method of `from`)",
     )
     model: dict[str, Any] | None = key(None, "differences in the backbone's settings: in `model` for a transformer, else in `backbones`")
     train: dict[str, Any] | None = key(
@@ -104,7 +102,7 @@ class Recipe(Settings):
     )
     network: str | None = key(None, "name of one of the networks that its parent trained together; the method is that network")
     ensemble: dict[str, float] | None = key(
-        None, "methods by name and their weights: features and scores of this one are the weighted sums of theirs"
+        None, "methods by name and their weights: the features and scores of this ensemble are their weighted sums"
     )
     pretrain: dict[str, Any] | None = key(None, "differences in `pretrain`; present, even if empty: the method has stage 1")
     tune: dict[str, Any] | None = key(None, "differences in `tune`; present, even if empty: the method has stage 2")
@@ -112,33 +110,36 @@ class Recipe(Settings):
         None, "differences in `joints`; present, even if empty: its features are joint positions, for the protocols knn and few_shot"
     )
     gpus: Count | None = key(
-        None, "GPUs that share each batch of its training; null: its parent's, at last `compute.gpus`. Rebuilds nothing"
+        None, "GPUs that share each batch of its training; null: as its parent, by default `compute.gpus`. Triggers no rebuild"
     )
     published: dict[str, dict[str, Any]] | None = key(
-        None, "differences in `embed`, `linear`, `finetune` by which its authors evaluate it, with `protocol: published`"
+        None, "differences in `embed`, `linear`, `finetune` as its authors evaluate it; used with `protocol: published`"
     )
     protocols: tuple[Literal["linear", "knn", "finetune", "semi", "transfer", "few_shot"], ...] | None = key(
-        None, "protocols it is evaluated by; null: all"
+        None, "protocols that evaluate it; null: all"
     )
-    tables: tuple[TableNumber, ...] | None = key(None, "tables with a row of it; null: all of them, and figures that compare methods")
+    tables: tuple[TableNumber, ...] | None = key(None, "tables that have a row for it; null: all of them, and figures that compare methods")
 
 
 class Checkpoint(Settings):
     """How often work in progress is saved. Changes nothing in any result, so nothing is rebuilt."""
 
-    seconds: Positive = key(60.0, "longest time between two checkpoints; what a kill or power loss can cost")
-    epochs: int = key(0, "save whenever so many epochs are done, too; 0: by time alone", ge=0)
-    folder: str = key("results/.work", "where work in progress is kept, by digest of what it depends on")
+    seconds: Positive = key(60.0, "longest time between two checkpoints, the most that a kill or power loss can cost")
+    epochs: int = key(0, "also save after this many epochs; 0: by time only", ge=0)
+    folder: str = key("results/.work", "folder for work in progress, by digest of what it depends on")
 
 
 class Compute(Settings):
     """Where the arithmetic runs. Not part of any digest; the machine is in every record."""
 
-    device: Literal["auto", "cpu", "cuda"] = key("auto", "auto: a GPU where there is one")
+    device: Literal["auto", "cpu", "cuda"] = key("auto", "device to compute on; auto: a GPU if there is one")
     threads: Count = key(1, "CPU threads of a training job, over all its processes; as many jobs run side by side as cores allow")
-    compile: bool = key(False, "torch.compile of the transformer blocks in training; where it does not work, a line in the log says so")
+    compile: bool = key(
+        False, "compile the transformer blocks with torch.compile in training; if it is not supported, a line in the log says so"
+    )
     gpus: Count = key(
-        1, "GPUs that share each batch of a training, a process each; with `device: cpu`, processes on the CPU. `batch` stays what it is"
+        1,
+        "GPUs that share each batch of a training, one process per GPU; with `device: cpu`, processes on the CPU. `batch` stays the total",
     )
 
 
@@ -147,9 +148,9 @@ class Config(Settings):
 
     preset: str = key(
         "paper",
-        "what keys default to, a file of config/presets. paper: the paper's statement, where it is silent the released code; release: the released "
-        "code in every contested point; legacy: what this project did before the released stage 2 was read; small: the paper's, with sizes, masks, "
-        "steps and more for a few hundred clips. Several are joined by +, a later one over those before it: release+small",
+        "defaults of the keys: a file in config/presets. paper: as the paper states, otherwise as the released code; release: the released "
+        "code in every contested point; legacy: as this project did before the release of stage 2 was known; small: the paper's, with sizes, masks, "
+        "steps and more for a few hundred clips. Join several with +, where a later one overrides an earlier one: release+small",
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = key(
         (0,), "seeds of training; several give mean ± standard deviation in the tables", min_length=1
@@ -160,19 +161,19 @@ class Config(Settings):
     )
     targets: tuple[str, ...] = key(
         ("quickstart",),
-        "what a plain `snakemake` makes: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, curves, claims, benchmarks, quality, report, "
-        "a table of your own; or every result of a protocol: linear, knn, finetune, semi, transfer, few_shot, or one of your own",
+        "what `snakemake` makes without a target: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, curves, claims, benchmarks, quality, "
+        "report, a table of your own; or every result of a protocol: linear, knn, finetune, semi, transfer, few_shot, or one of your own",
         min_length=1,
     )
     data: dict[str, Data] = key({}, "data sets by name; the name is the folder under results/")
     recipes: str | None = key(
         None,
-        "methods laid under those of `methods`: a file of config/recipes, by its name, or a path ending in .yaml; several are joined by +, as in "
-        "paper+methods; null: none",
+        "methods to add to those under `methods`, which override them: name of a file in config/recipes, or a path ending in .yaml; join several "
+        "with +, as in paper+methods; null: none",
     )
     methods: dict[str, Recipe] = key(
         {"scratch": {"protocols": ["linear", "knn", "finetune"]}, "mamp": {"pretrain": {}}, "stars": {"from": "mamp", "tune": {}}},
-        "recipes by name; each may start `from` another and say only what differs",
+        "methods by name; each may start `from` another and give only the differences",
         validate_default=True,
     )
     model: Model = key(Model(), "transformer encoder and decoder")
@@ -184,10 +185,10 @@ class Config(Settings):
     train: Train = key(Train(), "training with any backbone and objective")
     protocol: Literal["common", "published"] = key(
         "common",
-        "how methods are evaluated. common: all by `embed`, `linear` and `finetune`; published: each as its authors do, by its `published`",
+        "how methods are evaluated. common: all with `embed`, `linear` and `finetune`; published: each as its authors do, with its `published`",
     )
     embed: Embed = key(Embed(), "features")
-    joints: Joints = key(Joints(), "joint positions as features: the floor without any learning")
+    joints: Joints = key(Joints(), "joint positions as features: a baseline without training")
     knn: Knn = key(Knn(), "KNN protocol")
     linear: Linear = key(Linear(), "linear protocol")
     finetune: Finetune = key(Finetune(), "fine-tuning protocol")
@@ -197,8 +198,8 @@ class Config(Settings):
     table1: ResultTable = key(ResultTable(), "linear protocol")
     table2: ResultTable = key(ResultTable(), "KNN protocol, k = 1")
     table3: ResultTable = key(ResultTable(), "fine-tuning")
-    table4: ResultTable = key(ResultTable(), "transfer learning; `runs` are those pre-trained on")
-    table5: ResultTable = key(ResultTable(), "few-shot protocol; `runs` are those pre-trained on")
+    table4: ResultTable = key(ResultTable(), "transfer learning; `runs` are the splits of pre-training")
+    table5: ResultTable = key(ResultTable(), "few-shot protocol; `runs` are the splits of pre-training")
     table6: ResultTable = key(ResultTable(), "tuning strategies, KNN protocol, k = 10")
     table7: ResultTable = key(ResultTable(), "augmentations of stage 2, KNN protocol, k = 10")
     table8: Hyperparameters = key(Hyperparameters(method="moco_aug"), "settings of MoCo tuning")
@@ -217,7 +218,7 @@ class Config(Settings):
     inspect: Inspect = key(Inspect(), "quality page")
     report: Report = key(Report(), "report page")
     checkpoint: Checkpoint = key(Checkpoint(), "work in progress")
-    compute: Compute = key(Compute(), "where the arithmetic runs")
+    compute: Compute = key(Compute(), "where jobs compute")
     tracking: Literal["tensorboard"] | None = key(
         None,
         "where training curves go while a run is under way, beside `curve.csv`. tensorboard: event files under results/logs/tensorboard, for which the "

@@ -1,4 +1,4 @@
-"""Settings from raw files to clips."""
+"""Settings from conversion of raw files to clips."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stars.config.base import Count, Fraction, Positive, Settings, key
 class Denoise(Settings):
     """Two-body denoising of NTU clips with more than one body id (the order of the steps is fixed)."""
 
-    min_frames: Count = key(12, "frames a body id must be seen in; ids seen in fewer are ghosts and dropped")
+    min_frames: Count = key(12, "frames in which a body id must be seen; ids seen in fewer are dropped as ghosts")
     max_spread: Positive = key(0.8, "a body's frame is plausible while its x extent is at most this many times its y extent")
     max_noisy_share: Fraction = key(0.69754, "a body id is dropped when at least this share of its frames is implausible")
 
@@ -20,15 +20,15 @@ class Denoise(Settings):
 class Ingest(Settings):
     """Raw files to clips."""
 
-    bodies: Count | None = key(None, "bodies a clip holds; null: as many as the data set's description says")
-    max_frames: Count = key(300, "frames kept of a clip, from its start")
+    bodies: Count | None = key(None, "bodies per clip; null: as in the data set's description")
+    max_frames: Count = key(300, "frames of a clip to keep, from its start")
     denoise: Denoise = key(Denoise(), "two-body denoising (NTU layout only)")
     centre: Literal["first_frame_root", "none"] | None = key(
         None,
-        "origin of a clip: the root joint of the first frame in which body 1 is present, or the camera's own; null: as the data set's description says",
+        "origin of a clip: the root joint of the first frame in which body 1 is present, or the camera; null: as in the data set's description",
     )
     single_body: Literal["zeros", "copy"] | None = key(
-        None, "second body of a one-body clip: zeros, or a copy of the first; null: as the data set's description says"
+        None, "second body of a one-body clip: zeros, or a copy of the first; null: as in the data set's description"
     )
     joints: Literal["file", "common"] = key(
         "file",
@@ -36,14 +36,14 @@ class Ingest(Settings):
         "transfer between data sets of different layouts",
     )
     missing_list: str | None = key(
-        None, "the authors' list of samples with missing skeletons (text file, a name a line); those clips are left out"
+        None, "the authors' list of samples with missing skeletons (text file, one name per line); these clips are skipped"
     )
     complete: Literal["report", "require"] = key(
         "report",
-        "when the clips are not as many as the complete data set has: report it, clip by clip, and go on; or require them all and stop",
+        "if clips are missing from the complete data set: report them and continue, or require them all and stop",
     )
     on_bad_file: Literal["error", "skip"] = key(
-        "error", "error: stop and list all unreadable files; skip: leave them out and record each in quality.json"
+        "error", "unreadable files. error: stop and list them all; skip: skip them and record each in quality.json"
     )
 
 
@@ -83,26 +83,26 @@ class Simulate(Settings):
 class Data(Settings):
     """A data set that this configuration uses."""
 
-    dataset: str = key(..., "description of the data set: a YAML file in config/datasets, without its folder and ending")
+    dataset: str = key(..., "description of the data set: name of a YAML file in config/datasets, without .yaml")
     like: str | None = key(
         None,
-        "data set of this configuration whose `dataset`, `raw` and `simulate` hold for this one, too: the same files, read in another way",
+        "data set of this configuration to take `dataset`, `raw` and `simulate` from: the same files, read differently",
     )
     raw: str | None = key(
-        None, "raw files: a folder, a zip or a preprocessed data set; relative to the working directory. null: they are simulated"
+        None, "raw files: a folder, a zip or a preprocessed data set; relative to the working directory. null: simulate them"
     )
-    simulate: Simulate | None = key(None, "how the raw files are simulated, when there are none")
-    ingest: Ingest = key(Ingest(), "raw files to clips")
+    simulate: Simulate | None = key(None, "settings of the simulator, used without `raw`")
+    ingest: Ingest = key(Ingest(), "conversion of raw files to clips")
     ingest_jobs: Literal["one", "setup"] = key(
-        "one", "jobs that read the raw files: one, or one for each setup of the data set's description"
+        "one", "jobs that read the raw files: one in total, or one per setup of the data set's description"
     )
-    splits: tuple[str, ...] = key(("xsub",), "evaluation splits used, by the names in the data set's description", min_length=1)
+    splits: tuple[str, ...] = key(("xsub",), "evaluation splits to use, by their names in the data set's description", min_length=1)
     protocols: tuple[Literal["linear", "knn", "finetune", "semi"], ...] = key(
         ("linear", "knn", "finetune", "semi"),
-        "protocols whose results, tables included, this data set has of its own; where it is a source or a target is said in `transfer` and `few_shot`",
+        "protocols to run on this data set and show in tables; sources and targets of transfer and few-shot are set in `transfer` and `few_shot`",
     )
     settings: dict[str, Any] = key(
-        {}, "differences of `model`, `pretrain`, `tune`, `embed`, `joints`, `knn`, `linear`, `finetune` that hold for this data set alone"
+        {}, "differences of `model`, `pretrain`, `tune`, `embed`, `joints`, `knn`, `linear`, `finetune` for this data set only"
     )
 
     @model_validator(mode="after")

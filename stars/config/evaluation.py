@@ -18,7 +18,7 @@ Reading = Literal["exemplars", "neighbours"]
 class Embed(Settings):
     """Features of a trained encoder, computed once for every evaluation that reads them."""
 
-    test_crop: Fraction = key(0.9, "share of a clip's frames kept, from its centre (release .95)")
+    test_crop: Fraction = key(0.9, "share of a clip's frames to keep, around its centre (release .95)")
     bodies: Literal["all", "present"] = key("all", "bodies averaged into a clip's feature")
     precision: Precision = key("fp32", PRECISION)
 
@@ -32,15 +32,15 @@ class Joints(Settings):
 class Knn(Settings):
     """K-nearest-neighbour protocol: cosine similarity, majority vote."""
 
-    k: tuple[Count, ...] = key((1, 10), "numbers of neighbours; the first is the headline", min_length=1)
+    k: tuple[Count, ...] = key((1, 10), "numbers of neighbours; the first is the main result", min_length=1)
     ties: Ties = key(
         "similarity",
-        "which of equally many votes win. similarity: those of the larger summed similarity, then of the lowest label; label: those of the "
+        "tie-breaking rule. similarity: those of the larger summed similarity, then of the lowest label; label: those of the "
         "lowest label, as in scikit-learn, which the released code uses",
     )
     outputs: tuple[Compared, ...] = key(
         ("encoder", "projector", "predictor"),
-        "whose outputs are compared, where the method has them; the first is the headline. standardised, whitened: the encoder's, rescaled to "
+        "outputs to compare, if the method has them; the first is the main result. standardised, whitened: the encoder's, rescaled to "
         "variance 1 in each feature, or by PCA in each principal direction, as the training clips have it",
         min_length=1,
     )
@@ -50,13 +50,13 @@ class Linear(Settings):
     """Linear protocol: a classifier on the frozen encoder."""
 
     epochs: Count = key(100, "passes over the training clips")
-    batch: Count = key(256, "clips a step")
+    batch: Count = key(256, "clips per step (batch size)")
     max_steps: Count | None = key(None, MAX_STEPS)
-    lr: Positive = key(0.1, "learning rate at the start; half-cosine to 0, unless there are `steps`")
-    steps: tuple[Epochs, ...] = key((), "numbers of epochs after which the learning rate falls, ascending; none: half-cosine")
+    lr: Positive = key(0.1, "initial learning rate; decays to 0 by half a cosine, unless `steps` is given")
+    steps: tuple[Epochs, ...] = key((), "epochs after which the learning rate is reduced, ascending; none: half a cosine")
     step_factor: Positive = key(0.1, "factor of the learning rate at each of `steps`")
     momentum: Fraction = key(0.9, "momentum of SGD")
-    norm: bool = key(True, "batch normalisation without parameters before the linear layer (the paper); false: the linear layer alone")
+    norm: bool = key(True, "batch normalisation without parameters before the linear layer (the paper); false: only the linear layer")
     sampling: Sampling = key(Sampling(), "training crops")
     cached_views: int = key(
         0, "0: a fresh crop of every clip in every epoch; K: train on K stored crops of each clip (faster, not the paper's)", ge=0
@@ -81,19 +81,19 @@ class Finetune(Settings):
     """Fine-tuning protocol: the whole encoder and an MLP head, trained on labels."""
 
     hidden: Count = key(2048, "hidden dimension of the head: Linear, BatchNorm, ReLU, Linear")
-    token_dropout: float = key(0.3, "share of the encoder's output values set to zero before they are pooled", ge=0, lt=1)
+    token_dropout: float = key(0.3, "dropout rate on the encoder's outputs before pooling", ge=0, lt=1)
     drop_path: float | None = key(
         None,
-        "probability that a clip's body goes past a branch of the last block; it grows evenly from 0 at the first; null: .3, and 0 where the "
+        "stochastic depth: probability of dropping a branch of the last block, rising linearly from 0 at the first; null: .3, and 0 where the "
         "encoder is no transformer",
         ge=0,
         lt=1,
     )
-    label_smoothing: float = key(0.1, "share of a label's weight that is spread over all classes", ge=0, lt=1)
+    label_smoothing: float = key(0.1, "label smoothing", ge=0, lt=1)
     layer_decay: Fraction | None = key(
         None,
-        "factor of the learning rate from each layer to the one below it, embeddings last; null: .8, and 1 where the encoder is no transformer or "
-        "not pre-trained",
+        "layer-wise learning-rate decay: factor from each layer to the one below it, down to the embeddings; null: .8, and 1 if the "
+        "encoder is not a transformer or not pre-trained",
     )
     sampling: Sampling = key(Sampling(), "training crops")
     optimiser: Optimiser = key(
@@ -101,7 +101,7 @@ class Finetune(Settings):
         "AdamW and its schedule",
     )
     precision: Precision = key("fp32", PRECISION)
-    score_epochs: Count = key(1, "epochs from one scoring of the test clips to the next; the last epoch, the headline, is scored anyway")
+    score_epochs: Count = key(1, "epochs between evaluations on the test clips; the last epoch, the main result, is always evaluated")
 
 
 class Semi(Settings):
@@ -124,7 +124,7 @@ class Pair(Settings):
 class Transfer(Settings):
     """Transfer protocol: fine-tuning on another data set than the encoder's (Table 4)."""
 
-    pairs: tuple[Pair, ...] = key((), "from which data set to which: a list of `source`, `target` and, where not the first, their splits")
+    pairs: tuple[Pair, ...] = key((), "pairs of data sets: a list of `source`, `target` and, if not the first, their splits")
     finetune: dict[str, Any] = key({}, "differences from `finetune`")
 
 
@@ -133,17 +133,17 @@ class Shots(Settings):
 
     shots: tuple[Count, ...] = key(
         (1, 2, 5),
-        "n of n-shot: how many neighbours vote, and of exemplars how many each class has; the first is the headline",
+        "n of n-shot: how many neighbours vote, and of exemplars how many each class has; the first is the main result",
         min_length=1,
     )
     readings: tuple[Reading, ...] = key(
         ("exemplars", "neighbours"),
-        "what n-shot is; the first is the headline. exemplars: n labelled clips of each novel class are drawn, and n neighbours among them "
+        "meaning of n-shot; the first is the main result. exemplars: n labelled clips of each novel class are drawn, and n neighbours among them "
         "vote; neighbours: n neighbours among all training clips of the novel classes vote, most probably the paper's",
         min_length=1,
     )
     ties: Ties = key("similarity", "as in `knn`, of the reading neighbours; of exemplars it is always similarity")
-    draws: Count = key(5, "random choices of exemplars; the result is their mean ± standard deviation")
+    draws: Count = key(5, "random draws of exemplars; the result is their mean ± standard deviation")
     outputs: tuple[Compared, ...] = key(
         ("encoder", "projector", "predictor"),
         "as in `knn`; rescaled as all training clips of the target have it, whose labels are not looked at",

@@ -17,4 +17,4 @@ class Inspect(Settings):
     )
     frozen: Positive = key(0.5, "frozen: a body is still for at least this time, seconds")
     limb: Positive = key(0.25, "a huge limb: a bone is longer than its median in the data set by more than this, metres")
-    shown: Count = key(12, "suspicious clips shown with pictures, the worst first; all of them are in suspicious.csv")
+    shown: Count = key(12, "suspicious clips to show with pictures, worst first; suspicious.csv lists all")

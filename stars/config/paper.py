@@ -14,9 +14,7 @@ FIGURES = ("fig1", "fig3a", "fig3b", "fig4", "fig6")
 class Comparison(Settings):
     """Which results a table or figure shows."""
 
-    methods: tuple[str, ...] | None = key(
-        None, "methods shown, in this order; null: all but those whose `tables` says that they stand elsewhere"
-    )
+    methods: tuple[str, ...] | None = key(None, "methods to show, in this order; null: all whose `tables` does not exclude it")
     runs: tuple[str, ...] | None = key(
         None, "what the methods were trained on, each as {data}_{split}; null: every split of every data set"
     )
@@ -27,16 +25,16 @@ class ResultTable(Comparison):
 
     columns: tuple[Literal["parameters", "operations", "training"], ...] = key(
         (),
-        "what a method costs, a column each. parameters: of its encoder; operations: of its encoder for a clip, 2 a multiplication and addition of "
-        "matrix products and convolutions; training: wall time of all trainings behind it",
+        "columns with the cost of a method. parameters: of its encoder; operations: of its encoder per clip, a multiply-add counted as 2, in "
+        "matrix products and convolutions; training: wall time of all its trainings",
     )
-    newer: bool = key(False, "published rows of work after the paper, too: config/published/newer.csv")
+    newer: bool = key(False, "also show published rows of later work: config/published/newer.csv")
 
 
 class Hyperparameters(Settings):
     """A table of settings beside the published ones."""
 
-    method: str = key(..., "method whose settings are shown; a dash where it is not configured")
+    method: str = key(..., "method whose settings to show; a dash if it is not configured")
     data: str | None = key(None, "data set for which they hold; null: the first")
 
 
@@ -56,7 +54,7 @@ class Fig1(Figure):
 class Fig3(Figure):
     """Figures 3a and 3b: layer-wise decay and queue size against accuracy of the KNN protocol."""
 
-    method: str = key("stars", "method that is varied; drawn are all that differ from it in this one setting alone")
+    method: str = key("stars", "base method; all methods that differ from it only in this setting are drawn")
     k: Count = key(10, "neighbours; must be one of knn.k")
 
 
@@ -65,7 +63,7 @@ class Fig4(Figure):
 
     methods: tuple[str, ...] | None = key(None, "methods drawn side by side; null: as in Table 1")
     output: Literal["encoder", "projector", "predictor"] = key(
-        "encoder", "whose output is drawn; a method without heads shows its encoder's, and says so"
+        "encoder", "output to draw; a method without heads shows its encoder's, and says so"
     )
     classes: Count = key(15, "action classes drawn, spread evenly over the data set's")
     perplexity: Positive = key(30.0, "t-SNE's perplexity; lowered when there are too few clips")

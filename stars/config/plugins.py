@@ -24,9 +24,9 @@ PREFIXES = ("embed_", "joints_", "ensemble_", "evaluate_", "draw_", "linear_of_"
 class PluginProtocol(Settings):
     """A protocol of one's own: plugins/protocols/NAME.py."""
 
-    methods: tuple[str, ...] | None = key(None, "methods evaluated by it; null: all")
+    methods: tuple[str, ...] | None = key(None, "methods to evaluate; null: all")
     runs: tuple[str, ...] | None = key(
-        None, "on what, each as {data}_{split}; null: every split of every data set that has results of its own"
+        None, "splits to evaluate on, each as {data}_{split}; null: every split of every data set with its own results"
     )
     options: dict[str, Any] = key({}, "its settings, as its file defines them")
 
@@ -34,9 +34,9 @@ class PluginProtocol(Settings):
 class PluginTable(Settings):
     """A table of one's own: plugins/tables/NAME.py."""
 
-    protocol: str = key(..., "whose results it reads: knn, linear, finetune, or a protocol of your own")
-    title: str = key("", "words above the table; empty: its name")
-    methods: tuple[str, ...] | None = key(None, "methods shown, in this order; null: all that the protocol evaluates")
+    protocol: str = key(..., "protocol whose results it reads: knn, linear, finetune, or one of your own")
+    title: str = key("", "title of the table; empty: its name")
+    methods: tuple[str, ...] | None = key(None, "methods to show, in this order; null: all that the protocol evaluates")
     runs: tuple[str, ...] | None = key(None, "what they were trained on, each as {data}_{split}; null: wherever the protocol is evaluated")
     options: dict[str, Any] = key({}, "its settings, as its file defines them")
 
@@ -61,9 +61,9 @@ def check(protocols: Mapping[str, PluginProtocol], tables: Mapping[str, PluginTa
 def _check_name(kind: str, name: str, taken: Iterable[str]) -> None:
     where = f"{kind}.{name}"
     if not re.fullmatch(r"[a-z][a-z_]*", name) or name in (*taken, *JOBS) or name.startswith(PREFIXES):
-        raise InputError(f"{where}: a name of your own is lower-case letters and _, and none that is taken: choose another")
+        raise InputError(f"{where}: use a name of lower-case letters and _ that is not taken yet")
     if not (Path("plugins") / kind / f"{name}.py").is_file():
-        raise InputError(f"{where}: no file plugins/{kind}/{name}.py: write it as docs/extending.md shows")
+        raise InputError(f"{where}: no file plugins/{kind}/{name}.py: create it as docs/extending.md shows")
 
 
 def _known(where: str, names: Iterable[str] | None, known: Iterable[str]) -> None:

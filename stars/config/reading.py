@@ -41,7 +41,7 @@ class Loader(yaml.SafeLoader):
         for child, _ in node.value:
             name = self.construct_object(child, deep=True)
             if name.__hash__ is not None and name in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {shown(name)} stands twice", problem_mark=node.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"duplicate key {shown(name)}", problem_mark=node.start_mark)
             seen |= {name} if name.__hash__ is not None else set()
         return super().construct_mapping(node, deep)
 
@@ -57,9 +57,9 @@ def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
         parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
         known[place] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_expanded(part, known) for part in parts))
     if known[place] == 0:
-        raise yaml.MarkedYAMLError(problem="an alias stands inside what it names", problem_mark=node.start_mark)
+        raise yaml.MarkedYAMLError(problem="an alias refers to a block that contains it", problem_mark=node.start_mark)
     if known[place] > MOST_VALUES:
-        raise yaml.MarkedYAMLError(problem=f"its aliases stand for more than {MOST_VALUES:,} values", problem_mark=node.start_mark)
+        raise yaml.MarkedYAMLError(problem=f"its aliases expand to more than {MOST_VALUES:,} values", problem_mark=node.start_mark)
     return known[place]
 
 

@@ -10,11 +10,11 @@ class Report(Settings):
 
     shows: tuple[str, ...] | None = key(None, "tables and figures shown, by their targets' names; null: those of `targets`")
     methods: tuple[str, ...] | None = key(None, "methods in the explorer; null: those of Table 2")
-    points: Count = key(2000, "test clips in the explorer; of more, so many at even distances in the order of names")
+    points: Count = key(2000, "most test clips in the explorer; of more, an even sample by name")
     clips: int = key(
         600,
-        "clips that can be played, shared by all splits; of each the first come from different cells of the confusion matrix; 0: none",
+        "clips that can be played, shared by all splits, first from different cells of the confusion matrix; 0: none",
         ge=0,
     )
-    neighbours: Count = key(5, "nearest clips shown beside one, of those in the explorer")
+    neighbours: Count = key(5, "nearest clips to show beside one, among those in the explorer")
     perplexity: Positive = key(30.0, "t-SNE's perplexity in the explorer; lowered when there are too few clips")

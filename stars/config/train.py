@@ -33,7 +33,7 @@ class TrainBase(Settings):
     options: dict[str, Any] = key({}, "settings of the objective, as its file defines them")
     views: dict[str, tuple[Any, ...]] = key(
         {},
-        "by name, the augmentations of a view, in order (docs/views.md); a view that is not named here is as the objective's file has it",
+        "by name, the augmentations of a view, in order (docs/views.md); a view that is not named here keeps the objective's list",
     )
     shared_crop: bool = key(False, "true: views of a clip that are cut alike come from one crop; false: each from a crop of its own")
     layer_decay: Fraction = key(1.0, "factor of the learning rate from each layer of a network to the one below it, as in `tune`")
@@ -53,13 +53,13 @@ class TrainBase(Settings):
     )
     precision: Precision = key("fp32", f"{PRECISION}; heads and loss are fp32")
     knn_epochs: int = key(
-        0, "epochs between looks at training clips' nearest neighbours, `knn_top1` in the curve; 0: none. It chooses nothing", ge=0
+        0, "epochs between evaluations of KNN on training clips, `knn_top1` in the curve; 0: none. Only for monitoring", ge=0
     )
 
     @model_validator(mode="after")
     def _decays_from_somewhere(self) -> TrainBase:
         if self.layer_decay < 1 and self.tuned_blocks == 0:
-            raise ValueError("layer_decay has nothing to lower where tuned_blocks is 0: leave one of them out")
+            raise ValueError("layer_decay has no effect if tuned_blocks is 0: leave one of them out")
         return self
 
 

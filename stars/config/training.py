@@ -44,7 +44,7 @@ class Model(BackboneOptions):
 class Sampling(Settings):
     """How a training clip is cut from a stored one (paper §4.2, Data Preprocessing)."""
 
-    crop: tuple[Fraction, Fraction] = key((0.5, 1.0), "share of a clip's frames kept, drawn uniformly from this range")
+    crop: tuple[Fraction, Fraction] = key((0.5, 1.0), "share of a clip's frames to keep, drawn uniformly from this range")
     min_frames: Count = key(64, "shortest crop in frames (a shorter clip is kept whole)")
     rotation: float = key(0.3, "random rotation about the origin, drawn for each axis from ± this angle in radians; 0: none", ge=0)
 
@@ -70,17 +70,17 @@ class Motion(Settings):
         "paper",
         "mask probability. paper: Softmax(I/τ1) with I the segment's summed |motion| (Eq. 2); release: I its mean, divided by the row's largest",
     )
-    temperature: float = key(0.8, "τ1 of the mask probability; 0 or less masks uniformly")
-    ratio: float = key(0.9, "share of tokens hidden", gt=0, lt=1)
+    temperature: float = key(0.8, "τ1 of the mask probability; 0 or less: uniform masking")
+    ratio: float = key(0.9, "masking ratio: share of tokens to mask", gt=0, lt=1)
     normalise: bool = key(True, "standardise each token's target over its own values")
 
 
 class Schedule(Settings):
     """How long a training goes on, and its learning rate as a pure function of the step."""
 
-    epochs: Epochs = key(400, "passes over the training clips")
-    warmup_epochs: Epochs = key(20, "passes in which the rate grows linearly from 0")
-    batch: Count = key(128, "clips a step, over all devices together")
+    epochs: Epochs = key(400, "epochs")
+    warmup_epochs: Epochs = key(20, "warm-up epochs, in which the learning rate grows linearly from 0")
+    batch: Count = key(128, "clips per step (batch size), over all devices")
     max_steps: Count | None = key(None, MAX_STEPS)
     lr: Positive = key(1e-3, "peak learning rate")
     min_lr: float = key(5e-4, "learning rate at the end of the half-cosine", ge=0)
@@ -88,7 +88,7 @@ class Schedule(Settings):
     @model_validator(mode="after")
     def _falls(self) -> Schedule:
         if self.min_lr > self.lr:
-            raise ValueError(f"min_lr ({self.min_lr:g}) is above lr ({self.lr:g}): the rate would rise; give both")
+            raise ValueError(f"min_lr ({self.min_lr:g}) is above lr ({self.lr:g}): the learning rate would rise; give both")
         if self.warmup_epochs > self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) is above epochs ({self.epochs:g}): give both")
         return self
@@ -104,11 +104,11 @@ class Optimiser(Schedule):
 class Pretrain(Settings):
     """Stage 1: masked motion prediction (MAMP, paper §3.2)."""
 
-    motion: Motion = key(Motion(), "what is hidden and what is predicted")
+    motion: Motion = key(Motion(), "what is masked and what is predicted")
     sampling: Sampling = key(Sampling(), "training crops")
     optimiser: Optimiser = key(Optimiser(), "AdamW and its schedule")
     bodies: Literal["all", "present"] = key("all", "all: an absent (all-zero) body is a row like any other; present: it is skipped")
     precision: Precision = key("fp32", PRECISION)
     knn_epochs: int = key(
-        0, "epochs between looks at training clips' nearest neighbours, `knn_top1` in the curve; 0: none. It chooses nothing", ge=0
+        0, "epochs between evaluations of KNN on training clips, `knn_top1` in the curve; 0: none. Only for monitoring", ge=0
     )

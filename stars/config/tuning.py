@@ -57,7 +57,7 @@ class Nnclr(PredictorHeads):
     queue: Count = key(8192, "embeddings kept from earlier steps, Q of Eq. 5")
     queue_start: Literal["random", "empty"] = key("random", "queue before the first step: random unit vectors, or no entries")
     exclude_self: bool = key(
-        True, "true: an earlier embedding of the same clip is never its nearest neighbour (the released code); false: it may be"
+        True, "exclude earlier embeddings of the same clip from its nearest neighbours: true (the released code) or false"
     )
     nearest: Count = key(
         1, "the neighbour is drawn evenly from this many most similar entries; 1: the most similar one (paper and released code)"
@@ -88,8 +88,8 @@ class Dino(Heads):
 
     student_temperature: Positive = key(0.1, "temperature of the student's softmax")
     teacher_temperature: Positive = key(0.04, "temperature of the teacher's assignment")
-    momentum: Fraction = key(0.996, "share of itself that the teacher keeps in the first step")
-    momentum_end: Fraction = key(1.0, "the same at the end of half a cosine")
+    momentum: Fraction = key(0.996, "momentum of the teacher at the first step")
+    momentum_end: Fraction = key(1.0, "momentum of the teacher at the end of half a cosine")
     momentum_length: Positive = key(
         4.0,
         "length of that half cosine, in trainings. 4: the momentum only gets a seventh of the way (the released code); 1: it gets to the end",
@@ -135,7 +135,7 @@ class Moco(PredictorHeads):
 
     temperature: Positive = key(0.07, "temperature of the softmax over the positive and the queue")
     queue: Count = key(32768, "keys kept from earlier steps")
-    momentum: Fraction = key(0.999, "share of itself that the key encoder keeps in a step")
+    momentum: Fraction = key(0.999, "momentum of the key encoder")
     head: Literal["predictor", "projection"] = key(
         "predictor",
         "queries and keys. predictor: outputs of the predictor behind the projector (the released code), as wide as the encoder; projection: "
@@ -163,7 +163,7 @@ class TuneOptimiser(Optimiser):
     )
     steps: tuple[Epochs, ...] = key(
         (),
-        "numbers of epochs after which the learning rate falls, ascending, schedule: steps; the released code counts epochs from 1, so its 5 is 4 here",
+        "epochs after which the learning rate is reduced, ascending, schedule: steps; the released code counts epochs from 1, so its 5 is 4 here",
     )
     step_factor: Positive = key(0.75, "factor of the learning rate at each of `steps`")
     clip: Literal["tensor", "whole", "none"] = key(
@@ -216,7 +216,7 @@ class TuneBase(Settings):
     )
     precision: Precision = key("fp32", f"{PRECISION}; heads and loss are fp32")
     knn_epochs: int = key(
-        0, "epochs between looks at training clips' nearest neighbours, `knn_top1` in the curve; 0: none. It chooses nothing", ge=0
+        0, "epochs between evaluations of KNN on training clips, `knn_top1` in the curve; 0: none. Only for monitoring", ge=0
     )
 
 
@@ -232,7 +232,7 @@ class Tune(TuneBase):
     @model_validator(mode="after")
     def _of_its_own(self) -> Tune:
         if self.options and self.strategy in BLOCKS:
-            raise ValueError(f"options are for a strategy of your own; those of {self.strategy} stand under tune.{self.strategy}")
+            raise ValueError(f"options are for a strategy of your own; those of {self.strategy} are under tune.{self.strategy}")
         return self
 
     @property

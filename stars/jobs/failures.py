@@ -21,7 +21,7 @@ HINTS = {
     r"time limit is invalid": f"the partition allows less time (`sinfo -o '%P %l'`): lower gpu_minutes or runtime in {PROFILE}",
     r"sbatch: (command )?not found": "there is no Slurm here: log in to the cluster's login node, or leave out --profile slurm",
     r"no space left|disk quota exceeded": "the disk is full or the quota is used up: free some space and run again; nothing half-written was left",
-    r"cuda out of memory|cuda error: out of memory": f"the GPU's memory is too small: ask for a larger one (constraint in {PROFILE}) or lower batch",
+    r"cuda out of memory|cuda error: out of memory": f"out of GPU memory: request a larger GPU (constraint in {PROFILE}) or lower the batch size",
     r"out_of_memory|oom.?kill|exceeded (job )?memory limit|can't allocate memory|memoryerror|\bkilled\b.*stars": (
         f"it ran out of memory: raise mem_mb of this rule under set-resources in {PROFILE}"
     ),

@@ -16,10 +16,10 @@ from stars.jobs.journal import AGAIN, PATH, Job, Run
 
 
 def status(path: Path = PATH) -> str:
-    """Lines on the newest run: counts, jobs under way with the last line of each one's log, jobs not yet begun, failures."""
+    """Lines on the newest run: counts, jobs under way with the last line of each one's log, waiting jobs, failures."""
     run = Run.read(path)
     stopped = (f"interrupted: {job.what}" for job in run.of_state("interrupted"))
-    return "\n".join([*_summary(run), *_under_way(run), *stopped, *_waiting(run), *report(run.of_state("failed"))]) + "\n"
+    return "\n".join([*summary(run), *_under_way(run), *stopped, *_waiting(run), *report(run.of_state("failed"))]) + "\n"
 
 
 def ending(path: Path = PATH) -> str:
@@ -28,7 +28,8 @@ def ending(path: Path = PATH) -> str:
     return "\n".join([*report(run.of_state("failed")), *([AGAIN] if run.interrupted else [])])
 
 
-def _summary(run: Run) -> Iterator[str]:
+def summary(run: Run) -> Iterator[str]:
+    """How many jobs are done, and whether the run has ended; what to do where it did not end well."""
     counts = Counter(job.state for job in run.jobs.values())
     total = sum(run.planned.values())
     began = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.began))
@@ -40,7 +41,7 @@ def _summary(run: Run) -> Iterator[str]:
     if run.interrupted and (run.ended or _is_gone(run)):
         yield AGAIN
     elif run.interrupted:
-        yield "interrupted: what trains saves, and no further job is begun"
+        yield "interrupted: trainings save their progress, and no new jobs start"
     elif run.ended and counts["done"] < total:
         yield "Snakemake has ended: start it again to go on"
     elif not run.ended and _is_gone(run):
@@ -81,7 +82,7 @@ def _waiting(run: Run) -> Iterator[str]:
     begun = Counter(job.rule for job in run.jobs.values())
     left = {rule: count - begun[rule] for rule, count in run.planned.items() if count > begun[rule]}
     if left:
-        yield "not yet begun: " + ", ".join(f"{rule} {count}" for rule, count in left.items())
+        yield "waiting: " + ", ".join(f"{rule} {count}" for rule, count in left.items())
 
 
 def _ago(moment: float) -> str:

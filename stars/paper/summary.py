@@ -14,12 +14,19 @@ PAGE = "report/index.html"
 
 def summary(results: Path) -> str:
     """Lines of text; InputError where folder `results` holds no table and no figure."""
-    tables = sorted(results.glob("tables/table*.csv"), key=lambda path: (len(path.name), path.name))
-    drawn = [path for pattern in DRAWN for path in sorted(results.glob(pattern))]
+    tables, drawn = files(results)
     if not tables and not drawn:
         raise InputError(f"{results} holds no table and no figure: make them with `snakemake --cores 2`")
-    page = [str(results / PAGE)] if (results / PAGE).is_file() else []
-    return "\n".join([*filter(None, map(own_rows, tables)), *map(_made, (*tables, *drawn)), *page]) + "\n"
+    page = [f"All on one page: {(results / PAGE).absolute().as_uri()}   (open it in a browser)"] if (results / PAGE).is_file() else []
+    made = ["Tables:", *(_made(path, "md") for path in tables)] if tables else []
+    pictures = ["Pictures:", *(_made(path, "png") for path in drawn)] if drawn else []
+    return "\n".join([*filter(None, map(own_rows, tables)), *made, *pictures, *page]) + "\n"
+
+
+def files(results: Path) -> tuple[list[Path], list[Path]]:
+    """The tables' csv files, by number, and the figures' svg files below folder `results`."""
+    tables = sorted(results.glob("tables/table*.csv"), key=lambda path: (len(path.name), path.name))
+    return tables, [path for pattern in DRAWN for path in sorted(results.glob(pattern))]
 
 
 def own_rows(path: Path) -> str:
@@ -52,8 +59,9 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  " + "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
 
 
-def _made(path: Path) -> str:
-    """A table's or figure's path with all the forms it is there in: "results/figures/fig4 .csv .png .svg"."""
-    return f"{path.with_suffix('')} " + " ".join(
-        sorted(form.suffix for form in path.parent.glob(f"{path.stem}.*") if form.suffix != ".json")
-    )
+def _made(path: Path, first: str) -> str:
+    """A table's or figure's file to open, and the other formats beside it: "results/figures/fig4.png (also .csv .svg)"."""
+    found = sorted(form.suffix for form in path.parent.glob(f"{path.stem}.*") if form.suffix != ".json")
+    shown = f".{first}" if f".{first}" in found else path.suffix
+    others = [suffix for suffix in found if suffix != shown]
+    return f"  {path.with_suffix(shown)}" + (f" (also {' '.join(others)})" if others else "")

@@ -39,11 +39,11 @@ def resolved(
     found = objectives.find(train.objective, f"{where}: train.objective")
     options = validate(found.Options, train.options, where, "train.options")
     if wrong := train.options.keys() & set(found.only_tuning):
-        raise InputError(f"{where}: train.options.{min(wrong)} is read where stage 2 cuts the views: give train.views instead")
+        raise InputError(f"{where}: train.options.{min(wrong)} applies only to stage 2: give train.views instead")
     views = {**found.views, **train.views}
     if unknown := train.views.keys() - found.views.keys():
         raise InputError(
-            f"{where}: train.views.{min(unknown)}: {train.objective} has no such view, but {', '.join(found.views) or 'those of its own cut'}"
+            f"{where}: train.views.{min(unknown)}: {train.objective} has no such view; its views are {', '.join(found.views) or 'cut by the objective itself'}"
         )
     for name, items in views.items():
         ViewSpec.of(items, f"{where}: train.views.{name}")
@@ -72,9 +72,11 @@ def _check_need(needs: str, backbone: str, objective: str, where: str) -> None:
     if needs == "features" or needs == backbone or (needs == "grid" and found.grid is not Backbone.grid):
         return
     if needs not in ("grid", *plugins.known("backbones")):
-        raise InputError(f"{where}: {objective}: needs must be features, grid or a backbone, found {shown(needs)}: correct it in its file")
+        raise InputError(
+            f"{where}: {objective}: `needs` must be features, grid or a backbone, found {shown(needs)}: correct it in its file"
+        )
     asked = "features by time and joint" if needs == "grid" else f"the backbone {needs}"
-    raise InputError(f"{where}: {objective} needs {asked}, which {backbone} does not give: choose another backbone or objective")
+    raise InputError(f"{where}: {objective} needs {asked}, which {backbone} does not provide: choose another backbone or objective")
 
 
 def check_strategy(strategy: str, backbone: str, where: str) -> None:
@@ -84,7 +86,7 @@ def check_strategy(strategy: str, backbone: str, where: str) -> None:
     found = objectives.find(strategy, f"{where}: tune.strategy")
     if len(found.networks) > 1:
         raise InputError(
-            f"{where}: tune.strategy: {strategy} trains {', '.join(found.networks)} together, and tuning gives it one network: use train"
+            f"{where}: tune.strategy: {strategy} trains {', '.join(found.networks)} together, but `tune` has only one network: use `train`"
         )
     _check_need(found.needs, backbone, strategy, where)
 

@@ -62,7 +62,7 @@ def _check_catalogue(catalogue: Mapping[str, Any], named: Mapping[str, Any], whe
         for key in ("from", "starts", "heads"):
             if (other := block.get(key)) and other not in named:
                 raise InputError(
-                    f"{where}: methods.{name}.{key} is {other}, which these recipes lack: lay them over others, as paper+methods"
+                    f"{where}: methods.{name}.{key} is {other}, which is not among these recipes: join it with others, as in paper+methods"
                 )
 
 
@@ -83,7 +83,7 @@ def _alike(blocks: Mapping[str, Any], data: str, source: str) -> Any:
         return block
     if not isinstance(name, str) or not isinstance(blocks.get(name), Mapping) or blocks[name].get("like"):
         known = [other for other, one in blocks.items() if isinstance(one, Mapping) and not one.get("like")]
-        raise InputError(f"{source}: data.{data}.like: no data set {name} with files of its own{nearest(str(name), known)}")
+        raise InputError(f"{source}: data.{data}.like: no data set {name} with its own files{nearest(str(name), known)}")
     taken = ("dataset",) if {"raw", "simulate"} & block.keys() else ("dataset", "raw", "simulate")
     return {**{key: blocks[name][key] for key in taken if key in blocks[name]}, **block}
 

@@ -21,25 +21,27 @@ def check_names(config: Config, source: str) -> None:
         if not getattr(config, needed):
             raise InputError(f"{source}: {needed} is empty: add at least one block under it (docs/configuration.md)")
     if len(set(config.seeds)) < len(config.seeds):
-        raise InputError(f"{source}: seeds {list(config.seeds)}: one stands twice")
+        raise InputError(f"{source}: seeds {list(config.seeds)} contains a duplicate: give each seed once")
     for name in config.methods:
         if not re.fullmatch(r"[a-z][a-z0-9_.]*", name):
             raise InputError(
-                f"{source}: methods.{name}: a name is a folder: lower-case letters, digits, _ and . only, starting with a letter"
+                f"{source}: methods.{name}: a method's name is a folder name: use only lower-case letters, digits, _ and ., starting with a letter"
             )
     for data, block in config.data.items():
         if not re.fullmatch(r"[a-z][a-z0-9_]*", data):
-            raise InputError(f"{source}: data.{data}: a name is a folder: lower-case letters, digits and _ only, starting with a letter")
+            raise InputError(
+                f"{source}: data.{data}: a data set's name is a folder name: use only lower-case letters, digits and _, starting with a letter"
+            )
         for name in block.settings:
             if name not in BLOCKS:
                 raise InputError(f"{source}: unknown key data.{data}.settings.{name}{nearest(name, BLOCKS)}")
         described = stored(config, data)
         known = described.splits
         if block.ingest_jobs == "setup" and described.setups is None:
-            raise InputError(f"{source}: data.{data}.ingest_jobs is setup, but {block.dataset}.yaml names no setups: set it to one")
+            raise InputError(f"{source}: data.{data}.ingest_jobs is setup, but {block.dataset}.yaml lists no setups: set it to one")
         if odd := [split for split in known if not re.fullmatch(r"[a-z0-9]+", split)]:
             raise InputError(
-                f"{source}: data.{data}: split {odd[0]} of {block.dataset}.yaml: a name is part of a folder: lower-case letters and digits only"
+                f"{source}: data.{data}: split {odd[0]} of {block.dataset}.yaml: a split's name is part of a folder name: use lower-case letters and digits"
             )
         for split in block.splits:
             if split not in known:
@@ -80,9 +82,7 @@ def _check_pairs(config: Config, source: str) -> None:
             )
     for pair in config.few_shot.pairs:
         if not dataset(config, pair.target).novel:
-            raise InputError(
-                f"{source}: few_shot.pairs: {config.data[pair.target].dataset}.yaml says of no action that it is novel: add `novel`"
-            )
+            raise InputError(f"{source}: few_shot.pairs: {config.data[pair.target].dataset}.yaml lists no novel actions: add `novel`")
 
 
 def _check_figures(config: Config, source: str) -> None:

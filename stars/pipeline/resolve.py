@@ -1,4 +1,4 @@
-"""What a recipe comes to for one data set: its kind, the method it starts from, and its blocks, the chain of `from:` worked through."""
+"""Resolve a method for one data set: its kind, the method it starts from, and its settings, following the chain of `from:`."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _parent(config: Config, chain: Chain, kind: str) -> str | None:
     if (start := _first(chain, "starts")) is None:
         return None
     if kind != "train":
-        raise InputError(f"methods.{name}.starts is for a method with `train`: give that, or `from:` and `tune`")
+        raise InputError(f"methods.{name}.starts needs `train`: add `train`, or use `from:` and `tune`")
     if start not in config.methods:
         raise InputError(f"methods.{name}.starts: no method {start}{nearest(start, config.methods)}")
     return start
@@ -189,7 +189,7 @@ def _chain(config: Config, name: str) -> Chain:
             raise InputError(f"methods.{chain[-1][0]}.from: no method {at}{nearest(at, config.methods)}" if chain else f"no method {at}")
         if at in [link for link, _ in chain]:
             links = " → ".join([*(link for link, _ in chain), at])
-            raise InputError(f"methods.{name}.from: the chain comes back to {at} ({links}): take `from` out of one of these methods")
+            raise InputError(f"methods.{name}.from: circular chain at {at} ({links}): remove `from` from one of these methods")
         chain.append((at, config.methods[at]))
         at = config.methods[at].start
     return chain
@@ -201,7 +201,7 @@ def _check(config: Config, data: str, found: Method, chain: Chain) -> None:
     if found.kind == "joints":
         _check_joints(chain)
     if found.kind == "pretrain" and found.backbone != TRANSFORMER:
-        raise InputError(f"{where}: pretrain needs the tokens of a transformer, and its backbone is {found.backbone}: give `train` instead")
+        raise InputError(f"{where}: pretrain needs a transformer, but the backbone is {found.backbone}: use `train` instead")
     if found.kind == "tune":
         _check_strategy(config, data, found)
     if found.kind == "network":
@@ -226,7 +226,7 @@ def _check_members(config: Config, data: str, found: Method) -> None:
         if member not in config.methods:
             raise InputError(f"{where}: no method {member}{nearest(member, config.methods)}")
         if method(config, data, member).kind in ("ensemble", "joints"):
-            raise InputError(f"{where}: {member} has no encoder of its own: name the methods that it is made of")
+            raise InputError(f"{where}: {member} has no encoder: name its members instead")
     protocols = config.methods[found.name].protocols
     if protocols is None or not {*protocols} <= {"knn", "few_shot", "linear", "finetune"}:
         raise InputError(
@@ -237,21 +237,21 @@ def _check_members(config: Config, data: str, found: Method) -> None:
         for protocol in {*protocols} & {"linear", "finetune"}:
             if theirs is not None and protocol not in theirs:
                 raise InputError(
-                    f"methods.{found.name}: its scores by {protocol} are those of {member}, whose protocols lack it: add it there"
+                    f"methods.{found.name}: its {protocol} scores need those of {member}, whose protocols do not include it: add it there"
                 )
 
 
 def _check_tuned(chain: Chain, parent: str | None) -> None:
     name = chain[0][0]
     if parent is None:
-        raise InputError(f"methods.{name} is tuned but starts from no untuned method: give `from:`, e.g. from: mamp")
+        raise InputError(f"methods.{name} has `tune` but no pre-trained parent: give `from:`, e.g. from: mamp")
     for link, recipe in chain:
         if link == parent:
             return
         for block in ("model", "pretrain", "train", "backbone"):
             if getattr(recipe, block) is not None:
                 raise InputError(
-                    f"methods.{link}.{block}: a tuned method takes its encoder as it is; make an untuned method with this block and start `from` it"
+                    f"methods.{link}.{block}: a tuned method cannot change its encoder: put this block into an untuned method and start `from` that"
                 )
 
 
@@ -260,11 +260,11 @@ def _check_joints(chain: Chain) -> None:
     name = chain[0][0]
     if any(value is not None for _, recipe in chain for value in (recipe.pretrain, recipe.tune, recipe.train)):
         raise InputError(
-            f"methods.{name}: joint positions cannot be trained: take `joints` or `pretrain` and `tune` out of it and its parents"
+            f"methods.{name}: joint positions cannot be trained: remove `joints`, or `pretrain` and `tune`, from it and its parents"
         )
     protocols = chain[0][1].protocols
     if protocols is None or not {*protocols} <= {"knn", "few_shot"}:
-        raise InputError(f"methods.{name}: joint positions are compared, not trained on: give protocols: [knn, few_shot]")
+        raise InputError(f"methods.{name}: joint positions support only protocols without training: give protocols: [knn, few_shot]")
 
 
 def _check_strategy(config: Config, data: str, found: Method) -> None:
@@ -273,7 +273,9 @@ def _check_strategy(config: Config, data: str, found: Method) -> None:
     if tune.block == "options":
         training.check_strategy(tune.strategy, found.backbone, where)
     if tune.augment.flip > 0 and not dataset(config, data).mirror:
-        raise InputError(f"{where}: tune.augment.flip needs `mirror`, which {config.data[data].dataset}.yaml does not give: add its pairs")
+        raise InputError(
+            f"{where}: tune.augment.flip needs `mirror`, which {config.data[data].dataset}.yaml lacks: add pairs of left and right joints"
+        )
     if found.heads is None:
         return
     start = config.methods.get(found.heads)
@@ -316,7 +318,7 @@ def finetune_block(config: Config, protocol: str, data: str, name: str) -> dict[
         block["drop_path"] = DROP_PATH if transformer else 0.0
     protocols = config.methods[name].protocols
     if block["drop_path"] and not transformer and (protocols is None or protocol in protocols):
-        raise InputError(f"{where[0]}: {where[1]}.drop_path: only the transformer has branches that a row can go past: set it to 0")
+        raise InputError(f"{where[0]}: {where[1]}.drop_path: only the transformer supports stochastic depth: set it to 0")
     return block
 
 

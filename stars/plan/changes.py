@@ -22,7 +22,7 @@ from stars.provenance.lineage import Lineage, Record
 
 MOST = 10  # lines
 NAMED = 3  # settings, or methods, that a line names
-NEW, FOLLOWS = "not there yet", "follows from what is made again"
+NEW, FOLLOWS = "not made yet", "depends on results above"
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,16 @@ def _why(job: Job, record: Record | None, made: set[Path], results: Path) -> str
     if words := in_words(earlier.settings, job.settings):
         return ", ".join(words[:NAMED]) + (f" and {len(words) - NAMED} more" if len(words) > NAMED else "")
     if gone := [path for path in record.outputs if not (results.parent / path).is_file()]:
-        return f"{gone[0]} is gone"
+        return f"{gone[0]} is missing"
     if made & record.inputs.keys():
         return FOLLOWS
     if record.told["code"]["digest"] != code.today(record.stage):
         now = {"digest": "", "modules": code.parts_of(record.stage)} if code.today(record.stage) else {"digest": ""}
         return changed_source(record.told["code"], now)[0]
     return (
-        "it is made from other files"
+        "it now reads other files"
         if earlier.options.get("files") != job.options.get("files")
-        else "its inputs changed, or it is asked for"
+        else "its inputs changed, or it was requested"
     )
 
 
@@ -101,9 +101,9 @@ def _seconds(job: Job, record: Record | None, config: Config, machine: Machine, 
 def lines(found: Sequence[Change]) -> Iterator[str]:
     """At most ten: how much there is, then a line a reason, those that follow from others last."""
     if not found:
-        yield "nothing to be made: every result is as the configuration says"
+        yield "nothing to do: every result is up to date"
         return
-    yield f"{_jobs(len(found))}, {_time(found)}, one after the other"
+    yield f"{_jobs(len(found))}, {_time(found)} if run one at a time"
     reasons: dict[str, list[Change]] = {}
     for one in found:
         reasons.setdefault(one.why, []).append(one)

@@ -127,5 +127,5 @@ def _warnings(total: Stage, missing: Sequence[str]) -> list[str]:
     if total.gpu_hours is None or total.cpu_hours is None:
         lines.append("?: no rate is known: benchmarks/rates.py measures one, --tflops assumes one.")
     if total.unknown:
-        lines.append(f"{total.unknown} jobs are counted without time and disk: nobody says how many clips their data set has.")
-    return lines + [f"Raw files of {data} are not there yet; the plan takes them to be complete." for data in missing]
+        lines.append(f"{total.unknown} jobs are counted without time and disk: the number of clips in their data set is unknown.")
+    return lines + [f"Raw files of {data} are not there yet; the plan assumes the complete data set." for data in missing]

@@ -128,5 +128,5 @@ def exhaustion_named(stage: str) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         figure = "".join(str(error).partition(" is free")[:2]).replace("\n", " ")
         raise InputError(
-            f"{stage}: the GPU's memory does not do ({figure}): lower {stage}.optimiser.batch, set {stage}.precision: bf16, or use more gpus"
+            f"{stage}: out of GPU memory ({figure}): lower {stage}.optimiser.batch, set {stage}.precision: bf16, or use more gpus"
         ) from None
