@@ -89,5 +89,6 @@ def test_stale_leaves_out_what_another_configuration_made(finished, monkeypatch)
     monkeypatch.chdir(finished)
     config = configuration.load_file(CONFIG, [])
     assert list(stale(finished / "results", config).lines()) == []
-    other = configuration.load_file(CONFIG, ["seeds=[5]"])
-    assert not [place for place in stale(finished / "results", other).why if place.startswith("demo_xsub/mamp/")]
+    given = configuration.read_yaml(str(CONFIG))
+    other = configuration.load({**given, "data": {"renamed": given["data"]["demo"]}, "transfer": {"pairs": []}, "few_shot": {"pairs": []}})
+    assert not [place for place in stale(finished / "results", other).why if place.startswith("demo")]

@@ -11,7 +11,7 @@ NAMES = 17  # columns of the commands' names
 
 GROUPS = {
     "Everyday": ("results", "status", "changes", "inspect", "predict"),
-    "Look at results": ("report", "explain", "history", "diff"),
+    "Look at results": ("report", "explain", "history", "diff", "track"),
     "Use your own clips": ("evaluate", "fit", "search", "embed"),
     "Set up and plan a run": ("init", "config", "plan", "bench"),
     "Stages: the workflow runs them, and each can be run by itself": (
