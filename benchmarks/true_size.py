@@ -4,7 +4,7 @@
 
     OUT/nturgbd_skeletons_s001_to_s017.zip   56,880 files, as the owners hand them out
     OUT/nturgbd_skeletons_s018_to_s032.zip   57,600 files
-    OUT/ntu120/                              links to both
+    OUT/ntu120/                              both again, as hard links
     OUT/NTU_RGBD*_samples_with_missing_skeletons.txt   as many names as the authors list
     OUT/pku2/                                6,945 clips in about a thousand videos, and the lists of the split
 
@@ -139,7 +139,9 @@ def _shots(described: Dataset, counts: Iterable[int]) -> Iterator[Recording]:
     for side, count in enumerate(counts):  # the simulated list trains on odd subjects
         for index in range(count):
             take, place = divmod(index, CLIPS_A_VIDEO * len(CAMERAS))
-            performance = Performance(take // 26 + 1, 2 * (take % 26) + 1 + side, 1, (CLIPS_A_VIDEO * take + place // len(CAMERAS)) % 51 + 1)
+            performance = Performance(
+                take // 26 + 1, 2 * (take % 26) + 1 + side, 1, (CLIPS_A_VIDEO * take + place // len(CAMERAS)) % 51 + 1
+            )
             yield record(performance, place % len(CAMERAS) + 1, performance.action in described.two_person)
 
 
@@ -165,7 +167,7 @@ def main() -> None:
     for name in ARCHIVES:
         link = out / "ntu120" / f"{name}.zip"
         link.unlink(missing_ok=True)
-        os.symlink(f"../{name}.zip", link)
+        os.link(out / f"{name}.zip", link)
 
 
 if __name__ == "__main__":

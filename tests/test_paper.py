@@ -30,11 +30,13 @@ from stars.paper.confusion import confusion
 from stars.paper.costs import Cost
 from stars.paper.figures import CurvesStage, Fig1Stage, Fig4Stage, Fig6Stage, SweepStage, curves, fig1, fig4, fig6, sweep
 from stars.paper.inputs import Panel
-from stars.paper.results import NOT_RUN, Run
+from stars.paper.results import NOT_RUN, REHEARSED, Run
+from stars.paper.sources import tables as sources
 from stars.paper.sweep import Point
 from stars.paper.tables import TableStage
 from stars.paper.times import Trained, apart, training_seconds
 from stars.paper.tsne import Features, spread
+from stars.pipeline import configuration
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT / "config" / "published"
@@ -263,6 +265,18 @@ def test_a_missing_result_is_a_dash_with_its_reason(tmp_path):
     assert (tmp_path / "out/table2.md").read_text().count(tables.NOTHING_COMPARABLE) == 1
     assert lines["this run", "stars", "demo_xsub"]["reason"] == "Not evaluated at output = encoder, k = 7."
     assert lines["this run", "scratch", "demo_xsub"]["value"] == "40.5" and ("difference", "scratch", "demo_xsub") not in lines
+
+
+def test_a_rehearsal_shows_no_accuracy(tmp_path):
+    """Neither beside the paper's, though the clips are as many as the paper's, nor alone."""
+    lines = build(tmp_path, 2, [(run(data="ntu60", counts=(40091, 16487), rehearsal=True), 50), (run("scratch"), 40.5, (90, 30))])
+    cell = lines["this run", "mamp", "ntu60_xsub"]
+    assert (cell["value"], cell["reason"]) == ("", REHEARSED)
+    assert not [line for line in lines.values() if line["origin"] == "difference"]
+    config = configuration.load_file("config/paper.yaml")
+    capped = configuration.load_file("config/paper.yaml", ["methods.dino.tune.optimiser.max_steps=3"])
+    shown = {one["method"] for one in sources.table(capped, 6).settings["runs"] if one["rehearsal"]}
+    assert shown == {"dino", "dino_aug"} and not any(one["rehearsal"] for one in sources.table(config, 6).settings["runs"])
 
 
 def right(folder, of, share, rng):

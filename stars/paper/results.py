@@ -12,6 +12,7 @@ from stars.errors import InputError, shown
 from stars.provenance.files import read_json
 
 NOT_RUN = "No result of this method on this data in this configuration."
+REHEARSED = "No result: a training behind it ended early, at max_steps."
 
 
 class Run(Settings):
@@ -36,6 +37,7 @@ class Run(Settings):
     select: dict[str, int | float | str] = key(
         {}, "entry of metrics.json's `results` that is shown; empty: what the table selects, or the headline"
     )
+    rehearsal: bool = key(False, "a training behind it ends early, at `max_steps`: its accuracy is not shown")
     arrays: tuple[str, ...] = key((), "arrays of predictions.npz behind it, one a repetition; empty: no p-value")
 
     @property
@@ -76,6 +78,8 @@ def read(run: Run, path: Path | None, select: Mapping[str, Any]) -> Result:
         return Result(run, None, "", None, run.counts is not None, NOT_RUN)
     wanted = {**select, **run.select}
     found, clips = accuracy(path, wanted)
+    if run.rehearsal:
+        return Result(run, None, str(path), clips, whole(clips, run.counts), REHEARSED)
     reason = "" if found else f"Not evaluated at {described(wanted)}."
     return Result(run, found, str(path), clips, whole(clips, run.counts), reason)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from stars.config import Config
 from stars.paper.sources import tables
-from stars.paper.sources.common import Drawing, kind, methods, title, titles
+from stars.paper.sources.common import Drawing, kind, methods, rehearsal, title, titles
 from stars.paper.sources.tables import Shown
 from stars.pipeline import configuration, layout
 
@@ -38,7 +38,8 @@ def benchmarks(config: Config, data: str, split: str) -> Drawing:
     for (protocol, shown), name, seed in product(columns, names, config.seeds):
         if name not in layout.evaluated(config, protocol):
             continue
-        cells.append({"method": name, "title": title(config, data, name), **kind(config, data, name), "seed": seed, **_cell(config, shown)})
+        named = {"method": name, "title": title(config, data, name), **kind(config, data, name), "seed": seed}
+        cells.append({**named, **_cell(config, shown), "rehearsal": rehearsal(config, data, name)})
         files[f"{data}_{split}_{shown.variant}/{name}/{seed}"] = (
             f"{layout.method(config, *shown.run, name, seed)}/{shown.folder}/metrics.json"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,16 @@ def kind(config: Config, data: str, name: str) -> dict[str, str]:
     members = [configuration.method(config, data, member) for member in found.members] or [found]
     backbones = dict.fromkeys(BACKBONES.get(one.backbone, one.backbone) for one in members)
     return {"input": STREAMS.get(len(members), f"{len(members)} streams"), "backbone": ", ".join(backbones)}
+
+
+def rehearsal(config: Config, data: str, name: str) -> bool:
+    """Whether a training behind a method's results, or a probe of it, ends early, at `max_steps`."""
+    behind = [name, *configuration.trainings(config, data, name)]
+    return any(_capped(configuration.method(config, data, one).blocks) for one in behind)
+
+
+def _capped(block: Mapping[str, Any]) -> bool:
+    return any(_capped(value) if isinstance(value, Mapping) else name == "max_steps" and value is not None for name, value in block.items())
 
 
 def has_curve(config: Config, data: str, name: str) -> bool:

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from stars.config import Config, ResultTable
-from stars.paper.sources.common import Drawing, counts, kind, methods, runs, title, titles
+from stars.paper.sources.common import Drawing, counts, kind, methods, rehearsal, runs, title, titles
 from stars.paper.sources.departures import departures
 from stars.pipeline import configuration, layout
 
@@ -217,6 +217,7 @@ def _cell(config: Config, shown: Shown, name: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         "counts": shown.counts,
         "select": dict(shown.select),
+        "rehearsal": rehearsal(config, shown.data, name),
         "arrays": list(shown.arrays),
     }
 
