@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -20,6 +21,7 @@ from stars.data.dataset import Dataset
 from stars.data.simulate import simulate
 from stars.data.simulate.stage import SimulateStage
 from stars.data.store import ClipStore
+from stars.errors import InputError
 from stars.ingest import IngestStage, ingest
 from stars.inspect.cards import around
 from stars.inspect.measures import measure
@@ -81,6 +83,15 @@ def test_planted_faults_are_found_where_they_are(clean, tmp_path):
     assert severities == sorted(severities, reverse=True) and severities[0] == max(
         fault.severity for own in clips.values() for fault in own
     )
+
+
+def test_clips_are_gathered_in_any_order(clean, tmp_path):
+    store = ClipStore.open(changed(clean, {}, tmp_path / "clips"))
+    rows = np.random.default_rng(0).permutation(len(store))
+    assert np.array_equal(store.gather(rows), np.concatenate([store[row] for row in rows]))
+    os.truncate(tmp_path / "clips/frames.npy", 10_000)
+    with pytest.raises(InputError, match="is shorter than its clips: ingest again"):
+        store.gather(rows)
 
 
 def test_measures_equal_plain_ones(clean, tmp_path, monkeypatch):

@@ -20,8 +20,10 @@ def store() -> SimpleNamespace:
     """Clips whose frames count up: clip i's frame t holds 1000 i + t everywhere."""
     values = np.concatenate([1000 * i + np.arange(n) for i, n in enumerate(LENGTHS)])
     frames = np.broadcast_to(values[:, None, None, None], (len(values), 2, 5, 3)).astype(np.float32)
-    offsets = np.concatenate([[0], np.cumsum(LENGTHS)])
-    return SimpleNamespace(frames=frames, offsets=offsets, lengths=LENGTHS, labels=np.arange(len(LENGTHS)) % 3)
+    clips = np.split(frames, np.cumsum(LENGTHS)[:-1])
+    return SimpleNamespace(
+        gather=lambda rows: np.concatenate([clips[row] for row in rows]), lengths=LENGTHS, labels=np.arange(len(LENGTHS)) % 3
+    )
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -116,12 +116,31 @@ class ClipStore:
         """Clip of a row, (T, M, V, 3), read by itself, for whoever wants many in another order than theirs."""
         return self._block(int(self.offsets[row]), int(self.offsets[row + 1]))
 
+    def gather(self, rows: np.ndarray) -> np.ndarray:
+        """Frames of the clips at `rows`, one clip after another: (F, M, V, 3).
+
+        Read from the file: the pages of a memory map would stay in this process beside the copy.
+        """
+        frames = np.empty((int(self.lengths[rows].sum()), *self.frames.shape[1:]), self.frames.dtype)
+        frame, ends = frames[:1].nbytes, np.cumsum(self.lengths[rows])
+        with open(self._file, "rb", buffering=0) as file:
+            for row, end in zip(rows, ends, strict=True):
+                file.seek(self.frames.offset + int(self.offsets[row]) * frame)
+                part = frames[end - self.lengths[row] : end]
+                if file.readinto(part.data) != part.nbytes:
+                    raise InputError(f"{self._file} is shorter than its clips: ingest again")
+        return frames
+
+    @property
+    def _file(self) -> str:
+        assert isinstance(self.frames, np.memmap) and self.frames.filename
+        return str(self.frames.filename)
+
     def _block(self, start: int, end: int) -> np.ndarray:
         """Frames [start, end), read from the file."""
         file = self.frames
-        assert isinstance(file, np.memmap) and file.filename
         frame, shape = file.itemsize * int(np.prod(file.shape[1:])), (end - start, *file.shape[1:])  # bytes of a frame
-        return np.fromfile(file.filename, file.dtype, int(np.prod(shape)), offset=file.offset + start * frame).reshape(shape)
+        return np.fromfile(self._file, file.dtype, int(np.prod(shape)), offset=file.offset + start * frame).reshape(shape)
 
     @property
     def bodies(self) -> int:

@@ -45,10 +45,7 @@ class Clips:
         """The clips at rows `index` of a store, in that order; only their frames are read."""
         lengths = np.asarray(store.lengths)[index]
         starts = np.cumsum(lengths) - lengths
-        source = np.repeat(np.asarray(store.offsets)[index] - starts, lengths) + np.arange(lengths.sum())
-        frames = np.empty((len(source), *store.frames.shape[1:]), np.float32)
-        # "clip" only so that numpy writes into `frames` directly: its default copies once more to check the indices first.
-        np.take(store.frames, source, axis=0, out=frames, mode="clip")
+        frames = store.gather(index)
         labels = np.asarray(store.labels)[index]
         held = device if has_room(torch.device(device), frames.nbytes) else "cpu"
         return cls(
