@@ -123,7 +123,7 @@ class ClipStore:
         """
         frames = np.empty((int(self.lengths[rows].sum()), *self.frames.shape[1:]), self.frames.dtype)
         frame, ends = frames[:1].nbytes, np.cumsum(self.lengths[rows])
-        with open(self._file, "rb", buffering=0) as file:
+        with Path(self._file).open("rb", buffering=0) as file:
             for row, end in zip(rows, ends, strict=True):
                 file.seek(self.frames.offset + int(self.offsets[row]) * frame)
                 part = frames[end - self.lengths[row] : end]
