@@ -50,6 +50,7 @@ def film(people: np.ndarray, seed: int, performance: Performance, camera: int, s
         tracks.append(_ghost(rng, views[0], settings.noise))
     if defects[3]:
         _drop(rng, tracks)
+    _tell_apart(tracks)
     return tracks
 
 
@@ -79,6 +80,15 @@ def _shadowed(views: np.ndarray, share: float) -> np.ndarray:
 
 def _new_id(rng: np.random.Generator) -> int:
     return FIRST_ID + int(rng.integers(100_000))
+
+
+def _tell_apart(tracks: list[Track]) -> None:
+    """Give bodies that drew the same id different ones, as a sensor does."""
+    taken: set[int] = set()
+    for track in tracks:
+        while taken & set(track.ids.tolist()):
+            track.ids += 1
+        taken |= set(track.ids.tolist())
 
 
 def _track(rng: np.random.Generator, joints: np.ndarray, noise: float) -> Track:
