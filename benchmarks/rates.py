@@ -1,7 +1,8 @@
 """Rates of this machine for `stars plan`, as lines of config/rates.csv: `python benchmarks/rates.py --name "8-core Xeon" >> config/rates.csv`.
 
 Stage 1 and the encoder at the paper's size, in fp32 and in bf16 (T = 120, 25 joints, two bodies of which the second is empty in three of four clips), the
-median of a few steps; reading of simulated NTU files by one process; what a job costs before it does any work.
+median of a few steps; reading of simulated NTU files by one process; what a job costs before it does any work; and all else that a plan counts
+(`stars.plan.besides`).
 """
 
 from __future__ import annotations
@@ -13,25 +14,35 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from stars.backbones.transformer import Network
 from stars.bench.steps import random_clips, stage_1
-from stars.config import Embed, Model, Pretrain, Simulate
+from stars.config import Embed, Model, Pretrain
 from stars.data.simulate import simulate
+from stars.data.simulate.stage import SimulateStage
+from stars.data.store import COLUMNS, FRAMES, ClipStore
+from stars.evaluation import clusters
 from stars.evaluation.features import encode
+from stars.evaluation.knn import neighbours
+from stars.evaluation.projection import tsne, unit
 from stars.ingest import IngestStage, ingest
 from stars.pipeline import configuration
+from stars.plan import besides
 from stars.plan.encoder import JOINTS, Encoder, encoder_flops
 from stars.plan.rates import FIELDS, UNITS
 from stars.plan.work import Size, amount
+from stars.provenance.files import sha256
+from stars.views.crop import Clips
 
 SINGLE = 0.75  # share of the random clips with one body
-BODIES = 2 - SINGLE
+BODIES, BOTH = 2 - SINGLE, 2  # that are computed, and that a clip has room for
 
 
 def seconds(work: Callable[[], None], device: str, repeats: int) -> float:
@@ -50,7 +61,7 @@ def training(device: str, batch: int, precision: str, repeats: int) -> float:
     """Operations a second of a step of stage 1."""
     clips = random_clips(max(256, batch), JOINTS, SINGLE, device)
     step = stage_1(Model(), Pretrain(precision=precision), JOINTS, clips)
-    one_step = {"pretrain": Pretrain().model_dump(mode="json") | {"optimiser": {"epochs": 1}}}
+    one_step = {"pretrain": Pretrain().model_dump(mode="json") | {"optimiser": {"epochs": 1, "batch": batch}}}
     return amount("pretrain", one_step, Encoder.transformer(Model()), Size(batch, 0, BODIES)).amount / seconds(
         lambda: step(batch, 0), device, repeats
     )
@@ -65,8 +76,8 @@ def encoding(device: str, batch: int, precision: str, repeats: int) -> float:
 
 def reading(folder: Path) -> float:
     """Raw files a second of one process."""
-    simulate(folder / "raw.zip", Simulate(clips=300))
-    config = configuration.load({"data": {"demo": {"dataset": "demo", "simulate": {}}}})
+    config = configuration.load({"data": {"demo": {"dataset": "demo", "simulate": {"clips": 300}}}})
+    simulate(folder / "raw.zip", SimulateStage.model_validate(configuration.stage_settings(config, "simulate", "demo")))
     settings = IngestStage.model_validate(configuration.stage_settings(config, "ingest", "demo"))
     return 300 / seconds(lambda: ingest(folder / "raw.zip", folder / "clips", settings), "cpu", 3)
 
@@ -74,6 +85,67 @@ def reading(folder: Path) -> float:
 def start() -> float:
     """Seconds until a job has imported what it needs."""
     return seconds(lambda: subprocess.run([sys.executable, "-c", "import stars.evaluation.linear"], check=True), "cpu", 3)  # type: ignore[arg-type,return-value]
+
+
+def loading(store: Path) -> float:
+    """Bytes a second of clips read into memory and looked through."""
+    opened = ClipStore.open(store)
+
+    def load() -> None:
+        _ = Clips.of(opened, np.arange(len(opened))).looked_at
+
+    return opened.frames.nbytes / seconds(load, "cpu", 3)
+
+
+def cutting(device: str, batch: int) -> float:
+    """Frames of a body a second that are cut and given to a network that computes next to nothing."""
+    shape = Model(frames=32, segment=16, width=8, depth=1, heads=1, hidden=8)
+    clips, encoder = random_clips(16 * batch, JOINTS, SINGLE, device), Network(shape, JOINTS).to(device).eval()
+    return len(clips) * BOTH * shape.frames / seconds(lambda: encode(encoder, clips, Embed()), device, 3)
+
+
+def copying(store: Path, folder: Path) -> float:
+    """Bytes a second of a clip store that is copied, and whose digest is taken before and after."""
+    opened = ClipStore.open(store)
+
+    def copy() -> None:
+        sha256(store / FRAMES)
+        ClipStore.join(folder, [store], BOTH, JOINTS)
+        sha256(folder / FRAMES)
+
+    return opened.frames.nbytes / seconds(copy, "cpu", 3)
+
+
+def comparing(clips: int = 4000, width: int = 256, classes: int = 60) -> float:
+    """Operations a second of the KNN protocol: neighbours and the measures of clusters."""
+    features, labels = np.random.default_rng(0).normal(size=(clips, width)).astype(np.float32), np.arange(clips) % classes
+
+    def compare() -> None:
+        neighbours(features, features, labels, 40)
+        clusters.describe(features, labels, {})
+
+    return 2.0 * width * clips * 3 * clips / seconds(compare, "cpu", 1)
+
+
+def placing(clips: int = 4000, width: int = 256) -> float:
+    """Points a second that t-SNE places."""
+    features = unit(np.random.default_rng(0).normal(size=(clips, width)).astype(np.float32))
+    return clips / seconds(lambda: tsne(features, 30.0, 0), "cpu", 1)
+
+
+def random_store(folder: Path, clips: int = 2000) -> Path:
+    """A clip store of random clips as long as those that a plan counts with, most with one body."""
+    rng = np.random.default_rng(0)
+
+    def stream() -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        for number in range(clips):
+            x_tmvc = rng.normal(size=(besides.FRAMES, BOTH, JOINTS, 3)).astype(np.float32)
+            x_tmvc[:, 1] *= number % 4 == 0
+            row: dict[str, Any] = {column: 1 for column in COLUMNS if column != "frames"}
+            yield {**row, "name": f"c{number}", "action_name": "a", "source": "a", "sha256": "0"}, x_tmvc
+
+    ClipStore.write(folder, stream(), BOTH, JOINTS)
+    return folder
 
 
 def main() -> None:
@@ -94,6 +166,11 @@ def main() -> None:
             "encode bf16": encoding(options.device, batch, "bf16", options.repeats) / 1e9,
             "read": reading(Path(folder)),
             "start": start(),
+            "load": loading(store := random_store(Path(folder) / "random")) / 1e6,
+            "cut": cutting(options.device, 64),
+            "copy": copying(store, Path(folder) / "copied") / 1e6,
+            "compare": comparing() / 1e9,
+            "place": placing(),
         }
     source = f"benchmarks/rates.py, batch {batch}, {options.threads} threads, torch {torch.__version__}, {date.today()}"
     writer = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")

@@ -123,24 +123,27 @@ class ClipStore:
         """
         frames = np.empty((int(self.lengths[rows].sum()), *self.frames.shape[1:]), self.frames.dtype)
         frame, ends = frames[:1].nbytes, np.cumsum(self.lengths[rows])
-        with Path(self._file).open("rb", buffering=0) as file:
+        path, first = self._file
+        with path.open("rb", buffering=0) as file:
             for row, end in zip(rows, ends, strict=True):
-                file.seek(self.frames.offset + int(self.offsets[row]) * frame)
+                file.seek(first + int(self.offsets[row]) * frame)
                 part = frames[end - self.lengths[row] : end]
                 if file.readinto(part.data) != part.nbytes:
-                    raise InputError(f"{self._file} is shorter than its clips: ingest again")
+                    raise InputError(f"{path} is shorter than its clips: ingest again")
         return frames
 
     @property
-    def _file(self) -> str:
+    def _file(self) -> tuple[Path, int]:
+        """The file of the frames, and where they begin in it."""
         assert isinstance(self.frames, np.memmap) and self.frames.filename
-        return str(self.frames.filename)
+        return Path(self.frames.filename), self.frames.offset
 
     def _block(self, start: int, end: int) -> np.ndarray:
         """Frames [start, end), read from the file."""
-        file = self.frames
-        frame, shape = file.itemsize * int(np.prod(file.shape[1:])), (end - start, *file.shape[1:])  # bytes of a frame
-        return np.fromfile(self._file, file.dtype, int(np.prod(shape)), offset=file.offset + start * frame).reshape(shape)
+        path, first = self._file
+        shape = (end - start, *self.frames.shape[1:])
+        at = first + start * self.frames[:1].nbytes
+        return np.fromfile(path, self.frames.dtype, int(np.prod(shape)), offset=at).reshape(shape)
 
     @property
     def bodies(self) -> int:

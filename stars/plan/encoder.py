@@ -57,6 +57,11 @@ class Encoder:
         return self.shape.width if self.backbone == TRANSFORMER else self.network.width
 
     @cached_property
+    def frames(self) -> int:
+        """Frames of the clips that it is given."""
+        return self.shape.frames if self.backbone == TRANSFORMER else self.network.frames
+
+    @cached_property
     def parameters(self) -> int:
         """Numbers in encoder.safetensors."""
         if self.backbone == TRANSFORMER:

@@ -19,7 +19,9 @@ from stars.provenance.files import read_json
 
 FIELDS = ["machine", "gpu", "work", "rate", "unit", "source"]
 ARITHMETIC = ("train", "encode", "train bf16", "encode bf16")
-UNITS = {**dict.fromkeys(ARITHMETIC, "GFLOP/s"), "read": "files/s", "start": "s"}
+BESIDES = {"load": "MB/s", "cut": "frames/s", "copy": "MB/s", "compare": "GFLOP/s", "place": "points/s"}  # stars.plan.besides
+UNITS = {**dict.fromkeys(ARITHMETIC, "GFLOP/s"), "read": "files/s", "start": "s", **BESIDES}
+FACTORS = {"GFLOP/s": 1e9, "MB/s": 1e6}
 TRAINING = {stage.module: stage.name for stage in stages.STAGES.values() if stage.trains}
 
 Own = dict[tuple[str, str], float]  # (stage, precision) → operations a second
@@ -40,6 +42,17 @@ class Machine:
         if done.precision == "auto":
             return max((rate for rate in (plain, half) if rate is not None), default=None)
         return half if done.precision == "bf16" and half is not None else plain
+
+    def seconds(self, stage: str, done: work.Work, own: Own) -> float | None:
+        """Of one job; None where a rate of arithmetic or reading is not known. A rate of this user's own runs holds all that they did."""
+        start = self.rates.get("start", 0.0)
+        if done.amount and (rate := own_rate(own, stage, done.precision)):
+            return start + done.amount / rate
+        beside = sum(amount / self.rates[kind] for kind, amount in done.besides.items() if kind in self.rates)
+        if not done.amount:
+            return start + beside
+        rate = self.rate(done)
+        return None if rate is None else start + beside + done.amount / rate
 
     def beside(self) -> dict[str, float]:
         """Its rates of all but arithmetic."""
@@ -62,7 +75,7 @@ def load(path: Path) -> dict[str, Machine]:
         if list(row) != FIELDS or row["work"] not in UNITS or row["unit"] != UNITS[row["work"]]:
             raise InputError(f"{path}, line {line}: the columns must be {', '.join(FIELDS)}, the units {UNITS}")
         try:
-            rate = float(row["rate"]) * (1e9 if row["unit"] == "GFLOP/s" else 1)
+            rate = float(row["rate"]) * FACTORS.get(row["unit"], 1)
         except ValueError:
             raise InputError(f"{path}, line {line}: rate must be a number, found {shown(row['rate'])}") from None
         one = found.get(row["machine"], Machine(row["machine"], row["gpu"] == "yes", {}, ()))

@@ -9,14 +9,19 @@ from stars.config import Config
 from stars.pipeline.stages import STAGES
 from stars.plan import work
 from stars.plan.jobs import Job
-from stars.plan.rates import UNITS, Machine, Own, own_rate
+from stars.plan.rates import FACTORS, UNITS, Machine, Own
 
 ORDER = (*STAGES, "table", "figure")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """All jobs of one stage: operations of the transformer; hours, None where no rate is known; bytes; jobs of unknown size."""
+    """All jobs of one stage.
+
+    Attributes:
+        operations: of the encoder; hours: None where no rate is known; disk: bytes; memory: bytes of the job that holds most;
+        unknown: jobs of unknown size.
+    """
 
     name: str
     jobs: int
@@ -24,6 +29,7 @@ class Stage:
     gpu_hours: float | None
     cpu_hours: float | None
     disk: float
+    memory: float
     unknown: int
 
 
@@ -38,11 +44,7 @@ def _order(name: str) -> int:
 
 
 def _stage(name: str, done: Sequence[work.Work], machine: Machine, own: Own) -> Stage:
-    seconds: float | None = machine.rates.get("start", 0.0) * len(done)
-    for one in done:
-        rate = own_rate(own, name, one.precision) or machine.rate(one)
-        if one.amount:
-            seconds = None if rate is None or seconds is None else seconds + one.amount / rate
+    seconds = _sum([machine.seconds(name, one, own) for one in done])
     hours = None if seconds is None else seconds / 3600
     gpu = machine.gpu and name in STAGES and STAGES[name].uses_device
     return Stage(
@@ -52,13 +54,14 @@ def _stage(name: str, done: Sequence[work.Work], machine: Machine, own: Own) -> 
         gpu_hours=hours if gpu else 0.0,
         cpu_hours=0.0 if gpu else hours,
         disk=sum(one.disk for one in done),
+        memory=max(one.memory for one in done),
         unknown=sum(not one.known for one in done),
     )
 
 
 def report(found: Sequence[Stage], machine: Machine, own: Own, missing: Sequence[str]) -> str:
     """The plan, ready to print."""
-    heads = ["stage", "jobs", "PFLOP", "GPU-hours", "CPU-hours", "disk"]
+    heads = ["stage", "jobs", "PFLOP", "GPU-hours", "CPU-hours", "memory", "disk"]
     total = Stage(
         "total",
         sum(one.jobs for one in found),
@@ -66,6 +69,7 @@ def report(found: Sequence[Stage], machine: Machine, own: Own, missing: Sequence
         _sum([one.gpu_hours for one in found]),
         _sum([one.cpu_hours for one in found]),
         sum(one.disk for one in found),
+        max((one.memory for one in found), default=0.0),
         sum(one.unknown for one in found),
     )
     lines = _aligned([heads, *(_line(one) for one in (*found, total))])
@@ -84,6 +88,7 @@ def _line(stage: Stage) -> list[str]:
         _amount(stage.operations / 1e15),
         _hours(stage.gpu_hours),
         _hours(stage.cpu_hours),
+        _bytes(stage.memory),
         _bytes(stage.disk),
     ]
 
@@ -114,11 +119,12 @@ def _sources(machine: Machine, own: Own) -> list[str]:
         ]
         lines.append(f"Rates of your own runs, which go first: {', '.join(measured)}.")
     lines.append("Hours are those of one job after another; times vary with the machine and with what else runs on it.")
-    return [*lines, "Counted are training, encoding, reading and starts; what else a job does takes seconds to minutes of a CPU."]
+    lines.append("Memory is main memory, of the job that holds most of it.")
+    return [*lines, "Not counted: pages, pictures and tables, which take seconds each, and waiting for a disk."]
 
 
 def _rate(work: str, rate: float) -> str:
-    shown = rate / (1e9 if UNITS[work] == "GFLOP/s" else 1)
+    shown = rate / FACTORS.get(UNITS[work], 1)
     return f"{shown:,.0f} {UNITS[work]}" if shown >= 100 else f"{shown:.3g} {UNITS[work]}"
 
 

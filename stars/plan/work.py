@@ -7,7 +7,7 @@ copied second body is not computed where nothing is masked (`stars.backbones.cli
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +15,10 @@ import numpy as np
 
 from stars.config import Config, Simulate
 from stars.pipeline import configuration, layout
+from stars.plan.besides import FRAMES, PROCESS, Size, amounts, memory, scorings, seen
 from stars.plan.encoder import BODIES, JOINTS, Encoder, block_flops, encoder_flops, tokens_of
 from stars.plan.jobs import Job
 
-FRAMES = 80  # frames of a clip, where nothing is known of them; NTU's mean is near it
 ROWS = r"results/(?P<data>\w+)/splits/(?P<split>\w+)_(train|test)\.npy$"
 METHOD = r"results/(?P<run>\w+)/(?P<folder>[\w.-]+)"
 Kind = Literal["train", "encode", "read", ""]
@@ -33,7 +33,8 @@ COMPUTED = (
 
 @dataclass(frozen=True)
 class Work:
-    """What one job does: an amount of a kind (train, encode: operations, in a precision; read: raw files), and bytes that stay on disk.
+    """What one job does: an amount of a kind (train, encode: operations, in a precision; read: raw files), what it does besides
+    (`stars.plan.besides`), bytes that stay on disk, and bytes of memory that it holds.
 
     `known` is false where nobody can say how many clips there are.
     """
@@ -43,15 +44,8 @@ class Work:
     disk: float = 0.0
     known: bool = True
     precision: str = "fp32"
-
-
-@dataclass(frozen=True)
-class Size:
-    """Clips on the two sides of a split, and how many distinct bodies a clip has on average."""
-
-    train: int
-    test: int
-    bodies: float
+    besides: Mapping[str, float] = field(default_factory=dict)
+    memory: float = PROCESS
 
 
 def of(job: Job, config: Config) -> Work:
@@ -59,30 +53,32 @@ def of(job: Job, config: Config) -> Work:
     if job.stage in ("ingest", "join"):
         return _reading(job, config)
     size, encoder = size_for(job, config), encoder_for(job, config)
-    if job.stage not in AMOUNTS or encoder is None:
-        return Work()
-    return Work(known=False) if size is None else amount(job.stage, job.settings, encoder, size)
+    if encoder is None or size is None:
+        return Work(known=size is not None or job.stage not in AMOUNTS)
+    return amount(job.stage, job.settings, encoder, size, gpu=config.compute.device != "cpu")
 
 
-def amount(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size) -> Work:
+def amount(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size, gpu: bool = False) -> Work:
     """The work of a stage with these settings on this encoder."""
-    kind, operations = AMOUNTS[stage](settings, encoder, size)
+    kind, operations = AMOUNTS[stage](settings, encoder, size) if stage in AMOUNTS else ("", 0.0)
     precision = next((settings[name]["precision"] for name in COMPUTED if "precision" in settings.get(name, {})), "fp32")
-    return Work(kind, operations, _disk(stage, settings, encoder, size), precision=precision)
-
-
-def _seen(passes: Mapping[str, Any], size: Size) -> float:
-    """Training clips, counted as often as they are seen."""
-    whole = size.train * passes["epochs"]
-    return float(whole if passes.get("max_steps") is None else min(whole, passes["max_steps"] * min(passes["batch"], size.train)))
+    sides = subset(settings, size) if stage == "semi" else size
+    return Work(
+        kind,
+        operations,
+        _disk(stage, settings, encoder, size),
+        precision=precision,
+        besides=amounts(stage, settings, encoder, sides),
+        memory=memory(stage, settings, encoder, sides, gpu),
+    )
 
 
 def _pretrain(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Kind, float]:
     block, shape = settings["pretrain"], encoder.shape
-    seen = encoder_flops(shape, JOINTS, 1 - block["motion"]["ratio"])
+    visible = encoder_flops(shape, JOINTS, 1 - block["motion"]["ratio"])
     decoded = shape.decoder_depth * block_flops(tokens_of(shape, JOINTS), shape.decoder_width, shape.decoder_hidden)
     bodies = 2.0 if block["bodies"] == "all" else size.bodies
-    return "train", 3 * bodies * (seen + decoded) * _seen(block["optimiser"], size)
+    return "train", 3 * bodies * (visible + decoded) * seen(block["optimiser"], size.train)
 
 
 def _tune(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Kind, float]:
@@ -90,7 +86,7 @@ def _tune(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Ki
     strategy = tune.get("strategy", "nnclr")
     student, teacher = passes(strategy, tune.get(strategy, tune.get("options", {})))
     views = student * (1 + 2 * encoder.trained(tune["tuned_blocks"])) + teacher
-    return "train", views * encoder.clip(size.bodies) * _seen(tune["optimiser"], size)
+    return "train", views * encoder.clip(size.bodies) * seen(tune["optimiser"], size.train)
 
 
 def _train(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Kind, float]:
@@ -99,7 +95,7 @@ def _train(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[K
     student, others = passes(train["objective"], train["options"])
     networks = [Encoder.of(one["backbone"], one["model"]) for one in settings["networks"]]
     per_clip = sum(network.clip(BODIES) for network in networks)
-    return "train", (3 * student + others) * per_clip * _seen(train["optimiser"], size)
+    return "train", (3 * student + others) * per_clip * seen(train["optimiser"], size.train)
 
 
 def passes(objective: str, options: Mapping[str, Any]) -> tuple[int, int]:
@@ -116,22 +112,26 @@ def _embed(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[K
 
 def _linear(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Kind, float]:
     linear = settings["linear"]
-    return "encode", encoder.clip(size.bodies) * (size.train * linear["cached_views"] or _seen(linear, size))
+    return "encode", encoder.clip(size.bodies) * (size.train * linear["cached_views"] or seen(linear, size.train))
 
 
 def _finetune(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Kind, float]:
     """Fine-tuning computes both bodies in training; a pass over the test clips is a third of a step's cost a clip."""
     block = settings["finetune"]
-    seen = _seen(block["optimiser"], size)
-    scored = max(1, seen / size.train / block["score_epochs"])
-    trained, tested = encoder.clip(BODIES) * seen, encoder.clip(size.bodies) * size.test * scored
+    passes = seen(block["optimiser"], size.train)
+    scored = scorings(block, passes, size.train)
+    trained, tested = encoder.clip(BODIES) * passes, encoder.clip(size.bodies) * size.test * scored
     return "train", 3 * trained + tested
 
 
 def _semi(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Kind, float]:
-    subset = Size(max(1, round(settings["fraction"] * size.train)), size.test, size.bodies)
-    kind, operations = _finetune(settings, encoder, subset)
+    kind, operations = _finetune(settings, encoder, subset(settings, size))
     return kind, settings["subsets"] * operations
+
+
+def subset(settings: Mapping[str, Any], size: Size) -> Size:
+    """A split whose training side is a fraction of it."""
+    return Size(max(1, round(settings["fraction"] * size.train)), size.test, size.bodies)
 
 
 AMOUNTS = {"pretrain": _pretrain, "tune": _tune, "train": _train, "embed": _embed, "linear": _linear, "finetune": _finetune, "semi": _semi}
@@ -145,7 +145,7 @@ def _reading(job: Job, config: Config) -> Work:
         return Work("read", known=False)
     store = clips * FRAMES * described.bodies * len(described.joints) * 3 * 4
     if job.stage == "join":
-        return Work("", 0, store)
+        return Work("", 0, store, besides={"copy": store})
     part = 1 / len(described.setups) if described.setups and job.option("setup") else 1
     return Work("read", clips * part, store if part == 1 else 0)
 
