@@ -321,7 +321,7 @@ def test_absent_bodies_count_in_every_view_or_in_none(bench, objective):
         ({"heads": lambda self: torch.nn.ModuleDict()}, r"nothing trains its contrast\.projector\.0\.weight: return the module from heads"),
         ({"columns": ("cosine",)}, r"its facts positive_cosine are not its columns: cosine is in one of them alone"),
         ({"forward": lambda self, batch, networks: (batch.features(*networks.values(), "query")[0], {})}, r"must be one number, found \(4, 8\)"),
-        ({"forward": lambda self, batch, networks: batch.features(*networks.values(), "secnd")}, r"asks for a view secnd, and its views are query, key"),
+        ({"forward": lambda self, batch, networks: batch.features(*networks.values(), "secnd")}, r"needs a view secnd, but its views are query, key"),
     ],
     ids=["heads", "facts", "loss", "view"],
 )  # fmt: skip

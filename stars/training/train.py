@@ -68,7 +68,7 @@ def train(
         model = new(settings, store.joints, store.bodies) if parent is None else started(settings, parent, store)
         if heads:
             fill_heads(heads, model.objective.kept())
-            model.objective.refilled(model.by_name)
+            model.objective.reset_copies(model.by_name)
         return model, told(model, settings)
 
     started_from = {} if parent is None else {"parent": parent / "encoder.safetensors"}

@@ -74,7 +74,7 @@ def tune(
         model = tuning(encoder, settings)
         if heads:
             fill_heads(heads, model.objective.kept())
-            model.objective.refilled(model.by_name)
+            model.objective.reset_copies(model.by_name)
         return model, told(model, settings)
 
     inputs = clip_inputs(clips, train, parent=parent, **({"heads": heads} if heads else {}))
