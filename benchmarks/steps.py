@@ -62,10 +62,10 @@ def stepper(
     described = configuration.dataset(config, next(iter(config.data)))
     settings = Pretrain.model_validate(merge(config.pretrain.model_dump(), {"precision": "bf16"}))
     clips, joints = random_clips(max(256, batch), len(described.joints), single, device), len(described.joints)
-    told = pretrain.PretrainStage(seed=0, model=config.model, pretrain=settings)
-    model = pretrain.untrained(told, joints).to(device)
+    stage = pretrain.PretrainStage(seed=0, model=config.model, pretrain=settings)
+    model = pretrain.untrained(stage, joints).to(device)
     way(model)
-    loss = Step(model, clips, pretrain.told(told))
+    loss = Step(model, clips, pretrain.step_settings(stage))
     optimiser = optimiser_of(model.parts(), settings.optimiser)
 
     def step(number: int) -> None:

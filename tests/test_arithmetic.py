@@ -104,7 +104,7 @@ def test_where_compiling_fails_a_line_says_so_and_training_goes_on(bench, monkey
     monkeypatch.setattr(compiling, "_try", no_compiler)
     with compiling.wanted(True):
         assert result(bench.stage("tune", "compiled")) == expected
-    assert "torch.compile does not work here, going on without it: no C++ compiler\n" in capsys.readouterr().err
+    assert "torch.compile does not work here, continuing without it: no C++ compiler\n" in capsys.readouterr().err
 
 
 def test_clips_that_a_device_has_no_room_for_stay_in_main_memory_and_their_views_are_sent(monkeypatch):

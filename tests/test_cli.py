@@ -85,7 +85,7 @@ def not_a_number(raw: Path) -> None:
 
 
 BAD_RAW = {
-    "missing": (shutil.rmtree, "{raw} does not exist: give data.demo.simulate in place of"),
+    "missing": (shutil.rmtree, "{raw} does not exist: set data.demo.simulate instead of"),
     "empty": (
         lambda raw: [path.unlink() for path in raw.iterdir()],
         "{raw} holds no file whose name ends in .skeleton: give",

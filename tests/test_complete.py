@@ -63,7 +63,7 @@ def test_a_difference_is_explained_name_by_name(tmp_path, capsys):
         "20 clips, where the complete data set has 22",
         f"2 are not among the raw files: {names[0]}, {names[1]}",
         f"1 files could not be used: {names[6]}",
-        f"ingest.missing_list is not set: of the 2 samples that the authors leave out, those without a body were found all the same (1: {names[5]})",
+        f"ingest.missing_list is not set: of the 2 samples that the authors leave out, those without a body were found anyway (1: {names[5]})",
     ):
         assert part in told
     complete = json.loads((tmp_path / "out/quality.json").read_text())["complete"]
@@ -104,7 +104,7 @@ def test_a_split_of_all_clips_must_have_the_published_sizes(tmp_path):
     ingest(written(tmp_path / "raw", [named(*numbers) for numbers in GRID]), tmp_path / "clips", stage(clips=24))
     good, wrong = ({"title": "XSub", "by": "subject", "train": [1], "counts": counts} for counts in ((12, 12), (13, 11)))
     split(tmp_path / "clips", tmp_path, SplitStage(name="xsub", split=Split(**good)))
-    with pytest.raises(InputError, match=r"12 training and 12 test clips.*13 and 11, though every clip is there"):
+    with pytest.raises(InputError, match=r"12 training and 12 test clips.*13 and 11, although every clip is present"):
         split(tmp_path / "clips", tmp_path, SplitStage(name="xsub", split=Split(**wrong)))
 
 

@@ -174,12 +174,12 @@ def test_bad_input_is_named(made, tmp_path):
         run_knn(made, tmp_path, damaged(made, tmp_path))
     with pytest.raises(InputError, match=r"toy_train\.npy is missing"):
         run_knn(made, tmp_path, tmp_path / "nowhere")
-    with pytest.raises(InputError, match="linear: a batch needs at least 2 clips, and batch is 1"):
+    with pytest.raises(InputError, match="linear: a batch needs at least 2 clips, but batch is 1"):
         run_linear(made, tmp_path, batch=1)
     with pytest.raises(InputError, match="is in both"):
         metrics.Task.of(ClipStore.open(made / "clips"), made / "train.npy", made / "train.npy", "toy")
     np.save(tmp_path / "rows.npy", np.array([3, 2]))
-    with pytest.raises(InputError, match=r"rows\.npy does not hold ascending"):
+    with pytest.raises(InputError, match=r"rows\.npy does not contain ascending"):
         metrics.read_rows(tmp_path / "rows.npy", 10)
     assert not (tmp_path / "metrics.json").exists()
 

@@ -108,7 +108,7 @@ def test_what_cannot_be_exported_is_said_in_a_line(encoder, tmp_path, monkeypatc
     save_encoder(tmp_path / "motion.safetensors", Network(SMALL.model_copy(update={"stream": "motion"}), JOINTS))
     monkeypatch.setitem(sys.modules, "onnx.reference", None)
     for source, form, expected in (
-        (tmp_path / "motion.safetensors", "torch", "sees the stream motion, which a released checkpoint cannot say"),
+        (tmp_path / "motion.safetensors", "torch", "uses the stream motion, which a released checkpoint cannot describe"),
         (encoder, "onnx", "in the project's folder, .venv/bin/pip install --constraint envs/constraints.txt -e '.[onnx]'"),
         (tmp_path / "none", "torch", "none: no such file: name an encoder.safetensors"),
     ):

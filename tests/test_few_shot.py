@@ -166,13 +166,15 @@ def test_bad_input_is_named(made, folder, tmp_path):
     with pytest.raises(InputError, match=r"3_0\.npy is missing"):
         run(made, tmp_path, folder / "exemplars", shots=(1, 3))
     np.save(tmp_path / "1_0.npy", np.load(made / "test.npy")[:3])
-    with pytest.raises(InputError, match=r"1_0\.npy has clips that do not train in \S+train\.npy, or are of no novel class: draw the"):
+    with pytest.raises(
+        InputError, match=r"1_0\.npy has clips that are not training clips in \S+train\.npy or not of a novel class: draw the"
+    ):
         run(made, tmp_path, tmp_path, shots=(1,), draws=1)
-    with pytest.raises(InputError, match=r"1_0\.npy does not have clips of every novel class: draw the exemplars again"):
+    with pytest.raises(InputError, match=r"1_0\.npy lacks clips of a novel class: draw the exemplars again"):
         run(made, tmp_path, folder / "exemplars", novel=(1, *NOVEL))
     with pytest.raises(InputError, match=r"no test clips of the novel actions 98, 99: choose another data set for few-shot"):
         run(made, tmp_path, folder / "exemplars", novel=(98, 99))
-    with pytest.raises(InputError, match=r"few_shot\.readings has exemplars: name their folder \(--exemplars\)"):
+    with pytest.raises(InputError, match=r"few_shot\.readings contains exemplars: name their folder with --exemplars"):
         run(made, tmp_path, None)
     too_many = (
         r"few_shot\.shots asks for 19 neighbours, but \S+train\.npy has only 18 training clips of the novel classes: lower few_shot\.shots"
@@ -180,5 +182,5 @@ def test_bad_input_is_named(made, folder, tmp_path):
     with pytest.raises(InputError, match=too_many):
         run(made, tmp_path, None, shots=(1, 19), readings=("neighbours",))
     settings = FewShotStage(data="toy", novel=NOVEL, few_shot=Shots(outputs=("predictor",)), outputs=("encoder",))
-    with pytest.raises(InputError, match=r"few_shot\.outputs names none of the outputs this method has: add one of encoder"):
+    with pytest.raises(InputError, match=r"few_shot\.outputs contains none of this method's outputs: add one of encoder"):
         few_shot(made, "toy", made, made, made, tmp_path, settings, made)

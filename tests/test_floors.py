@@ -286,7 +286,7 @@ def test_a_split_can_leave_out_subjects_and_actions():
     assert sides(test=(7,)) == ([0, 2, 5], [3, 4])
     assert sides(actions=(1,)) == ([0, 2], [1, 3])
     assert sides(test=(7,), actions=(2,)) == ([5], [4])
-    with pytest.raises(InputError, match="test goes with train as a list of values, and shares none with it"):
+    with pytest.raises(InputError, match="test requires train as a list of values, and must not overlap it"):
         configuration.validate(Split, {"title": "", "by": "subject", "train": [1, 7], "test": [7]}, "x.yaml")
 
 

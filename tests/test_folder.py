@@ -98,7 +98,7 @@ def test_what_the_table_says():
 
 
 HEAD = "file,label,subject\n"
-COLUMNS = "clips.csv, line 1: expected the columns file, label, subject and, where needed, camera, setup, replication, found "
+COLUMNS = "clips.csv, line 1: expected the columns file, label, subject and optionally camera, setup, replication, found "
 BAD_TABLES = {
     f"{COLUMNS}'file,label'": "file,label\na.npy,1\n",
     f"{COLUMNS}'file,label,subject,camara'": HEAD[:-1] + ",camara\n",
@@ -120,11 +120,11 @@ def test_no_table_is_one_error(message):
 
 
 BAD_ROWS = {
-    "c.npy,1,1": ("c.npy", "clips.csv, line 3: expected a file that is there, .npy, .json or .csv, found 'c.npy'"),
-    "../b.npy,1,1": ("../b.npy", "clips.csv, line 3: expected a file that is there, .npy, .json or .csv, found '../b.npy'"),
-    "/etc/passwd,1,1": ("/etc/passwd", "clips.csv, line 3: expected a file that is there, .npy, .json or .csv, found '/etc/passwd'"),
-    "clips.csv,1,1": ("clips.csv", "clips.csv, line 3: expected a file that is there, .npy, .json or .csv, found 'clips.csv'"),
-    "a.npy,2,1": ("a.npy", "clips.csv, line 3: expected each file once, found 'a.npy', which line 2 has"),
+    "c.npy,1,1": ("c.npy", "clips.csv, line 3: expected an existing .npy, .json or .csv file, found 'c.npy'"),
+    "../b.npy,1,1": ("../b.npy", "clips.csv, line 3: expected an existing .npy, .json or .csv file, found '../b.npy'"),
+    "/etc/passwd,1,1": ("/etc/passwd", "clips.csv, line 3: expected an existing .npy, .json or .csv file, found '/etc/passwd'"),
+    "clips.csv,1,1": ("clips.csv", "clips.csv, line 3: expected an existing .npy, .json or .csv file, found 'clips.csv'"),
+    "a.npy,2,1": ("a.npy", "clips.csv, line 3: expected each file once, found 'a.npy', already in line 2"),
     "": ("b.npy", "b.npy: expected a line for it in clips.csv, found none"),
     "b.npy,wavee,1": ("b.npy", "clips.csv, line 3: expected the number or name of one of 4 actions, such as wave, found 'wavee'"),
     "b.npy,4,1": ("b.npy", "clips.csv, line 3: expected the number or name of one of 4 actions, found '4'"),
@@ -150,7 +150,7 @@ def test_all_faults_of_a_folder_are_listed(tmp_path):
         np.save(raw / f"{name}.npy", np.ones((frames, 3, 3)))
     (raw / "notes.txt").write_text("not a clip")
     stage = IngestStage.of("own", DATASET, Ingest())
-    with pytest.raises(InputError, match=r"raw: expected one clips\.csv, found none: it says what each clip is"):
+    with pytest.raises(InputError, match=r"raw: expected one clips\.csv, found none: it lists the label and subject of each clip"):
         ingest(raw, tmp_path / "out", stage)
     (raw / "clips.csv").write_text(HEAD + "a.npy,wave,1\nb.npy,weave,2\nd.npy,wave,1\n")
     with pytest.raises(InputError, match="3 files cannot be used") as error:

@@ -211,7 +211,7 @@ def test_raw_files_may_be_gone_only_where_they_are_those_that_were_read(raw, tmp
 def test_a_damaged_store_is_named(raw, tmp_path):
     ingest(raw, tmp_path / "out", stage())
     np.save(tmp_path / "out/offsets.npy", np.arange(3))
-    with pytest.raises(InputError, match="not of one run"):
+    with pytest.raises(InputError, match="from different runs"):
         ClipStore.open(tmp_path / "out")
     (tmp_path / "out/clips.csv").write_text("name\na\n")
     with pytest.raises(InputError, match=r"clips\.csv"):

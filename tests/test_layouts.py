@@ -108,9 +108,9 @@ def test_a_description_bounds_what_is_acted():
     assert acts("utd_mhad", repetitions=1) == ({*range(1, 16), *range(21, 26)}, set(range(1, 9)), {1}, {1})
     assert acts("own", repetitions=1) == ({1, 2, 5, 16}, set(range(1, 13)), {1, 2}, {1, 2, 3})
     odd = described("own").model_copy(update={"joints": ("head", "spine", "left ear", "tail")})
-    with pytest.raises(InputError, match="the simulator has no joint 'left ear': it knows those of Kinect, spine base, spine middle"):
+    with pytest.raises(InputError, match="the simulator has no joint 'left ear': it has those of Kinect, spine base, spine middle"):
         list(files(SimulateStage.of(odd, Simulate()), plan(stage("own"))))
-    with pytest.raises(InputError, match="acts actions 1 to 50, and the data set's description has none"):
+    with pytest.raises(InputError, match="has none of the actions 1 to 50, which the simulator can act"):
         plan(SimulateStage.of(described("own").model_copy(update={"actions": {90: "sleep"}}), Simulate()))
 
 

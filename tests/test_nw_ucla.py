@@ -73,7 +73,7 @@ BAD = {
     changed(skeletons={}): "expected skeletons, a list of frames, found an object of 0",
     changed(skeletons=JOINTS[:, :19].tolist()): "expected 20 joints in frame 1, found a list of 19",
     changed(skeletons=JOINTS[..., :2].tolist()): "expected x, y and z of each joint in frame 1, found a list of 2",
-    with_value("NaN"): "expected JSON, found NaN, which is no number of JSON",
+    with_value("NaN"): "expected JSON, found NaN, which is not a JSON number",
     with_value("-Infinity"): "expected JSON, found -Infinity, which",
     with_value("1e999"): "expected x, y and z in metres in frame 4, found inf",
     with_value("1" + "0" * 4000): "expected x, y and z in metres in frame 4, found 1000",

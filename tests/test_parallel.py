@@ -253,7 +253,7 @@ def test_more_processes_than_gpus_are_refused(bench, monkeypatch, capsys):
     monkeypatch.setenv("LOCAL_RANK", "0")
     seen = torch.cuda.device_count()
     assert main(command(bench, "refused", 2, "--device", "auto")[3:]) == 2
-    assert capsys.readouterr().err == f"stars: 99 processes need a GPU each, but torch sees {seen}: ask for fewer, or for more GPUs\n"
+    assert capsys.readouterr().err == f"stars: 99 processes need a GPU each, but torch sees {seen}: request fewer processes or more GPUs\n"
 
 
 def test_a_configuration_whose_batches_cannot_be_shared_is_refused_before_any_job():
@@ -277,5 +277,5 @@ def test_what_processes_cannot_share_is_one_line(monkeypatch, network, refused):
     told = TrainBase(objective=objective, options={"queue": 16, "dimension": 8}, optimiser=TWENTY.model_dump())
     model = train.new(train.TrainStage(seed=0, train=told, networks=[network], parents=(0, 0, 0, 1, 2)), 5, 2)
     monkeypatch.setattr(parallel, "count", lambda: 2)
-    with pytest.raises(InputError, match=r"train: .* which GPUs cannot share: set gpus to 1") if refused else nullcontext():
+    with pytest.raises(InputError, match=r"train: .* which several GPUs do not support: set gpus to 1") if refused else nullcontext():
         run._check_processes(model, "train")

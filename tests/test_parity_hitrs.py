@@ -60,8 +60,8 @@ def test_a_step():
     near(loss.future(found.clip_rc), fixture["last_pred"])
     near(loss.clip_order(found.pair_r2c.transpose(0, 1)).flatten(0, 1), fixture["clip_logits"])
     inner = slice(PADDING, -PADDING)
-    told_rtv = fixture["mask"][:, inner, :, 0] > 0
-    losses = {"pose_loss": loss.pose_loss(found, fixture["org_seq"][:, inner], told_rtv, told_rtv.sum())}
+    predicted_rtv = fixture["mask"][:, inner, :, 0] > 0
+    losses = {"pose_loss": loss.pose_loss(found, fixture["org_seq"][:, inner], predicted_rtv, predicted_rtv.sum())}
     rows_r = torch.arange(3)
     losses |= loss.other_losses(found, fixture["clip_valid"] > 0, rows_r, rows_r, 3)
     for name, other in (("pose_loss", "loss_pose"), ("clip_loss", "loss_clip"), ("video_loss", "loss_video"), ("future_loss", "loss_nce")):
@@ -127,17 +127,17 @@ def objective(frames: int = 22, joints: int = 5, **options: float) -> tuple[Netw
 def test_what_is_hidden():
     own, loss = objective()
     draws, x_rtvc = loss.draw(200, own, torch.Generator()), torch.randn(200, 22, 5, 3)
-    told, token = draws.told_rtv, draws.token_rtv
+    predicted, token = draws.predicted_rtv, draws.token_rtv
     moved = draws.source_rtv.flatten(1) != torch.arange(22 * 5)
-    assert 0.14 < told.double().mean() < 0.16 and 0.78 < token[told].double().mean() < 0.82 and not token[~told].any()
-    assert 0.08 < moved.view_as(told)[told].double().mean() < 0.12 and not (moved.view_as(told) & (token | ~told)).any()
+    assert 0.14 < predicted.double().mean() < 0.16 and 0.78 < token[predicted].double().mean() < 0.82 and not token[~predicted].any()
+    assert 0.08 < moved.view_as(predicted)[predicted].double().mean() < 0.12 and not (moved.view_as(predicted) & (token | ~predicted)).any()
     place, source = torch.arange(22 * 5).expand(200, -1)[moved], draws.source_rtv.flatten(1)[moved]
     assert (place // 5 != source // 5).all() and (place % 5 != source % 5).all()
     shown = hi_trs.hidden(x_rtvc, draws, 1.0)
-    for row, frame, joint in told.nonzero()[:60].tolist():
+    for row, frame, joint in predicted.nonzero()[:60].tolist():
         at = int(draws.source_rtv[row, frame, joint])
         assert torch.equal(shown[row, frame, joint], torch.ones(3) if token[row, frame, joint] else x_rtvc[row, at // 5, at % 5])
-    assert torch.equal(shown[~told], x_rtvc[~told])
+    assert torch.equal(shown[~predicted], x_rtvc[~predicted])
 
 
 def test_a_window_in_which_the_body_moves_is_drawn_and_two_of_its_frames_exchanged():
@@ -190,7 +190,7 @@ def test_a_window_that_is_not_there_changes_nothing():
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ({"frames": 7}, "7 frames make 1 windows, and hi_trs needs three: raise model.frames"),
+        ({"frames": 7}, "7 frames make 1 windows, but hi_trs needs three: raise model.frames"),
         ({"frames": 64, "places": 9}, r"model\.places \(9\) is below the 10 windows of 64 frames: raise it"),
     ],
 )

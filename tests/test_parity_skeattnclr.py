@@ -173,7 +173,7 @@ def test_what_is_drawn_is_some_parts_for_one_stretch():
         ({"heads": 3}, r"heads \(3\) must divide the backbone's width \(16\)"),
         ({"mixed_steps": (1, 6)}, r"mixed_steps \(6, of 4 frames each\) do not fit in clips of 18 frames"),
         ({"mixed_parts": (3, 6)}, r"mixed_parts: 6 are more than the 5 body parts"),
-        ({"parts": ((0, 1), (2, 25), (3,))}, r"parts name joint 25, but clips have 25 joints"),
+        ({"parts": ((0, 1), (2, 25), (3,))}, r"parts contain joint 25, but clips have 25 joints"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(changes, message):

@@ -101,7 +101,7 @@ def test_same_bytes_from_two_processes(raw, tmp_path, monkeypatch):
         ("Train_Label_PKU_final/0002-L.txt", b"7,380,390,1\n3,20,2", r"line 2: expected action, start, end, confidence.*found '3,20,2'"),
         ("Train_Label_PKU_final/0002-L.txt", b"7,380,380,1", "line 1: expected a start before the end, found 380, 380"),
         ("Train_Label_PKU_final/0002-L.txt", b"52,380,390,1", "action 52 is not among the data set's 51 actions"),
-        ("Train_Label_PKU_final/0009-L.txt", b"7,1,2,1", "labels of a video that is not among the raw files"),
+        ("Train_Label_PKU_final/0009-L.txt", b"7,1,2,1", "the video of these labels is not among the raw files"),
         ("Skeleton/0009-L.txt", b"0 " * 150, "0009-L.txt: no label file of that name"),
         ("Skeleton/0002-L.txt", b"0 " * 150 + b"\n" + b"0 " * 149, "line 2: expected a frame, 150 numbers, found 149"),
         ("Skeleton/0002-L.txt", b"0 " * 149 + b"nan\n", "line 1: expected coordinates in metres, found 'nan'"),

@@ -213,7 +213,7 @@ def test_the_split_of_unnamed_clips_is_the_files_own_and_no_other(tmp_path, caps
         "split xsub is by subject, but the raw files do not give a clip's subject: the file's own split is used" in capsys.readouterr().err
     )
     with pytest.raises(
-        InputError, match="split xview is by camera, but the raw files do not give a clip's camera, and their own split is xsub"
+        InputError, match="split xview is by camera, but the raw files do not give a clip's camera, and they include split xsub"
     ):
         split(tmp_path / "clips", tmp_path, stage("xview"))
     (tmp_path / "NTU60_CS.npz").rename(tmp_path / "mine.npz")
@@ -246,12 +246,12 @@ def test_a_pkl_without_names_of_ntu_has_the_splits_that_it_lists(tmp_path):
     read(tmp_path / "own.pkl", tmp_path / "clips", centre="none")
     split(tmp_path / "clips", tmp_path, stage("xsub"))
     assert np.load(tmp_path / "xsub_test.npy").tolist() == [3, 4, 5]
-    with pytest.raises(InputError, match="their own split is xsub"):
+    with pytest.raises(InputError, match="they include split xsub"):
         split(tmp_path / "clips", tmp_path, stage("xview"))
     value["split"] = {}
     (tmp_path / "own.pkl").write_bytes(pickle.dumps(value))
     read(tmp_path / "own.pkl", tmp_path / "clips", centre="none")
-    with pytest.raises(InputError, match="do not give a clip's subject: choose a split by what they give"):
+    with pytest.raises(InputError, match="do not give a clip's subject: choose a split by a column that they give"):
         split(tmp_path / "clips", tmp_path, stage("xsub"))
 
 
@@ -295,7 +295,7 @@ X = np.ones((6, 12, 150), np.float32)
         ({"y_train": np.zeros((6, 60))}, "y_train: expected a single 1 in each row, found another in row 1"),
         ({"y_train": np.ones((6, 60))}, "y_train: expected a single 1 in each row"),
         ({"y_train": np.arange(6)}, "y_train: expected .6 clips, classes"),
-        ({"y_train": one_hot([0, 1, 2, 0, 1, 77], 120)}, "x_train/5: expected a label from 0 to 59, as the description has 60 actions, found 77"),
+        ({"y_train": one_hot([0, 1, 2, 0, 1, 77], 120)}, "x_train/5: expected a label from 0 to 59, since the description has 60 actions, found 77"),
     ],
 )  # fmt: skip
 def test_a_bad_npz_gets_one_line(tmp_path, changes, message):
@@ -309,7 +309,7 @@ def test_a_damaged_npz_is_refused_whole(tmp_path):
     data = bytearray(path.read_bytes())
     data[2000] ^= 1  # a digit of a coordinate, far from the end
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"NTU60_CS.npz: cannot be read \(Bad CRC-32 for file 'x_train.npy'\): fetch it again"):
+    with pytest.raises(InputError, match=r"NTU60_CS.npz: cannot be read \(Bad CRC-32 for file 'x_train.npy'\): download it again"):
         read(path, tmp_path / "clips", on_bad_file="skip")
     path.write_bytes(data[:5000])
     with pytest.raises(InputError, match=r"NTU60_CS\.npz is not a readable zip archive"):
@@ -320,18 +320,18 @@ def test_what_lies_there_must_be_one_data_set_in_reach(tmp_path):
     folder = tmp_path / "ntu"
     folder.mkdir()
     npz(folder), npz(folder, "NTU60_CV.npz")
-    with pytest.raises(InputError, match=r"holds NTU60_CS.npz and NTU60_CV.npz: name one of them in data.ntu60.raw"):
+    with pytest.raises(InputError, match=r"contains NTU60_CS.npz and NTU60_CV.npz: set data.ntu60.raw to one of them"):
         read(folder, tmp_path / "clips")
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.write(folder / "NTU60_CS.npz", "NTU60_CS.npz")
     with pytest.raises(InputError, match=r"NTU60_CS\.npz lies in an archive: extract it"):
         read(tmp_path / "all.zip", tmp_path / "clips")
     (tmp_path / "some.npy").write_bytes(b"")
-    with pytest.raises(InputError, match=r"some\.npy: name its folder, which holds the labels"):
+    with pytest.raises(InputError, match=r"some\.npy: name its folder, which also contains the labels"):
         read(tmp_path / "some.npy", tmp_path / "clips")
     (tmp_path / "empty").mkdir()
     for kind in ("npz", "pyskl", "npy"):
-        with pytest.raises(InputError, match=r"expected a .*, found none: name it in data.ntu60.raw"):
+        with pytest.raises(InputError, match=r"expected a .*, found none: set data.ntu60.raw to it"):
             read(tmp_path / "empty", tmp_path / "clips", described=DATASETS["ntu60"].model_copy(update={"reader": kind}))
 
 
@@ -348,7 +348,7 @@ def pyskl(**changes: object) -> dict[str, object]:
         ({"split": {"x": []}, "annotations": []}, "expected splits like xsub_train and xsub_val, each a list of names"),
         (pyskl(label="a"), "annotations/0: expected a dict with frame_dir, label and keypoint"),
         (pyskl(keypoint=np.ones((1, 4, 17, 2), np.float32)), r"expected keypoint of \(bodies, frames, 25 joints, 3\), found shape \(1, 4, 17, 2\)"),
-        (pyskl(keypoint=np.array([object()])), "expected a pickle of numbers, strings, lists, dicts and arrays alone, found an array of something"),
+        (pyskl(keypoint=np.array([object()])), "expected a pickle of numbers, strings, lists, dicts and arrays only, found an array of something"),
         (pyskl(label=60), "expected a label from 0 to 59"),
         (pyskl(frame_dir="S001C001P001R001A009"), "expected the label of action 9, as its name S001C001P001R001A009 says, found 0"),
         (pyskl(keypoint=np.full((1, 4, 25, 3), np.inf)), "expected coordinates in metres"),
@@ -365,7 +365,7 @@ def test_a_bad_pkl_gets_one_line(tmp_path, value, message):
     ("file", "value", "message"),
     [
         ("train_data.npy", np.ones((2, 3, 5, 20, 2)), r"train_data.npy: expected \(clips, 3, frames, 25 joints, bodies\), row by row"),
-        ("train_data.npy", np.ones((3, 3, 5, 25, 2)), "train_label.pkl: expected 3 clips, as the array beside it has, found 2 names, 2 labels"),
+        ("train_data.npy", np.ones((3, 3, 5, 25, 2)), "train_label.pkl: expected 3 clips, as in the array beside it, found 2 names, 2 labels"),
         ("train_data.npy", b"\x93NUMPY", "train_data.npy: expected a .npy file"),
         ("train_label.pkl", (["a", "b"], [0, "x"]), "train_label.pkl: expected a list of whole numbers as labels"),
         ("train_label.pkl", (["a", 1], [0, 0]), "train_label.pkl: expected a list of names"),
@@ -442,7 +442,9 @@ def test_what_cannot_be_exported_gets_one_line(tmp_path, capsys):
     splits.mkdir()
     told = ["export-clips", str(Path(clips.frames.filename).parent), "--format", "npz", "--out", str(tmp_path / "out")]
     assert cli.main(told) == 2
-    assert "splits holds no split: make one with `snakemake` or `stars split`, and name its folder with --splits" in capsys.readouterr().err
+    assert (
+        "splits contains no split: make one with `snakemake` or `stars split`, and name its folder with --splits" in capsys.readouterr().err
+    )
     np.save(splits / "xsub_train.npy", [0]), np.save(splits / "xsub_test.npy", [1])
     assert cli.main([*told, "--split", "xset"]) == 2
     assert f"--split xset: {splits} has xsub" in capsys.readouterr().err

@@ -150,10 +150,10 @@ def test_momentum_rises_along_half_a_cosine():
 
 
 def model_and_step(bench, data, **options) -> tuple[Trained, run.Step, Clips]:
-    told = TuneStage(seed=0, tune=TUNE.model_copy(update=options))
-    model = tuning(load_encoder(bench.parent()), told).train()
+    stage = TuneStage(seed=0, tune=TUNE.model_copy(update=options))
+    model = tuning(load_encoder(bench.parent()), stage).train()
     clips = Clips.of(ClipStore.open(data / "clips"), np.arange(CLIPS))
-    return model, run.Step(model, clips, tune_module.told(model, told)), clips
+    return model, run.Step(model, clips, tune_module.step_settings(model, stage)), clips
 
 
 def pooled(encoder, x_bmtvc):
@@ -245,12 +245,12 @@ def test_dino_hands_on_the_network_it_is_told_to(bench):
 
 
 def test_augmentations_reach_the_step_and_follow_the_mirror_pairs(bench, data):
-    told = TuneStage(seed=0, tune=TUNE.model_copy(update={"augment": Augment(flip=1.0)}), mirror=MIRROR)
+    stage = TuneStage(seed=0, tune=TUNE.model_copy(update={"augment": Augment(flip=1.0)}), mirror=MIRROR)
     clips, rows = Clips.of(ClipStore.open(data / "clips"), np.arange(CLIPS)), torch.arange(4)
-    model = tuning(load_encoder(bench.parent()), told)
+    model = tuning(load_encoder(bench.parent()), stage)
     flipped, plain = (
-        tune_module.told(model, settings).views(clips, rows, torch.Generator().manual_seed(1))["first"]
-        for settings in (told, told.model_copy(update={"tune": TUNE}))
+        tune_module.step_settings(model, settings).views(clips, rows, torch.Generator().manual_seed(1))["first"]
+        for settings in (stage, stage.model_copy(update={"tune": TUNE}))
     )
     torch.testing.assert_close(flipped.x_bmtvc, plain.x_bmtvc[..., [0, 2, 1, 4, 3], :] * torch.tensor([-1.0, 1.0, 1.0]))
 
@@ -258,7 +258,10 @@ def test_augmentations_reach_the_step_and_follow_the_mirror_pairs(bench, data):
 def test_a_flip_without_its_pairs_is_refused(bench):
     with pytest.raises(ValueError, match=r"tune\.augment\.flip needs the data set's mirror pairs"):
         TuneStage(seed=0, tune=TUNE.model_copy(update={"augment": Augment(flip=0.5)}))
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match=r"mirror names joints that the clips in \S+ do not have"):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        pytest.raises(InputError, match=r"mirror contains joints beyond the \d+ \(from 0\) of the clips in"),
+    ):
         patch.setattr("test_training.MIRROR", ((1, 5),))
         bench.tune("out")
 

@@ -31,7 +31,7 @@ from stars.training.network import NetworkStage, take
 from stars.training.plan import Plan
 from stars.training.run import Step
 from stars.training.scratch import ScratchStage, scratch
-from stars.training.train import NetworkTold, TrainStage, new, told, train
+from stars.training.train import NetworkSettings, TrainStage, new, step_settings, train
 from stars.training.weights import load_encoder
 from stars.views.crop import View
 
@@ -75,8 +75,8 @@ def settings(name: str, seed: int = 0, **changes: object) -> TrainStage:
     from stars import objectives
 
     networks, options = CASES[name]
-    told = {"objective": name, "options": options, "views": dict(objectives.find(name).views), "optimiser": OPTIMISER} | changes
-    return TrainStage(seed=seed, train=TrainBase(**told), networks=networks, parents=PARENTS, mirror=MIRROR)
+    block = {"objective": name, "options": options, "views": dict(objectives.find(name).views), "optimiser": OPTIMISER} | changes
+    return TrainStage(seed=seed, train=TrainBase(**block), networks=networks, parents=PARENTS, mirror=MIRROR)
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +89,8 @@ def bench(tmp_path, data):
     return Bench(tmp_path, data)
 
 
-def run(bench: Bench, out: str, told: TrainStage, **more: object):
-    train(bench.clips, bench.train, bench.folder / out, told, bench.checkpoint, **more)
+def run(bench: Bench, out: str, stage: TrainStage, **more: object):
+    train(bench.clips, bench.train, bench.folder / out, stage, bench.checkpoint, **more)
     return bench.folder / out
 
 
@@ -148,7 +148,7 @@ def test_a_start_is_another_training_s_networks(bench):
     assert (started / "encoder.safetensors").read_bytes() == (parent / "encoder.safetensors").read_bytes()
     theirs, ours = (load_file(out / "heads.safetensors") for out in (parent, started))
     assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items() if name.startswith("networks."))
-    with pytest.raises(InputError, match="network encoder is not the st_gcn that the settings describe"):
+    with pytest.raises(InputError, match="network encoder is not the st_gcn of the settings"):
         run(bench, "other", settings("skeletonclr"), parent=parent)
     frozen = run(bench, "frozen", settings("skeletonclr", tuned_blocks=2), parent=run(bench, "gcn", settings("skeletonclr")))
     before, after = (load_file(bench.folder / name / "encoder.safetensors") for name in ("gcn", "frozen"))
@@ -159,8 +159,8 @@ def test_a_start_is_another_training_s_networks(bench):
 @pytest.mark.parametrize(
     ("mirror", "message"),
     [
-        ((), r"train\.views\.extreme: swap needs the data set's mirror pairs: give mirror, or leave swap out"),
-        (((1, 9),), r"mirror names joints that the clips in .* do not have: they have 5, from 0"),
+        ((), r"train\.views\.extreme: swap needs the data set's mirror pairs: set mirror, or remove swap"),
+        (((1, 9),), r"mirror contains joints beyond the 5 \(from 0\) of the clips in .*: correct it"),
     ],
 )
 def test_joints_that_cannot_be_swapped_are_one_line(bench, mirror, message):
@@ -195,7 +195,7 @@ def test_an_ensemble_adds_features_and_scores(tmp_path, made):
     labels = np.asarray(ClipStore.open(made / "clips").labels)[test]
     assert metrics["top1"] == pytest.approx(100 * (right == labels).mean(), abs=1e-3)
     np.savez(folders[0] / "predictions.npz", name=names)
-    with pytest.raises(InputError, match=r"predictions\.npz holds no scores: delete its folder and run its protocol again"):
+    with pytest.raises(InputError, match=r"predictions\.npz contains no scores: delete its folder and run its protocol again"):
         ensemble.scores(folders, *paths, tmp_path / "linear", "toy", ensemble.ScoresStage(members=members, protocol="linear"))
 
 
@@ -255,8 +255,8 @@ def test_features_of_another_shape_are_refused_before_training(width, message):
 
 def test_random_weights_are_of_the_backbone_whose_settings_they_are(bench):
     """Also where its settings are some of the transformer's, by name."""
-    told = ScratchStage(seed=0, model={"frames": 16, "channels": 4}, parents=PARENTS, backbone="agcn")
-    scratch(bench.clips, bench.folder / "agcn", told)
+    stage = ScratchStage(seed=0, model={"frames": 16, "channels": 4}, parents=PARENTS, backbone="agcn")
+    scratch(bench.clips, bench.folder / "agcn", stage)
     assert load_encoder(bench.folder / "agcn/encoder.safetensors").name == "agcn"
     assert ScratchStage(seed=0, model={"width": 8, "frames": 16}, backbone="mine").model == {"width": 8, "frames": 16}
 
@@ -273,22 +273,22 @@ def test_a_method_is_resolved_in_full_and_in_order():
         "both": {"ensemble": {"bone": 0.6, "cmd": 0.4}, "protocols": ["knn"]},
     }
     config = configuration.load({"data": DATA, "methods": methods, "protocol": "published"})
-    told = {
+    found = {
         name: configuration.stage_settings(config, configuration.method(config, "demo", name).kind, "demo", name, "xsub")
         for name in methods
     }
-    assert [(one["name"], one["model"]["stream"], one["model"]["hidden"]) for one in told["cmd"]["networks"]] == [
+    assert [(one["name"], one["model"]["stream"], one["model"]["hidden"]) for one in found["cmd"]["networks"]] == [
         (name, name, 8) for name in THREE
     ]
-    assert told["bone"] == {"network": "bone"} and configuration.method(config, "demo", "bone").blocks["model"]["stream"] == "bone"
-    assert told["aimclr"]["train"]["views"]["key"] == ["crop"] and told["aimclr"]["train"]["views"]["query"] == ["pad_crop", "shear"]
-    assert [one["method"] for one in told["both"]["members"]] == ["bone", "cmd"]
+    assert found["bone"] == {"network": "bone"} and configuration.method(config, "demo", "bone").blocks["model"]["stream"] == "bone"
+    assert found["aimclr"]["train"]["views"]["key"] == ["crop"] and found["aimclr"]["train"]["views"]["query"] == ["pad_crop", "shear"]
+    assert [one["method"] for one in found["both"]["members"]] == ["bone", "cmd"]
     assert configuration.method(config, "demo", "aimclr").blocks["linear"]["lr"] == 3.0
     assert configuration.trainings(config, "demo", "both") == ["cmd"]
 
 
 def test_edges_that_are_not_learned_stay_ones(bench):
-    fixed = NetworkTold(name="encoder", backbone="st_gcn", model={**GCN["model"], "learned_edges": False})
+    fixed = NetworkSettings(name="encoder", backbone="st_gcn", model={**GCN["model"], "learned_edges": False})
     out = run(bench, "fixed", settings("skeletonclr").model_copy(update={"networks": (fixed,)}))
     tensors = load_file(out / "encoder.safetensors")
     edges = [tensor for name, tensor in tensors.items() if name.endswith(".edges")]
@@ -319,9 +319,9 @@ def test_absent_bodies_count_in_every_view_or_in_none(bench, objective):
     ("changes", "message"),
     [
         ({"heads": lambda self: torch.nn.ModuleDict()}, r"nothing trains its contrast\.projector\.0\.weight: return the module from heads"),
-        ({"columns": ("cosine",)}, r"its facts positive_cosine are not its columns: cosine is in one of them alone"),
-        ({"forward": lambda self, batch, networks: (batch.features(*networks.values(), "query")[0], {})}, r"must be one number, found \(4, 8\)"),
-        ({"forward": lambda self, batch, networks: batch.features(*networks.values(), "secnd")}, r"asks for a view secnd, and its views are query, key"),
+        ({"columns": ("cosine",)}, r"its facts positive_cosine do not match its columns: cosine is only in one of them"),
+        ({"forward": lambda self, batch, networks: (batch.features(*networks.values(), "query")[0], {})}, r"must be a scalar, found \(4, 8\)"),
+        ({"forward": lambda self, batch, networks: batch.features(*networks.values(), "secnd")}, r"needs a view secnd, but its views are query, key"),
     ],
     ids=["heads", "facts", "loss", "view"],
 )  # fmt: skip
@@ -336,10 +336,10 @@ def test_dropout_draws_from_the_step_s_generator_alone(bench):
     store, index, losses = ClipStore.open(bench.clips), np.load(bench.train), {}
     for name, p in {"once": 0.1, "again": 0.1, "none": 0.0}.items():
         stage = settings("hico").model_copy(
-            update={"networks": (NetworkTold(name="encoder", backbone="hico", model=HICO | {"dropout": p}),)}
+            update={"networks": (NetworkSettings(name="encoder", backbone="hico", model=HICO | {"dropout": p}),)}
         )
         model = new(stage, store.joints, store.bodies).train()
-        step = Step(model, held_clips("train", store, index, torch.device("cpu")), told(model, stage))
+        step = Step(model, held_clips("train", store, index, torch.device("cpu")), step_settings(model, stage))
         plan = Plan.of(0, "train", len(index), stage.train.optimiser)
         known = torch.get_rng_state()
         losses[name] = step(plan.rows(0), plan.generator(0)).item()

@@ -275,7 +275,7 @@ def test_present_bodies_are_all_bodies_less_the_empty_rows(data):
     rows, shapes = torch.tensor([0, 1, 2, 3]), {}
     for bodies in ("all", "present"):
         settings = PretrainStage(seed=0, model=MODEL, pretrain=PRETRAIN.model_copy(update={"bodies": bodies}))
-        view = pretrain_module.told(settings).views(clips, rows, torch.Generator().manual_seed(0))["only"]
+        view = pretrain_module.step_settings(settings).views(clips, rows, torch.Generator().manual_seed(0))["only"]
         shapes[bodies] = bodies_of(view, bodies)
     assert len(shapes["all"]) == 8
     assert torch.equal(shapes["present"], shapes["all"][[0, 1, 2, 4, 5, 6]])
@@ -331,10 +331,10 @@ def as_algorithm_1(model: Trained, x_views: list, exclude_self: bool, clips: tor
 @pytest.mark.parametrize("exclude_self", [False, True])
 def test_a_tuning_step_equals_algorithm_1(bench, data, views, shared, exclude_self):
     options = NNCLR.model_copy(update={"views": views, "exclude_self": exclude_self})
-    told = TuneStage(seed=0, tune=TUNE.model_copy(update={"nnclr": options, "shared_crop": shared}))
-    model = tuning(load_encoder(bench.parent()), told).train()
+    stage = TuneStage(seed=0, tune=TUNE.model_copy(update={"nnclr": options, "shared_crop": shared}))
+    model = tuning(load_encoder(bench.parent()), stage).train()
     clips, rows = Clips.of(ClipStore.open(data / "clips"), np.arange(CLIPS)), torch.tensor([3, 8, 1, 6])
-    step = run.Step(model, clips, tune_module.told(model, told))
+    step = run.Step(model, clips, tune_module.step_settings(model, stage))
     step(rows, torch.Generator().manual_seed(8))  # fills the queue with the same clips
     generator = torch.Generator().manual_seed(9)
     if shared:  # one crop, which each view turns by itself

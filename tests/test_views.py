@@ -221,7 +221,7 @@ def test_views_are_named_and_a_shared_crop_is_one():
     ("items", "message"),
     [
         (["sheer"], r"here\[0\]: no augmentation sheer: did you mean shear\?"),
-        (["shear", "crop"], r"here\[1\]: crop comes first in a view, and once: move it"),
+        (["shear", "crop"], r"here\[1\]: crop is only allowed as the first item of a view: move it"),
         ([{"shear": {"amplitud": 1}}], r"here\[0\]: unknown key shear\.amplitud: did you mean amplitude\?"),
         ([{"noise": {"std": -1}}], r"here\[0\]: noise\.std: expected a number of at least 0, found -1"),
         ([["shear"]], r"here\[0\]: expected the name of an augmentation"),
@@ -230,9 +230,9 @@ def test_views_are_named_and_a_shared_crop_is_one():
         ([{"crop": [0.5, 1]}], r"here\[0\]: crop takes settings by name \(share, min_frames\), found \[0\.5, 1\]"),
         ([{"crop": {"share": [1, 0.5]}}], r"here\[0\]: crop: share runs from the smaller to the larger one, found \[1\.0, 0\.5\]"),
         ([{"scale": {"factor": [2, 1]}}], r"here\[0\]: scale: factor runs from the smaller to the larger one, found \[2\.0, 1\.0\]"),
-        ([{"blur": {"taps": 4}}], r"here\[0\]: blur: taps is odd"),
+        ([{"blur": {"taps": 4}}], r"here\[0\]: blur: taps must be odd"),
         (["crop", {"either": [["shear"]]}], r"here\[1\]\.either: expected two lists of augmentations, or more"),
-        ([{"either": [["shear", "crop"], []]}], r"here\[0\]\.either\[0\]\[1\]: crop comes first in a view, and once: move it"),
+        ([{"either": [["shear", "crop"], []]}], r"here\[0\]\.either\[0\]\[1\]: crop is only allowed as the first item of a view: move it"),
         ([{"either": ["shear", "sheer"]}], r"here\[0\]\.either\[1\]\[0\]: no augmentation sheer: did you mean shear\?"),
     ],
 )

@@ -77,8 +77,8 @@ def test_bodies_of_test_views_are_known_too():
 
 def test_nobody_looks_at_clips_all_of_whose_bodies_are_wanted(data, monkeypatch):
     clips = Clips.of(ClipStore.open(data / "clips"), np.arange(CLIPS))
-    told = pretrain.PretrainStage(seed=0, model=MODEL, pretrain=PRETRAIN.model_copy(update={"bodies": "all"}))
-    Step(pretrain.untrained(told, 5), clips, pretrain.told(told))(torch.arange(4), torch.Generator())
+    stage = pretrain.PretrainStage(seed=0, model=MODEL, pretrain=PRETRAIN.model_copy(update={"bodies": "all"}))
+    Step(pretrain.untrained(stage, 5), clips, pretrain.step_settings(stage))(torch.arange(4), torch.Generator())
     assert "looked_at" not in vars(clips)
 
 
@@ -140,17 +140,17 @@ def take(step, count: int) -> None:
 
 @pytest.mark.parametrize("bodies", ["all", "present"])
 def test_a_step_of_stage_1_waits_for_nothing(clips, bodies):
-    told = pretrain.PretrainStage(seed=0, model=MODEL, pretrain=PRETRAIN.model_copy(update={"bodies": bodies, "sampling": TURNED}))
-    model = pretrain.untrained(told, 5).to(META)
-    take(Step(model, clips, pretrain.told(told)), 4)
+    stage = pretrain.PretrainStage(seed=0, model=MODEL, pretrain=PRETRAIN.model_copy(update={"bodies": bodies, "sampling": TURNED}))
+    model = pretrain.untrained(stage, 5).to(META)
+    take(Step(model, clips, pretrain.step_settings(stage)), 4)
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_step_of_stage_2_waits_for_nothing(clips, name):
-    told = tune.TuneStage(seed=0, tune=TUNE.model_copy(update={"sampling": SAMPLING} | LOSSES[name]), mirror=MIRROR)
-    model = tune.tuning(Network(MODEL, 5), told).to(META).train()
-    take(Step(model, clips, tune.told(model, told)), 4)
+    stage = tune.TuneStage(seed=0, tune=TUNE.model_copy(update={"sampling": SAMPLING} | LOSSES[name]), mirror=MIRROR)
+    model = tune.tuning(Network(MODEL, 5), stage).to(META).train()
+    take(Step(model, clips, tune.step_settings(model, stage)), 4)
     model.objective.after(model.by_name, 1, 8)
 
 
@@ -164,8 +164,8 @@ def take_with_labels(training: Training, count: int) -> None:
 def test_a_step_of_fine_tuning_waits_for_nothing(clips, bodies):
     """Of transfer and the semi-supervised protocol too, which fine-tune on other clips, and fewer."""
     options = Finetune(hidden=24, layer_decay=0.8, optimiser=PRETRAIN.optimiser, sampling=TURNED)
-    told = finetune.FinetuneStage(seed=0, finetune=options, test_crop=0.9, bodies=bodies)
-    training = finetune.finetuning(Network(MODEL, 5), clips, clips, 6, Plan(0, "finetune", CLIPS, 4, 1), told)
+    stage = finetune.FinetuneStage(seed=0, finetune=options, test_crop=0.9, bodies=bodies)
+    training = finetune.finetuning(Network(MODEL, 5), clips, clips, 6, Plan(0, "finetune", CLIPS, 4, 1), stage)
     take_with_labels(training, 4)
     assert all(parameter.grad is not None for parameter in training.model.parameters())
     with Sent(), torch.no_grad():
@@ -174,12 +174,12 @@ def test_a_step_of_fine_tuning_waits_for_nothing(clips, bodies):
 
 @pytest.mark.parametrize("cached_views", [0, 2])
 def test_a_step_of_the_linear_protocol_waits_for_nothing(clips, cached_views):
-    told = linear.LinearStage(seed=0, linear=Linear(cached_views=cached_views), embed=Embed(bodies="present"))
+    stage = linear.LinearStage(seed=0, linear=Linear(cached_views=cached_views), embed=Embed(bodies="present"))
     encoder = Network(MODEL, 5).to(META).eval().requires_grad_(False)
     with Sent():
-        views = linear.training_views(encoder, clips, told)
+        views = linear.training_views(encoder, clips, stage)
     test_nc = torch.empty(3, MODEL.width, device=META)
-    take_with_labels(linear.probing(views, clips.labels, test_nc, 6, Plan(0, "linear", CLIPS, 4, 1), told), 4)
+    take_with_labels(linear.probing(views, clips.labels, test_nc, 6, Plan(0, "linear", CLIPS, 4, 1), stage), 4)
 
 
 def test_a_look_at_the_neighbours_waits_for_its_result_alone(clips):

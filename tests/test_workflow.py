@@ -183,13 +183,13 @@ def test_a_change_of_a_training_s_source_only_warns_unless_told_to_rebuild(finis
         ("{targets: [transfer], transfer: {pairs: []}}", "targets: transfer: the configuration has nothing for it: give transfer.pairs"),
         (
             "{transfer: {pairs: []}, few_shot: {pairs: []}, data: {demo: {dataset: utd_mhad, simulate: null, raw: nowhere, splits: [xsub]}}}",
-            "UTD-MHAD: no raw files at nowhere: get the data set from https://personal.utdallas.edu/~kehtar/UTD-MHAD.html "
-            "and name its folder or zip in data.demo.raw",
+            "UTD-MHAD: no raw files at nowhere: download the data set from https://personal.utdallas.edu/~kehtar/UTD-MHAD.html "
+            "and set data.demo.raw to its folder or zip",
         ),
         (
             "data: {demo: {simulate: null, raw: nowhere/raw}}",
-            "Simulated: no raw files at nowhere/raw: give data.demo.simulate in place of data.demo.raw, "
-            "or the zip that `stars simulate` writes",
+            "Simulated: no raw files at nowhere/raw: set data.demo.simulate instead of data.demo.raw, "
+            "or name the zip that `stars simulate` writes",
         ),
     ],
 )

@@ -44,7 +44,7 @@ def stage_1(shape: Model, settings: Pretrain, joints: int, clips: Clips, compile
     model = pretrain.untrained(told, joints).to(clips.device)
     with compiling.wanted(compiled):
         compiling.compile_blocks(model, settings.precision)
-    return _stepper(TrainingStep(model, clips, pretrain.told(told)), optimiser_of(model.parts(), settings.optimiser), len(clips))
+    return _stepper(TrainingStep(model, clips, pretrain.step_settings(told)), optimiser_of(model.parts(), settings.optimiser), len(clips))
 
 
 def stage_2(shape: Model, settings: Tune, joints: int, mirror: Pairs, clips: Clips, compiled: bool = False) -> Step:
@@ -53,7 +53,9 @@ def stage_2(shape: Model, settings: Tune, joints: int, mirror: Pairs, clips: Cli
     model = tune.tuning(Network(shape, joints), told).to(clips.device).train()
     with compiling.wanted(compiled):
         compiling.compile_blocks(model, settings.precision)
-    step = _stepper(TrainingStep(model, clips, tune.told(model, told)), optimiser_of(model.parts(), settings.optimiser), len(clips))
+    step = _stepper(
+        TrainingStep(model, clips, tune.step_settings(model, told)), optimiser_of(model.parts(), settings.optimiser), len(clips)
+    )
 
     def followed(batch: int, number: int) -> None:
         step(batch, number)
@@ -66,7 +68,7 @@ def of_method(settings: train.TrainStage, joints: int, clips: Clips) -> Step:
     """A step of a training with any backbone and objective."""
     model = train.new(settings, joints, clips.frames.shape[1]).to(clips.device).train()
     objective, optimiser = model.objective, optimiser_of(model.parts(), settings.train.optimiser)
-    step = _stepper(TrainingStep(model, clips, train.told(model, settings)), optimiser, len(clips))
+    step = _stepper(TrainingStep(model, clips, train.step_settings(model, settings)), optimiser, len(clips))
 
     def whole(batch: int, number: int) -> None:
         objective.before(model.by_name, 0, 0)

@@ -1,6 +1,6 @@
-"""The joints that every layout of a body has, so that an encoder of one layout reads the clips of another (`ingest.joints: common`).
+"""Joints shared by all layouts, so that an encoder of one layout reads clips of another (`ingest.joints: common`).
 
-A layout is known by the names of its joints. Sensors and estimators place joints of one name some centimetres apart; nothing corrects for that.
+Joints are matched by name. Sensors place joints of the same name some centimetres apart; this is not corrected.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from stars.data.dataset import Dataset
 from stars.errors import InputError
 
 SHOULDERS, HIPS, EARS = ("left shoulder", "right shoulder"), ("left hip", "right hip"), ("left ear", "right ear")
-# name → what it is made of: the first of these that a layout has, the mean of its joints
+# name → alternatives: the first whose joints a layout has is used, as their mean
 MADE_OF: dict[str, tuple[tuple[str, ...], ...]] = {
     "hip centre": (("hip centre",), ("spine base",), ("pelvis",), HIPS),
     "spine": (("spine",), ("spine middle",), ("spine 2",), (*HIPS, *SHOULDERS)),
@@ -38,12 +38,12 @@ MIRROR = tuple((place, JOINTS.index(joint.replace("left", "right"))) for place, 
 
 
 def described(dataset: Dataset) -> Dataset:
-    """A description as it holds for clips on the common joints; results on them are not of the paper's input."""
+    """The description for clips on the common joints; results on them are not comparable with the paper's."""
     return dataset.model_copy(update={"joints": JOINTS, "parents": PARENTS, "mirror": MIRROR, "root": ROOT, "published": False})
 
 
 def sources(joints: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """Of each common joint, the places in a layout whose mean it is; InputError where the layout lacks what it could be made of."""
+    """For each common joint, the layout's indices to average; InputError if the layout lacks them."""
     return tuple(tuple(joints.index(name) for name in _made_of(common, joints)) for common in JOINTS)
 
 
@@ -52,13 +52,13 @@ def _made_of(common: str, joints: Sequence[str]) -> tuple[str, ...]:
         if set(names) <= set(joints):
             return names
     ways = " or ".join(" and ".join(names) for names in MADE_OF[common])
-    raise InputError(f"ingest.joints: common needs {ways} among the description's joints: name them so, or keep the file's joints")
+    raise InputError(f"ingest.joints: common needs {ways} among the description's joints: rename its joints, or keep the file's joints")
 
 
 def to_common(x_vc: np.ndarray, joints: Sequence[str]) -> np.ndarray:
-    """Poses (…, V, 3) of a layout on the common joints, (…, 16, 3); an absent body, all zeros, stays zeros.
+    """Poses (…, V, 3) → common joints (…, 16, 3); absent bodies stay zeros.
 
-    Where there is nobody at all, V may be 0.
+    V may be 0 in a clip without bodies.
     """
     if not x_vc.size:
         return np.zeros((*x_vc.shape[:-2], len(JOINTS), 3), x_vc.dtype)
@@ -67,7 +67,7 @@ def to_common(x_vc: np.ndarray, joints: Sequence[str]) -> np.ndarray:
 
 
 def loss(joints: Sequence[str]) -> str:
-    """What a layout loses on the common joints, in words."""
+    """Describe what is lost when a layout is reduced to the common joints."""
     made = {common: _made_of(common, joints) for common in JOINTS}
     kept = {name for names in made.values() for name in names}
     gone = [joint for joint in joints if joint not in kept]

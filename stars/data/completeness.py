@@ -1,4 +1,4 @@
-"""Is a data set whole? Which clips its recording must have held, and, clip by clip, why a count differs from the published one."""
+"""Completeness of a data set: which recorded clips are missing, and why the count differs from the published one."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 from stars.data.readers import Clip, Layout
 
-SHOWN = 5  # names in a message; all of them are in quality.json
-LISTED, NO_BODY = "in the list of missing skeletons", "no body in any frame"  # reasons for which complete data drops files too
+SHOWN = 5  # names in a message; quality.json lists all
+LISTED, NO_BODY = "in the list of missing skeletons", "no body in any frame"  # reasons that also apply to complete data
 
 
 def absent(clips: Iterable[Clip], form: str) -> list[str]:
-    """Names of the clips that were recorded beside these but are not among them, sorted.
+    """Sorted names of clips that were recorded but are missing here.
 
-    Every subject of a setup did all the setup's actions, as often as the others, before all its cameras; so whatever is seen of a
-    setup says what there must be of each of its subjects.
+    Every subject of a setup performed all its actions, equally often, in front of all its cameras, so the clips found
+    for a setup determine what each of its subjects must have.
 
     Args:
-        form: how a name is made of a clip's numbers, `Layout.names`.
+        form: format of a clip's name, `Layout.names`.
     """
     subjects, takes, names = defaultdict(set), defaultdict(set), set()
     for clip in clips:
@@ -38,11 +38,11 @@ def absent(clips: Iterable[Clip], form: str) -> list[str]:
 def completeness(
     kept: int, dropped: Sequence[Mapping[str, str]], missing: Sequence[str], layout: Layout, listed: int | None
 ) -> dict[str, Any] | None:
-    """The counts beside those of the complete data set, and what explains a difference; None where the description gives no count.
+    """Compare the counts with the complete data set's and explain differences; None if the description gives no count.
 
     Args:
         kept: clips in the store; dropped: name and reason of the others; missing: names of `absent`; listed: names on the
-            authors' list, None where none was given.
+            authors' list, None without one.
     """
     if layout.clips is None:
         return None
@@ -64,16 +64,16 @@ def _explain(kept: int, dropped: Sequence[Mapping[str, str]], missing: Sequence[
         yield f"{len(others)} files could not be used: {some(others)}"
     empty = [entry["name"] for entry in dropped if entry["reason"] == NO_BODY]
     if layout.listed and listed not in (None, layout.listed):
-        yield f"ingest.missing_list names {listed} samples, the authors' {layout.listed}: it may be another data set's"
+        yield f"ingest.missing_list names {listed} samples, the authors' {layout.listed}: the list may belong to another data set"
     if layout.listed and listed is None:
         yield (
-            f"ingest.missing_list is not set: of the {layout.listed} samples that the authors leave out, those without a body were found all the same"
-            f" ({len(empty)}: {some(empty)}); the others are incomplete, which only the authors' list says, and stay in"
+            f"ingest.missing_list is not set: of the {layout.listed} samples that the authors leave out, those without a body were found anyway"
+            f" ({len(empty)}: {some(empty)}); the others are incomplete, which only the authors' list shows, and are kept"
         )
     elif empty:
         yield f"{len(empty)} hold no body: {some(empty)}"
 
 
 def some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
+    """The first names and the number of the others."""
     return (", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")) or "none"

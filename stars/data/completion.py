@@ -1,7 +1,7 @@
-"""The joints of one layout from another's, by their names: those that it has, and those that geometry gives, as the hips' middle or a hand's tip.
+"""Converts poses between layouts by joint name; derives some missing joints by geometry, such as the hips' middle or a hand's tip.
 
-Each is a weighted sum of joints with weights that add up to 1, so it moves with the body wherever that stands. A joint that no rule gives, such as an
-eye, is refused rather than guessed.
+Each derived joint is a weighted sum of joints. The weights add up to 1, so it moves with the body. A joint without a
+rule, such as an eye, raises an error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SAME = (("hip centre", "spine base", "pelvis"), ("spine", "spine middle", "spine
 
 def _side(side: str) -> dict[str, list[Sum]]:
     elbow, wrist, hand = (f"{side} {joint}" for joint in ("elbow", "wrist", "hand"))
-    return {  # hands go on in the forearm's direction: a hand's middle .3 of it beyond the wrist, its tip .65
+    return {  # hands continue the forearm: a hand's middle lies .3 of its length beyond the wrist, its tip .65
         hand: [{f"{side} index": 0.5, f"{side} pinky": 0.5}, {wrist: 1.3, elbow: -0.3}],
         f"{side} hand tip": [{f"{side} index": 1}, {hand: 2, wrist: -1}, {wrist: 1.65, elbow: -0.65}],
         f"{side} thumb": [{hand: 1}],
@@ -29,7 +29,7 @@ def _side(side: str) -> dict[str, list[Sum]]:
     }
 
 
-# joint → sums that stand for it, the first of which a layout has the parts is taken; parts may be made by rules themselves
+# joint → alternative sums: the first whose joints a layout has is used; these joints may be derived, too
 RULES: dict[str, list[Sum]] = {
     **{name: [{part: 1 / len(parts) for part in parts} for parts in ways] for name, ways in common_joints.MADE_OF.items()},
     **{other: [{names[0]: 1}] for names in SAME for other in names[1:]},
@@ -42,10 +42,10 @@ RULES: dict[str, list[Sum]] = {
 
 
 def complete(x_vc: np.ndarray, joints: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
-    """Poses (…, V, 3) of a layout on the `wanted` joints (…, V', 3); an absent body, all zeros, stays zeros.
+    """Poses (…, V, 3) of a layout → `wanted` joints (…, V', 3); absent bodies stay zeros.
 
     Raises:
-        InputError: a wanted joint that the layout neither has nor gives.
+        InputError: a wanted joint that the layout neither has nor can derive.
     """
     weights = np.zeros((len(wanted), len(joints)), x_vc.dtype)
     for row, name in enumerate(wanted):
@@ -55,12 +55,12 @@ def complete(x_vc: np.ndarray, joints: Sequence[str], wanted: Sequence[str]) -> 
 
 
 def made(joints: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """The wanted joints that a layout has under no name, and that are made of its others; raises what `complete` raises."""
+    """The wanted joints that must be derived from others; raises what `complete` raises."""
     return [name for name in wanted if len(parts := _needed(name, joints)) > 1 or not _alike(name, next(iter(parts)))]
 
 
 def lacking(joints: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """The wanted joints that a layout neither has nor gives."""
+    """The wanted joints that a layout neither has nor can derive."""
     return [name for name in wanted if _sum(name, joints, frozenset()) is None]
 
 
@@ -71,12 +71,12 @@ def _alike(name: str, other: str) -> bool:
 def _needed(name: str, joints: Sequence[str]) -> Sum:
     found = _sum(name, joints, frozenset())
     if found is None:
-        raise InputError(f"the encoder wants a joint {name!r}, which the clip's {len(joints)} joints neither have nor give")
+        raise InputError(f"the encoder needs a joint {name!r}, which cannot be derived from the clip's {len(joints)} joints")
     return found
 
 
 def _sum(name: str, joints: Sequence[str], seen: frozenset[str]) -> Sum | None:
-    """A joint as a sum of a layout's own; None where no rule leads to them. `seen`: joints that are being made, which their parts are not made of."""
+    """A joint as a weighted sum of a layout's joints, or None. `seen`: joints being derived, to stop recursion."""
     if name in joints:
         return {name: 1.0}
     for way in RULES.get(name, ()):

@@ -1,4 +1,4 @@
-"""One raw file's bytes to the clip that the store holds."""
+"""Converts one raw file's bytes to a clip of the store."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from stars.data.readers import Layout, Sightings, reader
 
 
 def bodies_of(layout: Layout, keys: Ingest) -> int:
-    """M, the bodies every clip of the store has room for."""
+    """M, the number of bodies per clip in the store."""
     return keys.bodies or layout.bodies
 
 
 def joints_of(layout: Layout, keys: Ingest) -> int:
-    """V, the joints of every body of the store."""
+    """V, the number of joints per body in the store."""
     return len(common_joints.JOINTS if keys.joints == "common" else layout.joints)
 
 
 def acting(data: bytes, source: str, layout: Layout, keys: Ingest) -> np.ndarray:
-    """The bodies acting in a raw file, (T, at most M, V, 3) float32 in metres, on the file's joints, in the sensor's coordinates; T may be 0.
+    """The acting bodies of a raw file, (T, at most M, V, 3) float32 in metres, with the file's joints, in sensor coordinates; T may be 0.
 
     Raises:
         InputError: file, line, expected and found.
@@ -32,15 +32,15 @@ def acting(data: bytes, source: str, layout: Layout, keys: Ingest) -> np.ndarray
 
 
 def actors(data: bytes, source: str, layout: Layout, keys: Ingest) -> np.ndarray:
-    """The same on the joints that are kept, by which bodies are not told apart."""
+    """As `acting`, on the joints that the store keeps. Denoising sees the file's joints."""
     x_tmvc = acting(data, source, layout, keys)
     return common_joints.to_common(x_tmvc, layout.joints) if keys.joints == "common" else x_tmvc
 
 
 def stored(x_tmvc: np.ndarray, layout: Layout, keys: Ingest) -> np.ndarray:
-    """What `actors` found, as it is stored, (T, M, V, 3) float32: centred, at most `max_frames`, all M bodies filled.
+    """Output of `actors` in stored form, (T, M, V, 3) float32: centred, at most `max_frames` frames, all M bodies filled.
 
-    A body absent from a frame stays zeros there. The origin comes from the first frame in which body 1 is present.
+    A body absent from a frame is zeros there. The origin is taken from the first frame in which body 1 is present.
     """
     x_tmvc = x_tmvc.copy()
     if (keys.centre or layout.centre) == "first_frame_root":

@@ -1,4 +1,4 @@
-"""Two-body denoising: which of the bodies a tracker saw are the actors, as the published NTU preprocessing decides it."""
+"""Two-body denoising: selects the actors among the tracked bodies, as the published NTU preprocessing does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_ACTORS = 2
 
 
 class Step(StrEnum):
-    """The step of denoising that settles what becomes of a body id."""
+    """The denoising step that decided a body id."""
 
     ALONE = "the only one seen"
     FRAMES = "too few frames"
@@ -26,11 +26,11 @@ class Step(StrEnum):
 
 @dataclass(eq=False)
 class Decision:
-    """What became of a body id; `noisy` and `motion` are None where no step asked for them.
+    """Outcome for a body id; `noisy` and `motion` are None if no step needed them.
 
     Attributes:
         actor: 0 or 1; None: the body is dropped.
-        noisy: share of frames whose spread is implausible; motion: variance over joints and frames, plausible ones at the least, m².
+        noisy: fraction of frames with an implausible spread; motion: variance over joints and (at least the plausible) frames, m².
     """
 
     id: int
@@ -42,16 +42,16 @@ class Decision:
 
 
 def denoise(clip: Sightings, settings: Denoise) -> np.ndarray:
-    """A clip's sightings as actors: (T, 1 or 2, V, 3) float32 in metres, zeros where an actor is absent; T is 0 if nobody is left.
+    """Sightings of a clip → actors (T, 1 or 2, V, 3) float32 in metres, zeros where an actor is absent; T is 0 if nobody is left.
 
-    Frames without a body are not counted. Only a clip with several body ids is denoised; then frames left empty go too.
+    Frames without a body are dropped. Only clips with several body ids are denoised; frames that this empties are dropped, too.
     """
     x_tmvc = placed(decide(clip, settings), clip.frames)
     return x_tmvc if len(clip.bodies) < 2 else x_tmvc[x_tmvc.any(axis=(1, 2, 3))]
 
 
 def decide(clip: Sightings, settings: Denoise) -> list[Decision]:
-    """What becomes of every body id, in the order in which it is settled: too few frames, too wide, then by motion, the most moving first."""
+    """Decide every body id, in this order: too few frames, too wide, then by motion, largest first."""
     seen = [Decision(number, body) for number, body in clip.bodies.items()]
     if len(seen) < 2:
         return [Decision(only.id, only.body, Step.ALONE, actor=0) for only in seen]
@@ -66,9 +66,9 @@ def decide(clip: Sightings, settings: Denoise) -> list[Decision]:
 
 
 def placed(decisions: list[Decision], frames: int) -> np.ndarray:
-    """The bodies of actors at their times, (frames, 1 or 2, V, 3), zeros elsewhere; no frames where there is no actor."""
+    """Place the actors' bodies in time, (frames, 1 or 2, V, 3), zeros elsewhere; no frames if there is no actor."""
     kept = [case for case in decisions if case.actor is not None]
-    # Two bodies that come this far make two actors, even where the second one has nobody.
+    # Two remaining bodies make two actors, even if the second actor is empty.
     actors = min(MOST_ACTORS, sum(case.step not in (Step.FRAMES, Step.SPREAD) for case in decisions))
     x_tmvc = np.zeros((frames if kept else 0, actors, kept[0].body.joints.shape[1] if kept else 0, 3), np.float32)
     for case in kept:
@@ -77,12 +77,12 @@ def placed(decisions: list[Decision], frames: int) -> np.ndarray:
 
 
 def motion(joints_nvc: np.ndarray) -> np.float32:
-    """How much a body moves: the variance over all its joints and frames, summed over x, y, z."""
+    """Motion of a body: variance over all joints and frames, summed over x, y, z."""
     return np.sum(np.var(joints_nvc.reshape(-1, 3), axis=0))
 
 
 def _too_wide(bodies: list[Decision], settings: Denoise) -> list[Decision]:
-    """Those of implausible spread, and how much every one moves. The last one left is never dropped."""
+    """Drop bodies of implausible spread and compute every body's motion. The last remaining body is kept."""
     dropped: list[Decision] = []
     for case in bodies:
         case.motion = motion(case.body.joints)
@@ -99,14 +99,14 @@ def _too_wide(bodies: list[Decision], settings: Denoise) -> list[Decision]:
 
 
 def _plausible(joints_nvc: np.ndarray, max_spread: float) -> np.ndarray:
-    """(n,) bool: the body is not much wider than high, as furniture taken for a body is."""
+    """(n,) bool: the body is not much wider than high, unlike furniture mistaken for a body."""
     width, height, _ = np.moveaxis(np.ptp(joints_nvc, axis=1), -1, 0)
     return width <= np.float32(max_spread) * height
 
 
 @dataclass
 class _Interval:
-    """Frames between the first and the last body of an actor."""
+    """Frames between an actor's first and last body."""
 
     start: int
     end: int
@@ -119,8 +119,8 @@ class _Interval:
 
 
 def _hand_out(bodies: list[Decision]) -> None:
-    """Hand each body to the first actor that is free at that time; a body for which none is free is nobody."""
-    # The published rule lets the second actor's interval begin as frame 0 alone, and calls a single shared frame no overlap.
+    """Assign each body to the first actor that is free at that time; otherwise drop it."""
+    # In the published rule the second actor's interval starts as frame 0 alone, and one shared frame is no overlap.
     actors = [_Interval(case.body.start, case.body.end) for case in bodies[:1]] + [_Interval(0, 1)]
     begun: set[int] = set()
     for index, case in enumerate(bodies):

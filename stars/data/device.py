@@ -1,4 +1,4 @@
-"""From main memory to a device, without waiting for it."""
+"""Asynchronous copies from main memory to a device."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on `device`. To a GPU it goes by way of pinned memory, and nothing waits: the next batch is cut while this one is computed."""
+    """Copy the tensor to `device`, to a GPU asynchronously from pinned memory, so that the next batch is prepared meanwhile."""
     if tensor.device == device:
         return tensor
     return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)

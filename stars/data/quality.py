@@ -1,4 +1,4 @@
-"""Figures that show at a glance whether a clip store is what it should be."""
+"""Statistics of a clip store, for a check at a glance."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-BIN = 20  # frames a bar of the length histogram
+BIN = 20  # frames per bar of the length histogram
 
 
 def quality(table: pd.DataFrame, dropped: Sequence[Mapping[str, str]], bodies: int) -> dict[str, Any]:
     """quality.json as plain data.
 
     Args:
-        table: clips.csv of at least one clip; dropped: name, source and reason of each file that is not in it; bodies: M of the store.
+        table: clips.csv, at least one clip; dropped: name, source and reason of each rejected file; bodies: M of the store.
     """
     return {
         "read": len(table) + len(dropped),

@@ -1,4 +1,4 @@
-"""Raw files where they lie: in a folder, nested or flat, or in zip archives, read without extraction and always in the same order."""
+"""Raw files in a folder (nested or flat) or in zip archives, read without extraction, in a fixed order."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from typing import ClassVar, TypeVar
 
 from stars.errors import InputError, shown
 
-LARGEST = 256 * 2**20  # bytes of one raw file; the largest of the data sets read here has a few MB
+LARGEST = 256 * 2**20  # bytes of one raw file; real ones have a few MB
 T = TypeVar("T")
 
 
 class DamagedArchive(InputError):
-    """An archive whose end shows that what was read of it before is not to be trusted: no single file of it can be left out."""
+    """An archive whose checksum fails at its end: nothing read from it can be trusted, so no single file can be skipped."""
 
 
 @dataclass
 class Source:
-    """The raw files of a data set whose names end in one of some suffixes.
+    """The raw files of a data set with one of the given suffixes.
 
     Attributes:
-        files: path inside `root`, with "/" → the archive that holds it and its name there, or None for a plain file; sorted.
-        sha256: of each file that was read here.
-        in_order: they can only be read one after the other.
+        files: path inside `root`, with "/" → (archive, member), or None for a plain file; sorted.
+        sha256: of each file that this process read.
+        in_order: whether files can only be read sequentially.
     """
 
     root: Path
@@ -41,18 +41,18 @@ class Source:
 
     @classmethod
     def open(cls, root: Path | str, suffixes: tuple[str, ...]) -> Source:
-        """List a folder or a zip. InputError for what no honest data set holds: encrypted members, names or links out of the tree."""
+        """List a folder or a zip. InputError for encrypted members and for names or links that lead outside."""
         root = Path(root)
         found = dict(in_zip(root, "") if root.is_file() else _in_folder(root))
         wanted = sorted(name for name in found if name.endswith(suffixes) and not name.rpartition("/")[2].startswith("."))
         return cls(root, {name: found[name] for name in wanted})
 
     def only(self, names: Iterable[str]) -> Source:
-        """These files alone: a list of all of them is large, and every process has its own."""
+        """Restrict the source to these files, so that each process holds a short list."""
         return Source(self.root, {name: self.files[name] for name in names})
 
     def read(self, name: str) -> bytes:
-        """Bytes of a file, without the byte order mark that some editors put before UTF-8; InputError where it is too large or damaged."""
+        """Bytes of a file, without a UTF-8 byte order mark; InputError if it is too large or damaged."""
         held = self.files[name]
         if held is None:
             data = checked(name, lambda: _plain(self.root / name, name))
@@ -67,19 +67,19 @@ class Source:
         return self._open[path]
 
     def close(self) -> None:
-        """Close the archives that were opened."""
+        """Close all open archives."""
         while self._open:
             self._open.popitem()[1].close()
 
 
 def _in_folder(root: Path) -> Iterator[tuple[str, tuple[Path, str] | None]]:
-    """Every file below `root`, and what is in its zip archives."""
+    """Every file below `root` and every member of its zip archives."""
     inside = root.resolve()
     for folder, folders, names in os.walk(root, onerror=_unlisted):
         folders[:] = [name for name in folders if name != "__MACOSX"]
         for entry in (Path(folder, name) for name in (*folders, *names)):
             if entry.is_symlink() and not entry.resolve().is_relative_to(inside):
-                raise InputError(f"{entry} is a link to {entry.resolve()}, outside {root}: put the file itself there")
+                raise InputError(f"{entry} is a link to {entry.resolve()}, outside {root}: copy the file here")
         for path in (Path(folder, name) for name in names):
             name = path.relative_to(root).as_posix()
             if path.suffix.lower() == ".zip" and path.is_file():
@@ -93,20 +93,20 @@ def _unlisted(error: OSError) -> None:
 
 
 def in_zip(archive: Path, prefix: str) -> Iterator[tuple[str, tuple[Path, str]]]:
-    """Files in an archive, each with a name that `prefix` begins; InputError for what no honest data set holds."""
+    """Members of an archive, named with `prefix`; InputError for encrypted members, links and names that lead outside."""
     try:
         with zipfile.ZipFile(archive) as opened:
             members = opened.infolist()
         _check_overlap(archive, members)
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
         raise InputError(
-            f"{archive} is not a readable zip archive ({error}): fetch it again, or name the folder it was extracted to"
+            f"{archive} is not a readable zip archive ({error}): download it again, or name the folder it was extracted to"
         ) from None
     for member in members:
         name = member.filename.replace("\\", "/")
         folders = name.split("/")
         if name.startswith("/") or ".." in folders or ":" in folders[0]:
-            raise InputError(f"{archive}: member {shown(member.filename)} points out of the archive; it is not read")
+            raise InputError(f"{archive}: member {shown(member.filename)} points outside the archive; it is not read")
         if member.is_dir() or "__MACOSX" in folders:
             continue
         if member.flag_bits & 0x1:
@@ -117,7 +117,7 @@ def in_zip(archive: Path, prefix: str) -> Iterator[tuple[str, tuple[Path, str]]]
 
 
 def _check_overlap(archive: Path, members: list[zipfile.ZipInfo]) -> None:
-    """Refuse an archive whose members share bytes: that is how a few MB unpack to petabytes (Fifield 2019, "A better zip bomb")."""
+    """InputError for an archive whose members overlap, as in zip bombs (Fifield 2019, "A better zip bomb")."""
     if sum(member.compress_size for member in members) > archive.stat().st_size:
         raise InputError(f"{archive}: its members overlap, as in a zip bomb; it is not read")
 
@@ -131,10 +131,10 @@ def _plain(path: Path, name: str) -> bytes:
 
 
 def member_bytes(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
-    """A whole file in an archive; InputError naming it where it is too large."""
+    """Read a member of an archive; InputError if it is too large."""
     _check_size(archive.getinfo(member).file_size, name)
     with archive.open(member) as file:
-        data = file.read(LARGEST + 1)  # the declared size may be a lie
+        data = file.read(LARGEST + 1)  # the declared size may be wrong
     _check_size(len(data), name)
     return data
 
@@ -145,7 +145,7 @@ def _check_size(size: int, name: str) -> None:
 
 
 def checked(name: str, read: Callable[[], T]) -> T:
-    """What `read` gives; InputError naming the file where the system or an archive's checksum stops it."""
+    """Call `read`; InputError naming the file if the system or an archive's checksum fails."""
     try:
         return read()
     except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:

@@ -1,4 +1,4 @@
-"""Which clips train and which test: an evaluation split as two files of rows of clips.csv."""
+"""Evaluation splits: training and test clips as two files of rows of clips.csv."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SPLIT_WORDS = {
 
 
 class SplitStage(Settings):
-    """Everything that a split depends on but the clips."""
+    """Settings of a split; the clips are its input."""
 
     name: str
     split: Split
@@ -43,13 +43,13 @@ class SplitStage(Settings):
 def split(clips: Path, out: Path, settings: SplitStage, raw: Path | None = None) -> None:
     """Write {name}_train.npy and {name}_test.npy, ascending int64 rows of clips.csv, and {name}.record.json into folder `out`.
 
-    Where the sizes are not those of the complete data set, one line on stderr says so: part of a data set is no error.
+    If the sizes differ from the complete data set's, one line on stderr says so: an incomplete data set is no error.
 
     Args:
-        raw: the raw files, where the split is by a list that lies among them.
+        raw: the raw files, if the split uses a list among them.
 
     Raises:
-        InputError: an empty side, or a class that is tested but never trained; sizes that differ though every clip is there.
+        InputError: an empty side, a test class without training clips, or sizes that differ although every clip is present.
     """
     path, name = Path(clips) / TABLE, settings.name
     files = [f"{name}_train.npy", f"{name}_test.npy"]
@@ -70,10 +70,10 @@ def split(clips: Path, out: Path, settings: SplitStage, raw: Path | None = None)
 
 
 def training_clips(table: pd.DataFrame, split: Split, listed: Collection[str] | None = None) -> np.ndarray:
-    """(clips,) bool: the clips that train.
+    """(clips,) bool: the training clips.
 
     Args:
-        listed: the training videos, where the split is by video.
+        listed: the training videos, if the split is by video.
     """
     if listed is not None:
         chosen = table["source"].map(lambda source: PurePosixPath(source).stem in listed).to_numpy(bool)
@@ -84,7 +84,7 @@ def training_clips(table: pd.DataFrame, split: Split, listed: Collection[str] | 
 
 
 def test_clips(table: pd.DataFrame, split: Split, trains: np.ndarray) -> np.ndarray:
-    """(clips,) bool: the clips that test, every other one of the split's actions where it names no values for them."""
+    """(clips,) bool: the test clips; without `test` values, all clips of the split's actions that do not train."""
     chosen = ~trains if split.test is None else np.isin(table[split.by].to_numpy(), list(split.test))
     return chosen & _of_actions(table, split)
 
@@ -94,10 +94,10 @@ def _of_actions(table: pd.DataFrame, split: Split) -> np.ndarray:
 
 
 def _of_the_file(table: pd.DataFrame, settings: SplitStage) -> tuple[np.ndarray, np.ndarray] | None:
-    """Training and test clips of a split that preprocessed raw files brought with them; None where the clips say what the description asks.
+    """Training and test clips of a split included in preprocessed files; None if clips.csv has the column needed.
 
     Raises:
-        InputError: the clips do not say it, and the files brought another split, or none.
+        InputError: the column is unknown, and the files include another split, or none.
     """
     split, name = settings.split, settings.name
     sides = [set(text.split()) for text in table[SIDES]] if SIDES in table else []
@@ -106,7 +106,7 @@ def _of_the_file(table: pd.DataFrame, settings: SplitStage) -> tuple[np.ndarray,
         return None
     where = f"split {name} is by {split.by}, but the raw files do not give a clip's {split.by}"
     if not sides:
-        raise InputError(f"{where}: choose a split by what they give, or raw files that give it")
+        raise InputError(f"{where}: choose a split by a column that they give, or other raw files")
     files = {source.rpartition("/")[0] for source in table["source"]}
     other = {word for file in files for word in splits_named(file)} - {name}
     for prefix in (f"{name}_", *([] if other else [""])):
@@ -115,19 +115,19 @@ def _of_the_file(table: pd.DataFrame, settings: SplitStage) -> tuple[np.ndarray,
             print(f"{where}: the file's own split is used", file=sys.stderr)
             return trains & _of_actions(table, split), tests & _of_actions(table, split)
     brought = other or {word.rpartition("_")[0] for own in sides for word in own} - {""}
-    raise InputError(f"{where}, and their own split is {', '.join(sorted(brought))}: name the file of {name} in data.NAME.raw")
+    raise InputError(f"{where}, and they include split {', '.join(sorted(brought))}: set data.NAME.raw to the file of {name}")
 
 
 def splits_named(source: str) -> set[str]:
-    """The splits that a path names as those files are named: NTU60_CS.npz, NTU120_CSet.npz, PKUv2_XSub.npz, xview/train_data.npy …"""
+    """Splits named in a path, as in NTU60_CS.npz, NTU120_CSet.npz, PKUv2_XSub.npz, xview/train_data.npy …"""
     return {SPLIT_WORDS[word] for word in re.split(r"[^a-z0-9]+", source.lower()) if word in SPLIT_WORDS}
 
 
 def _listed_videos(raw: Path | None, settings: SplitStage, notes: dict[str, Any]) -> frozenset[str]:
-    """The training videos of a list like PKU-MMD's: the second line, separated by commas. Names are spelt with - or _ alike."""
+    """Training videos of a list like PKU-MMD's: the second line, separated by commas; - and _ are equivalent."""
     wanted = f"{settings.split.list_file}.txt"
     if raw is None:
-        raise InputError(f"split {settings.name} is by the list {wanted} among the raw files: name their folder or zip with --raw")
+        raise InputError(f"split {settings.name} needs the list {wanted} among the raw files: name their folder or zip with --raw")
     source = Source.open(raw, (".txt",))
     found = [file for file in source.files if PurePosixPath(file).name.replace("-", "_") == wanted.replace("-", "_")]
     if len(found) != 1:
@@ -140,7 +140,7 @@ def _listed_videos(raw: Path | None, settings: SplitStage, notes: dict[str, Any]
 
 
 def training_list(data: bytes, source: str) -> frozenset[str]:
-    """The videos that a split file's second line names; InputError where it names none."""
+    """Videos named in a split file's second line; InputError if there are none."""
     line = "".join(data.decode("utf-8", "replace").splitlines()[1:2])
     videos = frozenset(word.strip() for word in line.split(",")) - {""}
     if not videos or not all(re.fullmatch(r"[\w-]+", video, re.ASCII) for video in videos):
@@ -165,5 +165,5 @@ def _check(table: pd.DataFrame, trains: np.ndarray, tests: np.ndarray, settings:
         expected = settings.split.counts
         message = f"{where}: {found[0]} training and {found[1]} test clips; the complete data set has {expected[0]} and {expected[1]}"
         if sum(found) == sum(expected):
-            raise InputError(f"{message}, though every clip is there: correct the split in the data set's YAML")
-        print(f"{message}. quality.json beside {TABLE} says clip by clip what is absent and what was dropped", file=sys.stderr)
+            raise InputError(f"{message}, although every clip is present: correct the split in the data set's YAML")
+        print(f"{message}. quality.json beside {TABLE} lists the missing and the dropped clips", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Clip store: the clips of a data set as one memory-mapped array of ragged clips, with a table that says what each one is."""
+"""Clip store: the clips of a data set in one memory-mapped array, with a table that describes each clip."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from stars.errors import InputError
 from stars.provenance.files import atomic, read_npy, write_npy, write_text
 
 if TYPE_CHECKING:
-    import pandas as pd  # loaded where a table is read or written: `stars predict` needs none
+    import pandas as pd  # imported where a table is read or written; `stars predict` needs none
 
 FRAMES, OFFSETS, TABLE = "frames.npy", "offsets.npy", "clips.csv"
 BLOCK = 2**16  # frames read or copied at a time
 TEXT = {"name": str, "action_name": str, "source": str, "sha256": str, "sides": str}
 COLUMNS = ("name", "action", "subject", "camera", "setup", "replication", "frames", "bodies", "label", "action_name", "source", "sha256")
-SIDES = "sides"  # one more column, where raw files brought splits of their own
+SIDES = "sides"  # optional column: splits included in the raw files
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +29,9 @@ class ClipStore:
     """Clips of one data set, rows sorted by clip name; clip i is `frames[offsets[i]:offsets[i + 1]]`.
 
     Attributes:
-        frames: (F, M, V, 3) float32 in metres, memory-mapped; F is the sum of all clips' frames; an absent body is zeros.
+        frames: (F, M, V, 3) float32 in metres, memory-mapped; F is the total number of frames; absent bodies are zeros.
         offsets: (clips + 1,) int64, first frame of each clip and the end of the last.
-        table: clips.csv, one row a clip, columns as in COLUMNS.
+        table: clips.csv, one row per clip, columns as in COLUMNS.
     """
 
     frames: np.ndarray
@@ -40,7 +40,7 @@ class ClipStore:
 
     @classmethod
     def open(cls, folder: Path | str) -> ClipStore:
-        """The store in `folder`; InputError where a file is missing or they do not belong together."""
+        """Open the store in `folder`; InputError if a file is missing or the files do not belong together."""
         folder = Path(folder)
         frames, offsets = read_npy(folder / FRAMES, memory_map=True), read_npy(folder / OFFSETS)
         table = read_table(folder / TABLE)
@@ -50,15 +50,15 @@ class ClipStore:
             )
         fits = offsets.shape == (len(table) + 1,) and offsets[0] == 0 and offsets[-1] == len(frames)
         if not fits or not np.array_equal(np.diff(offsets), table["frames"]):
-            raise InputError(f"{folder}: {FRAMES}, {OFFSETS} and {TABLE} are not of one run: delete the folder and ingest again")
+            raise InputError(f"{folder}: {FRAMES}, {OFFSETS} and {TABLE} are from different runs: delete the folder and ingest again")
         return cls(frames, offsets, table)
 
     @staticmethod
     def write(folder: Path | str, clips: Iterable[tuple[Mapping[str, Any], np.ndarray]], bodies: int, joints: int) -> pd.DataFrame:
-        """Write the store's three files from a stream of clips, one in memory at a time, and return its table.
+        """Write the store's three files from a stream of clips, holding one at a time in memory, and return its table.
 
         Args:
-            clips: (row, x) in the order of the store: row holds COLUMNS but `frames`, and may hold SIDES; x is (T, M, V, 3), in metres.
+            clips: (row, x) in the order of the store: row has COLUMNS without `frames`, and optionally SIDES; x is (T, M, V, 3) in metres.
             bodies: M, joints: V.
         """
         import pandas as pd
@@ -77,10 +77,10 @@ class ClipStore:
 
     @staticmethod
     def join(folder: Path | str, parts: Sequence[Path | str], bodies: int, joints: int) -> pd.DataFrame:
-        """Write the store that holds the clips of the stores in `parts`, one after the other, and return its table.
+        """Concatenate the stores in `parts` into one store and return its table.
 
         Raises:
-            InputError: a part is missing or damaged, or is not of `bodies` and `joints`.
+            InputError: a part is missing or damaged, or has other `bodies` or `joints`.
         """
         import pandas as pd
 
@@ -100,11 +100,11 @@ class ClipStore:
         return len(self.table)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """Clip of a row, (T, M, V, 3), not copied."""
+        """Clip of a row, (T, M, V, 3), as a view of the memory map."""
         return self.frames[self.offsets[row] : self.offsets[row + 1]]
 
     def stream(self) -> Iterator[np.ndarray]:
-        """Every clip in turn, (T, M, V, 3), read block by block: unlike a memory map, what was read does not pile up in this process."""
+        """Iterate over all clips, (T, M, V, 3), read block by block, so that resident memory stays small."""
         row = 0
         while row < len(self):
             start = int(self.offsets[row])
@@ -113,7 +113,7 @@ class ClipStore:
             row = end
 
     def read(self, row: int) -> np.ndarray:
-        """Clip of a row, (T, M, V, 3), read by itself, for whoever wants many in another order than theirs."""
+        """Clip of a row, (T, M, V, 3), read from the file; for random access to many clips."""
         return self._block(int(self.offsets[row]), int(self.offsets[row + 1]))
 
     def gather(self, rows: np.ndarray) -> np.ndarray:
@@ -147,17 +147,17 @@ class ClipStore:
 
     @property
     def bodies(self) -> int:
-        """M, bodies every clip has room for."""
+        """M, bodies per clip."""
         return self.frames.shape[1]
 
     @property
     def joints(self) -> int:
-        """V, joints of a body."""
+        """V, joints per body."""
         return self.frames.shape[2]
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """(clips,) int64, frames of each clip."""
+        """(clips,) int64, number of frames of each clip."""
         return np.diff(self.offsets)
 
     @cached_property
@@ -172,7 +172,7 @@ class ClipStore:
 
     @cached_property
     def class_names(self) -> dict[int, str]:
-        """Label → action name, of the classes that have clips, by label."""
+        """Label → action name of the classes that have clips, sorted by label."""
         return {int(label): name for label, name in sorted(zip(self.labels, self.table["action_name"], strict=True))}
 
 
@@ -183,7 +183,7 @@ def _write_table(folder: Path, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_table(path: Path | str) -> pd.DataFrame:
-    """The table of a store, clips.csv; InputError where it is missing or damaged."""
+    """Read a store's table, clips.csv; InputError if it is missing or damaged."""
     import pandas as pd
 
     types = {column: TEXT.get(column, np.int64) for column in (*COLUMNS, SIDES)}
@@ -199,7 +199,7 @@ def read_table(path: Path | str) -> pd.DataFrame:
 
 
 def _header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Head of a float32 .npy file. NumPy pads it for a growing first axis, so the same length serves any number of frames."""
+    """Write the header of a float32 .npy file. NumPy pads it for a growing first axis, so its length is the same for any number of frames."""
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": shape})
     file.write(head.getvalue())

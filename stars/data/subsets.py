@@ -1,4 +1,4 @@
-"""Parts of a split that a protocol learns from: a share of the training clips, or a few clips of each novel class."""
+"""Subsets of a split for training: a fraction of the training clips, or a few clips of each novel class."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from stars.provenance.files import read_npy, write_npy
 from stars.provenance.record import recording
 
 STAGE = "stars.data.subsets"
-SUBSET, EXEMPLAR = 1, 2  # what a permutation is for, the first part of its seed
+SUBSET, EXEMPLAR = 1, 2  # purpose of a permutation, the first part of its seed
 
 
 class SubsetStage(Settings):
-    """What the semi-supervised protocol's subsets depend on but the training clips."""
+    """Settings of the semi-supervised protocol's subsets; the training clips are their input."""
 
     fraction: float = Field(gt=0, le=1)
     subsets: int = Field(ge=1)
 
 
 class ExemplarStage(Settings):
-    """What the few-shot protocol's exemplars depend on but the training clips; `novel` are action numbers."""
+    """Settings of the few-shot protocol's exemplars; `novel` are action numbers."""
 
     shots: int = Field(ge=1)
     draws: int = Field(ge=1)
@@ -37,7 +37,7 @@ class ExemplarStage(Settings):
 def subsets(train: Path, out: Path, settings: SubsetStage) -> None:
     """Write {fraction}_{0, 1, …}.npy, ascending int64 rows of clips.csv, and {fraction}.record.json into folder `out`.
 
-    InputError where a subset would be empty.
+    InputError if a subset would be empty.
     """
     name = f"{settings.fraction:g}"
     files = [f"{name}_{number}.npy" for number in range(settings.subsets)]
@@ -45,17 +45,19 @@ def subsets(train: Path, out: Path, settings: SubsetStage) -> None:
         rows = read_npy(train)
         found = pieces(rows, settings.fraction, settings.subsets)
         if not found:
-            raise InputError(f"semi.fractions: {name} of the {len(rows)} training clips in {train} is less than one clip: give more")
+            raise InputError(
+                f"semi.fractions: {name} of the {len(rows)} training clips in {train} is less than one clip: raise the fraction"
+            )
         for file, subset in zip(files, found, strict=True):
             write_npy(Path(out) / file, subset)
         notes["clips"] = len(found[0])
 
 
 def pieces(rows: np.ndarray, fraction: float, number: int) -> list[np.ndarray]:
-    """Subsets of ⌊fraction · N⌋ of the rows (N,), each ascending: consecutive pieces of one random order, which begins again where it
-    ends. No subset where that is less than one row.
+    """Subsets of ⌊fraction · N⌋ of the rows (N,), each ascending: consecutive pieces of one random permutation, which wraps around. Empty
+    if that is less than one row.
 
-    So they are disjoint as long as number · fraction ≤ 1. Classes are not balanced: the paper draws at random.
+    The subsets are disjoint while number · fraction ≤ 1. Classes are not balanced: the paper samples at random.
     """
     size = math.floor(round(fraction * len(rows), 6))  # .29 · 100 is 28.999999999999996
     order = np.random.default_rng(SUBSET).permutation(rows)
@@ -65,7 +67,7 @@ def pieces(rows: np.ndarray, fraction: float, number: int) -> list[np.ndarray]:
 def exemplars(clips: Path, train: Path, out: Path, settings: ExemplarStage) -> None:
     """Write {shots}_{0, 1, …}.npy, ascending int64 rows of clips.csv, and {shots}.record.json into folder `out`.
 
-    Each file holds `shots` training clips of every novel class that the data set's clips have. A draw with fewer shots is part of
+    Each file has `shots` training clips of every novel class that occurs in the data set. A draw with fewer shots is a subset of
     the draw of the same number with more.
 
     Raises:
@@ -85,7 +87,7 @@ def exemplars(clips: Path, train: Path, out: Path, settings: ExemplarStage) -> N
 
 
 def _drawn(rows: np.ndarray, actions: np.ndarray, action: int, draw: int, settings: ExemplarStage) -> np.ndarray:
-    """The first clips of a random order of one action's training clips."""
+    """The first clips of one action's shuffled training clips."""
     own = rows[actions[rows] == action]
     if len(own) < settings.shots:
         raise InputError(f"few_shot.shots: {settings.shots}, but action {action} has only {len(own)} training clips: lower it")

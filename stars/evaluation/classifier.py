@@ -1,6 +1,6 @@
-"""What the protocols that train a classifier share: it is trained by the one loop and scored on the test split as it goes.
+"""Shared by the protocols that train a classifier: training with the common loop and scoring on the test split.
 
-The headline is the classifier after the last epoch; the best of the epochs that were scored stands beside it and chooses nothing.
+The headline is the classifier after the last epoch; the best scored epoch is reported beside it but never selected.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ COLUMNS = ("train_top1", "test_top1", "test_top5")
 
 @dataclass
 class Training:
-    """A classifier and how it is trained.
+    """A classifier and its training.
 
     Attributes:
         forward: the rows (B,) of a step and its generator → scores (B, classes) and labels (B,).
         test_scores: () → (test clips, classes), called in evaluation mode.
         rate: learning rate of a step.
-        smoothing: of the labels in the cross-entropy.
-        score_epochs: epochs from one scoring of the test clips to the next; the last epoch is scored anyway.
+        smoothing: label smoothing of the cross-entropy.
+        score_epochs: epochs between scorings of the test clips; the last epoch is always scored.
         precision: arithmetic of `forward`, fp32 or bf16.
     """
 
@@ -47,7 +47,7 @@ class Training:
     precision: str = "fp32"
 
     def loss(self, rows: Tensor, generator: Generator, tally: Tally) -> Tensor:
-        """Cross-entropy of a step, whose right answers are counted."""
+        """Cross-entropy of a step; counts correct predictions."""
         scores, labels = self.forward(rows, generator)
         tally.count(scores.detach(), labels)
         return F.cross_entropy(scores.float(), labels, label_smoothing=self.smoothing)
@@ -60,18 +60,18 @@ class Training:
 
 
 class Tally:
-    """How many training clips were right since it was last asked; a restart counts on."""
+    """Counts correctly classified training clips since the last `take`; survives a restart."""
 
     def __init__(self) -> None:
         self.right, self.seen = torch.zeros(()), 0
 
     def count(self, scores_bk: Tensor, labels_b: Tensor) -> None:
-        """Without waiting for the device."""
+        """Add a step's predictions, without synchronising with the device."""
         self.right = self.right + (scores_bk.argmax(dim=1) == labels_b).sum()
         self.seen += len(labels_b)
 
     def take(self) -> float:
-        """Percent right, and the count starts anew."""
+        """Accuracy in percent; resets the count."""
         percent = 100 * self.right.item() / self.seen
         self.right, self.seen = torch.zeros(()), 0
         return percent
@@ -98,11 +98,11 @@ class Fitted:
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        """What predictions.npz keeps for an ensemble: `scores`, float16."""
+        """Arrays for predictions.npz, used by fusion: `scores`, float16."""
         return {"scores": self.scores.astype(np.float16)}
 
     def results(self, task: Task) -> list[dict[str, Any]]:
-        """`last` and `best` epoch with its number and accuracies; the first of equally good ones is the best."""
+        """`last` and `best` epoch with number and accuracies; ties go to the first epoch."""
         last = {"number": self.epochs, **score(self.ranking, task)}
         scored = [
             {"number": row["epoch"], "top1": row["test_top1"], "top5": row["test_top5"]} for row in self.curve.rows if "test_top1" in row
@@ -116,7 +116,7 @@ def _number(epoch: float) -> float:
 
 
 def fit(training: Training, task: Task, plan: Plan, work: Work) -> Fitted:
-    """Train to the plan's end on cross-entropy, scoring the test clips now and then; raises what the loop raises."""
+    """Train with cross-entropy, scoring the test clips at intervals; raises what the loop raises."""
     tally = Tally()
 
     def at_epoch(epochs: int) -> dict[str, float]:

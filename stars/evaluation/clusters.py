@@ -1,6 +1,6 @@
-"""How features cluster: measures of every encoder beside its accuracy by nearest neighbours.
+"""Measures of how features cluster, reported beside the KNN accuracy.
 
-Cosine distance d = 1 − cos throughout. None of it is trained, and none of it chooses anything.
+All use the cosine distance d = 1 − cos. They are only reported, never used for selection.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-RESTARTS = 5  # random starts of k-means; the one with the least inertia counts
-ROWS = 1 << 24  # numbers of the distance matrix held at once
+RESTARTS = 5  # random starts of k-means; the one with the lowest inertia is used
+ROWS = 1 << 24  # values of the distance matrix in memory at once
 SHARED = ("camera", "subject", "bodies")  # columns of clips.csv that nearest neighbours may share
 
 
 def describable(labels_n: np.ndarray) -> bool:
-    """Whether there are two classes to be apart, and two clips of a class to be together."""
+    """Whether there are at least two classes, and a class with at least two clips."""
     counts = np.unique(labels_n, return_counts=True)[1]
     return len(counts) > 1 and counts.max() > 1
 
@@ -23,17 +23,17 @@ def describable(labels_n: np.ndarray) -> bool:
 def describe(
     features_nc: np.ndarray, labels_n: np.ndarray, facts: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Measures of the clusters that the classes form, and what each clip adds to them.
+    """Measures of the clusters that the classes form, overall and per clip.
 
     Args:
         features_nc: (N, C) finite; labels_n: (N,) class of each clip: at least 2 classes, one of them with 2 clips (`describable`).
-        facts: by name, what a clip and its nearest other clip may share, (N,) each.
+        facts: by name, properties that a clip and its nearest neighbour may share, (N,) each.
 
     Returns:
         (measures, clips). Measures: silhouette, mean over clips, −1 to 1; nmi and ari of k-means with as many clusters as classes, and the labels;
-        between_within, the mean distance between clips of different classes over that within a class; for each fact same_…, the percent of
-        clips whose nearest neighbour shares it, and chance_…, the percent of all other clips that do. Clips: (N,) arrays silhouette, cluster,
-        within and between (mean distances; of a class's only clip, within is nan), same_….
+        between_within, the mean distance between classes divided by that within classes; for each fact same_…, the percent of
+        clips whose nearest neighbour shares it, and chance_…, the percent among all other clips. Clips: (N,) arrays silhouette, cluster,
+        within and between (mean distances; within is nan for a class's only clip), same_….
     """
     unit = _unit(features_nc)
     classes, label_n = np.unique(labels_n, return_inverse=True)
@@ -41,7 +41,7 @@ def describe(
     to_class_nk, nearest_n = np.empty((len(unit), len(classes))), np.empty(len(unit), np.int64)
     for rows, distance_rn in _distances(unit):
         itself = np.arange(len(distance_rn)), np.arange(rows.start, rows.stop)
-        distance_rn[itself] = 0  # of a clip without features, too
+        distance_rn[itself] = 0  # also for a clip without features
         to_class_nk[rows] = distance_rn @ own_nk
         distance_rn[itself] = np.inf
         nearest_n[rows] = distance_rn.argmin(axis=1)
@@ -62,8 +62,8 @@ MEASURES = ("silhouette", "nmi", "ari", "between_within")
 
 
 def statistic(name: str, clips: Mapping[str, np.ndarray], labels_n: np.ndarray) -> float:
-    """One of the measures of `describe` from what it says of some or all of the clips."""
-    # Here, since `stars predict` needs none of it and waits for what is loaded.
+    """Compute a measure of `describe` from its values for some or all clips."""
+    # Imported here, since `stars predict` does not need it and would start more slowly.
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
     if name == "nmi":
@@ -81,7 +81,7 @@ def _unit(features_nc: np.ndarray) -> np.ndarray:
 
 
 def _distances(unit_nc: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Cosine distances (rows, N), some rows at a time."""
+    """Iterate over cosine distances (rows, N), some rows at a time."""
     step = max(1, ROWS // len(unit_nc))
     for start in range(0, len(unit_nc), step):
         rows = slice(start, min(start + step, len(unit_nc)))
@@ -89,7 +89,7 @@ def _distances(unit_nc: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
 
 
 def _silhouette(within_n: np.ndarray, nearest_class_n: np.ndarray) -> np.ndarray:
-    """(b − a) / max(a, b) (Rousseeuw, 1987): a the mean distance within, b that to the nearest other class; 0 for the only clip of a class."""
+    """(b − a) / max(a, b) (Rousseeuw, 1987): a is the mean distance within the class, b to the nearest other class; 0 for a class's only clip."""
     larger = np.fmax(within_n, nearest_class_n)
     found = np.divide(nearest_class_n - within_n, larger, out=np.zeros(len(within_n)), where=larger > 0)
     return np.where(np.isnan(found), 0.0, found)

@@ -1,4 +1,4 @@
-"""Several methods as one: their features, or their classifiers' scores, added with weights (the "three-stream" rows of Tables 1 and 2)."""
+"""Fusion of several methods: weighted sums of features or of classifiers' scores (the "three-stream" rows of Tables 1 and 2)."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Member(Settings):
 
 
 class EnsembleStage(Settings):
-    """Its members, in the order in which their files are given."""
+    """The members, in the order of their files."""
 
     members: tuple[Member, ...] = Field(min_length=1)
 
 
 class ScoresStage(EnsembleStage):
-    """The same, and the protocol whose scores are added."""
+    """The members, and the protocol whose scores are added."""
 
     protocol: Literal["linear", "finetune"]
 
@@ -45,7 +45,7 @@ def features(members: Sequence[Path], clips: Path, train: Path, test: Path, out:
     Args:
         members: folders of their features, in the order of `settings.members`; clips: clip store; train, test: split files.
 
-    Raises InputError where a file is missing or does not fit the others, or features are not of one width.
+    Raises InputError if a file is missing or does not match the others, or features differ in width.
     """
     weights = _weights(members, settings)
     store = ClipStore.open(clips)
@@ -64,7 +64,7 @@ def scores(members: Sequence[Path], clips: Path, train: Path, test: Path, out: P
     Args:
         members: folders of the members' results by the protocol, in the order of `settings.members`; the rest as in `features`.
 
-    Raises InputError where a file is missing, holds no scores, or is of other clips.
+    Raises InputError if a file is missing, has no scores, or covers other clips.
     """
     weights = _weights(members, settings)
     inputs = {"clips": Path(clips) / "clips.csv", "train": train, "test": test}
@@ -87,18 +87,18 @@ def scores(members: Sequence[Path], clips: Path, train: Path, test: Path, out: P
 def _weights(members: Sequence[Path], settings: EnsembleStage) -> list[tuple[str, Path, float]]:
     if len(members) != len(settings.members):
         names = ", ".join(member.method for member in settings.members)
-        raise InputError(f"{len(members)} folders are given for the {len(settings.members)} members {names}: give one each")
+        raise InputError(f"{len(members)} folders for the {len(settings.members)} members {names}: name one folder per member")
     return [(member.method, Path(folder), member.weight) for member, folder in zip(settings.members, members, strict=True)]
 
 
 def _scores(path: Path, task: Task) -> np.ndarray:
-    """A classifier's scores of the test clips, (N, classes) float32."""
+    """A classifier's scores for the test clips, (N, classes) float32."""
     try:
         found = read_npz(path, ("name", "scores"))
     except InputError:
-        raise InputError(f"{path} holds no scores: delete its folder and run its protocol again") from None
+        raise InputError(f"{path} contains no scores: delete its folder and run its protocol again") from None
     if not np.array_equal(found["name"], task.names[task.test_rows]):
-        raise InputError(f"{path} is of other test clips: run its protocol again")
+        raise InputError(f"{path} covers other test clips: run its protocol again")
     return found["scores"].astype(np.float32)
 
 
@@ -107,6 +107,6 @@ def _sum(weighted: Sequence[tuple[str, np.ndarray, float]]) -> np.ndarray:
     first, shape = weighted[0][0], weighted[0][1].shape
     for name, array, _ in weighted:
         if array.shape != shape:
-            raise InputError(f"{name} has {array.shape[1]} numbers a clip and {first} {shape[1]}: an ensemble adds outputs of one width")
+            raise InputError(f"{name} has {array.shape[1]} values per clip, {first} has {shape[1]}: choose members of one width")
     total: np.ndarray = sum((np.float32(weight) * array for _, array, weight in weighted), np.zeros(shape, np.float32))
     return total

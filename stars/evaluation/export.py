@@ -1,4 +1,4 @@
-"""A trained encoder for use elsewhere: under the released MAMP's names, or as an ONNX graph from clips to features."""
+"""Exports a trained encoder under the released MAMP's names, or as an ONNX graph from clips to features."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from stars.released.checkpoint import EXPORTED
 from stars.training.weights import load_encoder
 
 STAGE = "stars.evaluation.export"
-CLOSE = 1e-4  # largest difference allowed between torch and ONNX, of features whose tokens have variance 1
-BODIES = 2  # of the example that the graph is traced with; the graph takes any number
+CLOSE = 1e-4  # largest allowed difference between torch and ONNX features, whose tokens have variance 1
+BODIES = 2  # in the example for tracing; the graph accepts any number
 
 
 class ClipEncoder(nn.Module):
-    """Features of whole clips without branches on their content, so that they can be traced: every body is a row, absent ones too."""
+    """Features of whole clips without data-dependent branches, for tracing: every body is a row, including absent ones."""
 
     def __init__(self, encoder: Backbone, bodies: Literal["all", "present"]) -> None:
         super().__init__()
@@ -47,11 +47,11 @@ def export(encoder: Path, out: Path, form: Literal["torch", "onnx"], bodies: Lit
     """Write the encoder of encoder.safetensors to the file `out`, and {out}.record.json.
 
     Args:
-        form: torch, a file with a `model` dict in the released MAMP's names and layouts and the block `model` beside it, which
-            `import-weights` reads; onnx, a graph from clips (B, M, T, V, 3) to features (B, C), compared with torch before it is written.
+        form: torch, a file with a `model` dict in the released MAMP's names and layouts, and the `model` settings, which
+            `import-weights` reads; onnx, a graph from clips (B, M, T, V, 3) to features (B, C), checked against torch before writing.
         bodies: averaged into a clip's feature, as in `embed.bodies` (onnx only).
 
-    Raises InputError for a file that is not there or no encoder, for a form that cannot hold it, and where onnx is not installed.
+    Raises InputError if the file is missing or not an encoder, the form does not support it, or onnx is not installed.
     """
     given(encoder, "an encoder.safetensors")
     with recording(out.parent, STAGE, {"form": form, "bodies": bodies}, {"encoder": encoder}, [out.name], f"{out.name}.record.json"):
@@ -62,11 +62,11 @@ def export(encoder: Path, out: Path, form: Literal["torch", "onnx"], bodies: Lit
 
 
 def released(encoder: Backbone, source: Path) -> bytes:
-    """A torch file {"model": tensors} in the released names and layouts, with the model block, of which tensors do not say the heads."""
+    """A torch file {"model": tensors} in the released names and layouts, with the model settings, since tensors do not show the heads."""
     if not isinstance(encoder, Network):
-        raise InputError(f"{source} is no transformer, which MAMP's names are for: export it as onnx")
+        raise InputError(f"{source} is not a transformer, the only backbone that MAMP's names support: export it as onnx")
     if encoder.shape.stream != "joint":
-        raise InputError(f"{source} sees the stream {encoder.shape.stream}, which a released checkpoint cannot say: export it as onnx")
+        raise InputError(f"{source} uses the stream {encoder.shape.stream}, which a released checkpoint cannot describe: export it as onnx")
     own = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     content = io.BytesIO()
     tensors = {name: tensor.contiguous() for name, tensor in mamp.to_released(own).items()}
@@ -76,7 +76,7 @@ def released(encoder: Backbone, source: Path) -> bytes:
 
 @torch.no_grad()
 def onnx(model: ClipEncoder) -> bytes:
-    """The model as an ONNX file, its numbers of clips and bodies free; InputError if it does not give what torch gives."""
+    """The model as an ONNX file with dynamic numbers of clips and bodies; InputError if its output differs from torch's."""
     try:
         from onnx.reference import ReferenceEvaluator
     except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""Features of a trained encoder, computed once per checkpoint and shared by every evaluation that reads them."""
+"""Features of a trained encoder, computed once and shared by all evaluations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BATCH = 64  # clips encoded at once; features do not depend on it
 
 
 class EmbedStage(Settings):
-    """Everything the stage is told; `outputs` are those the method has."""
+    """Settings of the stage; `outputs` are those that the method has."""
 
     embed: Embed
     outputs: tuple[Output, ...]
@@ -43,11 +43,11 @@ class EmbedStage(Settings):
 def embed(clips: Path, train: Path, test: Path, method: Path, out: Path, target: str, settings: EmbedStage, device: str = "cpu") -> None:
     """Write the features of a split's clips, centre-cropped on both sides, and {target}.record.json into folder `out`.
 
-    Every output is a float32 file (N, C) whose rows are in the split's order; their names are `feature_file`'s.
+    Each output is a float32 file (N, C) with rows in the split's order, named by `feature_file`.
 
     Args:
         clips: clip store; train, test: split files.
-        method: folder with encoder.safetensors, and heads.safetensors where an output is a head's.
+        method: folder with encoder.safetensors, and heads.safetensors if an output is a head's.
         target: name of the data set embedded.
 
     Raises:
@@ -104,7 +104,7 @@ def encode(encoder: Backbone, clips: Clips, settings: Embed) -> np.ndarray:
 
 @torch.no_grad()
 def frozen_features(encoder: Backbone, x_bmtvc: Tensor, known: Bodies | None, settings: Embed) -> Tensor:
-    """Clip features (B, C) float32, without gradients, in the precision of `embed`; of clips whose bodies are `known`, or looked at."""
+    """Clip features (B, C) float32, without gradients, in the precision of `embed`; `known`: masks of bodies, computed if None."""
     device = x_bmtvc.device
     with arithmetic(device, settings.precision), float32_products(device, settings.precision):
         return clip_features(encoder, x_bmtvc, settings.bodies, known=known).float()
@@ -112,7 +112,7 @@ def frozen_features(encoder: Backbone, x_bmtvc: Tensor, known: Bodies | None, se
 
 @torch.no_grad()
 def head_outputs(features: np.ndarray, heads: Mapping[str, nn.Module], outputs: tuple[Output, ...]) -> dict[Output, np.ndarray]:
-    """Encoder features (N, C) and what the heads make of them, each of what the one before it made: z = projector(y), z⁺ = predictor(z)."""
+    """Encoder features (N, C) and the heads' outputs, each computed from the previous one: z = projector(y), z⁺ = predictor(z)."""
     made = torch.from_numpy(features)
     found: dict[Output, np.ndarray] = {"encoder": features}
     for name, head in heads.items():
@@ -122,7 +122,7 @@ def head_outputs(features: np.ndarray, heads: Mapping[str, nn.Module], outputs: 
 
 
 def _batched(head: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
-    return torch.cat([head(rows) for rows in features.split(4096)])  # the predictor is wide: bounds what it holds at once
+    return torch.cat([head(rows) for rows in features.split(4096)])  # limits the memory of the wide predictor
 
 
 def rows_of(task: Task, part: Part) -> np.ndarray:
@@ -136,11 +136,11 @@ def feature_file(folder: Path | str, target: str, part: Part, output: Output) ->
 
 
 def read_features(folder: Path | str, task: Task, part: Part, output: Output) -> np.ndarray:
-    """Features (N, C) float32 of one side of a split; InputError if they are missing, of another split, or not finite."""
+    """Features (N, C) float32 of one side of a split; InputError if they are missing, from another split, or not finite."""
     path, rows = feature_file(folder, task.data, part, output), rows_of(task, part)
     features = read_npy(path)
     if features.ndim != 2 or features.dtype != np.float32 or len(features) != len(rows):
-        raise InputError(f"{path} holds {features.dtype} {features.shape}, but the split has {len(rows)} {part} clips: embed again")
+        raise InputError(f"{path} contains {features.dtype} {features.shape}, but the split has {len(rows)} {part} clips: embed again")
     check_finite(features, task.names[rows], path)
     return features
 

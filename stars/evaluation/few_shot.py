@@ -1,8 +1,8 @@
-"""Few-shot protocol: test clips of novel classes take the label that the nearest labelled clips vote for (paper §4.3, Table 5).
+"""Few-shot protocol: test clips of novel classes get the label that most of the nearest labelled clips have (paper §4.3, Table 5).
 
-The paper's "n-shot" has two readings. `exemplars`: n labelled clips of each class are drawn, and n neighbours among them vote. A tied vote
-goes to the class with the smaller summed cosine distance: with n = 2 every vote of two different labels is one. `neighbours`: n neighbours
-among all training clips of the novel classes vote.
+The paper's "n-shot" has two readings. `exemplars`: n labelled clips of each class are drawn, and n neighbours among them vote. Ties, such as
+every vote of two different labels, go to the class with the smaller summed cosine distance. `neighbours`: n neighbours among all
+training clips of the novel classes vote.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Draws = Mapping[tuple[int, int], Task]
 
 
 class FewShotStage(Settings):
-    """Everything the protocol is told; `data` is the data set's name, `novel` are action numbers, `outputs` are those the method has."""
+    """Settings of the protocol; `data` is the data set's name, `novel` are action numbers, `outputs` are those that the method has."""
 
     data: str
     novel: tuple[int, ...] = Field(min_length=1)
@@ -44,8 +44,8 @@ class Variant:
 
     Attributes:
         facts: its keys, `output` and `reading` among them.
-        task: what it learns from, of several draws the first's, and the clips that it is scored on.
-        rankings: array of predictions.npz → (test clips, ≤ 5), one a draw.
+        task: its labelled clips (the first draw's) and its test clips.
+        rankings: array of predictions.npz → (test clips, ≤ 5), one per draw.
     """
 
     facts: Mapping[str, str | int]
@@ -58,8 +58,8 @@ def few_shot(
 ) -> None:
     """Run the protocol; write metrics.json, predictions.npz and record.json into `out`.
 
-    The headline is the first output of `few_shot.outputs` that the method has, with the first number of shots in the first reading, of
-    exemplars the mean over draws. predictions.npz holds `predicted_shots{N}_draw{D}` and `predicted_neighbours_k{N}` of that output.
+    The headline is the first output of `few_shot.outputs` that the method has, with the first number of shots in the first reading; for
+    exemplars, the mean over draws. predictions.npz contains `predicted_shots{N}_draw{D}` and `predicted_neighbours_k{N}` of that output.
 
     Args:
         features: folder with the feature files of `target`; clips: clip store; train, test: split files. Test clips of the novel classes
@@ -93,7 +93,7 @@ def few_shot(
 
 
 def novel_task(split: Task, store: ClipStore, novel: tuple[int, ...]) -> Task:
-    """All clips of the novel classes; InputError where the store has none of these actions among its test clips."""
+    """All clips of the novel classes; InputError if the test clips have none of these actions."""
     classes = np.unique(split.labels[np.isin(store.table["action"].to_numpy(), novel)])
     learns, scored = (rows[np.isin(split.labels[rows], classes)] for rows in (split.train_rows, split.test_rows))
     if not scored.size:
@@ -105,11 +105,11 @@ def novel_task(split: Task, store: ClipStore, novel: tuple[int, ...]) -> Task:
 
 
 def _exemplar_files(folder: Path | None, options: Shots) -> dict[tuple[int, int], Path]:
-    """(shots, draw) → file; none where no reading takes exemplars."""
+    """(shots, draw) → file; empty if no reading uses exemplars."""
     if "exemplars" not in options.readings:
         return {}
     if folder is None:
-        raise InputError("few_shot.readings has exemplars: name their folder (--exemplars)")
+        raise InputError("few_shot.readings contains exemplars: name their folder with --exemplars")
     return {(shots, draw): Path(folder) / f"{shots}_{draw}.npy" for shots in options.shots for draw in range(options.draws)}
 
 
@@ -117,14 +117,14 @@ def _exemplar_task(novel: Task, exemplars: Path, train: Path) -> Task:
     """The task of one draw."""
     rows = read_rows(exemplars, len(novel.names))
     if not np.isin(rows, novel.train_rows).all():
-        raise InputError(f"{exemplars} has clips that do not train in {train}, or are of no novel class: draw the exemplars again")
+        raise InputError(f"{exemplars} has clips that are not training clips in {train} or not of a novel class: draw the exemplars again")
     if set(novel.labels[rows].tolist()) != set(novel.class_names):
-        raise InputError(f"{exemplars} does not have clips of every novel class: draw the exemplars again")
+        raise InputError(f"{exemplars} lacks clips of a novel class: draw the exemplars again")
     return replace(novel, train_rows=rows)
 
 
 def _variants(features: Path, output: Compared, split: Task, novel: Task, draws: Draws, options: Shots) -> Iterator[Variant]:
-    """Every reading and number of shots by one output."""
+    """Every reading and number of shots for one output."""
     train, test = read_compared(features, split, output)
     queries = test[np.searchsorted(split.test_rows, novel.test_rows)]
     if "exemplars" in options.readings:

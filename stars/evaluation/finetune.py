@@ -1,7 +1,7 @@
-"""Fine-tuning and transfer: the whole encoder with an MLP head, trained on labels (paper §4.3, Tables 3 and 4).
+"""Fine-tuning and transfer: the whole encoder with an MLP head, trained with labels (paper §4.3, Tables 3 and 4).
 
-Head, dropout and layer-wise rates are the released MAMP's, which the paper follows. For transfer the clips are of another data set
-than those the encoder was trained on.
+Head, dropout and layer-wise learning rates follow the released MAMP, as in the paper. For transfer, the clips come from another data
+set than the encoder's training clips.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ STAGE = "stars.evaluation.finetune"
 
 
 class Finetuning(Settings):
-    """How a classifier is fine-tuned; `test_crop` and `bodies` are those of `embed`."""
+    """Settings of fine-tuning; `test_crop` and `bodies` are those of `embed`."""
 
     seed: int
     finetune: Finetune
@@ -46,12 +46,12 @@ class Finetuning(Settings):
     @model_validator(mode="after")
     def _decided(self) -> Finetuning:
         if self.finetune.layer_decay is None:
-            raise ValueError("finetune.layer_decay: give a number, 1 for an encoder that is not pre-trained")
+            raise ValueError("finetune.layer_decay: set a number, 1 for an encoder that is not pre-trained")
         return self
 
 
 class FinetuneStage(Finetuning):
-    """Everything the protocol is told."""
+    """Settings of the protocol."""
 
     protocol: Literal["finetune", "transfer"] = "finetune"
 
@@ -73,8 +73,8 @@ def finetune(
         encoder: encoder.safetensors to start from; clips: clip store; train, test: split files; target: name of the data set.
 
     Raises:
-        InputError: a file is missing or does not fit the others; fewer than two clips a step; the loss is not finite.
-        Interrupted: told to stop; progress is saved.
+        InputError: a file is missing or does not fit the others; fewer than two clips per step; the loss is not finite.
+        Interrupted: a signal asked to stop; progress is saved.
     """
     inputs = present({**clip_inputs(Path(clips), Path(train)), "test": test, "encoder": encoder})
     with undertaken(out, code.of_backbone(STAGE, backbone_of(encoder)), settings, inputs, (*RESULT_FILES, "curve.csv"), checkpoint) as (
@@ -100,7 +100,7 @@ def starting_encoder(path: Path, store: ClipStore) -> Backbone:
 
 
 class Classifier(nn.Module):
-    """Encoder, what it makes for a classifier averaged over bodies, and the head."""
+    """Encoder, its classifier input averaged over bodies, and the head."""
 
     def __init__(self, encoder: Backbone, classes: int, options: Finetune, bodies: Literal["all", "present"]) -> None:
         super().__init__()
@@ -119,15 +119,15 @@ class Classifier(nn.Module):
                 nn.init.zeros_(part.bias)
 
     def forward(self, x_bmtvc: Tensor, known: Bodies | None = None) -> Tensor:
-        """Clips (B, M, T, V, 3), and what is known of their bodies → scores (B, classes); in training, what is dropped is drawn for each body."""
+        """Clips (B, M, T, V, 3), and the masks of their bodies → scores (B, classes); training uses separate dropout for each body."""
         return self.head(clip_features(self.encoder, x_bmtvc, self.bodies, self.encoded, distinct=not self.training, known=known))
 
     def encoded(self, x: Tensor) -> Tensor:
-        """What the head is given of bodies (R, T, V, 3), or of clips."""
+        """The head's input for bodies (R, T, V, 3), or for clips."""
         return self.encoder.for_classifier(x, self.dropout)
 
     def parts(self, decay: float) -> list[tuple[nn.Module, float]]:
-        """All that is trained, with factors of the learning rate."""
+        """Trained parts, with factors of the learning rate."""
         layers = self.encoder.layers()
         bottom, *blocks, top = finetune_rates(len(layers.blocks), decay)
         below, above = ((module, bottom) for module in layers.stem), ((module, top) for module in (*layers.top, self.head))
@@ -135,7 +135,7 @@ class Classifier(nn.Module):
 
 
 def finetuning(encoder: Backbone, train: Clips, test: Clips, classes: int, plan: Plan, settings: Finetuning) -> Training:
-    """The classifier and how it is trained on the clips `train`; it is scored on centre crops of `test`."""
+    """Training of the classifier on the clips `train`, scored on centre crops of `test`."""
     options, device, frames = settings.finetune, train.device, encoder.frames
     with seeded(plan.seed, plan.stage, "head"):
         model = Classifier(encoder, classes, options, settings.bodies).to(device)
@@ -150,7 +150,7 @@ def finetuning(encoder: Backbone, train: Clips, test: Clips, classes: int, plan:
             views = (centre_view(test, rows, frames, settings.test_crop) for rows in torch.arange(len(test)).split(BATCH))
             return torch.cat([model(*view).float() for view in views])
 
-    assert options.layer_decay is not None  # the stage's settings are refused without it
+    assert options.layer_decay is not None  # required by the stage's settings
     optimiser = optimiser_of(model.parts(options.layer_decay), options.optimiser)
     rate = schedule(plan.steps_per_epoch, options.optimiser)
     return Training(model, optimiser, forward, test_scores, rate, options.label_smoothing, options.score_epochs, options.precision)

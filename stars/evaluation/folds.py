@@ -1,4 +1,4 @@
-"""Cross-validation of a few labelled clips: which are tested together, and how sure the accuracy is."""
+"""Cross-validation of a few labelled clips: folds, and the accuracy's confidence interval."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ MOST_SUBJECTS, SUBJECT_FOLDS, FOLDS = 10, 10, 5
 
 
 def folds(labels: np.ndarray, groups: Sequence[str] | None) -> np.ndarray:
-    """Fold of each clip, from 0, (N,) int64: a subject a fold, several in one where there are more than ten; without subjects five folds with
-    actions in equal shares.
+    """Fold of each clip, from 0, (N,) int64: one fold per subject, but at most ten folds; without subjects, five folds stratified by action.
 
     Args:
-        labels: (N,); groups: subject of each clip, at least two of them; None: not known.
+        labels: (N,); groups: subject of each clip, at least two different; None: unknown.
 
     Raises:
-        InputError: fewer than two clips of every action, so that nothing can be learnt and tested.
+        InputError: no action has two clips, one to train on and one to test.
     """
     if max(Counter(labels.tolist()).values()) < 2 or len(np.unique(labels)) < 2:
-        raise InputError("evaluating needs two actions at least, and of one of them two clips: label more clips")
+        raise InputError("evaluation needs at least two actions, one of them with two clips: label more clips")
     if groups is not None:
         names, number = np.unique(np.asarray(groups), return_inverse=True)
         return number if len(names) <= MOST_SUBJECTS else _split(labels, number, SUBJECT_FOLDS)
@@ -33,11 +32,11 @@ def folds(labels: np.ndarray, groups: Sequence[str] | None) -> np.ndarray:
 
 
 def _split(labels: np.ndarray, groups: np.ndarray | None, count: int) -> np.ndarray:
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # slow to import, and only evaluation needs them
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # slow to import, needed only here
 
     found = np.zeros(len(labels), np.int64)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # an action with fewer clips than folds, which the verdict says
+        warnings.simplefilter("ignore", UserWarning)  # an action with fewer clips than folds; the report mentions it
         kind = StratifiedKFold if groups is None else StratifiedGroupKFold
         splitter = kind(count, shuffle=True, random_state=0)
         for fold, (_, tested) in enumerate(splitter.split(np.zeros(len(labels)), labels, groups)):
@@ -46,7 +45,7 @@ def _split(labels: np.ndarray, groups: np.ndarray | None, count: int) -> np.ndar
 
 
 def interval(right: np.ndarray, groups: Sequence[str] | None) -> list[float]:
-    """95 % bootstrap interval of an accuracy in percent; over subjects where they are known, whose clips are alike. right (N,) bool."""
+    """95 % bootstrap interval of an accuracy in percent; resamples subjects if known, since a subject's clips are similar. right (N,) bool."""
     if groups is None:
         return interval95(right)
     _, number = np.unique(np.asarray(groups), return_inverse=True)

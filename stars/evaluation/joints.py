@@ -1,4 +1,4 @@
-"""Joint positions as features: what nearest neighbours reach without any learning, the floor under every encoder."""
+"""Joint positions as features: the KNN baseline without any training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stars.provenance.record import recording
 
 
 class JointsStage(Settings):
-    """Everything the stage is told; `root` is the joint that is subtracted."""
+    """Settings of the stage; `root` is the joint that is subtracted."""
 
     joints: Joints
     root: int
@@ -29,16 +29,16 @@ def describe(clips: Path, train: Path, test: Path, out: Path, target: str, setti
         clips: clip store; train, test: split files; out: folder for the features; target: name of the data set.
 
     Raises:
-        InputError: a file is missing or does not fit the others, or a coordinate is not finite.
+        InputError: a file is missing or does not match the others, or a coordinate is not finite.
     """
     store = ClipStore.open(clips)
     task = Task.of(store, train, test, target)
     inputs = present({**{name: Path(clips) / file for name, file in STORE.items()}, "train": train, "test": test})
     files = [feature_file(out, target, part, "encoder") for part in PARTS]
-    told = settings.model_dump(mode="json")
+    values = settings.model_dump(mode="json")
     if settings.root >= store.joints:
         raise InputError(f"root is joint {settings.root}, but the clips have {store.joints} joints: correct it in the data set's YAML")
-    with recording(out, __name__, told, inputs, [path.name for path in files], f"{target}.record.json"):
+    with recording(out, __name__, values, inputs, [path.name for path in files], f"{target}.record.json"):
         for part, path in zip(PARTS, files, strict=True):
             rows = rows_of(task, part)
             features = np.stack([positions(store[row], settings.root, settings.joints.frames) for row in rows])
@@ -50,9 +50,9 @@ STORE = {"clips": "clips.csv", "frames": "frames.npy", "offsets": "offsets.npy"}
 
 
 def positions(x_tmvc: np.ndarray, root: int, frames: int) -> np.ndarray:
-    """A clip (T, M, V, 3) in metres → (frames · M · V · 3,) float32: its joints relative to their body's root, spread evenly over the clip.
+    """A clip (T, M, V, 3) in metres → (frames · M · V · 3,) float32: joints relative to their body's root, at evenly spaced times.
 
-    A body absent from a frame stays zero. Joints between two frames are weighted linearly. Cosines of these vectors take size out.
+    Absent bodies stay zero. Joints are interpolated linearly between frames. The cosine of these vectors is invariant to body size.
     """
     at = np.linspace(0, len(x_tmvc) - 1, frames)
     before = at.astype(int)

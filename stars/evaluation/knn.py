@@ -1,6 +1,6 @@
-"""KNN protocol: a test clip takes the label its nearest training clips vote for (paper §4.3; k = 1 in Table 2, k = 10 in Tables 6 and 7).
+"""KNN protocol: a test clip gets the label that most of its nearest training clips have (paper §4.3; k = 1 in Table 2, k = 10 in Tables 6 and 7).
 
-The search is exact: matrix products in float32 find candidates, float64 decides among them, and a query whose candidates
+The search is exact: matrix products in float32 find candidates, which are compared in float64; a query whose candidates
 float32's error bound cannot separate from the rest is compared with every reference in float64.
 """
 
@@ -25,12 +25,12 @@ from stars.evaluation.rescale import feature_files, read_compared, source
 from stars.provenance.record import recording
 
 MARGIN = 16  # candidates beyond k: enough that near-ties at the k-th place rarely need the full comparison
-CHUNK = 1 << 27  # bytes held at once: similarities, or candidates
-DECIMALS = 12  # float64 similarities that agree so far are equal: copies of a clip tie
+CHUNK = 1 << 27  # bytes in memory at once: similarities, or candidates
+DECIMALS = 12  # float64 similarities that agree to this precision are equal, so copies of a clip tie
 
 
 class KnnStage(Settings):
-    """Everything the protocol is told; `outputs` are those the method has."""
+    """Settings of the protocol; `outputs` are those that the method has."""
 
     knn: Knn
     outputs: tuple[Output, ...]
@@ -46,8 +46,8 @@ class Neighbours(NamedTuple):
 def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, out: Path, settings: KnnStage) -> None:
     """Run the protocol; write metrics.json, predictions.npz and record.json into `out`.
 
-    The headline is the first output of `knn.outputs` that the method has, with the first k; predictions.npz holds
-    `predicted_k{K}` of that output for every k. Both also hold how the test clips cluster by it (`stars.evaluation.clusters`).
+    The headline is the first output of `knn.outputs` that the method has, with the first k; predictions.npz contains
+    `predicted_k{K}` of that output for every k. Both also contain measures of the test clips' clusters (`stars.evaluation.clusters`).
 
     Args:
         features: folder with the features of `target`; clips: clip store; train, test: split files.
@@ -73,7 +73,7 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
 
 
 def _clusters(features: Path, output: Compared, task: Task, store: ClipStore) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Measures of the test clips' clusters, and of each clip; none where there is nothing to measure."""
+    """Measures of the test clips' clusters, overall and per clip; empty if they are undefined."""
     if not clusters.describable(task.test_labels):
         return {}, {}
     facts = {name: store.table[name].to_numpy()[task.test_rows] for name in clusters.SHARED}
@@ -81,10 +81,10 @@ def _clusters(features: Path, output: Compared, task: Task, store: ClipStore) ->
 
 
 def compared(block: str, asked: Sequence[Compared], had: Sequence[Output]) -> list[Compared]:
-    """Outputs asked for in the configuration's `block` that a method has; InputError where there is none."""
+    """The outputs requested in the configuration's `block` that a method has; InputError if there are none."""
     found = [output for output in asked if source(output) in had]
     if not found:
-        raise InputError(f"{block}.outputs names none of the outputs this method has: add one of {', '.join(had)}")
+        raise InputError(f"{block}.outputs contains none of this method's outputs: add one of {', '.join(had)}")
     return found
 
 
@@ -96,17 +96,17 @@ def _rankings(features: Path, output: Compared, task: Task, options: Knn) -> dic
 
 
 def neighbours(queries: np.ndarray, references: np.ndarray, labels: np.ndarray, k: int) -> Neighbours:
-    """Exact k nearest references by cosine similarity; equal similarities go to the lowest label.
+    """Exact k nearest references by cosine similarity; ties go to the lowest label.
 
     A zero vector has similarity 0 to everything.
 
     Args:
         queries: (Q, C) finite; references: (R, C) finite; labels: (R,) int64 of the references; k: at most R.
     """
-    order = np.argsort(labels, kind="stable")  # from here on the lower of two equal places has the lower label
+    order = np.argsort(labels, kind="stable")  # from here on, a lower index means a lower label in ties
     exact, sorted_labels = _unit(references[order]), torch.from_numpy(labels[order])
     rough = exact.float()
-    candidates = 8 * min(k + MARGIN, len(exact)) * exact.shape[1]  # bytes a query
+    candidates = 8 * min(k + MARGIN, len(exact)) * exact.shape[1]  # bytes per query
     most = min(_rows(len(exact) * 4), _rows(candidates), len(queries))
     room = torch.empty(most, len(exact))  # reused: fresh memory costs as much as the products
     parts = [_search(_unit(part), exact, rough, k, room[: len(part)]) for part in _split(queries, len(room))]
@@ -115,14 +115,14 @@ def neighbours(queries: np.ndarray, references: np.ndarray, labels: np.ndarray, 
 
 
 def _search(queries: Tensor, exact: Tensor, rough: Tensor, k: int, room: Tensor) -> tuple[Tensor, Tensor]:
-    """Places and similarities (Q, k) of the nearest rows of `exact`, float64; `rough` is its float32 copy, `room` (Q, R) float32."""
+    """Indices and similarities (Q, k) of the nearest rows of `exact`, float64; `rough` is its float32 copy, `room` (Q, R) float32."""
     wide = min(k + MARGIN, len(exact))
     values, candidates = torch.topk(torch.mm(queries.float(), rough.T, out=room), wide)
     candidates = candidates.sort(dim=1).values
-    # Products and sums row by row: equal references get bit-equal similarities, which a matrix product does not promise.
+    # Products and sums row by row give bit-equal similarities for equal references, which a matrix product does not guarantee.
     columns, similarity = _first((exact[candidates] * queries[:, None]).sum(dim=2), k)
     places = candidates.gather(1, columns)
-    # |float32 − exact| ≤ (C + 3) · 2⁻²⁴ for unit vectors; twice that separates what is in from what is out.
+    # |float32 − exact| ≤ (C + 3) · 2⁻²⁴ for unit vectors; twice that separates candidates from the rest.
     unsure = values[:, -1] >= values[:, k - 1] - 2 * (exact.shape[1] + 3) * 2**-24
     if wide < len(exact) and unsure.any():
         found = [_first(part @ exact.T, k) for part in queries[unsure].split(_rows(len(exact) * 32))]
@@ -131,13 +131,13 @@ def _search(queries: Tensor, exact: Tensor, rough: Tensor, k: int, room: Tensor)
 
 
 def _first(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Columns and values of the k largest of each row, largest first, equal ones by column."""
+    """Columns and values of the k largest of each row, largest first, ties by column."""
     values, columns = similarity.round(decimals=DECIMALS).sort(dim=1, descending=True, stable=True)
     return columns[:, :k].clone(), values[:, :k].clone()
 
 
 def vote(nearest: Neighbours, k: int, classes: int, ties: Ties = "similarity") -> np.ndarray:
-    """Classes by votes of the first k neighbours, best first, (Q, ≤ 5) int64; −1 after the last class with a vote.
+    """Classes by votes of the first k neighbours, best first, (Q, ≤ 5) int64, padded with −1.
 
     Ties of votes go to the class with the larger summed similarity, then to the lowest label; with `ties` "label" to the lowest label.
     """

@@ -1,4 +1,4 @@
-"""Linear protocol: BatchNorm without parameters, unless left out, and one linear layer, trained on the frozen encoder (paper §4.3, Table 1)."""
+"""Linear protocol: optional BatchNorm without parameters and one linear layer, trained on the frozen encoder (paper §4.3, Table 1)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Views = Callable[[Tensor, Generator], Tensor]  # (rows (B,), their step's genera
 
 
 class LinearStage(Settings):
-    """Everything the protocol is told; `embed` holds how the encoder is run."""
+    """Settings of the protocol; `embed` defines how the encoder is run."""
 
     seed: int
     linear: Linear
@@ -36,7 +36,7 @@ class LinearStage(Settings):
 
 
 class Probe(nn.Sequential):
-    """BatchNorm1d(C, affine=False, eps 1e-6), unless left out, → Linear: (B, C) → (B, classes)."""
+    """Optional BatchNorm1d(C, affine=False, eps 1e-6), then Linear: (B, C) → (B, classes)."""
 
     def __init__(self, width: int, classes: int, generator: Generator, norm: bool = True):
         linear = nn.Linear(width, classes)
@@ -61,11 +61,11 @@ def evaluate(
 
     Args:
         method: folder with encoder.safetensors; clips: clip store; train, test: split files.
-        features: folder with the encoder's features of `target`, whose test side is what is scored.
+        features: folder with the encoder's features of `target`, whose test side is scored.
 
     Raises:
-        InputError: a file is missing or does not fit the others; fewer than two clips a step; the loss is not finite.
-        Interrupted: told to stop; progress is saved.
+        InputError: a file is missing or does not fit the others; fewer than two clips per step; the loss is not finite.
+        Interrupted: a signal asked to stop; progress is saved.
     """
     weights, tested = Path(method) / "encoder.safetensors", feature_file(features, target, "test", "encoder")
     inputs = present({**clip_inputs(Path(clips), Path(train)), "test": test, "encoder": weights, "test_features": tested})
@@ -89,7 +89,7 @@ def evaluate(
 
 
 def probing(views: Views, labels: Tensor, test_nc: Tensor, classes: int, plan: Plan, settings: LinearStage) -> Training:
-    """The probe, trained by SGD. labels (N,) of the training clips; test_nc (test clips, C)."""
+    """Training of the probe with SGD. labels (N,) of the training clips; test_nc (test clips, C)."""
     linear = settings.linear
     probe = Probe(test_nc.shape[1], classes, generator(settings.seed, "linear", "probe"), linear.norm).to(labels.device)
 
@@ -101,7 +101,7 @@ def probing(views: Views, labels: Tensor, test_nc: Tensor, classes: int, plan: P
 
 
 def training_views(encoder: Backbone, clips: Clips, settings: LinearStage) -> Views:
-    """Features of training crops: a fresh crop of every clip in every epoch, or one of its K stored ones, drawn anew each time."""
+    """Features of training crops: a new crop of every clip in every epoch, or a random one of its K cached crops."""
     linear = settings.linear
 
     def fresh(rows: Tensor, generator: Generator) -> Tensor:

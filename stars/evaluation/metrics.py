@@ -1,4 +1,4 @@
-"""What every protocol is asked and what it answers: the clips of a split, accuracies, metrics.json and predictions.npz."""
+"""Shared by all protocols: a split's clips as a task, accuracies, metrics.json and predictions.npz."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from stars.evaluation.statistics import interval95, mean_std
 from stars.provenance.files import read_npy, write_json, write_npz
 
 RESULT_FILES = ("metrics.json", "predictions.npz")
-TOP = 5  # classes kept of a ranking
+TOP = 5  # classes kept in a ranking
 
 
 @dataclass(frozen=True)
 class Task:
-    """The clips a protocol learns from and those it is scored on. Rows are rows of clips.csv, ascending."""
+    """A protocol's training and test clips, as ascending rows of clips.csv."""
 
     data: str
     train_rows: np.ndarray
@@ -31,7 +31,7 @@ class Task:
 
     @classmethod
     def of(cls, store: ClipStore, train: Path | str, test: Path | str, data: str) -> Task:
-        """The task that two split files set on a clip store.
+        """The task defined by a clip store and two split files.
 
         Raises:
             InputError: a split file is missing, damaged, empty or does not fit the store, or a clip is on both sides.
@@ -52,7 +52,7 @@ class Task:
 
     @property
     def classes(self) -> int:
-        """Number of classes a classifier tells apart: labels are 0 … classes − 1."""
+        """Number of classes; labels are 0 … classes − 1."""
         return int(self.labels.max()) + 1
 
 
@@ -60,12 +60,12 @@ def read_rows(path: Path | str, clips: int) -> np.ndarray:
     """A split file's rows of clips.csv, int64; InputError unless they are ascending, distinct and below `clips`."""
     rows = read_npy(path)
     if rows.ndim != 1 or rows.dtype != np.int64 or not rows.size or rows[0] < 0 or rows[-1] >= clips or (np.diff(rows) <= 0).any():
-        raise InputError(f"{path} does not hold ascending, distinct row numbers of a store of {clips} clips: make the split again")
+        raise InputError(f"{path} does not contain ascending, distinct row numbers of a store of {clips} clips: make the split again")
     return rows
 
 
 def present(inputs: Mapping[str, Path | str]) -> dict[str, Path]:
-    """Role → input file, as given; InputError naming the first that is missing."""
+    """Return role → input file; InputError naming the first missing file."""
     for path in inputs.values():
         if not Path(path).is_file():
             raise InputError(f"{path} is missing: run the stage that makes it")
@@ -73,7 +73,7 @@ def present(inputs: Mapping[str, Path | str]) -> dict[str, Path]:
 
 
 def rank(scores: np.ndarray) -> np.ndarray:
-    """Scores (N, classes) → the best classes (N, ≤ 5), best first; equal scores go to the lowest label."""
+    """Scores (N, classes) → the best classes (N, ≤ 5), best first; ties go to the lowest label."""
     return np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
 
 
@@ -83,12 +83,12 @@ def top1(ranking: np.ndarray, labels: np.ndarray) -> float:
 
 
 def top5(ranking: np.ndarray, labels: np.ndarray) -> float:
-    """Percent of clips whose class is among the first five; −1 in a ranking stands for no class."""
+    """Percent of clips whose class is among the first five; −1 in a ranking means no class."""
     return _percent((ranking[:, :TOP] == labels[:, None]).any(axis=1))
 
 
 def per_class(right: np.ndarray, labels: np.ndarray, class_names: Mapping[int, str]) -> dict[str, float]:
-    """Class name → percent of its clips that are right, right (N,) or (N, runs), for the classes that have clips."""
+    """Class name → percent of correct clips, for the classes that have clips; right (N,) or (N, runs)."""
     return {class_names[int(label)]: _percent(right[labels == label]) for label in np.unique(labels)}
 
 
@@ -98,7 +98,7 @@ def score(ranking: np.ndarray, task: Task) -> dict[str, float]:
 
 
 def over_runs(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """Mean top-1 and top-5 of several `score`s, the sample standard deviation of top-1 (None for one), and each one's top-1 as `values`."""
+    """Mean top-1 and top-5 of several `score`s, sample standard deviation of top-1 (None for one score), and all top-1 as `values`."""
     values = [one["top1"] for one in scores]
     (mean, std), (mean5, _) = mean_std(values), mean_std([one["top5"] for one in scores])
     return {"top1": round(mean, 4), "top5": round(mean5, 4), "std": None if std is None else round(std, 4), "values": values}
@@ -114,12 +114,12 @@ def write_result(
     arrays: Mapping[str, np.ndarray] | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write metrics.json and predictions.npz, the same for every protocol and the same bytes for the same result.
+    """Write metrics.json and predictions.npz, in the same format for every protocol; equal results give equal bytes.
 
     Args:
         rows: (N,) rows of clips.csv that were scored, in the order of each ranking: every test clip exactly once.
-        rankings: the headline, (N, ≤ 5) best class first; several where a protocol is repeated, on other training clips.
-        results: every variant's keys and its accuracies.
+        rankings: the headline, (N, ≤ 5) best class first; several if the protocol is repeated with other training clips.
+        results: keys and accuracies of every variant.
         arrays: further arrays (N, …) for predictions.npz; more: further keys for metrics.json.
     """
     assert np.array_equal(rows, task.test_rows), "every test clip is scored exactly once, in the split's order"

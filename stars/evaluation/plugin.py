@@ -1,11 +1,11 @@
-"""Protocols of one's own: a file plugins/protocols/NAME.py is the protocol NAME, and nothing else has to know of it.
+"""Custom protocols: the file plugins/protocols/NAME.py defines the protocol NAME and needs no registration.
 
-It holds `Options`, its settings with their defaults, and
+It defines `Options`, its settings with defaults, and
 
     classify(train_nc, labels_n, test_mc, options) -> scores (M, classes)
 
-given features of the training clips (N, C) float32 with their labels (N,) int64, and of the test clips (M, C). The class with the
-largest score is its answer; equal scores go to the lowest label.
+for features of the training clips (N, C) float32 with labels (N,) int64, and of the test clips (M, C). The class with the
+largest score is predicted; ties go to the lowest label.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from stars.provenance.record import recording
 
 
 class PluginStage(Settings):
-    """Everything the protocol is told."""
+    """Settings of the protocol."""
 
     name: str = setting(..., "its file's name", pattern="^[a-z][a-z_]*$")
     options: dict[str, Any]
@@ -40,7 +40,7 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
         features: folder with the features of `target`; clips: clip store; train, test: split files.
 
     Raises:
-        InputError: no such protocol, an option that it does not know, a file that is missing or does not fit, scores of another shape.
+        InputError: unknown protocol or option, a missing or inconsistent file, or scores of another shape.
     """
     key = f"protocols.{settings.name}"
     stage, own = plugins.module_of("protocols", settings.name, key), plugins.load("protocols", settings.name, key)
@@ -57,5 +57,5 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
 def _checked(scores: Any, task: Task, name: str) -> np.ndarray:
     scores, expected = np.asarray(scores), (len(task.test_rows), task.classes)
     if scores.shape != expected or not np.isfinite(scores).all():
-        raise InputError(f"protocols.{name}: classify must give finite scores of shape {expected}, found {scores.shape}: mend its file")
+        raise InputError(f"protocols.{name}: classify must give finite scores of shape {expected}, found {scores.shape}: correct its file")
     return scores

@@ -1,4 +1,4 @@
-"""Features as points for people to look at: principal components, t-SNE, nearest rows. It measures nothing."""
+"""Features as points for display: principal components, t-SNE, nearest rows. Not used for measurements."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import numpy as np
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-DECIMALS = 5  # of cosines: what is nearest does not hang on the last bits of a sum
+DECIMALS = 5  # of cosines, so that neighbours do not depend on the last bits of a sum
 
 
 def unit(features: np.ndarray) -> np.ndarray:
-    """Rows of (N, C) with length 1, float64, so that near means near for the KNN protocol's cosine; a row of zeros stays."""
+    """Normalise rows of (N, C) to length 1, float64, so that distances agree with the KNN protocol's cosine; zero rows stay."""
     x_nc = features.astype(np.float64)
     return x_nc / np.maximum(np.linalg.norm(x_nc, axis=1, keepdims=True), 1e-12)
 
 
 def perplexity(wanted: float, clips: int) -> float:
-    """t-SNE needs several times as many points as its perplexity."""
+    """Limit the perplexity: t-SNE needs several times as many points."""
     return min(wanted, (clips - 1) / 3)
 
 
 def principal(x_nc: np.ndarray) -> np.ndarray:
-    """The first two principal components (N, 2); each points to where its largest value is positive."""
+    """The first two principal components (N, 2), with signs that make each one's largest absolute value positive."""
     with threadpool_limits(1):
         left, size, _ = np.linalg.svd(x_nc - x_nc.mean(axis=0), full_matrices=False)
     found = np.zeros((len(x_nc), 2))
@@ -32,7 +32,7 @@ def principal(x_nc: np.ndarray) -> np.ndarray:
 def tsne(x_nc: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
     """t-SNE of unit rows, (N, 2).
 
-    One thread: sums over threads would differ from machine to machine in the last bits, and t-SNE magnifies them.
+    Uses one thread: sums over threads differ between machines in the last bits, which t-SNE amplifies.
     """
     start = "pca" if np.ptp(x_nc, axis=0).max() > 1e-9 and x_nc.shape[1] > 1 else "random"
     with threadpool_limits(1):
@@ -40,7 +40,7 @@ def tsne(x_nc: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
 
 
 def nearest(x_nc: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows with the largest cosine to each of the unit rows (N, C), itself left out: (N, count) row numbers, and their cosines."""
+    """The rows with the largest cosine to each of the unit rows (N, C), excluding itself: row numbers (N, count) and their cosines."""
     with threadpool_limits(1):
         cosine = (x_nc @ x_nc.T).round(DECIMALS)
     np.fill_diagonal(cosine, -2)

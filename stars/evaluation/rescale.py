@@ -1,7 +1,7 @@
-"""The encoder's features rescaled before they are compared: nothing is trained, and the training clips alone decide how.
+"""Rescales the encoder's features before comparison, using only statistics of the training clips.
 
-KNN compares by cosine, which the directions of largest variance rule: in features of a masked model they are few. Dividing each feature
-(standardised) or each principal direction (whitened) by its standard deviation gives every one the same say.
+The cosine used by KNN is dominated by the directions of largest variance, which are few for masked models. Dividing each feature
+(standardised) or each principal direction (whitened) by its standard deviation gives all the same weight.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from stars.config.evaluation import Compared
 from stars.evaluation.features import PARTS, Output, feature_file, read_features
 from stars.evaluation.metrics import Task
 
-# Of the largest standard deviation: directions well below it hold rounding errors. They fade out and are not cut off, since a cut would let the last
-# bits of a processor's arithmetic decide whether a direction counts as much as all others or not at all.
+# Relative to the largest standard deviation: directions well below it contain rounding errors. They fade out gradually, since with a hard cut
+# the last bits of the arithmetic would decide whether a direction counts fully or not at all.
 LEAST = 1e-5
 
 
@@ -33,16 +33,16 @@ class Rescaling(NamedTuple):
 
 
 def standardised(train: np.ndarray) -> Rescaling:
-    """Every feature with mean 0 and variance 1 over the training clips (N, C); one that hardly varies there with next to none."""
+    """Mean 0 and variance 1 for every feature over the training clips (N, C); close to 0 for features that hardly vary."""
     values = train.astype(np.float64)
     return Rescaling(values.mean(axis=0), np.diag(inverse(values.std(axis=0))))
 
 
 def whitened(train: np.ndarray) -> Rescaling:
-    """PCA whitening: principal directions of the training clips (N, C) with variance 1 each, uncorrelated; those in which they hardly vary
-    with next to none.
+    """PCA whitening: uncorrelated principal directions of the training clips (N, C) with variance 1; close to 0 for directions that hardly
+    vary.
 
-    With fewer clips than features all training clips become equally far from one another: it needs several clips a feature.
+    Needs several clips per feature: with fewer clips than features, all training clips become equally distant from each other.
     """
     values = train.astype(np.float64)
     mean = values.mean(axis=0)
@@ -51,7 +51,7 @@ def whitened(train: np.ndarray) -> Rescaling:
 
 
 def inverse(deviations: np.ndarray) -> np.ndarray:
-    """1 / s of standard deviations s (D,), but s / (s² + t²) near t = LEAST times the largest and below: 0 for 0."""
+    """1 / s for standard deviations s (D,), but s / (s² + t²) near t = LEAST times the largest and below: 0 for 0."""
     if not deviations.size or deviations.max() == 0:
         return np.zeros_like(deviations)
     return deviations / (deviations**2 + (LEAST * deviations.max()) ** 2)
@@ -66,7 +66,7 @@ def source(output: Compared) -> Output:
 
 
 def feature_files(folder: Path, target: str, outputs: Sequence[Compared]) -> dict[str, Path]:
-    """Role → feature file of everything that these outputs are computed from."""
+    """Role → feature file for all files that these outputs need."""
     return {f"{part}_{source(output)}": feature_file(folder, target, part, source(output)) for part in PARTS for output in outputs}
 
 

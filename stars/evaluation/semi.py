@@ -1,4 +1,4 @@
-"""Semi-supervised protocol: fine-tuning on random subsets of the training clips, one after another (paper appendix B, Table 9)."""
+"""Semi-supervised protocol: fine-tuning on several random subsets of the training clips (paper appendix B, Table 9)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STAGE = "stars.evaluation.semi"
 
 
 class SemiStage(Finetuning):
-    """Everything the protocol is told; `fraction` and `subsets` are those of the subset files."""
+    """Settings of the protocol; `fraction` and `subsets` are those of the subset files."""
 
     fraction: float
     subsets: int
@@ -40,15 +40,15 @@ def semi(
 ) -> None:
     """Run the protocol; write metrics.json, predictions.npz, curve.csv and record.json into `out`.
 
-    The headline is the mean over subsets, each classifier after its last epoch. predictions.npz holds `predicted_subset{N}`.
+    The headline is the mean over subsets after the last epoch. predictions.npz contains `predicted_subset{N}`.
 
     Args:
         encoder: encoder.safetensors to start from; clips: clip store; test: split file; target: name of the data set.
         subsets: folder with the files {fraction}_{subset}.npy.
 
     Raises:
-        InputError: a file is missing or does not fit the others; fewer than two clips a step; the loss is not finite.
-        Interrupted: told to stop; progress is saved.
+        InputError: a file is missing or does not fit the others; fewer than two clips per step; the loss is not finite.
+        Interrupted: a signal asked to stop; progress is saved.
     """
     trained = [Path(subsets) / f"{settings.fraction:g}_{number}.npy" for number in range(settings.subsets)]
     inputs = present({**clip_inputs(Path(clips), trained[0]), "test": test, "encoder": encoder})
@@ -75,7 +75,7 @@ def semi(
 
 
 def plan_of(number: int, task: Task, settings: SemiStage) -> Plan:
-    """The steps on one subset; all that is random in them is its own."""
+    """The plan for one subset, with its own random numbers."""
     return Plan.of(settings.seed, f"semi {settings.fraction:g}, subset {number}", len(task.train_rows), settings.finetune.optimiser)
 
 

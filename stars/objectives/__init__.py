@@ -1,4 +1,4 @@
-"""Objectives, one a file: what a training minimises. A file NAME.py here is the objective NAME: nothing else has to know of it."""
+"""Objectives, which training minimises. The file NAME.py defines the objective NAME; it needs no registration."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from stars.plugins import class_of
 
 
 def find(name: str, key: str = "tune.strategy") -> type[Objective]:
-    """The class `Loss` of an objective's file; InputError where there is none, `key` being the one that names it."""
+    """The class `Loss` of an objective's file; InputError if it is missing; `key` is the setting that names it."""
     found: type[Objective] = class_of("objectives", name, key)
     return found
 
 
 def options(tune: Tune) -> Settings:
-    """The typed settings of the chosen strategy; InputError naming the first one that is not right."""
+    """Validated settings of the chosen strategy; InputError naming the first invalid one."""
     given = getattr(tune, tune.block)
     if isinstance(given, Settings):
         return given

@@ -1,4 +1,4 @@
-"""ActCLR: what moves, the actionlet, is told apart from the rest by contrast with a static clip, and augmented less (Lin et al., CVPR 2023)."""
+"""ActCLR: finds the moving region, the actionlet, by contrast with a static clip and augments it less (Lin et al., CVPR 2023)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from stars.objectives.mixing import Mix, Region, draw_mix, draw_offset, mix_clip
 from stars.objectives.skeletonclr import NORMAL
 
 STRONG: list[object] = [*NORMAL, "swap", "rotate", {"noise": {"std": 0.05}}, "blur", "axis_mask", "stretch"]
-ACTIVE = 1e-8  # mean activation of a body part from which on all of it is actionlet
-EMPTY = 1e-5  # keeps a mean over no actionlet finite
-LENGTH, SPREAD = 1e-5, 1e-3  # keep quotients of lengths (squared) and of standard deviations finite
+ACTIVE = 1e-8  # mean activation from which a whole body part is actionlet
+EMPTY = 1e-5  # keeps the mean over an empty actionlet finite
+LENGTH, SPREAD = 1e-5, 1e-3  # keep ratios of (squared) lengths and of standard deviations finite
 
 
 class ActClrOptions(ContrastOptions):
@@ -33,31 +33,29 @@ class ActClrOptions(ContrastOptions):
 
     queue: Count = key(65536, "keys kept from earlier steps")
     temperature: Positive = key(0.1, "temperature of the queries' similarities")
-    key_temperature: Positive = key(0.04, "temperature of the keys' similarities, which are taught")
-    topk: Count = key(8192, "entries of the queue, those most similar to the key, whose similarities are taught; at most all")
-    same_above: float = key(0.95, "an entry of the queue more similar to the key than this counts as opposite to it", gt=0)
-    squared: bool = key(True, "whether squares of the queries' similarities are compared with the keys' own (released code)")
-    sharpness: Positive = key(
-        10.0, "logarithm of how much more a clip's actionlet weighs than the rest where keys of mixed clips are mixed"
-    )
+    key_temperature: Positive = key(0.04, "temperature of the keys' similarities, the targets")
+    topk: Count = key(8192, "entries of the queue most similar to the key that form the target distribution; at most all")
+    same_above: float = key(0.95, "entries of the queue more similar to the key than this count as opposite to it", gt=0)
+    squared: bool = key(True, "compare squared similarities of the queries with those of the keys (released code)")
+    sharpness: Positive = key(10.0, "logarithm of the weight of a clip's actionlet relative to the rest when keys of mixed clips are mixed")
     bones: Fraction | None = key(
-        0.5, "length of the strong view's bones, times a number drawn evenly from 0 to 1 for each clip and bone; null: as they are"
+        0.5, "the strong view's bones are rescaled by this times a uniform number from 0 to 1 per clip and bone; null: unchanged"
     )
     region: Region = key(Region(), "mixed region of a clip")
-    later_region: Region = key(Region(parts=(1, 2), places=(1, 3)), "the same of the second loss from `later_epoch` on")
-    later_epoch: Count = key(199, "epochs after which `later_region` holds")
+    later_region: Region = key(Region(parts=(1, 2), places=(1, 3)), "the same for the second loss from `later_epoch` on")
+    later_epoch: Count = key(199, "epochs after which `later_region` is used")
     mixed: Literal["release", "plain"] = key(
         "release",
-        "clips that the third loss mixes. release: of the joint stream those whose bones have others' lengths already, as the released code "
-        "changes them in place; plain: as the view has them",
+        "clips that the third loss mixes. release: for the joint stream, those already changed to other bone lengths, since the released code "
+        "changes them in place; plain: the view's own",
     )
 
 
 class Loss(Objective):
-    """Similarities to the queue follow those of the key, of three queries of a clip: strongly augmented outside its actionlet; with another's
-    bone lengths, and mixed with a clip outside its actionlet; and mixed everywhere, where the key is mixed as much.
+    """The similarities to the queue of three queries follow those of the key: a clip strongly augmented outside its actionlet; with another clip's
+    bone lengths and mixed with a clip outside its actionlet; and mixed everywhere, with an equally mixed key.
 
-    Facts: mean cosine of the first query and the key; share of the actionlet.
+    Metrics: mean cosine of the first query and the key; share of the actionlet.
     """
 
     Options = ActClrOptions
@@ -102,7 +100,7 @@ class Loss(Objective):
     def mixed(
         self, batch: Batch, network: Backbone, seen: Mapping[str, Tensor], offset: int, outside: Mix, everywhere: Mix
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The step where a clip gets bone lengths of the one `offset` further, and mixes as drawn; `seen`: the views as the stream shows them."""
+        """A step in which each clip takes the bone lengths of the clip `offset` further on and is mixed as given; `seen`: views in the stream."""
         options, contrast = self.options, self.contrast
         contrast.ema_update(network)
         with torch.no_grad():
@@ -118,13 +116,13 @@ class Loss(Objective):
             )
             taught, taught_mixed = self._taught(keys_bd), self._taught(mixed_keys_bd)
         queries = [self._query(batch, network, x_bmtvc) for x_bmtvc in shown]
-        losses = [self._distribution_loss(one, *told) for one, told in zip(queries, (taught, taught, taught_mixed), strict=True)]
+        losses = [self._distribution_loss(one, *targets) for one, targets in zip(queries, (taught, taught, taught_mixed), strict=True)]
         contrast.queue.update(keys_bd, batch.clips)
         cosine = (queries[0].detach() * keys_bd).sum(1).mean()
         return torch.stack(losses).sum(), {"positive_cosine": cosine, "actionlet_share": normal_bmsv.mean()}
 
     def _keys(self, batch: Batch, seen_bmtvc: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys (B, D), unit vectors, each half of all of a clip and half of its actionlet; and the anchor (1, D), of the batch's mean clip."""
+        """Keys (B, D), unit vectors, half from the whole clip and half from its actionlet; and the anchor (1, D), from the batch's mean clip."""
         project, network = self.contrast.key_projector, self.contrast.key_network
         anchor_1d = project(pooled(features(batch, network, seen_bmtvc.mean(0, keepdim=True))).mean(1))
         grid = features(batch, network, seen_bmtvc)
@@ -136,7 +134,7 @@ class Loss(Objective):
         return actionlets(self.contrast.projector, features(batch, network, seen_bmtvc), anchor_1d, self.parts_vv)
 
     def _exchanged(self, stream: str, seen_bmtvc: Tensor, offset: int) -> Tensor:
-        """Clips in the manner of others: bones as long as theirs; of the motion stream, mean and spread as theirs."""
+        """Clips with the bone lengths of others; in the motion stream, with their mean and standard deviation."""
         others_bmtvc = seen_bmtvc.roll(-offset, 0)
         if stream == "motion":
             return restyled(seen_bmtvc, others_bmtvc)
@@ -145,14 +143,14 @@ class Loss(Objective):
         return self._poses(seen_bmtvc, relengthened(self._bones(seen_bmtvc), self._bones(others_bmtvc)))
 
     def _rescaled(self, x_bmtvc: Tensor, scale_bv: Tensor) -> Tensor:
-        """Poses whose bones are as many times as long, (B, V) in main memory."""
+        """Scale the bones of poses by (B, V), in main memory."""
         return self._poses(x_bmtvc, self._bones(x_bmtvc) * sent(scale_bv, x_bmtvc.device)[:, None, None, :, None])
 
     def _bones(self, x_bmtvc: Tensor) -> Tensor:
         return x_bmtvc - x_bmtvc.index_select(3, self.parents_v)
 
     def _poses(self, x_bmtvc: Tensor, bones_bmtvc: Tensor) -> Tensor:
-        """Poses of these bones, their root where it is."""
+        """Poses with these bones and the same root."""
         return x_bmtvc[..., self.root, None, :] + self.paths_vv @ bones_bmtvc
 
     def _query(self, batch: Batch, network: Backbone, seen_bmtvc: Tensor) -> Tensor:
@@ -161,7 +159,7 @@ class Loss(Objective):
         return self.contrast.project(y_bc)
 
     def _taught(self, keys_bd: Tensor) -> tuple[Tensor, Tensor]:
-        """Distribution over the entries that are most similar to each key, (B, k), and their places."""
+        """Distribution over the entries most similar to each key, (B, k), and their indices."""
         similar_bq = self.contrast.similarities(keys_bd)
         apart_bq = torch.where(similar_bq > self.options.same_above, -1.0, similar_bq)
         values_bk, places_bk = apart_bq.topk(min(self.options.topk, self.options.queue), dim=1)
@@ -171,12 +169,12 @@ class Loss(Objective):
         similar_bq = self.contrast.similarities(queries_bd)
         return distillation(p_key_bk, places_bk, similar_bq.square() if self.options.squared else similar_bq, self.options.temperature)
 
-    def refilled(self, networks: Mapping[str, Backbone]) -> None:
-        self.contrast.refilled(next(iter(networks.values())))
+    def reset_copies(self, networks: Mapping[str, Backbone]) -> None:
+        self.contrast.reset_copies(next(iter(networks.values())))
 
 
 def features(batch: Batch, network: Backbone, seen_bmtvc: Tensor) -> Tensor:
-    """Features by time and joint (B, M, T/4, V, C) float32 of clips as a stream shows them, every body a row."""
+    """Features by time and joint (B, M, T/4, V, C) float32 of clips in a stream, one row per body."""
     with batch.arithmetic():
         return network.grid(seen_bmtvc.flatten(0, 1)).float().unflatten(0, seen_bmtvc.shape[:2])
 
@@ -189,7 +187,7 @@ def pooled(grid_bmsvc: Tensor, weight_bmsv: Tensor | None = None) -> Tensor:
 
 
 def actionlets(projector: nn.Module, grid_bmsvc: Tensor, anchor_1d: Tensor, parts_vv: Tensor) -> Tensor:
-    """How much each place belongs to a clip's actionlet, 0 to 1, (B, M, T/4, V): where features take it away from the static anchor.
+    """Degree to which each place belongs to a clip's actionlet, 0 to 1, (B, M, T/4, V): where features differ from the static anchor.
 
     Class activation maps (Selvaraju et al., Grad-CAM, ICCV 2017) of 1 − cos(clip, anchor), mean over the batch, averaged over body parts.
     """
@@ -203,19 +201,19 @@ def actionlets(projector: nn.Module, grid_bmsvc: Tensor, anchor_1d: Tensor, part
 
 
 def joined(inside_bmtvc: Tensor, outside_bmtvc: Tensor, actionlet_bmsv: Tensor) -> Tensor:
-    """One version of a clip in its actionlet and another outside it, shares between frames interpolated."""
+    """Combine one version of a clip inside its actionlet with another outside it, interpolated between frames."""
     size = inside_bmtvc.shape[2:4]
     share_bmtv = F.interpolate(actionlet_bmsv, size, mode="bilinear", align_corners=True)[..., None]
     return inside_bmtvc * share_bmtv + outside_bmtvc * (1 - share_bmtv)
 
 
 def relengthened(bones_bmtvc: Tensor, others_bmtvc: Tensor) -> Tensor:
-    """Bones with their own direction and another's length, frame by frame."""
+    """Bones with their direction and the others' length, per frame."""
     own, other = ((x.square().sum(-1, keepdim=True) + LENGTH).sqrt() for x in (bones_bmtvc, others_bmtvc))
     return bones_bmtvc * (other / own)
 
 
 def restyled(x_bmtvc: Tensor, others_bmtvc: Tensor) -> Tensor:
-    """Each frame's mean over joints, and each joint's standard deviation over time, in place of one's own another's."""
+    """Replace each frame's mean over joints and each joint's standard deviation over time by the others'."""
     mean, spread = x_bmtvc.mean(3, keepdim=True), x_bmtvc.std(2, keepdim=True)
     return (x_bmtvc - mean) / (spread + SPREAD) * others_bmtvc.std(2, keepdim=True) + others_bmtvc.mean(3, keepdim=True)

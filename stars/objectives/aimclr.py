@@ -1,4 +1,4 @@
-"""AimCLR: extreme augmentations whose distribution follows that of normal ones (Guo et al., AAAI 2022)."""
+"""AimCLR: extreme augmentations, whose distribution follows that of normal ones (Guo et al., AAAI 2022)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from stars.objectives.skeletonclr import NORMAL
 from stars.training import parallel
 
 EXTREME: list[object] = [*NORMAL, "swap", "rotate", "noise", "blur", "axis_mask"]
-ATTENTION, ENERGY_FLOOR = 0.7, 1e-4  # what is dropped has at least this attention; keeps the energy finite
+ATTENTION, ENERGY_FLOOR = 0.7, 1e-4  # values with at least this attention are dropped; keeps the energy finite
 
 
 class Loss(Objective):
-    """InfoNCE of the normal views, two distribution losses, and from `mining_epoch` on mined positives. Fact: mean cosine of the positives."""
+    """InfoNCE of the normal views, two distribution losses, and from `mining_epoch` on mined positives. Metric: mean cosine of the positives."""
 
     Options = MiningOptions
     columns = ("positive_cosine",)
@@ -59,17 +59,17 @@ class Loss(Objective):
         contrast.queue.update(keys_bd, batch.clips)
         return loss, {"positive_cosine": (query.detach() * keys_bd).sum(1).mean()}
 
-    def refilled(self, networks: Mapping[str, Backbone]) -> None:
-        self.contrast.refilled(next(iter(networks.values())))
+    def reset_copies(self, networks: Mapping[str, Backbone]) -> None:
+        self.contrast.reset_copies(next(iter(networks.values())))
 
 
 def normal_loss(normal_bk: Tensor, every: list[Tensor], mining: bool, options: MiningOptions) -> Tensor:
-    """Of the normal query: InfoNCE, or with the positives that any of the queries mines."""
+    """InfoNCE of the normal query, optionally with the positives mined by any query."""
     return mined_positives(mined(every, options.topk), normal_bk) if mining else first_positive(normal_bk)
 
 
 def with_drop(batch: Batch, network: Backbone, view: str) -> tuple[Tensor, Tensor]:
-    """Features (B, C) of a view, and of the same with what gets most attention left out."""
+    """Features (B, C) of a view, and of the same view without the values of highest attention."""
     x_bmtvc, bodies = batch.views[view]
     counted_bm = counted_bodies(bodies.absent_bm, batch.bodies)
     share_bm1 = sent(counted_bm / counted_bm.sum(1, keepdim=True), x_bmtvc.device)[..., None]
@@ -84,9 +84,9 @@ def with_drop(batch: Batch, network: Backbone, view: str) -> tuple[Tensor, Tenso
 
 
 def attended_dropped(grid_rtvc: Tensor) -> Tensor:
-    """Features by time and joint without what gets most attention: whole joints first, then single numbers; the rest is enlarged.
+    """Drop the features of highest attention by time and joint: whole joints first, then single values; the rest is rescaled.
 
-    Attention is the energy of SimAM (Yang et al., ICML 2021): of each channel, how far a number is from the mean over time and joints.
+    Attention is the energy of SimAM (Yang et al., ICML 2021): per channel, the distance of a value from the mean over time and joints.
     """
     count = grid_rtvc.shape[1] * grid_rtvc.shape[2]
     apart = (grid_rtvc - grid_rtvc.mean((1, 2), keepdim=True)).square()

@@ -1,4 +1,4 @@
-"""CMD: three streams that teach each other which clips are alike (Mao et al., ECCV 2022)."""
+"""CMD: three streams that distil their similarities between clips into each other (Mao et al., ECCV 2022)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class CmdOptions(ContrastOptions):
     """CMD's settings."""
 
     queue: Count = key(16384, "keys kept from earlier steps")
-    teacher_temperature: Positive = key(0.05, "temperature of the teaching stream's similarities")
-    student_temperature: Positive = key(0.1, "temperature of the learning stream's similarities")
-    topk: Count = key(8192, "entries of the queue, the teacher's most similar ones, whose similarities are taught; at most all")
+    teacher_temperature: Positive = key(0.05, "temperature of the teacher stream's similarities")
+    student_temperature: Positive = key(0.1, "temperature of the student stream's similarities")
+    topk: Count = key(8192, "entries of the queue most similar for the teacher, which are distilled; at most all")
 
 
 class Loss(Objective):
-    """A momentum contrast of each stream, and for each ordered pair the distillation of one's similarities into the other. Facts: mean cosine
-    of the first stream's positives; the distillation losses together."""
+    """Momentum contrast of each stream, and distillation of similarities for each ordered pair. Metrics: mean cosine of the first stream's
+    positives; sum of the distillation losses."""
 
     Options = CmdOptions
     columns: ClassVar[tuple[str, ...]] = ("positive_cosine", "distillation")
@@ -58,7 +58,7 @@ class Loss(Objective):
         return loss, facts
 
     def encoded(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Queries and keys (B, D) of each stream, its key side having moved."""
+        """Queries and keys (B, D) of each stream, after the update of its key network."""
         queries, keys = {}, {}
         for name, contrast in self.contrasts.items():
             contrast.ema_update(networks[name])
@@ -67,7 +67,7 @@ class Loss(Objective):
         return queries, keys
 
     def compared(self, queries: Mapping[str, Tensor], keys: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss and its facts, by the queues as they are."""
+        """The loss and its metrics with the current queues."""
         contrasts = [first_positive(contrast.logits(queries[name], keys[name])) for name, contrast in self.contrasts.items()]
         distilled = torch.stack(self._distilled(queries, keys)).sum()
         first = next(iter(queries))
@@ -75,12 +75,12 @@ class Loss(Objective):
         return torch.stack(contrasts).sum() + distilled, {"positive_cosine": cosine, "distillation": distilled.detach()}
 
     def remember(self, keys: Mapping[str, Tensor], batch: Batch) -> None:
-        """Each stream's keys enter its queue."""
+        """Add each stream's keys to its queue."""
         for name, contrast in self.contrasts.items():
             contrast.queue.update(keys[name], batch.clips)
 
     def _distilled(self, queries: Mapping[str, Tensor], keys: Mapping[str, Tensor]) -> list[Tensor]:
-        """A term for each ordered pair. The queues advance together, so that a place is the same clip in each."""
+        """One term per ordered pair. The queues advance together, so an index is the same clip in each."""
         options = self.options
         taught, learnt = {}, {name: contrast.similarities(queries[name]) for name, contrast in self.contrasts.items()}
         for name, contrast in self.contrasts.items():
@@ -88,15 +88,15 @@ class Loss(Objective):
             taught[name] = (values_bk / options.teacher_temperature).softmax(1), places_bk
         return [distillation(*taught[one], learnt[other], options.student_temperature) for one, other in permutations(taught, 2)]
 
-    def refilled(self, networks: Mapping[str, Backbone]) -> None:
+    def reset_copies(self, networks: Mapping[str, Backbone]) -> None:
         for name, contrast in self.contrasts.items():
-            contrast.refilled(networks[name])
+            contrast.reset_copies(networks[name])
 
 
 def distillation(p_teacher_bk: Tensor, places_bk: Tensor, similar_bq: Tensor, temperature: float) -> Tensor:
     """KL(teacher ‖ student), mean over the batch (CMD's Eq. 6).
 
     Args:
-        p_teacher_bk: over the places (B, k) of the queue; similar_bq: the student's similarities to all of its own queue's entries.
+        p_teacher_bk: distribution over the indices (B, k) of the queue; similar_bq: the student's similarities to all entries of its queue.
     """
     return kl_div((similar_bq.gather(1, places_bk) / temperature).log_softmax(1), p_teacher_bk, reduction="batchmean")

@@ -1,5 +1,5 @@
-"""Momentum contrast of skeletons (He et al., MoCo, CVPR 2020), as CrosSCLR, AimCLR, HiCLR, ActCLR and CMD share it: a projector, a key network,
-a queue."""
+"""Momentum contrast of skeletons (He et al., MoCo, CVPR 2020), shared by CrosSCLR, AimCLR, HiCLR, ActCLR and CMD: projector, key network and
+queue."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from stars.objectives.teacher import ema_update
 
 
 class ContrastOptions(Settings):
-    """What these objectives have in common."""
+    """Settings shared by these objectives."""
 
     dimension: Count = key(128, "dimension of queries and keys")
     queue: Count = key(32768, "keys kept from earlier steps")
-    momentum: Fraction = key(0.999, "share of itself that the key network keeps in a step")
+    momentum: Fraction = key(0.999, "momentum of the key network's update")
     temperature: Positive = key(0.07, "temperature of the softmax over the positive and the queue")
 
 
 class MiningOptions(ContrastOptions):
-    """The same, with positives mined from the queue later on."""
+    """The same, with positives mined from the queue in later epochs."""
 
     mining_epoch: Count = key(150, "epochs after which the most similar entries of the queue count as positives")
     topk: Count = key(1, "entries mined by each query")
@@ -40,10 +40,10 @@ class MiningOptions(ContrastOptions):
 
 
 class Contrast(nn.Module):
-    """Of one network: its projector, its key network and the queue of keys.
+    """Projector, key network and queue of keys of one network.
 
     Args:
-        before: another network's, whose projector is the last part of this one's.
+        before: the contrast of another network, whose projector is the last part of this one's.
     """
 
     projector: nn.Sequential
@@ -55,7 +55,7 @@ class Contrast(nn.Module):
         self.projector = nn.Sequential(nn.Linear(network.width, network.width), nn.ReLU(), last)
         self.key_network = copy.deepcopy(network).requires_grad_(False)
         self.key_projector = copy.deepcopy(self.projector).requires_grad_(False)
-        if before:  # its key side is shared as well
+        if before:  # its key projector is shared as well
             self.key_projector[2] = before.key_projector
         self.queue = Queue(options.queue, options.dimension, "random", generator)
 
@@ -64,7 +64,7 @@ class Contrast(nn.Module):
         return normalize(self.projector(y_bc), dim=1)
 
     def ema_update(self, network: Backbone) -> None:
-        """The key side moves towards the query side."""
+        """Update the key network and projector towards the query's."""
         ema_update(self.key_network, network, self.options.momentum)
         ema_update(self.key_projector, self.projector, self.options.momentum)
 
@@ -75,7 +75,7 @@ class Contrast(nn.Module):
         return normalize(self.key_projector(y_bc), dim=1)
 
     def similarities(self, queries_bd: Tensor) -> Tensor:
-        """To the queue's entries as they are now, (B, K)."""
+        """Similarities to the queue's current entries, (B, K)."""
         return queries_bd @ self.queue.entries.clone().T  # a clone: the queue changes before the backward pass
 
     def logits(self, queries_bd: Tensor, keys_bd: Tensor) -> Tensor:
@@ -84,17 +84,17 @@ class Contrast(nn.Module):
         return torch.cat([positive_b1, self.similarities(queries_bd)], 1) / self.options.temperature
 
     def heads(self) -> nn.ModuleDict:
-        """What is trained beside the network."""
+        """Trained heads."""
         return nn.ModuleDict({"projector": self.projector})
 
-    def refilled(self, network: Backbone) -> None:
-        """Network and projector have other weights: the key side is a copy again."""
+    def reset_copies(self, network: Backbone) -> None:
+        """Copy network and projector to the key side again, after their weights were loaded."""
         self.key_network.load_state_dict(network.state_dict())
         self.key_projector.load_state_dict(self.projector.state_dict())
 
 
 def first_positive(logits_bk: Tensor) -> Tensor:
-    """InfoNCE, mean over the batch: −log softmax at the first place, the positive."""
+    """InfoNCE, mean over the batch: −log softmax of the first logit, the positive."""
     return -logits_bk.log_softmax(1)[:, 0].mean()
 
 
@@ -104,7 +104,7 @@ def mined_positives(positive_bk: Tensor, logits_bk: Tensor) -> Tensor:
 
 
 def mined(logits: list[Tensor], topk: int) -> Tensor:
-    """Positives, bool (B, 1 + K): the first place, and the `topk` largest of the others in any of these logits."""
+    """Positives, bool (B, 1 + K): the first, and the `topk` largest of the others in any of these logits."""
     positive_bk = torch.zeros_like(logits[0], dtype=torch.bool)
     positive_bk[:, 0] = True
     for logits_bk in logits:

@@ -20,7 +20,7 @@ from stars.objectives.heads import start
 from stars.objectives.teacher import Teacher, momentum_at
 
 GLOBAL = ("global_0", "global_1")
-SMALLEST = 1e-8  # of a distance whose logarithm is taken
+SMALLEST = 1e-8  # lower bound of distances before the logarithm
 
 
 def dino_loss(student_views: list[Tensor], targets: list[Tensor], temperature: float) -> Tensor:
@@ -36,8 +36,8 @@ def dino_loss(student_views: list[Tensor], targets: list[Tensor], temperature: f
 
 
 def sinkhorn_knopp(outputs_nk: Tensor, temperature: float, iterations: int) -> Tensor:
-    """Assignments (N, K) that sum to 1 over prototypes and, nearly, to N/K over rows: exp(output/τ) scaled in turns, columns first."""
-    # The largest output is taken off: this changes no share, and exp stays finite.
+    """Assignments (N, K) that sum to 1 over prototypes and, nearly, to N/K over rows: exp(output/τ) normalised alternately, columns first."""
+    # Subtracting the largest output changes no share and keeps exp finite.
     shares = ((outputs_nk - outputs_nk.max()) / temperature).exp()
     rows, prototypes = shares.shape
     for _ in range(iterations):
@@ -47,7 +47,7 @@ def sinkhorn_knopp(outputs_nk: Tensor, temperature: float, iterations: int) -> T
 
 
 def koleo(features_bc: Tensor) -> Tensor:
-    """−mean of the log distance of each L2-normalised row (B, C) to its nearest other row: less when features spread evenly."""
+    """−mean of the log distance of each L2-normalised row (B, C) to its nearest other row: lower when features spread evenly."""
     unit_bc = normalize(features_bc, dim=1)
     with torch.no_grad():
         nearest_b = (unit_bc @ unit_bc.T).fill_diagonal_(-torch.inf).argmax(dim=1)
@@ -56,13 +56,13 @@ def koleo(features_bc: Tensor) -> Tensor:
 
 
 def koleo_by(features_bc: Tensor, clips: int | None) -> Tensor:
-    """`koleo` within groups of at least `clips` rows, the mean over groups; None: of all rows together."""
+    """Mean of `koleo` over groups of at least `clips` rows; None: over all rows together."""
     groups = max(1, len(features_bc) // clips) if clips else 1
     return torch.stack([koleo(group_bc) for group_bc in features_bc.tensor_split(groups)]).mean()
 
 
 class Prototypes(nn.Module):
-    """Three layers with GELU between, a unit vector, its cosines to the prototypes: y (B, C) → (B, K), in [−1, 1]."""
+    """Three layers with GELU, normalisation, and cosines to the prototypes: y (B, C) → (B, K), in [−1, 1]."""
 
     def __init__(self, width: int, options: Dino) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ def head(width: int, options: Dino) -> nn.Module:
 
 
 class Loss(Objective):
-    """Head and teacher. Fact: mean entropy of the teacher's assignments in nats, which falls to 0 when all are one prototype."""
+    """DINO with its head and teacher. Metric: mean entropy of the teacher's assignments in nats, 0 if all are the same prototype."""
 
     Options = Dino
     views: ClassVar = {"global": ["crop"], "local": [{"crop": {"share": [0.4, 0.8], "min_frames": 1}}]}
@@ -138,7 +138,7 @@ class Loss(Objective):
     def _scaled(self, outputs: Sequence[Tensor]) -> list[Tensor]:
         return [normalize(view_bk, dim=1) if self.options.normalise else view_bk for view_bk in outputs]
 
-    def refilled(self, networks: Mapping[str, Backbone]) -> None:
+    def reset_copies(self, networks: Mapping[str, Backbone]) -> None:
         self.teacher.head.load_state_dict(self.projector.state_dict())
 
     def after(self, networks: Mapping[str, Backbone], done: int, steps: int) -> None:

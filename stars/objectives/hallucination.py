@@ -1,4 +1,4 @@
-"""Positives made in the space of features, between a key and the prototypes of the queue (Shah et al., HaLP, CVPR 2023)."""
+"""Hallucinated positives in feature space, between a key and prototypes of the queue (Shah et al., HaLP, CVPR 2023)."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ TINY = 1e-8  # added to divisors
 
 
 class HallucinationOptions(Settings):
-    """What is made, and when."""
+    """Settings of the hallucinated positives and of their schedule."""
 
     first_epoch: int = key(
         201,
-        "epochs of contrast alone; the released code: 200, and then until twice the queue's size in clips is seen, most of an epoch of NTU-60",
+        "epochs of contrast only; the released code: 200, then until twice the queue's size in clips is processed, most of an epoch of NTU-60",
         ge=0,
     )
     weight: float = key(2.0, "weight of the hallucinated positives, μ", ge=0)
-    prototypes: int = key(20, "centres of clusters", ge=2)
-    clustered: Count = key(256, "newest keys of the queue that are clustered; at most all")
+    prototypes: int = key(20, "number of cluster centres", ge=2)
+    clustered: Count = key(256, "number of newest keys of the queue to cluster; at most all")
     refit_every: Count = key(10, "steps between two clusterings")
-    targets: Count = key(20, "of the prototypes nearest to a key after its own, those that a positive may lie towards; at most all")
-    positives: Count = key(100, "positives made of each key")
+    targets: Count = key(20, "number of prototypes, nearest to a key after its own, that a positive can point to; at most all")
+    positives: Count = key(100, "positives per key")
     spread: Fraction = key(
         0.8,
-        "a positive lies from 1 − spread to 1 of the way to where the target would be as near as the key's own prototype, uniformly drawn; λ",
+        "λ: a positive lies 1 − spread to 1, uniformly, of the way to the point equally near to the target and to the key's own prototype",
     )
 
 
 class Made(NamedTuple):
-    """What a step draws: of each key the ranks of its targets (B, P), 1 being the nearest after its own; the share of the way left (B, P)."""
+    """Random choices of a step: ranks of each key's targets (B, P), 1 being the nearest after its own; remaining share of the way (B, P)."""
 
     ranks_bp: Tensor
     short_bp: Tensor
 
 
 class Hallucination(nn.Module):
-    """Of one network: the prototypes of its queue, and the loss of what is made towards them."""
+    """Prototypes of one network's queue, and the loss of the positives towards them."""
 
     prototypes_kd: Tensor
 
@@ -56,18 +56,18 @@ class Hallucination(nn.Module):
         self.clustered = min(options.clustered, contrast.queue)
         if options.prototypes > self.clustered:
             raise InputError(
-                f"objective: {options.prototypes} prototypes of {self.clustered} keys: give fewer, or a larger queue or clustered"
+                f"objective: {options.prototypes} prototypes of {self.clustered} keys: lower prototypes, or raise queue or clustered"
             )
         random_kd = torch.randn(options.prototypes, contrast.dimension, generator=generator)
         self.register_buffer("prototypes_kd", normalize(random_kd, dim=1))
 
     def drawn(self, clips: int, generator: torch.Generator) -> Made:
-        """A step's draws, on the CPU."""
+        """Random choices of a step, on the CPU."""
         shape, targets = (clips, self.options.positives), min(self.options.targets, self.options.prototypes - 1)
         return Made(torch.randint(1, 1 + targets, shape, generator=generator), torch.rand(shape, generator=generator) * self.options.spread)
 
     def forward(self, queries_bd: Tensor, keys_bd: Tensor, made: Made) -> tuple[Tensor, Tensor]:
-        """The loss, −q · z / τ as a mean over the positives kept, and the share of them. Kept are those nearest to their key's own prototype."""
+        """Mean of −q · z / τ over the kept positives (those nearest to their key's own prototype), and the share kept."""
         ranks_bp, short_bp = (sent(tensor, keys_bd.device) for tensor in made)
         nearest_bk = (keys_bd @ self.prototypes_kd.T).argsort(1, descending=True)
         own_b1 = nearest_bk[:, :1]
@@ -78,18 +78,18 @@ class Hallucination(nn.Module):
         return -(cosines_bp * kept_bp).sum() / kept_bp.sum().clamp(min=1) / self.temperature, kept_bp.float().mean()
 
     def refit(self, queue: Queue, generator: torch.Generator) -> None:
-        """The prototypes anew, of the queue's newest keys."""
+        """Recompute the prototypes from the queue's newest keys."""
         self.prototypes_kd.copy_(prototypes(queue.newest(self.clustered), draws(self.clustered, self.options.prototypes, generator)))
 
 
 class Schedule:
-    """When positives are made and when prototypes are found again."""
+    """Determines when positives are used and when prototypes are recomputed."""
 
     def __init__(self, options: HallucinationOptions) -> None:
         self.options, self.making, self.refitting = options, False, False
 
     def at(self, done: int, epoch: int) -> None:
-        """A step begins when `done` are done, in this epoch; prototypes are there an epoch ahead."""
+        """Called before a step; prototypes are computed one epoch ahead."""
         self.making = epoch >= self.options.first_epoch
         self.refitting = epoch >= self.options.first_epoch - 1 and done % self.options.refit_every == 0
 
@@ -99,8 +99,8 @@ def hallucinated(keys_bd: Tensor, own_b1d: Tensor, targets_bpd: Tensor, share_bp
     """Unit vectors (B, P, D) on the arcs from keys to targets.
 
     Args:
-        keys_bd, targets_bpd: where an arc begins and ends; own_b1d: the prototype nearest to the key.
-        share_bp: of the part of the arc at whose end the target is as near as the own prototype.
+        keys_bd, targets_bpd: start and end of the arcs; own_b1d: the prototype nearest to the key.
+        share_bp: share of the arc up to the point equally near to the target and to the key's own prototype.
     """
     keys_b1d = keys_bd[:, None]
     angle_bp = angles((keys_b1d * targets_bpd).sum(2))

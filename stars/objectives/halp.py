@@ -1,4 +1,4 @@
-"""HaLP: a momentum contrast of one stream, and positives hallucinated among its features (Shah et al., CVPR 2023)."""
+"""HaLP: momentum contrast of one stream with positives hallucinated in feature space (Shah et al., CVPR 2023)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class HalpOptions(HallucinationOptions, ContrastOptions):
 
 
 class Loss(Objective):
-    """InfoNCE, and from `first_epoch` on −q · z / τ of hallucinated positives z. Facts: mean cosine of the keys' positives; share of those made
-    that stay nearest to their key's own prototype and count."""
+    """InfoNCE, and from `first_epoch` on −q · z / τ of hallucinated positives z. Metrics: mean cosine of the keys' positives; share of
+    hallucinated positives kept."""
 
     Options = HalpOptions
     columns = ("positive_cosine", "kept")
@@ -52,7 +52,7 @@ class Loss(Objective):
         return self.made(batch, networks, made)
 
     def made(self, batch: Batch, networks: Mapping[str, Backbone], made: Made | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The step with these draws; None: of contrast alone."""
+        """A step with these random choices; None: contrast only."""
         (network,), contrast = networks.values(), self.contrast
         contrast.ema_update(network)
         keys_bd = contrast.keys(batch, "key")
@@ -68,5 +68,5 @@ class Loss(Objective):
             self.hallucination.refit(contrast.queue, batch.generator)
         return loss, {"positive_cosine": (queries_bd.detach() * keys_bd).sum(1).mean(), "kept": kept}
 
-    def refilled(self, networks: Mapping[str, Backbone]) -> None:
-        self.contrast.refilled(next(iter(networks.values())))
+    def reset_copies(self, networks: Mapping[str, Backbone]) -> None:
+        self.contrast.reset_copies(next(iter(networks.values())))

@@ -1,4 +1,4 @@
-"""HaLP on CMD: hallucinated positives of each of the three streams that teach each other (Shah et al., CVPR 2023)."""
+"""HaLP on CMD: hallucinated positives for each of CMD's three streams (Shah et al., CVPR 2023)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from stars.objectives.hallucination import Hallucination, HallucinationOptions, 
 class HalpCmdOptions(HallucinationOptions, cmd.CmdOptions):
     """CMD's settings and HaLP's."""
 
-    weight: float = key(1.0, "weight of the hallucinated positives of all streams, μ; of three streams no value is released", ge=0)
+    weight: float = key(1.0, "weight of the hallucinated positives of all streams, μ; for three streams no value is released", ge=0)
 
 
 class Loss(cmd.Loss):
-    """CMD's, and from `first_epoch` on −q · z / τ of hallucinated positives z, each stream's own. Facts: CMD's; share of positives made that
-    stay nearest to their key's own prototype and count, mean over streams."""
+    """CMD's loss, and from `first_epoch` on −q · z / τ of each stream's hallucinated positives z. Metrics: CMD's; share of hallucinated
+    positives kept, mean over streams."""
 
     Options = HalpCmdOptions
     columns: ClassVar[tuple[str, ...]] = ("positive_cosine", "distillation", "kept")
@@ -47,7 +47,7 @@ class Loss(cmd.Loss):
         return self.made(batch, networks, drawn)
 
     def made(self, batch: Batch, networks: Mapping[str, Backbone], drawn: Mapping[str, Made]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The step with these draws by stream; none: CMD's alone."""
+        """A step with these random choices by stream; empty: CMD's loss only."""
         queries, keys = self.encoded(batch, networks)
         loss, facts = self.compared(queries, keys)
         made = [self.hallucinations[name](queries[name], keys[name], one) for name, one in drawn.items()]

@@ -1,4 +1,4 @@
-"""The two heads of stage 2, projector g_θ and predictor (paper §3.3, §4.2), and how their weights start."""
+"""The two heads of stage 2, projector g_θ and predictor (paper §3.3, §4.2), and their initialisation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SPREAD = 0.02  # standard deviation of initial weights, `heads_start: normal`
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """BatchNorm over a whole batch (B, C), or in training over groups of at least `clips` rows, each by itself."""
+    """BatchNorm over a whole batch (B, C), or in training separately over groups of at least `clips` rows."""
 
     def __init__(self, width: int, clips: int | None = None):
         super().__init__(width)
@@ -49,7 +49,7 @@ def projector_and_predictor(width: int, options: PredictorHeads) -> tuple[Projec
 
 
 def start(head: nn.Module, options: Heads) -> None:
-    """Draw a head's weights again, unless they are to stay as PyTorch's layers start."""
+    """Initialise a head's weights, unless PyTorch's default is configured."""
     if options.heads_start == "pytorch":
         return
     for layer in head.modules():

@@ -24,20 +24,20 @@ class HiClrOptions(MiningOptions):
 
 
 class Mask(nn.Module):
-    """One learned number that stands for every masked coordinate."""
+    """One learned number that replaces every masked coordinate."""
 
     def __init__(self) -> None:
         super().__init__()
         self.value = nn.Parameter(torch.zeros(1))
 
     def forward(self, x_bmtvc: Tensor, hidden_tv: Tensor) -> Tensor:
-        """The clips with it in place of the hidden joints, bool (T, V), the same for all clips and bodies."""
+        """Replace the hidden joints, bool (T, V), the same for all clips and bodies."""
         return torch.where(hidden_tv[:, :, None], self.value, x_bmtvc)
 
 
 class Loss(Objective):
-    """InfoNCE of the normal views; the extreme view follows the normal one, and the masked one follows the extreme one. Fact: mean cosine of
-    the positives."""
+    """InfoNCE of the normal views; the extreme view follows the normal one, and the masked one follows the extreme one. Metric: mean cosine
+    of the positives."""
 
     Options = HiClrOptions
     columns = ("positive_cosine",)
@@ -66,7 +66,7 @@ class Loss(Objective):
         return self.with_mask(batch, network, order_tv < int(network.joints * self.options.masked_joints))
 
     def with_mask(self, batch: Batch, network: Backbone, hidden_tv: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The step where these joints are masked, bool (T, V)."""
+        """A step in which these joints are masked, bool (T, V)."""
         contrast = self.contrast
         (normal_bc,) = batch.features(network, "query")
         (extreme_bc,) = batch.features(network, "extreme")
@@ -83,5 +83,5 @@ class Loss(Objective):
         x_bmtvc, bodies = batch.views["masked"]
         return batch.encoded(network, self.mask(network.stream(x_bmtvc), sent(hidden_tv, x_bmtvc.device)), bodies, network.encode)
 
-    def refilled(self, networks: Mapping[str, Backbone]) -> None:
-        self.contrast.refilled(next(iter(networks.values())))
+    def reset_copies(self, networks: Mapping[str, Backbone]) -> None:
+        self.contrast.reset_copies(next(iter(networks.values())))

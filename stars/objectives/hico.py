@@ -18,27 +18,27 @@ from stars.objectives.queue import Queue
 from stars.objectives.teacher import ema_update
 
 SEQUENCE: list[object] = [{"crop": {"share": [0.1, 1.0], "min_frames": 64}}, {"either": [["corrupt"], [{"shear": {"amplitude": 1.0}}]]}]
-CONTRASTS = {"clip": "clip", "part": "part", "temporal": "spatial", "spatial": "temporal", "instance": "instance"}  # queries: whose keys
-GRANULAR = ("clip", "part")  # those with a key for each granularity
+CONTRASTS = {"clip": "clip", "part": "part", "temporal": "spatial", "spatial": "temporal", "instance": "instance"}  # query → key
+GRANULAR = ("clip", "part")  # contrasts with a key for each granularity
 
 
 class HicoOptions(Settings):
     """HiCo's settings."""
 
     dimension: Count = key(128, "dimension of queries and keys")
-    queue: Count = key(2048, "clips whose keys are kept, for each of the five losses; of clips and parts a key for each granularity")
+    queue: Count = key(2048, "clips whose keys are kept for each of the five losses; clips and parts have one key per granularity")
     renewed: Literal["all", "release"] = key(
         "release",
-        "which places of the queues of clips and parts get new keys. release: the first `queue` of them, so that the other granularities − 1 "
-        "times as many stay what they started as, random vectors, since the released code turns round there; all: every one in turn",
+        "entries of the clip and part queues that are updated. release: only the first `queue`, where the released code wraps around, so the other "
+        "(granularities − 1) times as many keep their random initial vectors; all: every entry",
     )
-    momentum: Fraction = key(0.999, "share of itself that the key network keeps in a step")
+    momentum: Fraction = key(0.999, "momentum of the key network's update")
     temperature: Positive = key(0.2, "temperature of the softmax over positives and queue")
 
 
 class Loss(Objective):
-    """Five losses of equal weight. Queries of the clip- and part-level loss are those of the finest granularity, whose positives are the keys
-    of every granularity; a temporal query's positive is the spatial key and the reverse. Facts: each loss."""
+    """Five losses with equal weights. Clip- and part-level queries use the finest granularity, and the keys of all granularities are their
+    positives; a temporal query's positive is the spatial key, and vice versa. Metrics: each loss."""
 
     Options = HicoOptions
     columns = tuple(f"{name}_loss" for name in CONTRASTS)
@@ -48,7 +48,7 @@ class Loss(Objective):
     def __init__(self, networks: Mapping[str, Backbone], options: HicoOptions, generator: torch.Generator) -> None:
         super().__init__(networks, options, generator)
         (network,) = networks.values()
-        assert isinstance(network, Network), "said by `needs`"
+        assert isinstance(network, Network), "guaranteed by `needs`"
         self.options = options
         self.projectors = projectors(network, options.dimension)
         self.key_network = copy.deepcopy(network).requires_grad_(False)
@@ -81,7 +81,7 @@ class Loss(Objective):
         return self._projected(self.key_projectors, y_bc)
 
     def _projected(self, heads: nn.ModuleDict, y_bc: Tensor, finest: bool = False) -> dict[str, Tensor]:
-        """Unit vectors for each loss, (B, G, D) of clips and parts, or with `finest` (B, 1, D) of their finest granularity; else (B, 1, D)."""
+        """Unit vectors for each loss, (B, G, D) for clips and parts, or (B, 1, D) of the finest granularity if `finest`; (B, 1, D) for the others."""
         clips_bgc, parts_bgc = self.key_network.levels(y_bc)
         shown = slice(0, 1) if finest else slice(None)
         seen = {
@@ -94,7 +94,7 @@ class Loss(Objective):
         return {name: normalize(heads[name](x_bgc), dim=-1) for name, x_bgc in seen.items()}
 
     def _contrast(self, query_b1d: Tensor, keys_bgd: Tensor, name: str) -> Tensor:
-        # A clone: the queue changes before the backward pass, which needs it as it was.
+        # A clone, since the queue changes before the backward pass.
         return contrast(query_b1d[:, 0], keys_bgd, self._queue(name).entries.clone(), self.options.temperature)
 
     def _queue(self, name: str) -> Queue:
@@ -108,15 +108,15 @@ class Loss(Objective):
         if self.options.renewed == "release":
             queue.pointer.remainder_(self.options.queue)
 
-    def refilled(self, networks: Mapping[str, Backbone]) -> None:
-        """Network and projectors have other weights: the key side is a copy again."""
+    def reset_copies(self, networks: Mapping[str, Backbone]) -> None:
+        """Copy network and projectors to the key side again, after their weights were loaded."""
         (network,) = networks.values()
         self.key_network.load_state_dict(network.state_dict())
         self.key_projectors.load_state_dict(self.projectors.state_dict())
 
 
 def contrast(query_bd: Tensor, positives_bgd: Tensor, queue_qd: Tensor, temperature: float) -> Tensor:
-    """HiCo's Eq. 4, mean over the batch: −log of the share that the positives together have of the softmax over positives and queue.
+    """HiCo's Eq. 4, mean over the batch: −log of the positives' total share in the softmax over positives and queue.
 
     Args:
         query_bd, positives_bgd, queue_qd: unit vectors. With one positive (G = 1) it is InfoNCE.
@@ -127,7 +127,7 @@ def contrast(query_bd: Tensor, positives_bgd: Tensor, queue_qd: Tensor, temperat
 
 
 def projectors(network: Network, dimension: int) -> nn.ModuleDict:
-    """One for each loss, of two layers; all granularities share that of clips and that of parts. Biases start as PyTorch's, matrices xavier."""
+    """One projector of two layers per loss, shared by all granularities. Biases use PyTorch's initialisation, matrices Xavier's."""
     hidden = network.hidden
     of_domain = network.granularities * hidden
     inputs = {"clip": hidden, "part": hidden, "temporal": of_domain, "spatial": of_domain, "instance": network.width}

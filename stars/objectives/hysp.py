@@ -1,4 +1,4 @@
-"""HYSP: one view predicts the other in hyperbolic space, where the certain ones lie further out and weigh more (Franco et al., ICLR 2023)."""
+"""HYSP: one view predicts the other in hyperbolic space, where certain predictions lie further out and weigh more (Franco et al., ICLR 2023)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class HyspOptions(Settings):
     """HYSP's settings."""
 
     hidden: Count = key(1024, "hidden dimension of the projector and the predictor")
-    dimension: Count = key(1024, "dimension of what they make")
-    momentum: Fraction = key(0.999, "share of itself that the target network keeps in a step")
-    curved_from: float = key(49.0, "epochs after which the hyperbolic distance begins to take the place of the cosine", ge=0)
-    curved_at: float = key(99.0, "epochs after which it has", ge=0)
+    dimension: Count = key(1024, "dimension of their output")
+    momentum: Fraction = key(0.999, "momentum of the target network's update")
+    curved_from: float = key(49.0, "epochs after which the hyperbolic distance begins to replace the cosine", ge=0)
+    curved_at: float = key(99.0, "epochs after which it has replaced it", ge=0)
 
 
 class Loss(Objective):
-    """(1 − λ) · cosine distance + λ · Poincaré distance of each view's prediction to the other view's target, mean of both ways.
+    """(1 − λ) · cosine distance + λ · Poincaré distance of each view's prediction to the other view's target, mean over both directions.
 
-    Facts: λ; mean distance of predictions from the ball's centre, from 0, uncertain, to 1.
+    Metrics: λ; mean distance of predictions from the ball's centre, from 0, uncertain, to 1.
     """
 
     Options = HyspOptions
@@ -75,8 +75,8 @@ class Loss(Objective):
         hyperbolic = poincare(in_ball(query_bd), in_ball(target_bd)).mean()
         return ((1 - self.curvature) * cosine + self.curvature * hyperbolic).to(query_bd.dtype)
 
-    def refilled(self, networks: Mapping[str, Backbone]) -> None:
-        """Network and projector have other weights: the target is a copy again."""
+    def reset_copies(self, networks: Mapping[str, Backbone]) -> None:
+        """Copy network and projector to the target again, after their weights were loaded."""
         (network,) = networks.values()
         self.target.ema_update(network, self.projector, 0.0)
 

@@ -1,4 +1,4 @@
-"""ISC: two encoders that see a clip in two representations, each contrasted with the other's keys (Thoker et al., ACM MM 2021, §3.2)."""
+"""ISC: two encoders for two representations of a clip, each contrasted with the other's keys (Thoker et al., ACM MM 2021, §3.2)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from stars.objectives.contrast import Contrast, ContrastOptions, first_positive
 class IscOptions(ContrastOptions):
     """ISC's settings."""
 
-    queue: Count = key(16384, "keys kept from earlier steps, of each representation")
+    queue: Count = key(16384, "keys kept from earlier steps, for each representation")
 
 
 class Loss(Objective):
-    """Queries of one representation find the other's key of the same clip among that one's queue, and the reverse; the two are added.
+    """InfoNCE of each representation's queries with the other's keys and queue; the two losses are added.
 
-    Facts: mean cosine of the first representation's positives.
+    Metrics: mean cosine of the first representation's positives.
     """
 
     Options = IscOptions
@@ -62,6 +62,6 @@ class Loss(Objective):
             contrast.queue.update(keys_bd, batch.clips)
         return loss, {"positive_cosine": (queries[0].detach() * keys[1]).sum(1).mean()}
 
-    def refilled(self, networks: Mapping[str, Backbone]) -> None:
+    def reset_copies(self, networks: Mapping[str, Backbone]) -> None:
         for name, contrast in self._contrasts().items():
-            contrast.refilled(networks[name])
+            contrast.reset_copies(networks[name])

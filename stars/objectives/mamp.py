@@ -1,6 +1,6 @@
-"""Stage 1: hide tokens, favouring those that move, and predict their motion (MAMP; paper §3.2, Eq. 1–4).
+"""Stage 1: masks tokens, preferring those that move, and predicts their motion (MAMP; paper §3.2, Eq. 1–4).
 
-Works under `torch.autocast`: mask, target and loss stay in float32, only matrix products are lowered.
+Supports `torch.autocast`: mask, target and loss stay in float32, only matrix products use lower precision.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from stars.objectives.base import Batch, Objective
 from stars.training import parallel
 from stars.views.crop import View
 
-TINY = 1e-10  # keeps logarithms and quotients finite
-VARIANCE_FLOOR = 1e-6  # m²: joints that move less than about a millimetre have a target near zero, not amplified noise
+TINY = 1e-10  # keeps logarithms and ratios finite
+VARIANCE_FLOOR = 1e-6  # m²: joints that move less than about a millimetre get a target near zero, not amplified noise
 
 
 class Loss(Objective):
-    """Decoder and loss of stage 1; what moves, and is predicted, is the stream that the encoder sees."""
+    """Decoder and loss of stage 1. Motion is computed, and predicted, in the encoder's stream."""
 
     Options = Motion
     views: ClassVar = {"only": ["crop", {"turn": {"angle": 0.3}}]}
@@ -37,15 +37,15 @@ class Loss(Objective):
     def __init__(self, networks: Mapping[str, Backbone], options: Motion, generator: torch.Generator) -> None:
         super().__init__(networks, options, generator)
         (encoder,) = networks.values()
-        assert isinstance(encoder, Network), "said by `needs`"
+        assert isinstance(encoder, Network), "guaranteed by `needs`"
         check_motion(encoder.shape, options, encoder.joints)
         self.shape, self.motion = encoder.shape, options
         self.decoder = Decoder(encoder.shape, encoder.joints)
 
     def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean over the bodies of the batch, of which absent ones are rows like any other, or are left out."""
+        """Mean over the batch's bodies; the settings include or exclude absent bodies."""
         (encoder,), (name,) = networks.values(), batch.views
-        assert isinstance(encoder, Network), "said by `needs`"
+        assert isinstance(encoder, Network), "guaranteed by `needs`"
         x_rtvc = bodies_of(batch.whole[name], batch.bodies)
         tokens, own = self.shape.frames // self.shape.segment * encoder.joints, parallel.share(len(x_rtvc))
         noise_rl = sent(torch.rand(len(x_rtvc), tokens, generator=batch.generator), x_rtvc.device)
@@ -73,9 +73,9 @@ class Loss(Objective):
 
     @torch.no_grad()
     def seen(self, batch: Batch, networks: Mapping[str, Backbone]) -> Tensor:
-        """Of each body the mean of its visible tokens."""
+        """Mean of each body's visible tokens."""
         (encoder,) = networks.values()
-        assert isinstance(encoder, Network), "said by `needs`"
+        assert isinstance(encoder, Network), "guaranteed by `needs`"
         x_rtvc, noise_rl, rows = self._newest
         keep, _, _ = self.mask(encoder.stream(x_rtvc), noise_rl)
         with batch.arithmetic():
@@ -89,17 +89,17 @@ class Loss(Objective):
         return nn.ModuleDict({"decoder": self.decoder})
 
     def kept(self) -> nn.ModuleDict:
-        """Nothing: the decoder has no use afterwards."""
+        """Nothing: the decoder is not needed afterwards."""
         return nn.ModuleDict()
 
 
 def counted_rows(bodies: Bodies, counted: str) -> Tensor:
-    """Bodies that are rows, (B, M) bool: all, or the present ones."""
+    """Mask (B, M) bool of the bodies that are rows: all, or the present ones."""
     return torch.ones_like(bodies.absent_bm) if counted == "all" else ~bodies.absent_bm
 
 
 def bodies_of(view: View, counted: str) -> Tensor:
-    """These of a view, clip-major: (R, T, V, 3)."""
+    """These bodies of a view, clip by clip: (R, T, V, 3)."""
     rows = view.x_bmtvc.flatten(0, 1)
     if counted == "all":
         return rows
@@ -108,7 +108,7 @@ def bodies_of(view: View, counted: str) -> Tensor:
 
 
 class Decoder(nn.Module):
-    """Predicts every token's motion from the tokens that were kept; a shared, learned mask token stands for the rest."""
+    """Predicts every token's motion from the visible tokens; a learned mask token replaces the others."""
 
     def __init__(self, shape: Model, joints: int):
         super().__init__()
@@ -122,7 +122,7 @@ class Decoder(nn.Module):
         init_(self)
 
     def forward(self, latent_rkc: Tensor, restore_rl: Tensor) -> Tensor:
-        """M^pred: kept tokens (R, K, C) and the order that puts all back in place (R, L) → (R, L, l·3)."""
+        """M^pred: visible tokens (R, K, C) and the restoring permutation (R, L) → (R, L, l·3)."""
         kept = self.embed(latent_rkc)
         (rows, count, _), length = kept.shape, restore_rl.shape[1]
         shuffled = torch.cat([kept, self.mask_token.to(kept.dtype).expand(rows, length - count, -1)], 1)
@@ -131,7 +131,7 @@ class Decoder(nn.Module):
 
 
 def check_motion(shape: Model, motion: Motion, joints: int) -> None:
-    """InputError if these settings leave no motion to measure or no token to see."""
+    """InputError if these settings leave no motion to measure or no visible token."""
     stride = motion.stride or shape.segment
     if 2 * max(stride, shape.segment) > shape.frames:
         raise InputError(
@@ -139,7 +139,7 @@ def check_motion(shape: Model, motion: Motion, joints: int) -> None:
         )
     tokens = shape.frames // shape.segment * joints
     if visible(tokens, motion.ratio) == 0:
-        raise InputError(f"pretrain.motion.ratio ({motion.ratio}) hides all {tokens} tokens of a body: lower it")
+        raise InputError(f"pretrain.motion.ratio ({motion.ratio}) masks all {tokens} tokens of a body: lower it")
 
 
 def visible(tokens: int, ratio: float) -> int:
@@ -148,13 +148,13 @@ def visible(tokens: int, ratio: float) -> int:
 
 
 def backward_motion(x_rtvc: Tensor, stride: int) -> Tensor:
-    """M of Eq. 1, S_i − S_(i−m), the first m frames repeating the m after them; (R, T, V, 3) in metres."""
+    """M of Eq. 1, S_i − S_(i−m); the first m frames repeat the next m; (R, T, V, 3) in metres."""
     later = x_rtvc[:, stride:] - x_rtvc[:, :-stride]
     return torch.cat([later[:, :stride], later], 1)
 
 
 def forward_motion(x_rtvc: Tensor, stride: int) -> Tensor:
-    """The release's motion, S_(t+m) − S_t, the last m frames zero; (R, T, V, 3) in metres."""
+    """The release's motion, S_(t+m) − S_t; the last m frames are zero; (R, T, V, 3) in metres."""
     earlier = x_rtvc[:, stride:] - x_rtvc[:, :-stride]
     return torch.cat([earlier, torch.zeros_like(x_rtvc[:, :stride])], 1)
 
@@ -169,10 +169,10 @@ def motion_target(x_rtvc: Tensor, motion: Motion, segment: int) -> Tensor:
 
 
 def mask_score(x_rtvc: Tensor, motion: Motion, segment: int) -> Tensor | None:
-    """log π of Eq. 2, (R, L): how gladly each token is hidden; None where masking is uniform.
+    """log π of Eq. 2, (R, L): log-probability of masking each token; None if masking is uniform.
 
-    paper: I sums |M| of Eq. 1 over a segment. release: I is the mean of the same, always between neighbouring segments, divided by the
-    row's largest. A body that does not move has equal scores in both, so it is masked uniformly.
+    paper: I is the sum of |M| of Eq. 1 over a segment. release: I is its mean, always between neighbouring segments, divided by the
+    row's maximum. With either, a body that does not move has equal scores and is masked uniformly.
     """
     if motion.temperature <= 0:
         return None
@@ -184,15 +184,15 @@ def mask_score(x_rtvc: Tensor, motion: Motion, segment: int) -> Tensor | None:
 
 
 def choose_mask(score_rl: Tensor | None, noise_rl: Tensor, ratio: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Hide the highest of log π + Gumbel noise (Eq. 3).
+    """Mask the tokens with the highest log π + Gumbel noise (Eq. 3).
 
     Args:
         score_rl: log π (R, L), or None for uniform.
         noise_rl: ε, uniform in [0, 1), (R, L).
-        ratio: share of tokens hidden.
+        ratio: share of tokens to mask.
 
-    Returns keep (R, K) int64, tokens that stay, in the encoder's order; restore (R, L) int64, each token's place in the order kept before
-    hidden; hidden (R, L) float, 1 where hidden.
+    Returns keep (R, K) int64, the visible tokens in the encoder's order; restore (R, L) int64, each token's index in the order visible,
+    masked; hidden (R, L) float, 1 where masked.
     """
     value = noise_rl if score_rl is None else score_rl - torch.log(TINY - torch.log(noise_rl + TINY))
     order = value.argsort(dim=1, stable=True)

@@ -1,4 +1,4 @@
-"""Clips mixed with others of their batch, as in ActCLR (Lin et al., CVPR 2023): some body parts for a while, or every number."""
+"""Mixes clips with others of their batch, as in ActCLR (Lin et al., CVPR 2023): some body parts for some time, or all values."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch.nn.functional import normalize
 from stars.config.base import Count, Settings, key
 from stars.data.device import sent
 
-STRIDE = 4  # frames of a clip to one of ST-GCN's features by time and joint, and the steps in which stretches of time are taken
+STRIDE = 4  # frames per time step of ST-GCN's features, the unit of mixed spans
 
 
 class Region(Settings):
-    """How much of a clip another one takes the place of; drawn evenly from each range."""
+    """Size of the region replaced by another clip, sampled uniformly from each range."""
 
-    parts: tuple[Count, Count] = key((2, 3), "body parts, at most all there are")
-    places: tuple[Count, Count] = key((3, 5), "stretch of time, in places of 4 frames, at most the clip")
+    parts: tuple[Count, Count] = key((2, 3), "number of body parts, at most all")
+    places: tuple[Count, Count] = key((3, 5), "span of time, in units of 4 frames, at most the clip")
 
     @model_validator(mode="after")
     def _ordered(self) -> Region:
@@ -32,10 +32,10 @@ class Region(Settings):
 
 
 class Mix(NamedTuple):
-    """How each clip is mixed with its partner, the clip `offset` further in the batch; in main memory.
+    """Defines how each clip is mixed with its partner, the clip `offset` further in the batch; in main memory.
 
-    frames_t: the partner's frame shown at each frame; share_tv: the partner's share of every frame and joint; taken_sv and lost_sv: by place
-    of the features (T/4, V), what of the partner is taken and what of the clip is lost.
+    frames_t: the partner's frame at each frame; share_tv: the partner's share in every frame and joint; taken_sv and lost_sv: shares, by
+    features' time and joint (T/4, V), taken from the partner and lost from the clip.
     """
 
     offset: int
@@ -46,12 +46,12 @@ class Mix(NamedTuple):
 
 
 def draw_offset(clips: int, generator: Generator) -> int:
-    """How much further in the batch, in a circle, a clip's partner stands: neither the clip itself nor, of three or more, the one before it."""
+    """Cyclic offset of a clip's partner in the batch: neither the clip itself nor, with three or more, its predecessor."""
     return int(torch.randint(1, max(clips - 1, 2), (), generator=generator))
 
 
 def draw_mix(clips: int, frames: int, joints: int, parts: Sequence[Sequence[int]], region: Region, generator: Generator) -> Mix:
-    """With probability ½ a region of the partner's, ¼ one at twice its speed, ¼ the same share of every number."""
+    """With probability ½ a region of the partner, ¼ a region at twice its speed, ¼ an equal share of all values."""
     offset = draw_offset(clips, generator)
     kind, share = torch.rand(2, generator=generator).tolist()
     chosen = torch.randperm(len(parts), generator=generator)[: _within(region.parts, len(parts), generator)].tolist()
@@ -74,7 +74,7 @@ def draw_mix(clips: int, frames: int, joints: int, parts: Sequence[Sequence[int]
 
 
 def drawn(fewest: int, most: int, generator: Generator) -> int:
-    """A number from `fewest` to `most`, both included."""
+    """A random integer from `fewest` to `most`, inclusive."""
     return int(torch.randint(fewest, most + 1, (), generator=generator))
 
 
@@ -90,7 +90,7 @@ def mix_clips(x_bmtvc: Tensor, mix: Mix) -> Tensor:
 
 
 def mix_keys(keys_bd: Tensor, weight_bmsv: Tensor, mix: Mix) -> Tensor:
-    """Keys (B, D) of mixed clips, unit vectors: each in proportion to how much of its weight is there, mean over bodies."""
+    """Keys (B, D) of mixed clips, unit vectors, in proportion to the weight present of each clip, mean over bodies."""
     taken_sv, lost_sv = (sent(share_sv, keys_bd.device) for share_sv in (mix.taken_sv, mix.lost_sv))
     share_bmsv = weight_bmsv / weight_bmsv.sum((2, 3), keepdim=True)
     taken_b1 = (share_bmsv.roll(-mix.offset, 0) * taken_sv).sum((2, 3)).mean(1, keepdim=True)

@@ -31,7 +31,7 @@ def moco_loss(queries_bc: Tensor, keys_bc: Tensor, queue_qc: Tensor, temperature
 
 
 class Loss(Objective):
-    """Projector and predictor as released, or MoCo v2's head of two layers; the key network; the queue. Fact: mean cosine of the positives."""
+    """MoCo with released projector and predictor or MoCo v2's two-layer head. Metric: mean cosine of the positives."""
 
     Options = Moco
     views: ClassVar = {"query": ["crop"], "key": ["crop"]}
@@ -68,12 +68,12 @@ class Loss(Objective):
         (y_bc,) = batch.features(encoder, "query")
         (g_bc,) = self.teacher(batch, "key")
         queries_bc, keys_bc = normalize(self.head(y_bc), dim=1), normalize(g_bc, dim=1)
-        # A clone: the queue changes before the backward pass, which needs it as it was.
+        # A clone, since the queue changes before the backward pass.
         loss = moco_loss(queries_bc, keys_bc, self.queue.entries.clone(), self.options.temperature)
         self.queue.update(keys_bc, batch.clips)
         return loss, {"positive_cosine": (queries_bc.detach() * keys_bc).sum(dim=1).mean()}
 
-    def refilled(self, networks: Mapping[str, Backbone]) -> None:
+    def reset_copies(self, networks: Mapping[str, Backbone]) -> None:
         self.teacher.head.load_state_dict(self.head.state_dict())
 
     def after(self, networks: Mapping[str, Backbone], done: int, steps: int) -> None:

@@ -1,4 +1,4 @@
-"""MS²L: one recurrent network learns to finish a clip, to tell the order of its segments, and that they are one clip (Lin et al., ACM MM 2020)."""
+"""MS²L: a recurrent network learns motion prediction, a jigsaw of segments and contrast (Lin et al., ACM MM 2020)."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ VERSIONS = ("original", "masked", "jigsaw")
 
 
 class Ms2lOptions(Settings):
-    """What is hidden and shuffled, and the heads' sizes."""
+    """Masking, shuffling, and the heads' sizes."""
 
-    masked: Fraction = key(0.3, "share of a clip's frames, its last ones, that are zero in the masked version")
-    segments: Count = key(3, "segments of a clip that change places in the jigsaw version; frames left over stay at its end")
+    masked: Fraction = key(0.3, "share of frames, at the end of a clip, that the masked version sets to zero")
+    segments: Count = key(3, "segments of a clip that the jigsaw version permutes; remaining frames stay at its end")
     hidden: Count = key(2048, "hidden dimension of the contrast and the jigsaw head")
-    dimension: Count = key(1024, "dimension of what is contrasted")
+    dimension: Count = key(1024, "dimension of the contrasted embeddings")
     temperature: Positive = key(0.9, "temperature of the contrast")
 
 
 class Versions(NamedTuple):
-    """Of each clip something for its three versions, original, masked and jigsaw."""
+    """A value for each of a clip's three versions: original, masked and jigsaw."""
 
     original: Tensor
     masked: Tensor
@@ -40,7 +40,7 @@ class Versions(NamedTuple):
 
 
 class Loss(Objective):
-    """Motion prediction, jigsaw and contrast, of equal weight. Facts: each of them."""
+    """Motion prediction, jigsaw and contrast, with equal weights. Metrics: each of them."""
 
     Options = Ms2lOptions
     columns = ("motion_loss", "jigsaw_loss", "contrast_loss")
@@ -50,7 +50,7 @@ class Loss(Objective):
     def __init__(self, networks: Mapping[str, Backbone], options: Ms2lOptions, generator: torch.Generator) -> None:
         super().__init__(networks, options, generator)
         (network,) = networks.values()
-        assert isinstance(network, Network), "said by `needs`"
+        assert isinstance(network, Network), "guaranteed by `needs`"
         if network.frames < options.segments:
             raise InputError(f"objective: segments ({options.segments}) are more than the {network.frames} frames of a clip: lower it")
         self.options = options
@@ -63,13 +63,13 @@ class Loss(Objective):
         return nn.ModuleDict({"motion": self.motion, "contrast": self.contrast, "jigsaw": self.jigsaw})
 
     def kept(self) -> nn.ModuleDict:
-        """Nothing: none has a use afterwards."""
+        """Nothing: the heads are not needed afterwards."""
         return nn.ModuleDict()
 
     def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Of several processes each encodes its share of the clips; the two heads of clips see all."""
+        """With several processes, each encodes its share of the clips; the two clip-level heads see all."""
         (network,) = networks.values()
-        assert isinstance(network, Network), "said by `needs`"
+        assert isinstance(network, Network), "guaranteed by `needs`"
         clips = len(batch.clips)
         order_b = torch.randint(len(self.orders), (clips,), generator=batch.generator)
         x_btn = network.sequence(batch.views["only"].x_bmtvc)
@@ -82,18 +82,18 @@ class Loss(Objective):
         motion = parallel.share_of_mean((finished_btn.float() - x_btn).square().mean(), clips)
         jigsaw = cross_entropy(self.jigsaw(features.jigsaw), sent(order_b, x_btn.device))
         contrast = self.contrasted(features)
-        told = {"motion_loss": motion.detach(), "jigsaw_loss": jigsaw.detach(), "contrast_loss": contrast.detach()}
-        return motion + jigsaw + contrast, told
+        metrics = {"motion_loss": motion.detach(), "jigsaw_loss": jigsaw.detach(), "contrast_loss": contrast.detach()}
+        return motion + jigsaw + contrast, metrics
 
     def contrasted(self, features: Versions) -> Tensor:
-        """Each version of a clip against the mean of its three."""
+        """Contrast each version of a clip with the mean of its three."""
         projected = [self.contrast(feature_bc) for feature_bc in features]  # BatchNorm sees one version at a time
         mean_bd = torch.stack(projected).mean(0)
         return torch.stack([pairs(z_bd, mean_bd, self.options.temperature) for z_bd in projected]).mean()
 
 
 class MotionHead(nn.Module):
-    """Two recurrent layers and a linear one: outputs of the encoder (B, T, C) → frames (B, T, N)."""
+    """Two recurrent layers and a linear layer: outputs of the encoder (B, T, C) → frames (B, T, N)."""
 
     def __init__(self, width: int, values: int) -> None:
         super().__init__()
@@ -115,14 +115,14 @@ def projector(width: int, hidden: int, outputs: int) -> nn.Sequential:
 
 
 def masked(x_btn: Tensor, share: float) -> Tensor:
-    """The same clips, their last frames zero."""
+    """Set the last frames of clips to zero."""
     frames = x_btn.shape[1]
     shown_t = torch.arange(frames, device=x_btn.device) < frames * (1 - share)
     return x_btn * shown_t[:, None]
 
 
 def shuffled(x_btn: Tensor, order_bs: Tensor) -> Tensor:
-    """The same clips, place s filled with segment order[b, s]; order (B, S) on the CPU."""
+    """Permute segments: position s gets segment order[b, s]; order (B, S) on the CPU."""
     (clips, frames, _), segments = x_btn.shape, order_bs.shape[1]
     length = frames // segments
     from_bt = torch.arange(frames).repeat(clips, 1)
@@ -134,7 +134,7 @@ def shuffled(x_btn: Tensor, order_bs: Tensor) -> Tensor:
 def pairs(one_bd: Tensor, other_bd: Tensor, temperature: float) -> Tensor:
     """Mean cross-entropy of finding each row's partner among the 2 B − 1 other rows of both, by cosine similarity over the temperature.
 
-    The release sets a row's similarity to itself to −1 and leaves it among the rest, so that they are 2 B.
+    The release sets a row's similarity to itself to −1 and keeps it among the candidates, which are then 2 B.
     """
     one_bd, other_bd = normalize(one_bd, dim=1), normalize(other_bd, dim=1)
     rows, columns = torch.cat([one_bd, other_bd]), torch.cat([other_bd, one_bd])

@@ -28,7 +28,7 @@ def nnclr_loss(neighbours_bc: Tensor, predictions_bc: Tensor, temperature: float
 
 
 class Loss(Objective):
-    """Projector, predictor and queue; a step in the order of Algorithm 1. Facts of the neighbours: mean cosine to them; share of
+    """Projector, predictor and queue; a step in the order of Algorithm 1. Metrics of the neighbours: mean cosine; share of
     those from other clips that show the same action; share from the same clip."""
 
     Options = Nnclr
@@ -63,7 +63,7 @@ class Loss(Objective):
         z_views = [normalize(g_bc.detach(), dim=1) for g_bc in g_views]
         options = self.options
         found = [self.queue.nearest(z_bc, batch.clips, options.exclude_self, options.nearest, batch.generator) for z_bc in z_views]
-        # With one view a neighbour is predicted from its own view, with two from the other.
+        # With one view, a neighbour is predicted from its own view; with two, from the other.
         losses = [
             nnclr_loss(neighbours_bc, p_bc, options.temperature) for (neighbours_bc, _), p_bc in zip(found, reversed(p_views), strict=True)
         ]

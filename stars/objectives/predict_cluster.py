@@ -1,4 +1,4 @@
-"""P&C: a weak decoder regenerates the clip from the encoder's last state, which therefore must hold it (Su et al., Predict & Cluster, CVPR 2020)."""
+"""P&C: a weak decoder reconstructs the clip from the encoder's last state, which must therefore represent it (Su et al., CVPR 2020)."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from stars.errors import InputError
 from stars.objectives.base import Batch, Objective
 from stars.training import parallel
 
-SPREAD = 0.04  # of the output layer's initial weights: even in ± this
+SPREAD = 0.04  # the output layer's initial weights are uniform in ± this
 
 
 class PredictClusterOptions(Settings):
-    """How the decoder is kept weak, and what it must predict."""
+    """The decoder's restriction and target."""
 
     decoder: Literal["fixed_state", "fixed_weights", "learned"] = key(
         "fixed_state",
-        "fixed_state: at every frame its state is the encoder's feature again, and it adds to the frame that it predicted before; fixed_weights: it "
-        "keeps its random weights, is given no frames and hands its state on; learned: the same with weights that are trained",
+        "fixed_state: the state is reset to the encoder's feature at every frame, and the output is added to the previous predicted frame; "
+        "fixed_weights: random, untrained weights, no input frames, recurrent state; learned: the same with trained weights",
     )
     target: Literal["next", "same"] | None = key(
         None,
-        "frame that an output is compared with. next: the one after; same: its own (released PyTorch code), which makes the first one trivial for "
-        "fixed_state; null: next for fixed_state, else same (released TensorFlow code)",
+        "target frame of an output. next: the following frame; same: the same frame (released PyTorch code), trivial for the first frame with "
+        "fixed_state; null: next for fixed_state, otherwise same (released TensorFlow code)",
     )
 
 
 class Loss(Objective):
-    """L1 distance of frames, added over their values, averaged over frames and clips."""
+    """L1 distance, summed over a frame's values, averaged over frames and clips."""
 
     Options = PredictClusterOptions
     needs = "bi_gru"
@@ -44,9 +44,9 @@ class Loss(Objective):
     def __init__(self, networks: Mapping[str, Backbone], options: PredictClusterOptions, generator: torch.Generator) -> None:
         super().__init__(networks, options, generator)
         (network,) = networks.values()
-        assert isinstance(network, Network), "said by `needs`"
+        assert isinstance(network, Network), "guaranteed by `needs`"
         if network.pooled != "last":
-            raise InputError("objective: predict_cluster needs the state that bi_gru ends with: set its pool to last")
+            raise InputError("objective: predict_cluster needs the last state of bi_gru: set its pool to last")
         self.kind = options.decoder
         self.target = options.target or ("next" if options.decoder == "fixed_state" else "same")
         self.decoder = Decoder(network.width, network.inputs).requires_grad_(options.decoder != "fixed_weights")
@@ -55,13 +55,13 @@ class Loss(Objective):
         return nn.ModuleDict({} if self.kind == "fixed_weights" else {"decoder": self.decoder})
 
     def kept(self) -> nn.ModuleDict:
-        """Nothing: the decoder has no use afterwards."""
+        """Nothing: the decoder is not needed afterwards."""
         return nn.ModuleDict()
 
     def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean over the batch's clips; of several processes each has its share of them."""
+        """Mean over the batch's clips; with several processes, each has its share."""
         (network,) = networks.values()
-        assert isinstance(network, Network), "said by `needs`"
+        assert isinstance(network, Network), "guaranteed by `needs`"
         x_btn = network.sequence(batch.views["only"].x_bmtvc)
         with batch.arithmetic():
             _, state_bc = network.outputs(x_btn)
@@ -82,7 +82,7 @@ class Loss(Objective):
 
 
 class Decoder(nn.Module):
-    """A gated recurrent layer and a linear one: a state (B, C) → frames (B, T, N)."""
+    """A GRU layer and a linear layer: a state (B, C) → frames (B, T, N)."""
 
     def __init__(self, width: int, values: int) -> None:
         super().__init__()
@@ -94,15 +94,15 @@ class Decoder(nn.Module):
         nn.init.uniform_(self.out.weight, -SPREAD, SPREAD)
 
     def from_state(self, state_bc: Tensor, frames: int) -> Tensor:
-        """Every frame from the state before it; the input is zero."""
+        """Predict every frame from the previous state; the input is zero."""
         nothing_btn = state_bc.new_zeros(len(state_bc), frames, self.gru.input_size)
         outputs_btc, _ = self.gru(nothing_btn, state_bc[None].contiguous())
         return self.out(outputs_btc)
 
     def from_fixed_state(self, state_bc: Tensor, first_bn: Tensor, frames: int) -> Tensor:
-        """Every frame from the same state and the frame made before it, the clip's first one to begin with.
+        """Predict every frame from the same state and the previous predicted frame, starting with the clip's first.
 
-        What the gates take from the state is computed once: r, z, n of a gated recurrent unit, whose new state is not kept.
+        The state's contribution to the gates r, z, n of the GRU is computed once, since its new state is discarded.
         """
         names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
         of_input, of_state, input_bias, state_bias = map(self.gru.get_parameter, names)

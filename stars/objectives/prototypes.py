@@ -1,4 +1,4 @@
-"""k-means on the unit sphere: points by their nearest centre, centres as Riemannian means, as HaLP finds its prototypes (Shah et al., CVPR 2023)."""
+"""k-means on the unit sphere with Riemannian means as centres: HaLP's prototypes (Shah et al., CVPR 2023)."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from torch import Tensor
 
 from stars.data.device import sent
 
-ROUNDS = 10  # of assigning points and moving centres
-STEPS = 4  # of gradient descent to a Riemannian mean, from where the centre was
+ROUNDS = 10  # of assigning points and updating centres
+STEPS = 4  # of gradient descent to a Riemannian mean, from the previous centre
 
 
 class Draws(NamedTuple):
-    """What a clustering draws: uniform numbers (K,) by which the first centres are chosen; points (ROUNDS, K) that replace centres left without any."""
+    """Random choices of a clustering: uniform numbers (K,) that select initial centres; points (ROUNDS, K) that replace empty centres."""
 
     starts_k: Tensor
     spare_rk: Tensor
 
 
 def draws(points: int, centres: int, generator: torch.Generator) -> Draws:
-    """Of a clustering of so many points, on the CPU."""
+    """Sample the random choices for `points` points, on the CPU."""
     return Draws(torch.rand(centres, generator=generator), torch.randint(points, (ROUNDS, centres), generator=generator))
 
 
 @torch.no_grad()
 def prototypes(points_nd: Tensor, drawn: Draws) -> Tensor:
-    """Centres (K, D) of unit vectors (N, D), unit vectors; nothing waits for the device."""
+    """Centres (K, D) of unit vectors (N, D), unit vectors; without synchronising with the device."""
     starts_k, spare_rk = (sent(tensor, points_nd.device) for tensor in drawn)
     return refined(points_nd, spread_out(points_nd, starts_k), spare_rk)
 
 
 def spread_out(points_nd: Tensor, starts_k: Tensor) -> Tensor:
-    """First centres (K, D) as k-means++ takes them, each a point drawn in proportion to its angle from the nearest centre before."""
+    """Initial centres (K, D) as in k-means++: each a point sampled in proportion to its angle from the nearest previous centre."""
     weights_n = torch.ones_like(points_nd[:, 0])
     chosen = []
     for start in starts_k.unbind():
@@ -46,7 +46,7 @@ def spread_out(points_nd: Tensor, starts_k: Tensor) -> Tensor:
 
 
 def refined(points_nd: Tensor, centres_kd: Tensor, spare_rk: Tensor) -> Tensor:
-    """Centres after ROUNDS of Lloyd's algorithm; one without points takes the place of the drawn one."""
+    """Centres after ROUNDS of Lloyd's algorithm; an empty centre moves to its random replacement."""
     for spare_k in spare_rk.unbind():
         nearest_n1 = (points_nd @ centres_kd.T).argmax(1, keepdim=True)
         own_nk = torch.zeros_like(points_nd @ centres_kd.T).scatter_(1, nearest_n1, 1.0)
@@ -63,7 +63,7 @@ def angles(cosines: Tensor) -> Tensor:
 
 
 def _towards_mean(points_nd: Tensor, centres_kd: Tensor, weights_nk: Tensor) -> Tensor:
-    """A step of length 1 along the mean of logarithms at each centre. weights_nk: of a centre's points, their sum 1."""
+    """A step of length 1 along the mean of logarithms at each centre. weights_nk: of each centre's points, summing to 1."""
     ours_nd = (weights_nk > 0).to(points_nd.dtype) @ centres_kd
     cosine_n1 = (points_nd * ours_nd).sum(1, keepdim=True).clamp(-1, 1)
     logarithm_nd = (points_nd - cosine_n1 * ours_nd) / torch.sinc(cosine_n1.acos() / torch.pi).clamp(min=1e-6)

@@ -1,4 +1,4 @@
-"""PSTL: a whole skeleton, one of calm frames and one without its central joints have uncorrelated, equal features (Zhou et al., AAAI 2023)."""
+"""PSTL: the full clip, one of its calmest frames and one without central joints get equal, decorrelated features (Zhou et al., AAAI 2023)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ VIEW: list[object] = ["pad_crop", {"shear": {"amplitude": 1.0}}, "rotate", "swap
 
 
 class PstlOptions(Settings):
-    """What is masked, and the heads."""
+    """Masking and heads."""
 
-    frames: int = key(10, "frames left out because they move most, and as many again at random", ge=0)
-    joints: int = key(8, "draws of a joint left out, a joint being drawn as many times as it has bones at most", ge=0)
+    frames: int = key(10, "frames left out for moving most, and as many more at random", ge=0)
+    joints: int = key(8, "number of draws of joints to leave out; a joint can be drawn as often as it has bones", ge=0)
     hidden: Count = key(6144, "dimension of the projector's layers and of its output")
     redundancy: Positive = key(2e-4, "weight of correlations between different dimensions, λ")
 
 
 class Loss(Objective):
-    """Barlow Twins of the whole view with each masked one, added. Facts: both."""
+    """Sum of the Barlow Twins losses of the full view with each masked view. Metrics: both losses."""
 
     Options = PstlOptions
     columns = ("calm_loss", "central_loss")
@@ -38,7 +38,7 @@ class Loss(Objective):
     def __init__(self, networks: Mapping[str, Backbone], options: PstlOptions, generator: torch.Generator) -> None:
         super().__init__(networks, options, generator)
         (network,) = networks.values()
-        assert isinstance(network, Network), "said by `needs`"
+        assert isinstance(network, Network), "guaranteed by `needs`"
         self.options = options
         self.shown = network.frames - 2 * options.frames
         self.often = [joint for joint, bones in enumerate(degrees(network.parents)) for _ in range(bones)]
@@ -55,7 +55,7 @@ class Loss(Objective):
 
     def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
         (network,) = networks.values()
-        assert isinstance(network, Network), "said by `needs`"
+        assert isinstance(network, Network), "guaranteed by `needs`"
         calm = network.frames - self.options.frames
         chosen_k = torch.randperm(calm, generator=batch.generator)[: self.shown].sort().values
         drawn = torch.randperm(len(self.often), generator=batch.generator)[: self.options.joints]
@@ -64,7 +64,7 @@ class Loss(Objective):
         return self.masked(batch, network, chosen_k, joints_j)
 
     def masked(self, batch: Batch, network: Network, chosen_k: Tensor, joints_j: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The step where of the calm frames these places are seen, and of the central view these joints."""
+        """A step with these of the calm frames, and these joints of the central view."""
         whole_bc = batch.features(network, "whole")[0]
         x_bmtvc, bodies = batch.views["calm"]
         seen_bmtvc = network.stream(x_bmtvc)
@@ -85,7 +85,7 @@ def projector(width: int, hidden: int) -> nn.Sequential:
 
 
 def degrees(parents: Sequence[int]) -> list[int]:
-    """Bones of each joint."""
+    """Number of bones of each joint."""
     counted = [0] * len(parents)
     for joint, parent in enumerate(parents):
         if joint != parent:
@@ -95,7 +95,7 @@ def degrees(parents: Sequence[int]) -> list[int]:
 
 
 def calm_frames(x_bmtvc: Tensor, count: int, chosen_k: Tensor) -> Tensor:
-    """Of the `count` frames after which a clip moves least, in order, those at the places `chosen_k`; the last frame is one of them."""
+    """Of the `count` calmest frames (with the least motion to the next; the last frame included), in order, those at indices `chosen_k`."""
     moved_bt = torch.zeros_like(x_bmtvc[:, 0, :, 0, 0])
     moved_bt[:, :-1] = (x_bmtvc[:, :, 1:] - x_bmtvc[:, :, :-1]).square().mean((1, 3, 4))
     calm_bk = moved_bt.neg().topk(count, dim=1).indices.sort(1).values[:, chosen_k]

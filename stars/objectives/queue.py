@@ -1,4 +1,4 @@
-"""The newest embeddings, first in, first out (paper §3.3; He et al., MoCo, CVPR 2020)."""
+"""A first-in, first-out queue of embeddings (paper §3.3; He et al., MoCo, CVPR 2020)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_CLIP = -1
 
 
 class Queue(nn.Module):
-    """Q of Eq. 5. Buffers only, so it is saved with the model.
+    """Q of Eq. 5. It consists of buffers, so checkpoints contain it.
 
     Args:
         size, width: entries and their dimension.
@@ -40,9 +40,9 @@ class Queue(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Eq. 5 for unit vectors, where the smallest distance is the largest cosine.
 
-        Returns the neighbours (B, C), detached, and the clip each came from (B,). With `exclude_self` no entry of the same clip
-        is taken. With `among` above 1 the neighbour is drawn by `generator` (on the CPU) from that many most similar entries.
-        Where no entry may be taken, z is its own neighbour and the clip is EMPTY.
+        Returns the neighbours (B, C), detached, and the clip each came from (B,). `exclude_self` excludes entries of the same
+        clip. If `among` is above 1, `generator` (on the CPU) selects one of that many most similar entries. Without a
+        candidate, z is its own neighbour and the clip is EMPTY.
         """
         barred = (self.owners == EMPTY)[None]
         if exclude_self:
@@ -62,7 +62,7 @@ class Queue(nn.Module):
 
     @torch.no_grad()
     def update(self, z_bc: Tensor, clips_b: Tensor) -> None:
-        """Put embeddings in place of the oldest; of more than the queue holds, the last."""
+        """Replace the oldest entries by these embeddings, or by the last of them if the queue is smaller."""
         size = len(self.entries)
         z_bc, clips_b = z_bc[-size:].float(), clips_b[-size:]
         places = (self.pointer + torch.arange(len(z_bc), device=z_bc.device)) % size
@@ -71,5 +71,5 @@ class Queue(nn.Module):
         self.pointer.copy_((self.pointer + len(z_bc)) % size)
 
     def newest(self, count: int) -> Tensor:
-        """The entries (count, C) that came last, the last one first."""
+        """The newest `count` entries (count, C), newest first."""
         return self.entries[(self.pointer - 1 - torch.arange(count, device=self.entries.device)) % len(self.entries)]

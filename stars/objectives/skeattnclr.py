@@ -1,4 +1,4 @@
-"""SkeAttnCLR: what attention finds salient in a clip, and the rest, are contrasted beside the whole clip (Hua et al., IJCAI 2023)."""
+"""SkeAttnCLR: contrasts the salient features according to attention, the others, and the whole clip (Hua et al., IJCAI 2023)."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ Joints = tuple[Annotated[int, Field(ge=0)], ...]
 class SkeAttnClrOptions(ContrastOptions):
     """SkeAttnCLR's settings."""
 
-    momentum: Fraction = key(0.996, "share of itself that the key network keeps in the first step; half a cosine takes it to 1")
+    momentum: Fraction = key(0.996, "initial momentum of the key network's update; half a cosine raises it to 1")
     temperature: Positive = key(0.2, "temperature of the softmax over the positive, the queue and a clip's opposite features")
     hidden: Count = key(256, "hidden dimension of the projector and the predictors")
     heads: Count = key(8, "attention heads of the mask; must divide the backbone's width")
-    sharpness: Positive = key(2.0, "factor before the sigmoid that makes a mask of the attention's output, λ")
-    salient: Fraction = key(0.5, "weight of the salient features' contrast, μ; that of the other features has 1 − μ")
-    parts: tuple[Joints, ...] | None = key(None, "joints of each body part; null: limbs and trunk, as the joints' parents tell them")
-    mixed_parts: tuple[Count, Count] = key((3, 4), "fewest and most body parts that come from another clip")
-    mixed_steps: tuple[Count, Count] = key((4, 7), "fewest and most steps of four frames for which they do")
+    sharpness: Positive = key(2.0, "λ: factor of the attention's output before the sigmoid that turns it into a mask")
+    salient: Fraction = key(0.5, "μ: weight of the salient features' contrast; the other features' is 1 − μ")
+    parts: tuple[Joints, ...] | None = key(None, "joints of each body part; null: limbs and trunk, derived from the joints' parents")
+    mixed_parts: tuple[Count, Count] = key((3, 4), "smallest and largest number of body parts taken from another clip")
+    mixed_steps: tuple[Count, Count] = key((4, 7), "smallest and largest number of steps, of four frames each, taken")
 
     @model_validator(mode="after")
     def _ordered(self) -> SkeAttnClrOptions:
@@ -54,9 +54,9 @@ class SkeAttnClrOptions(ContrastOptions):
 
 
 class Loss(Objective):
-    """InfoNCE of two normal views, + μ · that of the salient features + (1 − μ) · that of the others, of a clip with parts of another in it.
+    """InfoNCE of two normal views + μ · InfoNCE of the salient features + (1 − μ) · InfoNCE of the others, of a clip mixed with parts of another.
 
-    Facts: mean cosine of the whole clips' positives, and the last two losses.
+    Metrics: mean cosine of the whole clips' positives, and the last two losses.
     """
 
     Options = SkeAttnClrOptions
@@ -90,7 +90,7 @@ class Loss(Objective):
         return self.mixed(batch, network, drawn(1, max(1, len(batch.clips) - 2), batch.generator), self.place(network, batch.generator))
 
     def place(self, network: Backbone, generator: Generator) -> Tensor:
-        """Frames and joints that come from another clip, the same in all clips: some parts, for one stretch. bool (T, V)."""
+        """Frames and joints to take from another clip, bool (T, V), the same for all clips: some parts over one span."""
         parts = torch.randperm(len(self.parts), generator=generator)[: drawn(*self.options.mixed_parts, generator)]
         length = drawn(*self.options.mixed_steps, generator)
         start = drawn(0, self.steps - length, generator)
@@ -99,7 +99,7 @@ class Loss(Objective):
         return taken_tv
 
     def mixed(self, batch: Batch, network: Backbone, shift: int, taken_tv: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The step where each clip has, of the clip `shift` places further on, the frames and joints that are true in bool (T, V)."""
+        """A step in which each clip takes the frames and joints marked in bool (T, V) from the clip `shift` places further on."""
         (y_bc,) = batch.features(network, "query")
         salient_bc, other_bc, mask_rlc = self._split(batch, network, shift, taken_tv)
         features = {"whole": y_bc, "salient": salient_bc, "other": other_bc}
@@ -127,7 +127,7 @@ class Loss(Objective):
 
     @torch.no_grad()
     def _keys(self, batch: Batch, mask_rlc: Tensor) -> dict[str, Tensor]:
-        """Keys (B, D), unit vectors, of the whole clips and of what the queries' mask leaves of them."""
+        """Keys (B, D), unit vectors, of the whole clips and of their parts under the queries' mask."""
         x_bmtvc, bodies = batch.views["key"]
         with batch.arithmetic():
             grid_rlc = places(self.target.encoder, x_bmtvc)
@@ -135,7 +135,7 @@ class Loss(Objective):
         return {name: normalize(self.target.head(of_clips(batch, y_rc, bodies)), dim=1) for name, y_rc in made.items()}
 
     def _contrast(self, queries: Mapping[str, Tensor], keys: Mapping[str, Tensor], name: str, negatives_kd: Tensor) -> Tensor:
-        """InfoNCE; negatives are the queue, and of salient and other features the same clip's opposite, which gets no gradient."""
+        """InfoNCE with the queue as negatives; for salient and other features also the same clip's opposite, detached."""
         own_bd, opposite = queries[name], {"salient": "other", "other": "salient"}.get(name)
         logits = [(own_bd * keys[name]).sum(1, keepdim=True), own_bd @ negatives_kd.T]
         if opposite:
@@ -146,14 +146,14 @@ class Loss(Objective):
         (network,) = networks.values()
         self.target.ema_update(network, self.projector, momentum_at(done, steps, self.options.momentum, 1.0))
 
-    def refilled(self, networks: Mapping[str, Backbone]) -> None:
-        """Network and projector have other weights: the key side is a copy again."""
+    def reset_copies(self, networks: Mapping[str, Backbone]) -> None:
+        """Copy network and projector to the key side again, after their weights were loaded."""
         (network,) = networks.values()
         self.target.ema_update(network, self.projector, 0.0)
 
 
 class SalientMask(nn.Module):
-    """How salient each number of a body's features is, from 0 to 1: sigmoid(λ · Attention(LN x)), (R, L, C) → the same."""
+    """Saliency of each value of a body's features, from 0 to 1: sigmoid(λ · Attention(LN x)), (R, L, C) → the same."""
 
     def __init__(self, width: int, heads: int, sharpness: float) -> None:
         super().__init__()
@@ -170,24 +170,24 @@ def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 
 def places(network: Backbone, x_bmtvc: Tensor) -> Tensor:
-    """Features of every body by time and joint, side by side: (B, M, T, V, 3) → (R, L, C)."""
+    """Features of every body by time and joint, flattened: (B, M, T, V, 3) → (R, L, C)."""
     return network.grid(network.stream(x_bmtvc.flatten(0, 1))).flatten(1, 2)
 
 
 def split(grid_rlc: Tensor, mask_rlc: Tensor) -> tuple[Tensor, Tensor]:
-    """Means (R, C) over all places of the salient features and of the others, which add up to the mean of all."""
+    """Means (R, C) over all places of the salient and of the other features; they add up to the mean of all features."""
     return (grid_rlc * mask_rlc).mean(1), (grid_rlc * (1 - mask_rlc)).mean(1)
 
 
 def of_clips(batch: Batch, y_rc: Tensor, bodies: Bodies) -> Tensor:
-    """Features (R, C) of every body of this process's clips → (B, C) float32, means over bodies, of all processes."""
+    """Features (R, C) of this process's bodies → (B, C) float32 of all processes' clips, means over bodies."""
     counted_bm = counted_bodies(bodies.absent_bm, batch.bodies)
     share_bm = sent(counted_bm / counted_bm.sum(1, keepdim=True), y_rc.device)
     return parallel.gather((y_rc.float().unflatten(0, share_bm.shape) * share_bm[..., None]).sum(1))
 
 
 def steps_of(network: Backbone) -> int:
-    """Steps of a clip, the last one cut short where they do not divide its frames."""
+    """Number of steps in a clip; the last may be shorter."""
     return -(-network.frames // STRIDE)
 
 
@@ -201,9 +201,9 @@ def check(options: SkeAttnClrOptions, parts: Sequence[Sequence[int]], network: B
         )
     if options.mixed_parts[1] > len(parts):
         raise InputError(
-            f"objective: mixed_parts: {options.mixed_parts[1]} are more than the {len(parts)} body parts: lower it, or give parts"
+            f"objective: mixed_parts: {options.mixed_parts[1]} are more than the {len(parts)} body parts: lower it, or set parts"
         )
     if (last := max((joint for part in parts for joint in part), default=0)) >= network.joints:
         raise InputError(
-            f"objective: parts name joint {last}, but clips have {network.joints} joints, from 0: give the parts of this skeleton"
+            f"objective: parts contain joint {last}, but clips have {network.joints} joints, from 0: set the parts of this skeleton"
         )

@@ -1,7 +1,8 @@
 """Our reading of SkeletonMAE (Wu et al., ICMEW 2023): a masked autoencoder of positions on STTFormer.
 
-What its abstract says: joints and frames of a clip are hidden, the encoder sees the rest alone, and an encoder and decoder of one kind of block
-rebuild the coordinates. No code was released, and the rest was not in reach: every number below is a setting, and its default a choice.
+According to its abstract, joints and frames of a clip are hidden, the encoder sees only the rest, and an encoder and a decoder of the same
+blocks reconstruct the coordinates. No code was released and the full text was not available, so every number below is a setting, and its
+default our choice.
 """
 
 from __future__ import annotations
@@ -26,13 +27,11 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class SkeletonMaeOptions(Settings):
-    """What is hidden, and the decoder's size."""
+    """Masking, and the decoder's size."""
 
-    tuple_ratio: Share = key(0.5, "share of a body's tuples hidden: the encoder is not given them")
-    joint_ratio: Share = key(0.4, "share of a body's joints hidden in the other tuples: a learned token stands in their place")
-    decoder: Widths = key(
-        ((128, 64), (64, 32), (64, 16)), "of each of the decoder's blocks its channels, and the width of a head's queries and keys"
-    )
+    tuple_ratio: Share = key(0.5, "share of a body's tuples hidden from the encoder")
+    joint_ratio: Share = key(0.4, "share of a body's joints replaced by a learned token in the other tuples")
+    decoder: Widths = key(((128, 64), (64, 32), (64, 16)), "channels, and width of a head's queries and keys, of each decoder block")
 
 
 class Loss(Objective):
@@ -48,7 +47,7 @@ class Loss(Objective):
     def __init__(self, networks: Mapping[str, Backbone], options: SkeletonMaeOptions, generator: torch.Generator) -> None:
         super().__init__(networks, options, generator)
         (network,) = networks.values()
-        assert isinstance(network, Network), "said by `needs`"
+        assert isinstance(network, Network), "guaranteed by `needs`"
         self.options = options
         self.tuples = network.frames // network.segment
         self.shown = int(self.tuples * (1 - options.tuple_ratio))
@@ -69,13 +68,13 @@ class Loss(Objective):
         return nn.ModuleDict({"tokens": self.tokens, "decoder": self.decoder})
 
     def kept(self) -> nn.ModuleDict:
-        """Nothing: the decoder has no use afterwards."""
+        """Nothing: the decoder is not needed afterwards."""
         return nn.ModuleDict()
 
     def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean over the batch's bodies. One process trains it, since its backbone normalises over the batch."""
+        """Mean over the batch's bodies. Only one process is supported, since the backbone normalises over the batch."""
         (network,) = networks.values()
-        assert isinstance(network, Network), "said by `needs`"
+        assert isinstance(network, Network), "guaranteed by `needs`"
         (view,) = batch.views.values()
         clips, (_, bodies, *_) = len(batch.clips), view.x_bmtvc.shape
         noises = [torch.rand(clips, bodies, size, generator=batch.generator).flatten(0, 1) for size in (self.tuples, network.joints)]
@@ -87,11 +86,11 @@ class Loss(Objective):
         return error_r.mean(), {}
 
     def errors(self, network: Network, x_rtvc: Tensor, noise_rt: Tensor, noise_rv: Tensor) -> tuple[Tensor, Tensor]:
-        """Of each body the mean squared error of its hidden coordinates (R,), and the mean of what the encoder made of it (R, C), detached.
+        """Each body's mean squared error over hidden coordinates (R,), and the mean of its encoded tokens (R, C), detached.
 
         Args:
             x_rtvc: bodies (R, T, V, 3) in metres.
-            noise_rt, noise_rv: uniform in [0, 1), of each tuple and joint; the tuples with the lowest are shown, the joints with the highest hidden.
+            noise_rt, noise_rv: uniform in [0, 1), per tuple and joint; tuples with the lowest values are visible, joints with the highest hidden.
         """
         seen_rtvc = network.stream(x_rtvc)
         keep_rk, joint_hidden_rv = noise_rt.argsort(1)[:, : self.shown].sort(1).values, highest(noise_rv, self.hidden_joints)
@@ -102,7 +101,7 @@ class Loss(Objective):
         return error_rtv.sum((1, 2)) / hidden_rtv.sum((1, 2)), latent_rckp.detach().float().mean((2, 3))
 
     def encoded(self, network: Network, seen_rtvc: Tensor, keep_rk: Tensor, joint_hidden_rv: Tensor) -> Tensor:
-        """Shown tuples as the encoder has them in the end, (R, C, K, l · V)."""
+        """The encoder's output for the visible tuples, (R, C, K, l · V)."""
         made_rctp = network.stem(network.tuples(seen_rtvc))
         shown_rckp = made_rctp.gather(2, along_tuples(keep_rk, made_rctp))
         hidden_rp = joint_hidden_rv.repeat(1, network.segment)[:, None, None]
@@ -115,18 +114,18 @@ class Loss(Objective):
         return self.decoder(torch.where(shown_rt[:, None, :, None], back_rctp, self.tokens["tuple"]))
 
     def places(self, keep_rk: Tensor) -> tuple[Tensor, Tensor]:
-        """Of each tuple (R, T / l): its place among those shown, where it is, else some other's; whether it is shown."""
+        """For each tuple (R, T / l): its index among the visible ones (arbitrary if hidden), and whether it is visible."""
         shown_rt = torch.zeros(len(keep_rk), self.tuples, dtype=torch.bool, device=keep_rk.device).scatter_(1, keep_rk, True)
         return (shown_rt.cumsum(1) - 1).clamp(min=0), shown_rt
 
     def hidden(self, keep_rk: Tensor, joint_hidden_rv: Tensor, frames: int) -> Tensor:
-        """(R, T, V) bool: every joint of a hidden tuple's frames, and the hidden joints of the others'."""
+        """(R, T, V) bool: all joints in hidden tuples' frames, and the hidden joints in the others."""
         _, shown_rt = self.places(keep_rk)
         return ~shown_rt.repeat_interleave(frames, 1)[..., None] | joint_hidden_rv[:, None]
 
 
 def highest(noise_rv: Tensor, count: int) -> Tensor:
-    """Where the `count` highest of each row are, bool."""
+    """Mask of the `count` highest values of each row."""
     chosen = noise_rv.topk(count, dim=1).indices
     return torch.zeros_like(noise_rv, dtype=torch.bool).scatter_(1, chosen, True)
 

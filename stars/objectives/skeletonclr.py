@@ -17,7 +17,7 @@ NORMAL: list[object] = ["pad_crop", "shear"]
 
 
 class Loss(Objective):
-    """InfoNCE of two normal views. Fact: mean cosine of the positives."""
+    """InfoNCE of two normal views. Metric: mean cosine of the positives."""
 
     Options = ContrastOptions
     columns = ("positive_cosine",)
@@ -45,5 +45,5 @@ class Loss(Objective):
         contrast.queue.update(keys_bd, batch.clips)
         return loss, {"positive_cosine": (queries_bd.detach() * keys_bd).sum(1).mean()}
 
-    def refilled(self, networks: Mapping[str, Backbone]) -> None:
-        self.contrast.refilled(next(iter(networks.values())))
+    def reset_copies(self, networks: Mapping[str, Backbone]) -> None:
+        self.contrast.reset_copies(next(iter(networks.values())))

@@ -1,4 +1,4 @@
-"""A network that follows another: its weights are a running mean of the other's (He et al., MoCo, CVPR 2020, Eq. 2)."""
+"""An exponential moving average of a network (He et al., MoCo, CVPR 2020, Eq. 2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stars.objectives.base import Batch
 
 
 class Teacher(nn.Module):
-    """A copy of encoder and head that no gradient reaches."""
+    """A copy of encoder and head without gradients."""
 
     def __init__(self, encoder: Backbone, head: nn.Module) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, batch: Batch, *views: str) -> tuple[Tensor, ...]:
-        """The head's outputs (B, ·) for each of these views."""
+        """The head's output (B, ·) for each view."""
         return tuple(self.head(y_bc) for y_bc in batch.features(self.encoder, *views))
 
     def ema_update(self, encoder: Backbone, head: nn.Module, momentum: float) -> None:
@@ -33,10 +33,10 @@ class Teacher(nn.Module):
 
 @torch.no_grad()
 def ema_update(own: nn.Module, other: nn.Module, momentum: float) -> None:
-    """Every weight becomes momentum · its own + (1 − momentum) · the other's; buffers stay."""
+    """Update weights to momentum · own + (1 − momentum) · other; buffers stay."""
     torch._foreach_lerp_(list(own.parameters()), list(other.parameters()), 1 - momentum)
 
 
 def momentum_at(done: int, steps: float, start: float, end: float) -> float:
-    """Momentum of the teacher's update when `done` of `steps` steps are done: half a cosine from `start` to `end` (DINO, §3.1)."""
+    """Momentum of the teacher's update after `done` of `steps` steps: half a cosine from `start` to `end` (DINO, §3.1)."""
     return end - (end - start) * 0.5 * (1 + math.cos(math.pi * (done - 1) / steps))

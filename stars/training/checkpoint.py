@@ -1,4 +1,4 @@
-"""Work in progress of a training: saved whole or not at all, kept outside the outputs, found again by what it depends on."""
+"""Checkpoints of a training: saved atomically, outside the outputs, in a folder named by the digest of all inputs and settings."""
 
 from __future__ import annotations
 
@@ -26,36 +26,36 @@ DAMAGE = (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, Attr
 
 
 class Refused(ValueError):
-    """A checkpoint that may not be used; the message says why."""
+    """An unusable checkpoint; the message gives the reason."""
 
 
 class Work:
-    """One training's folder: last.ckpt, and previous.ckpt in case the last is damaged."""
+    """A training's folder with last.ckpt, and previous.ckpt in case the last is damaged."""
 
     def __init__(self, folder: Path, seconds: float, code: str = "", epochs: int = 0) -> None:
         self.folder, self.seconds, self.epochs = folder, seconds, epochs
-        self.code = code  # digest of the source that trains now
-        self.earlier: list[dict[str, Any]] = []  # runs that this training goes on from
+        self.code = code  # digest of the current source
+        self.earlier: list[dict[str, Any]] = []  # earlier runs of this training
         self._began = time.monotonic()
         self.last, self.previous = folder / "last.ckpt", folder / "previous.ckpt"
         self._saved = time.monotonic()
-        self.keeps_end = False  # saved after the last step too
+        self.keeps_end = False  # also save after the last step
 
     def part(self, name: str) -> Work:
-        """A folder within for one of several trainings of a process. Its end is saved too: the others go on after it."""
+        """A subfolder for one of several trainings in a process. It also saves the last step, since other trainings follow."""
         own = Work(self.folder / name, self.seconds, self.code, self.epochs)
         own.keeps_end = True
         return own
 
     def due(self, epochs: int = 0, ended: bool = False) -> bool:
-        """Whether to save now: the longest time between two checkpoints has passed, so many `epochs` are done at this step (0: none ends),
-        or the training has ended and its end is kept."""
+        """Whether to save now: after the maximum time between checkpoints, after the configured number of `epochs` (0: no epoch ends at
+        this step), or at the end if it is kept."""
         counted = bool(self.epochs and epochs) and epochs % self.epochs == 0
         return time.monotonic() - self._saved >= self.seconds or counted or (ended and self.keeps_end)
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Write tensors and plain values; the checkpoint before becomes previous.ckpt."""
-        content = io.BytesIO()  # written by us, not by torch, so that a full disk is an OSError
+        """Write tensors and plain values; the last checkpoint becomes previous.ckpt."""
+        content = io.BytesIO()  # written by us, not by torch, so that a full disk raises OSError
         leg = {"until_step": state.get("step"), "code": self.code, "seconds": round(time.monotonic() - self._began, 1)}
         torch.save({"format": FORMAT, "work": self.folder.name, "legs": [*self.earlier, leg], **state}, content)
         with atomic(self.last) as temporary:
@@ -65,8 +65,8 @@ class Work:
         self._saved = time.monotonic()
 
     def load(self, now: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The newest sound state of the form that `now` has, the state that would be saved now; None when there is none. Each one refused is
-        said in a line."""
+        """The latest valid state with the structure of `now`, the state that would be saved now; None without one. Prints a warning for
+        each unusable checkpoint."""
         for path in (self.last, self.previous):
             if not path.exists():
                 continue
@@ -78,13 +78,13 @@ class Work:
                 continue
             self.earlier = state["legs"]
             if any(leg["code"] != self.code for leg in self.earlier):
-                say(f"warning: {path} was made by another version of the source; the record says which")
+                say(f"warning: {path} was written by another version of the source; see the record")
             return state
         return None
 
     def _read(self, path: Path, now: Mapping[str, Any]) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:  # torch.load itself does not compare checksums
+            if archive.testzip() is not None:  # torch.load does not verify checksums
                 raise Refused("its checksum is wrong")
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or state.get("format") != FORMAT or state.get("work") != self.folder.name:
@@ -96,16 +96,16 @@ class Work:
         if _groups(state["optimiser"]) != _groups(now["optimiser"]):
             raise Refused("its optimiser's groups are not those of this model")
         if not isinstance(state["step"], int) or not all({"code", "seconds"} <= set(leg) for leg in state["legs"]):
-            raise Refused("it does not say at which step, and after which runs, it was saved")
+            raise Refused("it lacks its step or its earlier runs")
         return state
 
     def where(self) -> str:
-        """The newest checkpoint, for messages."""
+        """The latest checkpoint, for messages."""
         return str(next((path for path in (self.last, self.previous) if path.exists()), "none yet"))
 
 
 class Bystander(Work):
-    """Of several processes, one that is not the first: it saves nothing, and is given what the first has loaded."""
+    """Work of a process other than the first: saves nothing, and receives the state that the first has loaded."""
 
     def __init__(self) -> None:
         super().__init__(Path(os.devnull), seconds=math.inf)
@@ -122,12 +122,12 @@ def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
 
 
 def _groups(optimiser: Mapping[str, Any]) -> list[int]:
-    """How many tensors each group of an optimiser's state has."""
+    """Number of tensors in each group of an optimiser's state."""
     return [len(group["params"]) for group in optimiser["param_groups"]]
 
 
 def _lacking(found: Any, like: Any, name: str = "") -> Iterator[str]:
-    """Names of the dicts and lists, and of the keys of dicts, that `like` has and `found` has not: "curve.rows"."""
+    """Names of dicts, lists and keys in `like` that are missing in `found`, such as "curve.rows"."""
     if isinstance(like, dict | list) and not isinstance(found, dict if isinstance(like, dict) else list):
         yield name
     elif isinstance(like, dict):
@@ -138,9 +138,9 @@ def _lacking(found: Any, like: Any, name: str = "") -> Iterator[str]:
 
 @contextmanager
 def work_in_progress(checkpoint: Checkpoint, stage: str, settings: Settings, inputs: Mapping[str, Path]) -> Iterator[Work]:
-    """Hold the folder of this training, named by the digest of stage, settings and inputs; on success it is removed.
+    """Lock the folder of this training, named by the digest of stage, settings and inputs; remove it on success.
 
-    Raises InputError when another run holds it.
+    Raises InputError if another run has locked it.
     """
     found = {role: entry["sha256"] for role, entry in hashes(inputs).items()}
     name = digest({"stage": stage, "settings": settings.model_dump(mode="json"), "inputs": found})[:32]
@@ -150,7 +150,7 @@ def work_in_progress(checkpoint: Checkpoint, stage: str, settings: Settings, inp
             for leftover in folder.glob(".*.tmp*"):
                 leftover.unlink()
             yield Work(folder, checkpoint.seconds, code.digest_of(stage), checkpoint.epochs)
-            shutil.rmtree(folder, ignore_errors=True)  # not there when nothing was saved
+            shutil.rmtree(folder, ignore_errors=True)  # absent if nothing was saved
     finally:
-        with suppress(OSError):  # others train
+        with suppress(OSError):  # other trainings remain
             folder.parent.rmdir()

@@ -1,4 +1,4 @@
-"""Signs that features collapse to few directions: their spread and their effective rank."""
+"""Collapse monitor: standard deviation and effective rank of features."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 def effective_rank(features_bc: Tensor) -> float:
     """exp(entropy of the normalised singular values) of features (B, C), from 1 to min(B, C).
 
-    Not centred: features that all point one way have rank 1, where the rank of what is left after centring would be that of noise.
+    Features are not centred: if all point in one direction, the rank is 1, while centring would leave the rank of noise.
     (Roy and Vetterli, The effective rank, EUSIPCO 2007.)
     """
     values = torch.linalg.svdvals(features_bc.float())
@@ -19,5 +19,5 @@ def effective_rank(features_bc: Tensor) -> float:
 
 
 def feature_std(features_bc: Tensor) -> float:
-    """Standard deviation over the batch of L2-normalised features (B, C), mean over channels; 0 when all are one vector."""
+    """Standard deviation over the batch of L2-normalised features (B, C), mean over channels; 0 if all are equal."""
     return normalize(features_bc.float(), dim=1).std(dim=0, correction=0).mean().item()

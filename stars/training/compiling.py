@@ -1,4 +1,4 @@
-"""torch.compile of stacks of transformer blocks, where it is wanted and works; the names of what is saved stay."""
+"""torch.compile for stacks of transformer blocks, if enabled and available; names in checkpoints do not change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _wanted = False
 
 @contextmanager
 def wanted(flag: bool) -> Iterator[None]:
-    """Inside, what is trained is compiled if `flag`."""
+    """Within it, trainings compile their models if `flag`."""
     global _wanted
     before, _wanted = _wanted, flag
     try:
@@ -28,15 +28,15 @@ def wanted(flag: bool) -> Iterator[None]:
 
 
 def compile_blocks(model: nn.Module, precision: str) -> bool:
-    """Compile every stack of blocks of a model, in place; False, after one line, where a trial one cannot be compiled or run."""
+    """Compile every stack of blocks of a model in place; False, with one line on stderr, if a trial block fails."""
     stacks = [module for module in model.modules() if isinstance(module, Blocks)]
     if not (_wanted and stacks):
         return False
     try:
         _try(stacks[0], precision)
-    except Exception as error:  # whatever the compilers of this machine raise
+    except Exception as error:  # compilers raise many types
         reason = str(error).strip().partition("\n")[0]
-        print(f"torch.compile does not work here, going on without it: {reason}", file=sys.stderr, flush=True)
+        print(f"torch.compile does not work here, continuing without it: {reason}", file=sys.stderr, flush=True)
         return False
     for blocks in stacks:
         blocks.compile()
@@ -44,7 +44,7 @@ def compile_blocks(model: nn.Module, precision: str) -> bool:
 
 
 def _try(blocks: Blocks, precision: str) -> None:
-    """A forward and a backward pass of a compiled copy of one block, at two sizes: batches differ in the number of bodies."""
+    """Run a compiled copy of one block forward and backward at two sizes, since batches differ in the number of bodies."""
     trial = copy.deepcopy(blocks[:1])
     trial.compile()
     weight = next(trial.parameters())  # of its first LayerNorm

@@ -1,4 +1,4 @@
-"""The training curve: losses gathered on the device, a row of means now and then. Holds no times, so equal runs have equal bytes."""
+"""The training curve: losses accumulate on the device and are averaged into rows. It has no times, so equal runs give equal bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = ("step", "epoch", "loss", "lr")
 
 
 class Curve:
-    """Rows of the curve so far, and the losses of the steps since the last row."""
+    """Rows so far, and the losses since the last row."""
 
     def __init__(self, extra: tuple[str, ...] = ()) -> None:
         self.columns = (*COLUMNS, *extra)
@@ -27,11 +27,11 @@ class Curve:
         self._waiting: list[Tensor] = []
 
     def add(self, loss: Tensor) -> None:
-        """Take one step's loss, without waiting for the device to have computed it."""
+        """Add one step's loss, without synchronising with the device."""
         self._waiting.append(loss.detach())
 
     def fetch(self) -> int | None:
-        """Bring waiting losses to the host; how many steps ago one was first not finite, counting the newest as 0, or None."""
+        """Copy pending losses to the host; returns how many steps ago the first non-finite one was (0: the latest), or None."""
         if self._waiting:
             self.losses += torch.stack(self._waiting).double().tolist()
             self._waiting.clear()
@@ -39,24 +39,24 @@ class Curve:
 
     @property
     def latest(self) -> float:
-        """Loss of the newest fetched step."""
+        """Loss of the latest fetched step."""
         return self.losses[-1] if self.losses else self.rows[-1]["loss"]
 
     def close(self, step: int, epoch: float, lr: float, facts: Mapping[str, float]) -> None:
-        """End a row: the mean loss of its steps, and facts measured at its last one."""
+        """End a row: mean loss of its steps, and metrics of its last step."""
         loss = math.fsum(self.losses) / len(self.losses)
         self.rows.append({"step": step, "epoch": epoch, "loss": loss, "lr": lr, **facts})
         self.losses.clear()
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds of the curve (fetch first)."""
+        """State for a checkpoint; call `fetch` first."""
         return {"rows": [dict(row) for row in self.rows], "losses": list(self.losses)}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.rows, self.losses, self._waiting = list(state["rows"]), list(state["losses"]), []
 
     def write(self, path: Path) -> None:
-        """curve.csv: one line a row, six significant digits."""
+        """Write curve.csv, with six significant digits."""
         write_lines(path, [self.columns, *self.lines()])
 
     def lines(self) -> list[list[str]]:
@@ -65,12 +65,12 @@ class Curve:
 
 
 def write_lines(path: Path, lines: Iterable[Sequence[str]]) -> None:
-    """Cells as a csv file."""
+    """Write cells to a csv file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     write_text(path, text.getvalue())
 
 
 def _cell(column: str, row: Mapping[str, float]) -> str:
-    """Empty for what was not measured in this row."""
+    """A cell's text, empty if it was not measured in this row."""
     return "" if column not in row else f"{row[column]:.0f}" if column == "step" else f"{row[column]:.6g}"

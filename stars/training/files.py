@@ -1,4 +1,4 @@
-"""What every training stage reads, and what it writes beside its weights."""
+"""Inputs of training stages, and outputs besides the weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stars.views.crop import Clips
 
 
 def clip_inputs(clips: Path, train: Path, **others: Path) -> dict[str, Path]:
-    """Role → file that a training stage depends on: the clip store, the split's training rows and others; InputError if one is missing."""
+    """Role → input file of a training stage: the clip store, the split's training rows and others; InputError if one is missing."""
     store = {"clips": clips / "clips.csv", "frames": clips / "frames.npy", "offsets": clips / "offsets.npy"}
     inputs = {**store, "train": train, **others}
     for path in inputs.values():
@@ -35,7 +35,7 @@ def clip_inputs(clips: Path, train: Path, **others: Path) -> dict[str, Path]:
 
 
 def training_clips(clips: Path, train: Path) -> tuple[ClipStore, np.ndarray]:
-    """The clip store and the rows of it that train, int64 (N,); InputError where the two do not belong together."""
+    """The clip store and its training rows, int64 (N,); InputError if they do not belong together."""
     store, index = ClipStore.open(clips), read_npy(train)
     if index.ndim != 1 or index.dtype.kind != "i" or not len(index) or index.min() < 0 or index.max() >= len(store):
         raise InputError(f"{train} does not list rows of the {len(store)} clips in {clips}: delete it and make the split again")
@@ -43,7 +43,7 @@ def training_clips(clips: Path, train: Path) -> tuple[ClipStore, np.ndarray]:
 
 
 def held_clips(stage: str, store: ClipStore, index: np.ndarray, device: str) -> Clips:
-    """The training clips in the device's memory; InputError where main memory, through which they go, has no room for them."""
+    """The training clips in the device's memory; InputError if they do not fit into main memory, from which they are copied."""
     memory.check_clips(stage, int(np.asarray(store.lengths)[index].sum()), store.frames[:1].nbytes)
     return Clips.of(store, index, device)
 
@@ -52,26 +52,26 @@ def held_clips(stage: str, store: ClipStore, index: np.ndarray, device: str) -> 
 def undertaken(
     out: Path, stage: str, settings: Settings, inputs: dict[str, Path], outputs: tuple[str, ...], checkpoint: Checkpoint
 ) -> Iterator[tuple[Work, dict[str, Any]]]:
-    """What every training is wrapped in: yields its work in progress and the notes of its record, which is written at the end.
+    """Context of a training: yields its work in progress and the notes of its record, which is written at the end.
 
-    Of several processes the first alone holds the folders, and is to write the outputs; the others only train.
+    With several processes, only the first locks the folders and writes outputs.
     """
     if parallel.rank() > 0:
         yield Bystander(), {}
         return
-    told = settings.model_dump(mode="json")
-    with work_in_progress(checkpoint, stage, settings, inputs) as work, recording(out, stage, told, inputs, outputs) as notes:
+    values = settings.model_dump(mode="json")
+    with work_in_progress(checkpoint, stage, settings, inputs) as work, recording(out, stage, values, inputs, outputs) as notes:
         sweep(out, outputs)
         yield work, notes
 
 
 def write_settings(path: Path, settings: Settings) -> None:
-    """settings.yaml: all that the stage was told, defaults included, keys sorted."""
+    """Write settings.yaml: all settings of the stage, including defaults, with sorted keys."""
     write_text(path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=True, allow_unicode=True))
 
 
 def facts(plan: Plan, device: str, precision: str) -> dict[str, str | float]:
-    """What the record notes of a training: its size, the precision it was computed in and, on a GPU, the most memory it held (10^6 bytes)."""
+    """Facts about a training for its record: size, precision and, on a GPU, peak memory (10^6 bytes)."""
     size: dict[str, str | float] = {
         "train_clips": plan.clips,
         "effective_batch": plan.batch,
@@ -87,7 +87,7 @@ def facts(plan: Plan, device: str, precision: str) -> dict[str, str | float]:
 
 
 def cost(network: Backbone, bodies: int) -> dict[str, float]:
-    """What the record notes of an encoder: its parameters, and operations for a clip of so many bodies."""
+    """Facts about an encoder for the record: parameters, and operations for a clip of `bodies` bodies."""
     return {
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "operations": network.flops() * (1 if network.whole_clips else bodies),
@@ -95,7 +95,7 @@ def cost(network: Backbone, bodies: int) -> dict[str, float]:
 
 
 def sweep(out: Path, outputs: tuple[str, ...]) -> None:
-    """Remove what a killed run left half-written beside `outputs`."""
+    """Remove temporary files of a killed run beside `outputs`."""
     for name in outputs:
         for leftover in out.glob(f".{name}.*.tmp*"):
             leftover.unlink()

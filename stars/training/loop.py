@@ -1,4 +1,4 @@
-"""The one training loop. A stage gives it a model, an optimiser and the loss of a step; everything else is here, in order."""
+"""The training loop shared by all stages, which provide a model, an optimiser and the loss of a step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stars.training.stopping import stop_signals
 
 
 class Kept(Protocol):
-    """Something that survives a restart."""
+    """State that checkpoints include."""
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values."""
@@ -30,24 +30,24 @@ class Kept(Protocol):
 
 @dataclass
 class Job:
-    """What is trained.
+    """A training.
 
     Attributes:
-        model: the tensors that are trained, and the buffers that go with them.
-        optimiser: any of torch's; a group may hold `scale`, its factor of the learning rate.
-        loss: the rows (B,) of a step and its generator → scalar loss. All that is random is drawn from that generator, none from
-            torch's own: a resumed run then draws what the undisturbed one would have drawn. Of several processes each draws for the
-            whole batch and computes its share of the loss (`stars.training.parallel`).
+        model: trained parameters and their buffers.
+        optimiser: any torch optimiser; a group may have `scale`, its factor of the learning rate.
+        loss: the rows (B,) of a step and its generator → scalar loss. It must use only this generator, not torch's global one, so
+            that a resumed run repeats an undisturbed one. With several processes, each samples for the whole batch and computes
+            its share of the loss (`stars.training.parallel`).
         rate: learning rate of the step numbered from 0.
         names: the training clips' names, for messages.
-        before: called with the number of steps done when a step begins.
-        after: called with the number of steps done when the weights are new.
-        facts: measured on the newest step when a row of the curve ends.
-        at_epoch: called with the number of epochs done whenever one ends, the model in evaluation mode; what it measures stands in that row.
-        columns: the curve's extra columns, names that `facts` and `at_epoch` give; a row without one is empty there.
-        clip: shortens gradients, called when those of a step are complete.
-        kept: what else must survive a restart, such as the best epoch so far.
-        precision: arithmetic of `loss` and of its gradients.
+        before: called with the number of completed steps before each step.
+        after: called with the number of completed steps after each update.
+        facts: metrics of the latest step, called at the end of each row of the curve.
+        at_epoch: metrics for the row, called with the number of completed epochs after each epoch, with the model in evaluation mode.
+        columns: the curve's extra columns, names from `facts` and `at_epoch`; missing values are empty.
+        clip: clips gradients, called after each backward pass.
+        kept: further state for checkpoints, such as the best epoch so far.
+        precision: precision of `loss` and of its gradients.
     """
 
     model: nn.Module
@@ -66,9 +66,9 @@ class Job:
 
 
 def train(job: Job, plan: Plan, work: Work) -> Curve:
-    """Train to the plan's end, going on from the newest checkpoint in `work`. Of several processes all end with the same weights and curve.
+    """Train to the end of the plan, resuming from the latest checkpoint in `work`. All processes end with the same weights and curve.
 
-    Raises InputError when the loss or a weight is not finite, Interrupted (after saving) when a signal asked to stop.
+    Raises InputError if the loss or a weight is not finite, Interrupted (after saving) if a signal asked to stop.
     """
     curve = Curve(job.columns)
     device = next(job.model.parameters()).device
@@ -79,7 +79,7 @@ def train(job: Job, plan: Plan, work: Work) -> Curve:
     job.model.train()
     progress = Progress(plan.stage, plan.steps, plan.steps_per_epoch, plan.batch, start)
     products = precision.float32_products(device, job.precision)
-    with progress, memory.exhaustion_named(plan.stage), products, stop_signals() as told_to_stop:
+    with progress, memory.exhaustion_named(plan.stage), products, stop_signals() as stop_requested:
         for step in range(start, plan.steps):
             rate = job.rate(step)
             for group in job.optimiser.param_groups:
@@ -96,10 +96,10 @@ def train(job: Job, plan: Plan, work: Work) -> Curve:
             job.after(step + 1)
             curve.add(parallel.mean(loss))
 
-            done, stop = step + 1, parallel.anywhere(told_to_stop())
+            done, stop = step + 1, parallel.anywhere(stop_requested())
             closes, shows = plan.closes_row(done), progress.due() or done == plan.steps
             saves = stop or work.due(plan.epochs_ended(done), ended=done == plan.steps)
-            if closes or saves or shows:  # only now is the device waited for
+            if closes or saves or shows:  # synchronises with the device
                 _check(job, plan, step, curve, work)
             if closes:
                 curve.close(done, done / plan.steps_per_epoch, rate, {**job.facts(), **_epoch_facts(job, plan, done)})
@@ -109,7 +109,7 @@ def train(job: Job, plan: Plan, work: Work) -> Curve:
                 work.save(_state(job, scaler, done, curve))
             if stop:
                 raise Interrupted(
-                    f"{plan.stage}: stopped after step {done} of {plan.steps} and saved in {work.folder}; run it again to go on"
+                    f"{plan.stage}: stopped after step {done} of {plan.steps} and saved in {work.folder}; run it again to resume"
                 )
     return curve
 
@@ -130,13 +130,13 @@ def _state(job: Job, scaler: GradScaler, done: int, curve: Curve) -> dict[str, A
 
 
 def _resume(job: Job, scaler: GradScaler, curve: Curve, work: Work) -> int:
-    """Steps done by an earlier run, its state put in place."""
+    """Restore the state of an earlier run; return its number of completed steps."""
     state = parallel.from_first(work.load({**_state(job, scaler, 0, curve), "scaler": {}}))
     if state is None:
         return 0
     job.model.load_state_dict(state["model"])
     job.optimiser.load_state_dict(state["optimiser"])
-    if scaler.is_enabled() and state["scaler"].keys() >= scaler.state_dict().keys():  # else saved where nothing is scaled
+    if scaler.is_enabled() and state["scaler"].keys() >= scaler.state_dict().keys():  # otherwise it was saved without scaling
         scaler.load_state_dict(state["scaler"])
     curve.restore(state["curve"])
     if job.kept:
@@ -145,7 +145,7 @@ def _resume(job: Job, scaler: GradScaler, curve: Curve, work: Work) -> int:
 
 
 def _check(job: Job, plan: Plan, step: int, curve: Curve, work: Work) -> None:
-    """Stop before anything not finite is saved or goes on."""
+    """InputError if the loss or a weight is not finite, before it is saved."""
     ago, what = curve.fetch(), "loss"
     if ago is None:
         weights = [torch.isfinite(tensor).all() for tensor in job.model.state_dict().values() if tensor.is_floating_point()]
@@ -154,6 +154,6 @@ def _check(job: Job, plan: Plan, step: int, curve: Curve, work: Work) -> None:
         ago, what = 0, "weights"
     names = ", ".join(job.names[row] for row in plan.rows(step - ago).tolist())
     raise InputError(
-        f"{plan.stage}: {what} not finite at step {step - ago + 1}: lower its learning rate or look at its clips ({names});"
+        f"{plan.stage}: {what} not finite at step {step - ago + 1}: lower its learning rate or check its clips ({names});"
         f" last good checkpoint: {work.where()}"
     )

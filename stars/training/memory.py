@@ -1,4 +1,4 @@
-"""Whether a training fits: what a step keeps for its backward pass is measured on a few bodies, and refused with the figure if it is too much."""
+"""Checks that a training step fits into memory, by measuring the tensors kept for the backward pass on a few bodies."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from stars.errors import InputError
 
-SAMPLES = (2, 4)  # bodies measured; what grows from one to the other grows with their number, the rest does not
+SAMPLES = (2, 4)  # numbers of bodies measured, to separate fixed memory from memory per body
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
-HIERARCHIES = {  # of control groups, version 2 and 1: folder, and the files with limit and use in bytes
+HIERARCHIES = {  # control groups, versions 2 and 1: folder, and files with limit and use in bytes
     "": ("", "memory.max", "memory.current"),
     "memory": ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
 }
@@ -23,15 +23,15 @@ HIERARCHIES = {  # of control groups, version 2 and 1: folder, and the files wit
 def check_step(
     stage: str, model: nn.Module, forward: Callable[[int], object], sizes: Sequence[int], device: torch.device, moments: int = 2
 ) -> None:
-    """InputError if one step does not fit.
+    """InputError if one step does not fit into memory.
 
     Args:
-        forward: the pass over that many of this process's share that the backward pass needs the results of; it draws nothing, and what
-            it changes of the model's buffers is undone.
+        forward: a forward pass with gradients over that many clips of this process's share, without randomness; changes to the model's
+            buffers are undone.
         sizes: bodies encoded in the pass over SAMPLES[0], over SAMPLES[1] and over the whole share.
-        moments: numbers that the optimiser keeps for each weight.
+        moments: numbers that the optimiser stores per weight.
 
-    Counted are the tensors that the backward pass needs, gradients and the optimiser's moments: the least that a step takes.
+    It counts the tensors for the backward pass, gradients and the optimiser's moments: a lower bound of a step's memory.
     """
     small, more, rows = sizes
     if rows <= more:
@@ -49,16 +49,16 @@ def check_step(
 
 
 def check_clips(stage: str, frames: int, bytes_a_frame: int) -> None:
-    """InputError if that many frames of training clips do not fit into main memory."""
+    """InputError if this many frames of training clips do not fit into main memory."""
     needed, free = frames * bytes_a_frame, available(torch.device("cpu"))
     if needed > free:
         raise InputError(
-            f"{stage}: its training clips take {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: ask for more"
+            f"{stage}: its training clips take {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: request more memory"
         )
 
 
 def kept_bytes(model: nn.Module, forward: Callable[[], object]) -> int:
-    """Bytes of the tensors that autograd keeps in a forward pass, the model's own apart, each once."""
+    """Bytes of the tensors that autograd keeps in a forward pass, each counted once, without the model's own."""
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ def kept_bytes(model: nn.Module, forward: Callable[[], object]) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        result = forward()  # held, so that no two kept tensors are seen at one address
+        result = forward()  # keep a reference, so that no two tensors share an address
     own = {tensor.untyped_storage().data_ptr() for tensor in model.state_dict().values()}
     del result
     return sum(size for place, size in kept.items() if place not in own)
@@ -99,7 +99,7 @@ def _of_machine() -> float:
 
 
 def _of_group() -> float:
-    """What control groups (a scheduler's or a container's) leave: the least over this process's own and those around it."""
+    """Memory left by control groups (a scheduler's or a container's): the minimum over this process's group and its parents."""
     left = float("inf")
     with suppress(OSError):
         for line in (PROC / "self/cgroup").read_text().splitlines():
@@ -122,7 +122,7 @@ def _of_one(group: Path, limit: str, used: str) -> float:
 
 @contextmanager
 def exhaustion_named(stage: str) -> Iterator[None]:
-    """Inside, a GPU whose memory is exhausted is an InputError with torch's own figure."""
+    """Within it, running out of GPU memory raises an InputError with torch's figure."""
     try:
         yield
     except torch.OutOfMemoryError as error:

@@ -1,4 +1,4 @@
-"""One of the networks of a training, taken out of its files: no arithmetic, so that everything after it sees one encoder."""
+"""Extracts one network of a training from its files, so that later stages see a single encoder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OUTPUTS = ("encoder.safetensors", "settings.yaml", "curve.csv")
 
 
 class NetworkStage(Settings):
-    """The network's name; `first`: the training's first, which its encoder.safetensors is."""
+    """The network's name; `first`: the training's first network, stored in encoder.safetensors."""
 
     network: str
     first: bool = False
@@ -26,7 +26,7 @@ class NetworkStage(Settings):
 def take(method: Path, out: Path, settings: NetworkStage) -> None:
     """Write a network of the method folder `method` as encoder.safetensors, with settings.yaml, curve.csv (its header only) and record.json.
 
-    Raises InputError where the method has no network of that name.
+    Raises InputError if the method has no network of that name.
     """
     file = Path(method) / ("encoder.safetensors" if settings.first else "heads.safetensors")
     if not file.is_file():

@@ -1,4 +1,4 @@
-"""A look at the nearest neighbours of training clips while an encoder trains. It is only watched: it chooses nothing, and sees no test clip."""
+"""Monitors nearest neighbours among training clips during training. It uses no test clips and selects nothing."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from stars.training.precision import arithmetic
 from stars.views.crop import Clips, centre_view
 
 COLUMN = "knn_top1"
-MOST = 2000  # clips looked at, spread evenly
+MOST = 2000  # clips used, evenly spaced
 BATCH = 64
 
 
 def watch(encoder: Backbone, clips: Clips, every: int, precision: str) -> Callable[[int], dict[str, float]]:
-    """What a job measures when an epoch ends: after each `every` epochs (0: never) the share in percent, as COLUMN."""
+    """A callback that measures the agreement in percent, as COLUMN, after each `every` epochs (0: never)."""
 
     def at_epoch(epochs: int) -> dict[str, float]:
         return {COLUMN: agreement(encoder, clips, precision)} if every and epochs % every == 0 else {}
@@ -29,13 +29,13 @@ def watch(encoder: Backbone, clips: Clips, every: int, precision: str) -> Callab
 
 
 def columns(every: int) -> tuple[str, ...]:
-    """The curve's column for it, if there is one."""
+    """The curve's column for it, if enabled."""
     return (COLUMN,) if every else ()
 
 
 @torch.no_grad()
 def agreement(encoder: Backbone, clips: Clips, precision: str = "fp32") -> float:
-    """Percent of up to MOST clips whose nearest other one among them, by cosine of centre crops, shows the same action."""
+    """Percent of up to MOST clips whose nearest neighbour among them, by cosine of centre crops, has the same action."""
     rows = torch.arange(len(clips))[:: -(-len(clips) // MOST)]
     with arithmetic(clips.device, precision):
         views = (centre_view(clips, part, encoder.frames) for part in rows.split(BATCH))
@@ -45,7 +45,7 @@ def agreement(encoder: Backbone, clips: Clips, precision: str = "fp32") -> float
 
 
 def same_action(features_nc: Tensor, labels_n: Tensor) -> Tensor:
-    """Share of rows whose nearest other row has the same label, a scalar."""
+    """Share of rows whose nearest neighbour has the same label, a scalar."""
     unit_nc = normalize(features_nc, dim=1)
     cosine_nn = (unit_nc @ unit_nc.T).fill_diagonal_(-torch.inf)
     return (labels_n[cosine_nn.argmax(dim=1)] == labels_n).float().mean()

@@ -1,4 +1,4 @@
-"""AdamW, Adam or SGD over parts of a model, each with its own share of the learning rate."""
+"""AdamW, Adam or SGD over parts of a model, each with its factor of the learning rate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SMALLEST_NORM = 1e-6  # added to a gradient's norm, as the released code and PyT
 
 
 def optimiser_of(parts: Iterable[tuple[nn.Module, float]], settings: Optimiser) -> torch.optim.Optimizer:
-    """AdamW; or what the settings say."""
+    """The optimiser of the settings; default AdamW."""
     if isinstance(settings, TrainOptimiser) and settings.kind == "sgd":
         return torch.optim.SGD(_groups(parts, settings), lr=settings.lr, momentum=settings.momentum)
     adam = torch.optim.Adam if isinstance(settings, TrainOptimiser) and settings.kind == "adam" else torch.optim.AdamW
@@ -23,10 +23,10 @@ def optimiser_of(parts: Iterable[tuple[nn.Module, float]], settings: Optimiser) 
 
 
 def _groups(parts: Iterable[tuple[nn.Module, float]], settings: Optimiser) -> list[dict[str, Any]]:
-    """Two groups a part (module, factor of the learning rate): tensors with weight decay and those without.
+    """Two groups per part (module, factor of the learning rate): tensors with and without weight decay.
 
-    Matrices are decayed; where `decayed` is `all`, every tensor. Parameters that need no gradient are left out. The factor stands in each
-    group's `scale`.
+    Weight decay applies to matrices, or to every tensor if `decayed` is `all`. Frozen parameters are omitted. Each group stores its factor
+    as `scale`.
     """
     groups: list[dict[str, Any]] = []
     for module, scale in parts:
@@ -40,7 +40,7 @@ def _groups(parts: Iterable[tuple[nn.Module, float]], settings: Optimiser) -> li
 
 
 def clip_gradients(model: nn.Module, settings: Optimiser) -> None:
-    """Shorten gradients in place to L2 norm `clip_norm`: each tensor's by itself, all together, or none. Nothing waits for the GPU."""
+    """Clip gradients in place to L2 norm `clip_norm`: per tensor, globally, or not at all. Does not synchronise with the GPU."""
     if not isinstance(settings, TuneOptimiser) or settings.clip == "none":
         return
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]

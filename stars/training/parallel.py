@@ -1,10 +1,10 @@
-"""Several processes that train one model together, each on its share of every batch.
+"""Data-parallel training: several processes train one model, each on its share of every batch.
 
-What makes N of them compute what one would: every process draws and crops the whole batch from the same generator, computes its
-share of it, and returns a loss whose mean over the processes is the loss of the whole batch; gradients are averaged likewise. What needs
-the whole batch (batch normalisation of the heads, negatives, queue) is computed by all alike, on features gathered from all.
+The result equals that of one process: every process samples and crops the whole batch with the same generator, computes its share, and
+returns a loss whose mean over the processes is the loss of the whole batch; gradients are averaged likewise. Operations on the whole
+batch (batch normalisation of the heads, negatives, queue) run in all processes, on gathered features.
 
-A process alone is the first of one: nothing here then does anything.
+With a single process, these functions do nothing.
 """
 
 from __future__ import annotations
@@ -24,52 +24,52 @@ Value = TypeVar("Value")
 
 
 def expected() -> int:
-    """Processes that were started to train together, as torchrun's environment says."""
+    """Number of processes started together, from torchrun's environment."""
     return int(os.environ.get("WORLD_SIZE", 1)) if "LOCAL_RANK" in os.environ else 1
 
 
 @contextmanager
 def group(device: str) -> Iterator[None]:
-    """Join the others that were started with this one; on `cuda` each takes a GPU of its own. InputError where there are too few."""
+    """Join the process group; on `cuda`, each process uses its own GPU. InputError if there are too few."""
     if expected() == 1:
         yield
         return
     if device == "cuda":
         seen, place = torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
         if seen < expected():
-            raise InputError(f"{expected()} processes need a GPU each, but torch sees {seen}: ask for fewer, or for more GPUs")
+            raise InputError(f"{expected()} processes need a GPU each, but torch sees {seen}: request fewer processes or more GPUs")
         torch.cuda.set_device(place)
     distributed.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
     yield
-    distributed.destroy_process_group()  # not after an error: the others may be waiting for this one
+    distributed.destroy_process_group()  # not after an error: other processes may be waiting for this one
 
 
 def count() -> int:
-    """Processes that train together."""
+    """Number of processes that train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def rank() -> int:
-    """Number of this process, from 0; the first one writes and speaks for all."""
+    """Rank of this process, from 0; only rank 0 writes files and messages."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def share(rows: int) -> slice:
-    """This process's part of `rows` rows, the same for all to within one."""
+    """This process's share of `rows` rows; shares differ by at most one."""
     return slice(rows * rank() // count(), rows * (rank() + 1) // count())
 
 
 def share_of_mean(loss: Tensor, rows: int) -> Tensor:
-    """A mean over this process's share of `rows` rows, weighed so that the processes' mean of it is the mean over all rows."""
+    """Weight a mean over this process's share so that its mean over processes is the mean over all `rows` rows."""
     own = share(rows)
     return loss * ((own.stop - own.start) * count() / rows)
 
 
 def gather(rows_bc: Tensor) -> Tensor:
-    """The rows (b, C) of all processes, (b · processes, C), in their order; b is the same for all.
+    """Gather rows (b, C) from all processes in order, (b · processes, C); b is the same for all.
 
-    For what every process computes alike from the result. Each then has the whole gradient of its rows, and since gradients are averaged
-    over the processes afterwards, it is multiplied by their number here.
+    All processes must compute the same from the result. Each then has the full gradient of its rows, which is multiplied by the number
+    of processes here, since gradients are averaged over them afterwards.
     """
     return rows_bc if count() == 1 else _Gather.apply(rows_bc)
 
@@ -87,7 +87,7 @@ class _Gather(torch.autograd.Function):
 
 
 def mean(value: Tensor) -> Tensor:
-    """Mean over the processes, on the device and without waiting for it."""
+    """Mean over the processes, on the device and without synchronising."""
     if count() == 1:
         return value
     total = value.detach().clone()
@@ -96,7 +96,7 @@ def mean(value: Tensor) -> Tensor:
 
 
 def anywhere(flag: bool) -> bool:
-    """Whether any process says so: all leave at the same step. A word between the hosts, which no GPU waits for."""
+    """Whether the flag is set in any process, so that all stop at the same step. Uses host communication only."""
     if count() == 1:
         return flag
     word = torch.tensor(int(flag))
@@ -105,7 +105,7 @@ def anywhere(flag: bool) -> bool:
 
 
 def from_first(value: Value) -> Value:
-    """What the first process has, whatever the others hold."""
+    """The first process's value, broadcast to all."""
     if count() == 1:
         return value
     box = [value]
@@ -114,14 +114,14 @@ def from_first(value: Value) -> Value:
 
 
 def averaging(model: nn.Module, loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """`loss`, whose backward pass averages the gradients of `model` over the processes while it goes; all start from the first's weights."""
+    """Wrap `loss` so that its backward pass averages the gradients of `model` over the processes; all start with the first's weights."""
     if count() == 1:
         return loss
     return DistributedDataParallel(_Loss(model, loss), gradient_as_bucket_view=True, static_graph=True)
 
 
 class _Loss(nn.Module):
-    """A loss as the module that has what is trained. Buffers are computed alike everywhere, so they are left out: they would be sent at each step."""
+    """A loss as a module with the trained parameters. It excludes buffers, which are equal in all processes and need no broadcast."""
 
     def __init__(self, model: nn.Module, loss: Callable[..., Tensor]) -> None:
         super().__init__()

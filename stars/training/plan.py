@@ -1,4 +1,4 @@
-"""Which clips and which random numbers a step sees: pure functions of seed, stage and step, so a resumed run repeats an undisturbed one."""
+"""A step's clips and random numbers: pure functions of seed, stage and step, so that a resumed run repeats an undisturbed one."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ CURVE_ROWS = 200
 
 
 def generator(seed: int, *purpose: str | int) -> torch.Generator:
-    """A CPU generator of its own for each purpose: (7, "pretrain", "step", 12) always gives the same numbers."""
+    """A separate CPU generator for each purpose: (7, "pretrain", "step", 12) always gives the same numbers."""
     words = ":".join(map(str, (seed, *purpose)))
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(words.encode()).digest()[:8], "big"))
 
 
 @contextmanager
 def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
-    """Inside, torch's own CPU numbers (initial weights) come from `generator(seed, *purpose)`; outside, nothing changes."""
+    """Within it, torch's global CPU generator (initial weights) is seeded by (seed, *purpose); its state is restored afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(generator(seed, *purpose).initial_seed())
         yield
@@ -35,14 +35,14 @@ def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
 
 @contextmanager
 def seeded_by(source: torch.Generator, device: torch.device) -> Iterator[None]:
-    """Inside, torch's own numbers on `device` (dropout) follow from a seed that is drawn from `source`; outside, nothing changes."""
+    """Within it, torch's global generator on `device` (dropout) is seeded from `source`; its state is restored afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(torch.randint(2**63 - 1, (), generator=source)))
         yield
 
 
 class Passes(Protocol):
-    """Settings that say how often and in what batches the training clips are seen."""
+    """Settings of epochs and batches."""
 
     @property
     def epochs(self) -> float: ...
@@ -59,9 +59,9 @@ class Plan:
     """The steps of one training.
 
     Attributes:
-        seed, stage: what all randomness of the run is drawn from.
-        clips: training clips; batch: clips a step, over all devices together.
-        epochs: passes over the clips, may be fractional; planned: those of the settings, where `max_steps` ends the training before; else 0.
+        seed, stage: determine all randomness of the run.
+        clips: number of training clips; batch: clips per step over all devices.
+        epochs: passes over the clips, may be fractional; planned: epochs in the settings if `max_steps` stops earlier; otherwise 0.
     """
 
     seed: int
@@ -73,16 +73,18 @@ class Plan:
 
     @classmethod
     def of(cls, seed: int, stage: str, clips: int, passes: Passes) -> Plan:
-        """The plan of a stage; a batch larger than the training set becomes the training set, and that is said.
+        """The plan of a stage; a batch larger than the training set is reduced to it, with a message.
 
-        Raises InputError when fewer than 2 clips would make a batch (batch normalisation and the contrast need 2), or when the
-        processes cannot share it evenly.
+        Raises InputError for batches of fewer than 2 clips (batch normalisation and contrast need 2), or if the processes cannot
+        share the batch evenly.
         """
         batch = min(passes.batch, clips)
         if batch < 2:
-            raise InputError(f"{stage}: a batch needs at least 2 clips, and batch is {passes.batch}, training clips {clips}")
+            raise InputError(
+                f"{stage}: a batch needs at least 2 clips, but batch is {passes.batch} and there are {clips} training clips: raise them"
+            )
         if batch < passes.batch:
-            say(f"{stage}: the batch of {passes.batch} is larger than the training set: every step takes all {clips} clips")
+            say(f"{stage}: the batch of {passes.batch} is larger than the training set: every step uses all {clips} clips")
         if batch % parallel.count():
             raise InputError(f"{stage}: {parallel.count()} GPUs cannot share a batch of {batch} clips evenly: change gpus or the batch")
         epochs = passes.epochs if passes.max_steps is None else min(passes.epochs, passes.max_steps / (clips // batch))
@@ -95,7 +97,7 @@ class Plan:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Full batches in a pass; what is left over waits for the next pass, in another order."""
+        """Full batches per epoch; the remaining clips are skipped in this epoch."""
         return self.clips // self.batch
 
     @property
@@ -108,15 +110,15 @@ class Plan:
         return _order(self, epoch)[position * self.batch : (position + 1) * self.batch]
 
     def generator(self, step: int) -> torch.Generator:
-        """The source of all randomness inside a step: crops, rotations, masks."""
+        """The generator for a step's randomness: crops, rotations, masks."""
         return generator(self.seed, self.stage, "step", step)
 
     def epochs_ended(self, done: int) -> int:
-        """Epochs done if one ends after `done` steps, else 0."""
+        """Number of completed epochs if one ends after `done` steps, otherwise 0."""
         return 0 if done % self.steps_per_epoch else done // self.steps_per_epoch
 
     def closes_row(self, done: int) -> bool:
-        """Whether a row of the curve ends after `done` steps: about 200 times a run, at the end of every epoch and of the run."""
+        """Whether a row of the curve ends after `done` steps: about 200 times per run, and after every epoch."""
         return bool(self.epochs_ended(done)) or done % max(1, self.steps // CURVE_ROWS) == 0 or done == self.steps
 
 

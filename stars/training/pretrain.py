@@ -11,7 +11,7 @@ from stars.data.store import ClipStore
 from stars.objectives import mamp
 from stars.training.files import clip_inputs
 from stars.training.plan import generator, seeded
-from stars.training.run import Told, run
+from stars.training.run import StepSettings, run
 from stars.training.trained import Trained, all_parts
 from stars.views.crop import View, random_crop, random_view
 
@@ -20,7 +20,7 @@ OUTPUTS = ("encoder.safetensors", "settings.yaml", "curve.csv")
 
 
 class PretrainStage(Settings):
-    """All that stage 1 is told."""
+    """Settings of stage 1."""
 
     seed: int
     model: Model
@@ -32,36 +32,36 @@ def pretrain(clips: Path, train: Path, out: Path, settings: PretrainStage, check
     """Train an encoder from random weights.
 
     Args:
-        clips: folder of the clip store; train: rows of it that train (.npy).
+        clips: folder of the clip store; train: its training rows (.npy).
         out: folder for encoder.safetensors, settings.yaml, curve.csv, record.json.
 
-    Raises InputError for bad input and for a loss that is not finite, Interrupted when told to stop.
+    Raises InputError for bad input and for a loss that is not finite, Interrupted after a signal to stop.
     """
 
-    def made(store: ClipStore) -> tuple[Trained, Told]:
-        return untrained(settings, store.joints), told(settings)
+    def made(store: ClipStore) -> tuple[Trained, StepSettings]:
+        return untrained(settings, store.joints), step_settings(settings)
 
     run(STAGE, settings, clip_inputs(clips, train), out, checkpoint, device, made, OUTPUTS)
 
 
 def untrained(settings: PretrainStage, joints: int) -> Trained:
-    """Encoder and decoder with the random weights of a seed."""
+    """Encoder and decoder, randomly initialised from the seed."""
     with seeded(settings.seed, "model"):
         networks = {"encoder": Network(settings.model, joints, settings.parents)}
         motion, memory = settings.pretrain.motion, generator(settings.seed, "queue")
         return Trained(networks, all_parts(networks), lambda: mamp.Loss(networks, motion, memory))
 
 
-def told(settings: PretrainStage) -> Told:
-    """What the training reads of these settings."""
+def step_settings(settings: PretrainStage) -> StepSettings:
+    """The settings of a training step."""
     options, frames = settings.pretrain, settings.model.frames
 
     def views(clips, rows, generator):  # type: ignore[no-untyped-def]
         if options.bodies == "present":
             return {"only": random_view(clips, rows, frames, options.sampling, generator)}
         x_bmtvc = random_crop(clips, rows, frames, options.sampling, generator)
-        return {"only": View(x_bmtvc, unknown(x_bmtvc))}  # all are wanted: nobody has to look which are absent
+        return {"only": View(x_bmtvc, unknown(x_bmtvc))}  # all bodies are used, so absent ones need not be found
 
-    return Told(
+    return StepSettings(
         "pretrain", ("mamp", options.motion), settings.seed, options.optimiser, views, options.bodies, options.precision, options.knn_epochs
     )

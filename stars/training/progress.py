@@ -1,4 +1,4 @@
-"""What a person watching sees: a bar on a terminal, a plain line now and then in a log. Always on stderr."""
+"""Progress on stderr: a bar on a terminal, an occasional line in a log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BAR_SECONDS = 0.5
 
 
 def say(line: str) -> None:
-    """One line on stderr, kept apart from a running bar; of several processes the first one's."""
+    """Print a line on stderr without breaking a progress bar; only in the first of several processes."""
     if parallel.rank() == 0:
         tqdm.write(line, file=sys.stderr)
         sys.stderr.flush()
@@ -42,11 +42,11 @@ class Progress:
         self.bar.close()
 
     def due(self) -> bool:
-        """Whether it is time to show something; looking at the loss before that would only make the device wait."""
+        """Whether to show progress now; reading the loss synchronises with the device."""
         return self.speaks and time.monotonic() - self.shown >= self.seconds
 
     def show(self, done: int, loss: float) -> None:
-        """Step, epoch, loss, clips a second since this run began, and the time left at that rate."""
+        """Show step, epoch, loss, clips per second since this run started, and the remaining time."""
         self.shown = time.monotonic()
         pace = (self.shown - self.began) / max(1, done - self.first)
         rate, left = self.batch / pace, pace * (self.steps - done)

@@ -1,4 +1,4 @@
-"""One training: networks, an objective, how they start and what is shown of a clip, put into the loop. Every stage that trains is this."""
+"""Runs a training of networks with an objective in the common loop; all training stages use it."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ Views = Callable[[Clips, Tensor, Generator], dict[str, View]]  # (clips, rows (B
 
 
 @dataclass(frozen=True)
-class Told:
-    """What every training reads of its stage's settings.
+class StepSettings:
+    """Settings of a training step, common to all stages.
 
     Attributes:
         objective: its name and settings.
         stage: its name in messages, in the seeds of its steps, and in the configuration.
-        views: cuts and augments a batch of clips.
+        views: crops and augments a batch of clips.
     """
 
     stage: str
@@ -61,65 +61,65 @@ def run(
     out: Path,
     checkpoint: Checkpoint,
     device: str,
-    made: Callable[[ClipStore], tuple[Trained, Told]],
+    made: Callable[[ClipStore], tuple[Trained, StepSettings]],
     outputs: tuple[str, ...] = FILES,
 ) -> None:
-    """Train what `made` makes for a clip store on its rows inputs["train"], and write `outputs` and record.json into folder `out`.
+    """Train the model from `made` on the rows inputs["train"] of a clip store; write `outputs` and record.json into folder `out`.
 
     Args:
-        code: modules whose source makes the result, joined by "+"; inputs: role → file.
+        code: modules whose source determines the result, joined by "+"; inputs: role → file.
 
-    Raises InputError for bad input and for a loss that is not finite, Interrupted when told to stop.
+    Raises InputError for bad input and for a loss that is not finite, Interrupted after a signal to stop.
     """
     with undertaken(out, code, settings, inputs, outputs, checkpoint) as (work, notes):
         clips = inputs["clips"].parent
         store, index = training_clips(clips, inputs["train"])
-        model, told = made(store)
-        _check_processes(model, told.stage)
-        plan = Plan.of(told.seed, told.stage, len(index), told.optimiser)
-        held = held_clips(told.stage, store, index, device)
-        step = Step(model.to(device), held, told)
+        model, step_settings = made(store)
+        _check_processes(model, step_settings.stage)
+        plan = Plan.of(step_settings.seed, step_settings.stage, len(index), step_settings.optimiser)
+        held = held_clips(step_settings.stage, store, index, device)
+        step = Step(model.to(device), held, step_settings)
         step.check_memory(plan)
         curve = train(_job(step, plan, [store.names[row] for row in index]), plan, work)
         if parallel.rank() > 0:
             return
         first = next(iter(model.result().values()))
-        notes.update(facts(plan, device, told.precision), encoder=cost(first, store.bodies), earlier_runs=work.earlier)
+        notes.update(facts(plan, device, step_settings.precision), encoder=cost(first, store.bodies), earlier_runs=work.earlier)
         curve.write(out / "curve.csv")
         write_settings(out / "settings.yaml", settings)
-        _save(model, told.objective, out, outputs)
+        _save(model, step_settings.objective, out, outputs)
 
 
 def _check_processes(model: Trained, stage: str) -> None:
-    """InputError where several processes would not compute what one does: each would normalise over, and drop of, its own share of a batch."""
+    """InputError for several processes if batch normalisation or dropout would make their result differ from one process's."""
     alone = [name for name, network in model.by_name.items() if network.normalises_batches]
     if parallel.count() > 1 and (alone or model.drops):
         raise InputError(
-            f"{stage}: {', '.join(alone) or 'a network'} normalises over the batch or drops at random, which GPUs cannot share: set gpus to 1"
+            f"{stage}: {', '.join(alone) or 'a network'} uses batch normalisation or dropout, which several GPUs do not support: set gpus to 1"
         )
 
 
 def _job(step: Step, plan: Plan, names: list[str]) -> Job:
-    model, told, objective = step.model, step.told, step.model.objective
+    model, settings, objective = step.model, step.settings, step.model.objective
     first = next(iter(model.result().values()))
     return Job(
         model,
-        optimiser_of(model.parts(), told.optimiser),
+        optimiser_of(model.parts(), settings.optimiser),
         step,
-        schedule(plan.steps_per_epoch, told.optimiser),
+        schedule(plan.steps_per_epoch, settings.optimiser),
         names,
         before=lambda done: objective.before(model.by_name, done, done // plan.steps_per_epoch),
         after=lambda done: objective.after(model.by_name, done, plan.steps),
         facts=step.facts,
-        at_epoch=online_knn.watch(first, step.clips, told.knn_epochs, told.precision),
-        clip=partial(clip_gradients, model, told.optimiser),
-        columns=(*FACTS, *objective.columns, *online_knn.columns(told.knn_epochs)),
-        precision=told.precision,
+        at_epoch=online_knn.watch(first, step.clips, settings.knn_epochs, settings.precision),
+        clip=partial(clip_gradients, model, settings.optimiser),
+        columns=(*FACTS, *objective.columns, *online_knn.columns(settings.knn_epochs)),
+        precision=settings.precision,
     )
 
 
 def _save(model: Trained, objective: tuple[str, Settings], out: Path, outputs: tuple[str, ...]) -> None:
-    """The first network as the encoder; the heads with the other networks beside it."""
+    """Save the first network as the encoder, and the heads with the other networks."""
     (_, first), *others = model.result().items()
     if "heads.safetensors" in outputs:
         save_heads(out / "heads.safetensors", model.objective.kept(), objective, dict(others))
@@ -127,31 +127,31 @@ def _save(model: Trained, objective: tuple[str, Settings], out: Path, outputs: t
 
 
 class Step:
-    """Loss of one step, and what its features look like. Heads and loss see the whole batch in every process."""
+    """Loss and metrics of one step. Heads and loss see the whole batch in every process."""
 
-    def __init__(self, model: Trained, clips: Clips, told: Told) -> None:
-        self.model, self.clips, self.told = model, clips, told
+    def __init__(self, model: Trained, clips: Clips, settings: StepSettings) -> None:
+        self.model, self.clips, self.settings = model, clips, settings
 
     def __call__(self, rows: Tensor, generator: Generator) -> Tensor:
-        batch = self.batch(rows, self.told.views(self.clips, rows, generator), generator)
+        batch = self.batch(rows, self.settings.views(self.clips, rows, generator), generator)
         with seeded_by(generator, self.clips.device) if self.model.drops else nullcontext():
             loss, measured = self.model.objective(batch, self.model.by_name)
         if loss.numel() != 1:
-            raise InputError(f"objective: its loss must be one number, found {tuple(loss.shape)}: take the mean over clips")
+            raise InputError(f"objective: its loss must be a scalar, found {tuple(loss.shape)}: take the mean over clips")
         if wrong := {*measured} ^ {*self.model.objective.columns}:
             raise InputError(
-                f"objective: its facts {', '.join(measured) or '(none)'} are not its columns: {min(wrong)} is in one of them alone"
+                f"objective: its facts {', '.join(measured) or '(none)'} do not match its columns: {min(wrong)} is only in one of them"
             )
         self._newest = batch, measured
         return loss
 
     def batch(self, rows: Tensor, views: Mapping[str, View], generator: Generator) -> Batch:
-        """What the objective is given of the clips `rows`."""
-        told, clips = self.told, self.clips
-        return Batch(views, sent(rows, clips.device), clips.labels, generator, told.bodies, told.precision)
+        """The objective's batch for the clips `rows`."""
+        settings, clips = self.settings, self.clips
+        return Batch(views, sent(rows, clips.device), clips.labels, generator, settings.bodies, settings.precision)
 
     def facts(self) -> dict[str, float]:
-        """Of the newest step: spread and rank of the features, and what the objective measured."""
+        """Metrics of the latest step: standard deviation and rank of features, and the objective's own."""
         batch, measured = self._newest
         y_bc = self.model.objective.seen(batch, self.model.by_name)
         return {"feature_std": feature_std(y_bc), "effective_rank": effective_rank(y_bc)} | {
@@ -159,27 +159,27 @@ class Step:
         }
 
     def _encoded(self, bodies: Bodies) -> int:
-        """Rows of a view that the networks encode: whole clips, every body that counts where a batch is normalised, else each distinct one."""
+        """Number of rows that the networks encode per view: whole clips, all counted bodies with batch normalisation, or distinct bodies."""
         networks = self.model.by_name.values()
         if any(network.whole_clips for network in networks):
             return len(bodies.absent_bm)
         if any(network.normalises_batches for network in networks):
-            return int(counted_bodies(bodies.absent_bm, self.told.bodies).sum())
-        return self.model.objective.rows(bodies, self.told.bodies)
+            return int(counted_bodies(bodies.absent_bm, self.settings.bodies).sum())
+        return self.model.objective.rows(bodies, self.settings.bodies)
 
     def check_memory(self, plan: Plan) -> None:
         """InputError if a step does not fit."""
         rows, generator, processes = plan.rows(0), plan.generator(0), parallel.count()
-        views = self.told.views(self.clips, rows, generator)
+        views = self.settings.views(self.clips, rows, generator)
 
         def forward(clips: int) -> object:
             few = {name: view.of(slice(clips * processes)) for name, view in views.items()}
             return self.model.objective(self.batch(rows[: clips * processes], few, generator), self.model.by_name)
 
         def encoded(clips: int) -> int:
-            few = slice(clips * processes)  # of all processes, so that all come to the same decision
+            few = slice(clips * processes)  # over all processes, so that all decide alike
             return sum(self._encoded(view.bodies.of(few)) for view in views.values()) // processes
 
         sizes = tuple(encoded(clips) for clips in (*memory.SAMPLES, plan.batch // processes))
-        sgd = isinstance(self.told.optimiser, TrainOptimiser) and self.told.optimiser.kind == "sgd"
-        memory.check_step(self.told.stage, self.model, forward, sizes, self.clips.device, moments=1 if sgd else 2)
+        sgd = isinstance(self.settings.optimiser, TrainOptimiser) and self.settings.optimiser.kind == "sgd"
+        memory.check_step(self.settings.stage, self.model, forward, sizes, self.clips.device, moments=1 if sgd else 2)

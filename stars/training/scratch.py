@@ -1,4 +1,4 @@
-"""No training: the encoder that stage 1 starts from, for comparison."""
+"""The untrained encoder from which stage 1 starts, as a baseline."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OUTPUTS = ("encoder.safetensors", "settings.yaml", "curve.csv")
 
 
 class ScratchStage(Settings):
-    """All that decides the initial weights."""
+    """Settings that determine the initial weights."""
 
     seed: int
     model: dict[str, Any]
@@ -37,17 +37,17 @@ class ScratchStage(Settings):
 
 
 def scratch(clips: Path, out: Path, settings: ScratchStage) -> None:
-    """Write the random initial encoder of a seed, the very one that `pretrain` with this seed and model starts from.
+    """Write the randomly initialised encoder from which `pretrain` with this seed and model starts.
 
     Args:
-        clips: folder of the clip store, which says how many joints there are.
+        clips: folder of the clip store, which defines the number of joints.
         out: folder for encoder.safetensors, settings.yaml, curve.csv (its header only), record.json.
     """
     store, backbone = ClipStore.open(clips), backbones.find(settings.backbone)
     inputs = {"clips": clips / "clips.csv", "frames": clips / "frames.npy"}
     with recording(out, code.of_backbone(STAGE, settings.backbone), settings.model_dump(mode="json"), inputs, OUTPUTS) as notes:
         sweep(out, OUTPUTS)
-        with seeded(settings.seed, "model"):  # as pretrain does; its encoder is the first thing drawn
+        with seeded(settings.seed, "model"):  # as in pretrain, where the encoder is initialised first
             encoder = backbone(backbone.Options.model_validate(settings.model), store.joints, settings.parents, store.bodies)
         check_features(encoder)
         notes["encoder"] = cost(encoder, store.bodies)

@@ -1,4 +1,4 @@
-"""Signals that ask a training to stop: it saves after the step it is at and leaves. A second Ctrl-C ends it at once."""
+"""Signals that stop a training: it saves after the current step and exits. A second Ctrl-C stops it at once."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from types import FrameType
 
 from stars.errors import Interrupted
 
-NOTICE = signal.SIGUSR1  # a scheduler's, that time is nearly up
+NOTICE = signal.SIGUSR1  # a scheduler's notice that time is nearly up
 SAID = b"\nstars: interrupted: saves after this step; a second Ctrl-C ends it at once\n"
-_early: list[int] | None = None  # what came while nothing trained; None where nobody keeps it
+_early: list[int] | None = None  # notices that came while nothing was training; None outside `notices_kept`
 
 
 @contextmanager
 def notices_kept() -> Iterator[None]:
-    """Keep a scheduler's notice that comes while nothing trains, or too late for a training: the next one within the block stops after its
+    """Keep a scheduler's notice that comes outside a training, or too late for one: the next training within the block stops after its
     first step.
 
-    Without this, one that comes while clips are read, or between two trainings of a stage, is lost, and the job ends with its time.
+    Otherwise a notice during reading, or between two trainings of a stage, would be lost, and the job would run into its time limit.
     """
     global _early
     early: list[int] = []
@@ -37,12 +37,12 @@ def notices_kept() -> Iterator[None]:
 def stop_signals() -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C, SIGTERM and a scheduler's notice into a flag, yielded as a function.
 
-    An Interrupted that leaves the block is told which of them came last. What a block that ends well did not heed is left to the next one
+    An Interrupted that leaves the block records the last signal. A notice that the block did not act on is left to the next one
     (`notices_kept`).
     """
     came: list[int] = []
     with _noted([signal.SIGINT, signal.SIGTERM, NOTICE], came):
-        if _early is not None:  # only now, when all that comes is noted in `came`
+        if _early is not None:  # only now, when every signal is noted in `came`
             came[:0] = _early
             _early.clear()
         try:
@@ -56,11 +56,11 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def _noted(signals: list[signal.Signals], came: list[int]) -> Iterator[None]:
-    """Append these signals to `came` as they arrive; the handlers before come back at the end. Only in the main thread, which alone may have any."""
+    """Append these signals to `came` as they arrive; restores the former handlers at the end. Only in the main thread."""
 
     def note(number: int, frame: FrameType | None) -> None:
         again = number in came
-        came.append(number)  # before anything is said: whoever reads it may send the next one at once
+        came.append(number)  # before printing: a reader may send the next signal at once
         if number == signal.SIGINT and again:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
@@ -70,7 +70,7 @@ def _noted(signals: list[signal.Signals], came: list[int]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heeded = [number for number in signals if number != signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]  # as of `nohup`
+    heeded = [number for number in signals if number != signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]  # as under `nohup`
     before = {number: signal.signal(number, note) for number in heeded}
     try:
         yield

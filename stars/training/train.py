@@ -1,4 +1,4 @@
-"""A training with any backbone and objective, from new networks or from another training's."""
+"""Training with any backbone and objective, from new or trained networks."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from stars.errors import InputError
 from stars.provenance import code
 from stars.training.files import clip_inputs
 from stars.training.plan import generator, seeded
-from stars.training.run import Told, Views, run
+from stars.training.run import StepSettings, Views, run
 from stars.training.schedule import layer_rates
 from stars.training.trained import Parts, Trained, all_parts, tuned_parts
 from stars.training.weights import fill_heads, load_encoder, load_network
 from stars.views.spec import ViewSpec, make_views
 
 
-class NetworkTold(Settings):
-    """A network that is trained: its name, its backbone, and all of that backbone's settings."""
+class NetworkSettings(Settings):
+    """A network to train: name, backbone, and all of the backbone's settings."""
 
     name: str
     backbone: str
@@ -32,11 +32,11 @@ class NetworkTold(Settings):
 
 
 class TrainStage(Settings):
-    """All that a training is told."""
+    """Settings of a training."""
 
     seed: int
     train: TrainBase
-    networks: tuple[NetworkTold, ...] = Field(min_length=1)  # the first one is the result
+    networks: tuple[NetworkSettings, ...] = Field(min_length=1)  # the first one is the result
     parents: tuple[int, ...] = ()  # of the joints
     mirror: tuple[tuple[int, int], ...] = ()  # left and right joint of each pair
 
@@ -54,22 +54,22 @@ def train(
     """Train networks with an objective.
 
     Args:
-        clips: folder of the clip store; train: rows of it that train (.npy).
+        clips: folder of the clip store; train: its training rows (.npy).
         out: folder for encoder.safetensors, the first network; heads.safetensors, heads and further networks; settings.yaml, curve.csv,
             record.json.
-        parent: method folder whose networks are the start; None: new ones. heads: the heads.safetensors to start from; None: new ones.
+        parent: method folder with the initial networks; None: new ones. heads: the initial heads.safetensors; None: new heads.
 
-    Raises InputError for bad input and for a loss that is not finite, Interrupted when told to stop.
+    Raises InputError for bad input and for a loss that is not finite, Interrupted after a signal to stop.
     """
 
-    def made(store: ClipStore) -> tuple[Trained, Told]:
+    def made(store: ClipStore) -> tuple[Trained, StepSettings]:
         if not {joint for pair in settings.mirror for joint in pair} <= set(range(store.joints)):
-            raise InputError(f"mirror names joints that the clips in {clips} do not have: they have {store.joints}, from 0")
+            raise InputError(f"mirror contains joints beyond the {store.joints} (from 0) of the clips in {clips}: correct it")
         model = new(settings, store.joints, store.bodies) if parent is None else started(settings, parent, store)
         if heads:
             fill_heads(heads, model.objective.kept())
-            model.objective.refilled(model.by_name)
-        return model, told(model, settings)
+            model.objective.reset_copies(model.by_name)
+        return model, step_settings(model, settings)
 
     started_from = {} if parent is None else {"parent": parent / "encoder.safetensors"}
     if parent is not None and len(settings.networks) > 1:
@@ -80,31 +80,29 @@ def train(
 
 
 def new(settings: TrainStage, joints: int, bodies: int) -> Trained:
-    """Networks and objective with the random weights of a seed."""
+    """Networks and objective, randomly initialised from the seed."""
     with seeded(settings.seed, "model"):
         networks = {one.name: _network(one, settings, joints, bodies) for one in settings.networks}
         return _trained(networks, settings)
 
 
 def started(settings: TrainStage, parent: Path, store: ClipStore) -> Trained:
-    """The networks of a method folder, and a new objective; InputError where they are not those of the settings, or not for these clips."""
+    """Networks of a method folder and a new objective; InputError if they do not match the settings or the clips."""
     networks = {}
-    for number, told_of in enumerate(settings.networks):
-        network = load_network(parent / "heads.safetensors", told_of.name) if number else load_encoder(parent / "encoder.safetensors")
+    for number, described in enumerate(settings.networks):
+        network = load_network(parent / "heads.safetensors", described.name) if number else load_encoder(parent / "encoder.safetensors")
         if network.joints != store.joints:
             raise InputError(
-                f"{parent}: network {told_of.name} is for {network.joints} joints, but the clips have {store.joints}: choose another"
+                f"{parent}: network {described.name} has {network.joints} joints, but the clips have {store.joints}: choose another"
             )
-        if network.name != told_of.backbone or network.options != type(network).Options.model_validate(told_of.model):
-            raise InputError(
-                f"{parent}: network {told_of.name} is not the {told_of.backbone} that the settings describe: start from another"
-            )
-        networks[told_of.name] = network
+        if network.name != described.backbone or network.options != type(network).Options.model_validate(described.model):
+            raise InputError(f"{parent}: network {described.name} is not the {described.backbone} of the settings: start from another")
+        networks[described.name] = network
     with seeded(settings.seed, "heads"):
         return _trained(networks, settings)
 
 
-def _network(one: NetworkTold, settings: TrainStage, joints: int, bodies: int) -> Backbone:
+def _network(one: NetworkSettings, settings: TrainStage, joints: int, bodies: int) -> Backbone:
     found = backbones.find(one.backbone)
     options = found.Options.model_validate(one.model)
     network = found(options, joints, settings.parents if found.needs_parents or options.stream == "bone" else (), bodies)
@@ -119,7 +117,7 @@ def _trained(networks: dict[str, Backbone], settings: TrainStage) -> Trained:
 
 
 def _parts(networks: dict[str, Backbone], options: TrainBase) -> Parts:
-    """What of the networks is trained: all at one rate, unless blocks are frozen or their rates differ."""
+    """Trained parts of the networks: all with the same learning rate, unless blocks are frozen or their learning rates differ."""
     if options.tuned_blocks is None and options.layer_decay == 1:
         return all_parts(networks)
     parts: Parts = []
@@ -130,19 +128,19 @@ def _parts(networks: dict[str, Backbone], options: TrainBase) -> Parts:
     return parts
 
 
-def told(model: Trained, settings: TrainStage) -> Told:
-    """What the training reads of these settings."""
+def step_settings(model: Trained, settings: TrainStage) -> StepSettings:
+    """The settings of a training step."""
     options = settings.train
     if unknown := [name for name in model.objective.crops(Sampling()) if _alike(name, options.views) not in options.views]:
-        raise InputError(f"train.views: {options.objective} has no list for its view {unknown[0]}: give `views` in its file, or here")
+        raise InputError(f"train.views: {options.objective} has no list for its view {unknown[0]}: set `views` in its file, or here")
     specs = {
         name: ViewSpec.of(options.views[_alike(name, options.views)], f"train.views.{name}") for name in model.objective.crops(Sampling())
     }
     for name, spec in specs.items():
         if spec.needs_mirror and not settings.mirror:
-            raise InputError(f"train.views.{name}: swap needs the data set's mirror pairs: give mirror, or leave swap out")
+            raise InputError(f"train.views.{name}: swap needs the data set's mirror pairs: set mirror, or remove swap")
     objective = options.objective, objectives.find(options.objective).Options.model_validate(options.options)
-    return Told(
+    return StepSettings(
         "train",
         objective,
         settings.seed,
@@ -155,16 +153,14 @@ def told(model: Trained, settings: TrainStage) -> Told:
 
 
 def _alike(name: str, views: dict[str, Any]) -> str:
-    """`local` for a view `local_0`, unless it is named itself."""
+    """`local` for a view `local_0`, unless `views` has `local_0`."""
     return name if name in views else name.rstrip("0123456789").rstrip("_")
 
 
 def _views(model: Trained, specs: dict[str, ViewSpec], settings: TrainStage) -> Views:
     frames = {network.frames for network in model.by_name.values()}
     if len(frames) > 1:
-        raise InputError(
-            f"networks that are trained together are given clips of one length, found {sorted(frames)} frames: give one model.frames"
-        )
+        raise InputError(f"networks trained together need the same number of frames, found {sorted(frames)}: set the same model.frames")
     (length,) = frames
 
     def views(clips, rows, generator):  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""Networks and their objective as one module, and which of their parts are trained."""
+"""Networks and their objective as one module, and the parts that are trained."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Trained(nn.Module):
     """Networks and their objective.
 
     Args:
-        parts: what of the networks is trained, with factors of the learning rate; the rest gets no gradient.
-        objective: made once that is decided, since it may copy the networks.
+        parts: trained parts of the networks, with factors of the learning rate; the rest is frozen.
+        objective: called after freezing, since it may copy the networks.
     """
 
     def __init__(self, networks: Mapping[str, Backbone], parts: Parts, objective: Callable[[], Objective]) -> None:
@@ -31,7 +31,7 @@ class Trained(nn.Module):
         self._check_heads()
 
     def _check_heads(self) -> None:
-        """InputError for a part of the objective that wants training and is not among its heads."""
+        """InputError for parameters of the objective that require gradients but are not among its heads."""
         trained = {id(parameter) for module in (self.networks, *self.objective.heads().values()) for parameter in module.parameters()}
         for name, parameter in self.objective.named_parameters():
             if parameter.requires_grad and id(parameter) not in trained:
@@ -39,11 +39,11 @@ class Trained(nn.Module):
 
     @property
     def drops(self) -> bool:
-        """Whether anything in networks or objective draws what it drops."""
+        """Whether the networks or the objective use dropout."""
         return any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0 for module in self.modules())
 
     def train(self, mode: bool = True) -> Trained:
-        """As every module, but what is frozen of the networks stays in evaluation mode: its statistics do not move, and it drops nothing."""
+        """Set the mode; frozen parts stay in evaluation mode, without dropout or updates of statistics."""
         super().train(mode)
         for network in self.networks.values():
             _rest(network)
@@ -51,20 +51,20 @@ class Trained(nn.Module):
 
     @property
     def by_name(self) -> dict[str, Backbone]:
-        """The networks."""
+        """The networks by name."""
         return dict(self.networks.items())  # type: ignore[arg-type]
 
     def parts(self) -> Parts:
-        """All that is trained, with factors of the learning rate."""
+        """Trained parts, with factors of the learning rate."""
         return [*self._parts, *((head, 1.0) for head in self.objective.heads().values())]
 
     def result(self) -> dict[str, Backbone]:
-        """The networks that the training is for."""
+        """The networks to save."""
         return dict(self.objective.result(self.by_name))
 
 
 def _rest(module: nn.Module) -> None:
-    """Put what has parameters and trains none of them into evaluation mode."""
+    """Put modules whose parameters are all frozen into evaluation mode."""
     trains = [parameter.requires_grad for parameter in module.parameters()]
     if trains and not any(trains):
         module.eval()
@@ -73,8 +73,8 @@ def _rest(module: nn.Module) -> None:
 
 
 def tuned_parts(network: Backbone, factors: list[float], stem: float = 0.0) -> Parts:
-    """What of a network is trained, with factors of the learning rate: blocks whose factor is above 0, with any of them what follows the
-    blocks, at the full rate; and what comes before them, if `stem` is above 0.
+    """Trained parts of a network, with factors of the learning rate: blocks with a factor above 0; if there are any, the layers after the
+    blocks with factor 1; and the layers before them, if `stem` is above 0.
     """
     layers = network.layers()
     blocks = [(block, factor) for block, factor in zip(layers.blocks, factors, strict=True) if factor > 0]
@@ -83,5 +83,5 @@ def tuned_parts(network: Backbone, factors: list[float], stem: float = 0.0) -> P
 
 
 def all_parts(networks: Mapping[str, Backbone]) -> Parts:
-    """Every network as a whole, at the full rate."""
+    """All networks as a whole, with factor 1."""
     return [(network, 1.0) for network in networks.values()]

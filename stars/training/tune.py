@@ -1,4 +1,4 @@
-"""Stage 2: the upper blocks of a trained encoder tuned with a contrastive loss (paper §3.3, Eq. 7)."""
+"""Stage 2: tunes the upper blocks of a trained encoder with a contrastive loss (paper §3.3, Eq. 7)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stars.errors import InputError
 from stars.provenance import code
 from stars.training.files import clip_inputs
 from stars.training.plan import generator, seeded
-from stars.training.run import Told, run
+from stars.training.run import StepSettings, run
 from stars.training.schedule import layer_rates
 from stars.training.trained import Trained, tuned_parts
 from stars.training.weights import backbone_of, fill_heads, load_encoder
@@ -24,18 +24,18 @@ from stars.views.spatial import augment
 
 
 class TuneStage(Settings):
-    """All that stage 2 is told; the model's shape stands in the parent encoder's file."""
+    """Settings of stage 2; the model's shape comes from the parent encoder's file."""
 
     seed: int
     tune: Tune
     mirror: tuple[tuple[int, int], ...] = ()  # left and right joint of each pair, for flips
-    stem: bool = False  # what comes before the blocks is tuned too: the parent's weights are random
+    stem: bool = False  # also tune the layers before the blocks, if the parent's weights are random
 
     @model_validator(mode="after")
     def _complete(self) -> TuneStage:
         objectives.options(self.tune)
         if self.tune.augment.flip > 0 and not self.mirror:
-            raise ValueError("tune.augment.flip needs the data set's mirror pairs: give mirror")
+            raise ValueError("tune.augment.flip needs the data set's mirror pairs: set mirror")
         return self
 
     @field_serializer("tune")
@@ -56,33 +56,33 @@ def tune(
     """Tune the upper blocks of a trained encoder together with heads.
 
     Args:
-        clips: folder of the clip store; train: rows of it that train (.npy); parent: the encoder.safetensors to start from.
+        clips: folder of the clip store; train: its training rows (.npy); parent: the initial encoder.safetensors.
         out: folder for encoder.safetensors, heads.safetensors, settings.yaml, curve.csv, record.json.
-        heads: the heads.safetensors to start from; None: new ones.
+        heads: the initial heads.safetensors; None: new heads.
 
-    Raises InputError for bad input and for a loss that is not finite, Interrupted when told to stop.
+    Raises InputError for bad input and for a loss that is not finite, Interrupted after a signal to stop.
     """
 
-    def made(store: ClipStore) -> tuple[Trained, Told]:
+    def made(store: ClipStore) -> tuple[Trained, StepSettings]:
         encoder = load_encoder(parent)
         if encoder.joints != store.joints:
             raise InputError(
-                f"{parent} is for {encoder.joints} joints, but the clips in {clips} have {store.joints}: choose an encoder trained on them"
+                f"{parent} has {encoder.joints} joints, but the clips in {clips} have {store.joints}: choose an encoder trained on them"
             )
         if not {joint for pair in settings.mirror for joint in pair} <= set(range(store.joints)):
-            raise InputError(f"mirror names joints that the clips in {clips} do not have: they have {store.joints}, from 0")
+            raise InputError(f"mirror contains joints beyond the {store.joints} (from 0) of the clips in {clips}: correct it")
         model = tuning(encoder, settings)
         if heads:
             fill_heads(heads, model.objective.kept())
-            model.objective.refilled(model.by_name)
-        return model, told(model, settings)
+            model.objective.reset_copies(model.by_name)
+        return model, step_settings(model, settings)
 
     inputs = clip_inputs(clips, train, parent=parent, **({"heads": heads} if heads else {}))
     run(code.of_tuning(settings.tune.strategy, backbone_of(parent)), settings, inputs, out, checkpoint, device, made)
 
 
 def tuning(encoder: Backbone, settings: TuneStage) -> Trained:
-    """A trained encoder and a strategy with new heads. What comes before the upper blocks is frozen."""
+    """A trained encoder and a strategy with new heads. Everything below the upper blocks is frozen."""
     options = settings.tune
     factors = layer_rates(len(encoder.layers().blocks), options.layer_decay, options.tuned_blocks, options.last_exponent)
     stem = factors[0] * options.layer_decay if settings.stem else 0.0
@@ -92,8 +92,8 @@ def tuning(encoder: Backbone, settings: TuneStage) -> Trained:
         return Trained(networks, tuned_parts(encoder, factors, stem), lambda: loss(networks, objectives.options(options), memory))
 
 
-def told(model: Trained, settings: TuneStage) -> Told:
-    """What the training reads of these settings."""
+def step_settings(model: Trained, settings: TuneStage) -> StepSettings:
+    """The settings of a training step."""
     options, frames = settings.tune, next(iter(model.by_name.values())).frames
     crops = model.objective.crops(options.sampling)
 
@@ -105,4 +105,4 @@ def told(model: Trained, settings: TuneStage) -> Told:
         }
 
     objective = options.strategy, objectives.options(options)
-    return Told("tune", objective, settings.seed, options.optimiser, views, options.bodies, options.precision, options.knn_epochs)
+    return StepSettings("tune", objective, settings.seed, options.optimiser, views, options.bodies, options.precision, options.knn_epochs)

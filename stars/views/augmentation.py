@@ -1,5 +1,5 @@
-"""What a step of a view is: a block of settings that draws on the CPU, for every clip by itself, and applies what it drew to a whole batch, on the
-device that holds it, (B, M, T, V, 3) → the same. The result depends on draws and clips alone.
+"""Base classes of augmentations, the steps of a view: a step samples its parameters per clip on the CPU and applies them to a batch on the batch's
+device, (B, M, T, V, 3) → the same shape. The result depends only on parameters and clips.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from stars.config.base import Settings
 from stars.views.crop import mapped
 from stars.views.spatial import Pairs
 
-Draws = tuple[Any, ...]  # tensors on the CPU, clips first; of lists of steps, lists of theirs
+Draws = tuple[Any, ...]  # tensors on the CPU, clips first; for lists of steps, lists of these
 
 
 class Augmentation(Settings):
@@ -21,28 +21,28 @@ class Augmentation(Settings):
 
     @property
     def keeps_bodies(self) -> bool:
-        """Whether a body that is all zeros, or equal to its clip's first, stays so."""
+        """Whether absent bodies and copies of the first body stay so."""
         return True
 
     @property
     def needs_mirror(self) -> bool:
-        """Whether it does nothing without pairs of left and right joints."""
+        """Whether it has no effect without pairs of left and right joints."""
         return False
 
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
-        """What is random in it, for clips of the shape (B, M, T, V, 3)."""
+        """Sample its random parameters for clips of shape (B, M, T, V, 3)."""
         raise NotImplementedError
 
     def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:
-        """The clips, augmented as drawn; `mirror`: left and right joint of each pair."""
+        """Augment the clips with the sampled parameters; `mirror`: left and right joint of each pair."""
         raise NotImplementedError
 
 
 class Linear(Augmentation):
-    """A step that multiplies every point of a clip by one matrix."""
+    """A step that multiplies all points of a clip by one matrix."""
 
     def matrices(self, draws: Draws) -> Tensor:
-        """(B, 3, 3)."""
+        """Matrices (B, 3, 3)."""
         raise NotImplementedError
 
     def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:

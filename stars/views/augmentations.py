@@ -1,6 +1,6 @@
-"""Augmentations of the methods that contrast views, by the names that the configuration gives them.
+"""Augmentations of contrastive methods, by their names in the configuration.
 
-What they do and how strongly is that of CrosSCLR (Li et al., CVPR 2021), AimCLR (Guo et al., AAAI 2022), CMD (Mao et al., ECCV 2022) and
+Definitions and default strengths follow CrosSCLR (Li et al., CVPR 2021), AimCLR (Guo et al., AAAI 2022), CMD (Mao et al., ECCV 2022) and
 Hi-TRS (Chen et al., ECCV 2022).
 """
 

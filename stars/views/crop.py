@@ -1,4 +1,4 @@
-"""Clips cut, resized and rotated, a whole batch at a time, on the device that holds them (paper §4.2, Data Preprocessing)."""
+"""Crops, resizes and rotates batches of clips on their device (paper §4.2, Data Preprocessing)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from stars.data.device import sent
 if TYPE_CHECKING:
     from stars.data.store import ClipStore
 
-SIDE_BY_SIDE = 4  # points that are rotated in one product: fastest of 1 to 25 on a CPU
+SIDE_BY_SIDE = 4  # points rotated in one product: the fastest of 1 to 25 on a CPU
 
 
 @dataclass(frozen=True)
 class Clips:
-    """Some clips of a store, numbered 0 to N−1.
+    """Clips of a store, numbered 0 to N−1.
 
-    frames: float32 (sum of frames, M, V, 3) in metres, on the device, or in main memory where it has no room for them; starts: int64 (N,), each
+    frames: float32 (sum of frames, M, V, 3) in metres, on the device, or in main memory if they do not fit; starts: int64 (N,), each
     clip's first frame in it, and lengths: int64 (N,), in frames, both in main memory; labels: int64 (N,), on the device.
     """
 
@@ -37,12 +37,12 @@ class Clips:
 
     @property
     def device(self) -> torch.device:
-        """Where views of them are."""
+        """Device of their views."""
         return self.labels.device
 
     @classmethod
     def of(cls, store: ClipStore, index: np.ndarray, device: str | torch.device = "cpu") -> Clips:
-        """The clips at rows `index` of a store, in that order; only their frames are read."""
+        """Load the clips at rows `index` of a store, in that order; only their frames are read."""
         lengths = np.asarray(store.lengths)[index]
         starts = np.cumsum(lengths) - lengths
         frames = store.gather(index)
@@ -57,12 +57,12 @@ class Clips:
 
     @cached_property
     def looked_at(self) -> Frames:
-        """What is known of the frames' bodies; they are looked at once."""
+        """Masks of the frames' bodies, computed once."""
         return frames_of(self.frames)
 
 
 class Cut(NamedTuple):
-    """Where views come from: each of their frames lies `share` of the way from one frame of the store to another; (B, T) in main memory."""
+    """Source of views: each frame interpolates between two frames of the store by `share`; (B, T) in main memory."""
 
     before_bt: Tensor
     after_bt: Tensor
@@ -70,28 +70,28 @@ class Cut(NamedTuple):
 
 
 class View(NamedTuple):
-    """A crop of each clip of a batch (B, M, T, V, 3), and what is known of its bodies."""
+    """A crop of each clip of a batch (B, M, T, V, 3), and the masks of its bodies."""
 
     x_bmtvc: Tensor
     bodies: Bodies
 
     def of(self, clips: slice) -> View:
-        """That of some of the clips."""
+        """The view of a slice of clips."""
         return View(self.x_bmtvc[clips], self.bodies.of(clips))
 
 
 def has_room(device: torch.device, size: int) -> bool:
-    """Whether a GPU's memory holds so many bytes and leaves as much for the training; main memory always does."""
+    """Whether a GPU's free memory is at least twice `size` bytes; True for main memory."""
     return device.type != "cuda" or 2 * size <= torch.cuda.mem_get_info(device)[0]
 
 
 def random_crop(clips: Clips, rows: Tensor, frames: int, sampling: Sampling, generator: Generator) -> Tensor:
-    """Training views: a random stretch of each clip, resized, and rotated if `sampling.rotation`.
+    """Training views: a random crop of each clip, resized, and rotated if `sampling.rotation`.
 
     Args:
         rows: clips, int64 (B,).
         frames: T, frames of a view.
-        generator: on the CPU, whatever the clips' device, so that runs draw the same numbers everywhere.
+        generator: on the CPU for any device, so that all devices use the same random numbers.
 
     Returns (B, M, T, V, 3).
     """
@@ -99,13 +99,13 @@ def random_crop(clips: Clips, rows: Tensor, frames: int, sampling: Sampling, gen
 
 
 def random_view(clips: Clips, rows: Tensor, frames: int, sampling: Sampling, generator: Generator) -> View:
-    """The same, with what is known of the bodies."""
+    """`random_crop`, with the masks of bodies."""
     cut = _random_cut(clips, rows, frames, sampling, generator)
     return View(_rotated(_resized(clips, cut), sampling, generator), bodies_between(clips.looked_at, *cut))
 
 
 def random_views(clips: Clips, rows: Tensor, frames: int, samplings: Sequence[Sampling], shared: bool, generator: Generator) -> list[View]:
-    """A view of each clip for each of `samplings`; with `shared`, those that are cut alike come from one crop, rotated apart."""
+    """A view of each clip for each of `samplings`; with `shared`, equal crop settings share one crop, with separate rotations."""
     cuts: dict[tuple[object, ...], Cut] = {}
     views = []
     for number, sampling in enumerate(samplings):
@@ -137,7 +137,7 @@ def crop_length(valid: Tensor, share: Tensor, min_frames: int) -> Tensor:
 
 
 def centre_view(clips: Clips, rows: Tensor, frames: int, crop: float = 0.9) -> View:
-    """Test views: (1 − crop)/2 of each clip left out at either end, rounded down to frames, then resized."""
+    """Test views: (1 − crop)/2 of each clip is dropped at both ends, rounded down to frames; the rest is resized."""
     valid = clips.lengths[rows]
     start = ((1 - crop) * valid.double() / 2).long()
     return resized_view(clips, rows, start, valid - 2 * start, frames)
@@ -161,7 +161,7 @@ def _cut(clips: Clips, rows: Tensor, start: Tensor, length: Tensor, frames: int)
 
 
 def _resized(clips: Clips, cut: Cut) -> Tensor:
-    """The views of a cut, (B, M, T, V, 3), cut where the frames are and sent to the device."""
+    """The views of a cut, (B, M, T, V, 3), computed where the frames are and copied to the device."""
     before, after, share = (sent(place_bt.flatten(), clips.frames.device) for place_bt in cut)
     poses = clips.frames.flatten(1)
     resized = poses.index_select(0, before)
@@ -170,14 +170,14 @@ def _resized(clips: Clips, cut: Cut) -> Tensor:
 
 
 def rotate(x_bmtvc: Tensor, angles_b3: Tensor) -> Tensor:
-    """Each clip turned about the origin by R = Rz·Ry·Rx, all frames and bodies alike; angles (B, 3) about x, y, z in radians, in main memory."""
+    """Rotate each clip about the origin by R = Rz·Ry·Rx, the same for all frames and bodies; angles (B, 3) in radians, in main memory."""
     return mapped(x_bmtvc, rotation_matrix(angles_b3))
 
 
 def mapped(x_bmtvc: Tensor, matrix_bcc: Tensor) -> Tensor:
-    """Every point of a clip multiplied by the clip's own matrix (B, 3, 3), in main memory, from the left."""
-    x_btmvc = x_bmtvc.transpose(1, 2)  # a crop's order in memory
-    # Products of 3 columns leave processors idle: several points side by side, with a block-diagonal matrix, take half the time.
+    """Multiply all points of each clip from the left by its matrix; matrices (B, 3, 3) in main memory."""
+    x_btmvc = x_bmtvc.transpose(1, 2)  # a crop's memory layout
+    # Products of 3 columns leave processors idle: several points per product, with a block-diagonal matrix, take half the time.
     side_by_side = math.gcd(x_btmvc[0].numel() // 3, SIDE_BY_SIDE)
     maps = sent(torch.kron(torch.eye(side_by_side), matrix_bcc.mT.contiguous()), x_bmtvc.device)
     points = x_btmvc.reshape(len(maps), -1, 3 * side_by_side) @ maps

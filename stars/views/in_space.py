@@ -1,4 +1,4 @@
-"""Steps of a view that multiply every point of a clip by one matrix."""
+"""Augmentations that multiply all points of a clip by one matrix."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from stars.views.spatial import axis_mask, shear
 
 
 class Shear(Linear):
-    """Some of each coordinate added to the others: ones on the diagonal, six amounts beside it."""
+    """Shear: a matrix with ones on the diagonal and six random values elsewhere."""
 
-    amplitude: float = key(0.5, "the amounts are drawn evenly from ± this", ge=0)
+    amplitude: float = key(0.5, "the six values are uniform in ± this", ge=0)
 
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
         return ((2 * torch.rand(shape[0], 6, generator=generator) - 1) * self.amplitude,)
@@ -30,7 +30,7 @@ class Shear(Linear):
 class Turn(Linear):
     """A rotation about the origin, as in masked prediction."""
 
-    angle: float = key(0.3, "the angle about each axis is drawn evenly from ± this, radians", ge=0)
+    angle: float = key(0.3, "angle about each axis, uniform in ± this, radians", ge=0)
 
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
         return ((2 * torch.rand(shape[0], 3, generator=generator) - 1) * self.angle,)
@@ -40,10 +40,10 @@ class Turn(Linear):
 
 
 class Rotate(Linear):
-    """A rotation mostly about one axis, which is drawn (AimCLR)."""
+    """A rotation mostly about one random axis (AimCLR)."""
 
-    angle: float = key(30.0, "the angle about that axis is drawn evenly from 0 to this, degrees", ge=0)
-    others: float = key(1.0, "the angles about the two others, from 0 to this, degrees", ge=0)
+    angle: float = key(30.0, "angle about that axis, uniform from 0 to this, degrees", ge=0)
+    others: float = key(1.0, "angles about the other two axes, uniform from 0 to this, degrees", ge=0)
 
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
         main_b = torch.randint(3, (shape[0],), generator=generator)
@@ -57,7 +57,7 @@ class Rotate(Linear):
 class Scale(Linear):
     """All coordinates multiplied by one factor (Hi-TRS)."""
 
-    factor: tuple[Positive, Positive] = key((0.8, 1.2), "the factor is drawn evenly from this range")
+    factor: tuple[Positive, Positive] = key((0.8, 1.2), "range of the factor, sampled uniformly")
 
     @model_validator(mode="after")
     def _ordered(self) -> Scale:

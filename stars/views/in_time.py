@@ -1,4 +1,4 @@
-"""Steps of a view that change the order, the speed or the sharpness of frames."""
+"""Augmentations in time: order, speed and smoothness of frames."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from stars.views.spatial import Pairs
 
 
 class PadCrop(Augmentation):
-    """Mirrored frames put before and after a clip, and as many frames as it had cut out at a uniform start."""
+    """Pads a clip with mirrored frames at both ends, then crops it to its former length at a uniformly random start."""
 
-    ratio: Count = key(6, "a side gets the clip's frames divided by this")
+    ratio: Count = key(6, "each end is padded by the clip's number of frames divided by this")
 
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
         return (torch.randint(2 * (shape[2] // self.ratio) + 1, (shape[0],), generator=generator),)
@@ -27,14 +27,16 @@ class PadCrop(Augmentation):
         at_bt = draws[0][:, None] - frames // self.ratio + torch.arange(frames)
         at_bt = torch.where(at_bt < 0, -1 - at_bt, torch.where(at_bt >= frames, 2 * frames - 1 - at_bt, at_bt))
         rows_bt = sent((torch.arange(len(at_bt))[:, None] * frames + at_bt).flatten(), x_bmtvc.device)
-        x_btmvc = x_bmtvc.transpose(1, 2)  # a crop's order in memory
+        x_btmvc = x_bmtvc.transpose(1, 2)  # a crop's memory layout
         return x_btmvc.flatten(0, 1).index_select(0, rows_bt).view_as(x_btmvc).transpose(1, 2)
 
 
 class Stretch(Augmentation):
-    """A clip slower or faster than it was, from its start on: what no longer fits is left out, and what is missing is zeros (ActCLR)."""
+    """Slows down or speeds up a clip from its start; surplus frames are dropped, missing frames are zeros (ActCLR)."""
 
-    share: tuple[Positive, Positive] = key((0.5, 1.5), "new length as a share of the old one, drawn evenly from this range, rounded down")
+    share: tuple[Positive, Positive] = key(
+        (0.5, 1.5), "range of the new length relative to the old one, sampled uniformly; lengths are rounded down"
+    )
     p: Fraction = key(0.5, "probability")
 
     @model_validator(mode="after")
@@ -58,16 +60,16 @@ class Stretch(Augmentation):
 
 
 class Blur(Augmentation):
-    """Frames weighted by a Gaussian of their distance in time, whose weights do not sum to 1 (AimCLR)."""
+    """Smooths frames with a Gaussian in time, whose weights are not normalised (AimCLR)."""
 
-    taps: Count = key(15, "frames that are added up, odd")
-    sigma: tuple[Positive, Positive] = key((0.1, 2.0), "width of the Gaussian, frames, drawn evenly from this range")
+    taps: Count = key(15, "number of frames in the filter, odd")
+    sigma: tuple[Positive, Positive] = key((0.1, 2.0), "range of the Gaussian's width in frames, sampled uniformly")
     p: Fraction = key(0.5, "probability")
 
     @model_validator(mode="after")
     def _balanced(self) -> Blur:
         if self.taps % 2 == 0:
-            raise ValueError(f"taps is odd, as many frames before as after, found {self.taps}")
+            raise ValueError(f"taps must be odd, found {self.taps}")
         if self.sigma[0] > self.sigma[1]:
             raise ValueError(f"sigma runs from the smaller to the larger width, found {list(self.sigma)}")
         return self
@@ -81,7 +83,7 @@ class Blur(Augmentation):
         return (torch.where(plain_b1, (distance_k == 0).float(), weights_bk),)
 
     def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:
-        """One product with a banded matrix (B, T, T): beyond a clip's ends are zeros."""
+        """One product with a banded matrix (B, T, T), zeros beyond a clip's ends."""
         frames, half = x_bmtvc.shape[2], self.taps // 2
         away_tt = torch.arange(frames)[None] - torch.arange(frames)[:, None]
         band_btt = draws[0][:, (away_tt + half).clamp(0, self.taps - 1)] * (away_tt.abs() <= half)
@@ -91,7 +93,7 @@ class Blur(Augmentation):
 
 
 class Between(Augmentation):
-    """Each frame moved towards the next one by one share of the way; the last frame stays (Hi-TRS)."""
+    """Interpolates each frame towards the next one by the same random share; the last frame stays (Hi-TRS)."""
 
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
         return (torch.rand(shape[0], generator=generator),)
@@ -101,9 +103,9 @@ class Between(Augmentation):
 
 
 class Trim(Augmentation):
-    """A random stretch of the resized clip, resized again: `crop` in the midst of a list (Hi-TRS)."""
+    """A random crop of the resized clip, resized again; usable anywhere in a list (Hi-TRS)."""
 
-    share: Fraction = key(0.2, "the share that is left out is drawn evenly from 0 to this")
+    share: Fraction = key(0.2, "share left out, uniform from 0 to this")
 
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
         kept_b, place_b = torch.rand(shape[0], 2, generator=generator).unbind(1)
@@ -116,11 +118,11 @@ class Trim(Augmentation):
 
 
 def frames_at(x_bmtvc: Tensor, at_bt: Tensor) -> Tensor:
-    """Clips at these times in frames (B, T) on the CPU, from 0, between two frames on the line between them; past the end the last frame."""
+    """Sample clips at times (B, T) on the CPU, in frames from 0, by linear interpolation; the last frame is repeated past the end."""
     clips, _, frames = x_bmtvc.shape[:3]
     at_bt = at_bt.clamp(max=frames - 1)
     before_bt = at_bt.floor().long()
-    x_btmvc = x_bmtvc.transpose(1, 2)  # a crop's order in memory
+    x_btmvc = x_bmtvc.transpose(1, 2)  # a crop's memory layout
 
     def taken(frame_bt: Tensor) -> Tensor:
         rows_r = sent((torch.arange(clips)[:, None] * frames + frame_bt).flatten(), x_bmtvc.device)

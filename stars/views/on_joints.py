@@ -1,4 +1,4 @@
-"""Steps of a view that change some of the joints, or each by itself."""
+"""Augmentations of individual joints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stars.views.spatial import Pairs, exchanged
 
 
 class Swap(Augmentation):
-    """Left and right joints change places; no sign is turned."""
+    """Swaps left and right joints, without changing signs."""
 
     p: Fraction = key(0.5, "probability")
 
@@ -49,10 +49,10 @@ class Noise(Augmentation):
 
 
 class Corrupt(Augmentation):
-    """Some joints, others in each clip, set to zero or multiplied by one random matrix (CMD)."""
+    """Sets random joints of each clip to zero, or multiplies them by one random matrix (CMD)."""
 
     share: Fraction = key(0.6, "share of the joints: 15 of 25")
-    zero: Fraction = key(0.5, "probability that they are set to zero, not multiplied")
+    zero: Fraction = key(0.5, "probability of setting them to zero instead of multiplying them")
 
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
         clips, joints = shape[0], shape[3]
@@ -68,10 +68,10 @@ class Corrupt(Augmentation):
 
 
 class Offset(Augmentation):
-    """Some joints, others in each clip, displaced, each by one offset in all frames (Hi-TRS); absent bodies stay absent."""
+    """Displaces random joints of each clip, each by one offset in all frames (Hi-TRS); absent bodies stay absent."""
 
-    joints: Count = key(5, "joints; all, where there are fewer")
-    amplitude: float = key(0.2, "each coordinate of an offset is drawn evenly from ± this, metres", ge=0)
+    joints: Count = key(5, "number of joints; all if there are fewer")
+    amplitude: float = key(0.2, "each coordinate of an offset is uniform in ± this, metres", ge=0)
 
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
         clips, joints = shape[0], shape[3]

@@ -1,8 +1,8 @@
-"""Hand-crafted augmentations of stage 2 (paper §4.4, Tables 7, 8 and 10), a whole batch at a time, on the device that holds it.
+"""Hand-crafted augmentations of stage 2 (paper §4.4, Tables 7, 8 and 10), for a batch on its device.
 
-Each clip has its own draw, the same for all its frames and bodies; but for joints that change places, what is drawn is one 3 × 3 matrix.
-The paper names the augmentations and gives no numbers: what they do and how strongly is that of the implementation their names come from
-(Guo et al., AimCLR, AAAI 2022). Rotation stands in `stars.views.crop`.
+Parameters are sampled per clip and shared by its frames and bodies; except for swapped joints, they form one 3 × 3 matrix. The paper
+names the augmentations without numbers; definitions and strengths follow the implementation their names come from
+(Guo et al., AimCLR, AAAI 2022). `stars.views.crop` implements rotation.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Pairs = Sequence[tuple[int, int]]
 
 
 def augment(x_bmtvc: Tensor, settings: Augment, mirror: Pairs, generator: Generator) -> Tensor:
-    """Views (B, M, T, V, 3), each flipped, sheared and robbed of an axis as drawn; without any of these the views themselves.
+    """Flip, shear and mask an axis of views (B, M, T, V, 3) at random; returns the views themselves if none is enabled.
 
     Args:
         mirror: left and right joint of each pair.
-        generator: on the CPU, whatever the views' device, so that runs draw the same numbers everywhere.
+        generator: on the CPU for any device, so that all devices use the same random numbers.
     """
     count, matrices = len(x_bmtvc), []
     if settings.flip > 0:
@@ -44,18 +44,18 @@ def augment(x_bmtvc: Tensor, settings: Augment, mirror: Pairs, generator: Genera
 
 
 def exchanged(x_bmtvc: Tensor, chosen_b: Tensor, mirror: Pairs) -> Tensor:
-    """The same clips, but that in the chosen ones, (B,) bool on the CPU, left and right joints change places."""
+    """Swap left and right joints in the chosen clips, (B,) bool on the CPU."""
     rows, order = sent(chosen_b.nonzero().squeeze(1), x_bmtvc.device), torch.arange(x_bmtvc.shape[-2])
     for left, right in mirror:
         order[left], order[right] = right, left
-    x_btmvc = x_bmtvc.transpose(1, 2)  # a crop's order in memory
+    x_btmvc = x_bmtvc.transpose(1, 2)  # a crop's memory layout
     return x_btmvc.index_copy(0, rows, x_btmvc.index_select(0, rows).index_select(-2, sent(order, x_bmtvc.device))).transpose(1, 2)
 
 
 def reflection(chosen_b: Tensor, axis: str | None) -> Tensor:
-    """Matrices (B, 3, 3) that turn the sign of one coordinate ("x", "y", "z") in the chosen clips: with `exchanged` a mirror image.
+    """Matrices (B, 3, 3) that negate one coordinate ("x", "y", "z") in the chosen clips: a mirror image, together with `exchanged`.
 
-    With `axis` None they turn none, and only names change, as in AimCLR.
+    With `axis` None they are identities, and only names are swapped, as in AimCLR.
     """
     signs_bc = torch.ones(len(chosen_b), 3)
     if axis is not None:
@@ -64,7 +64,7 @@ def reflection(chosen_b: Tensor, axis: str | None) -> Tensor:
 
 
 def shear(amounts_b6: Tensor) -> Tensor:
-    """Matrices (B, 3, 3) with ones on the diagonal and the clip's six amounts elsewhere, row by row."""
+    """Matrices (B, 3, 3) with ones on the diagonal and the clip's six values elsewhere, row by row."""
     matrix_bcc = torch.eye(3).repeat(len(amounts_b6), 1, 1)
     matrix_bcc[:, [0, 0, 1, 1, 2, 2], [1, 2, 0, 2, 0, 1]] = amounts_b6
     return matrix_bcc

@@ -1,4 +1,4 @@
-"""A view as the configuration names it: a list of augmentations, in order, each a name or a name with settings."""
+"""Views as configured: an ordered list of augmentations, each a name or a name with settings."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ WHOLE = Sampling(crop=(1.0, 1.0), min_frames=1, rotation=0.0)
 
 
 class Crop(Settings):
-    """A random stretch of a clip, resized; it comes first."""
+    """A random crop of a clip, resized; only allowed as the first item."""
 
-    share: tuple[Fraction, Fraction] = key((0.5, 1.0), "share of a clip's frames kept, drawn uniformly from this range")
-    min_frames: Count = key(64, "shortest crop in frames (a shorter clip is kept whole)")
+    share: tuple[Fraction, Fraction] = key((0.5, 1.0), "range of the share of frames kept, sampled uniformly")
+    min_frames: Count = key(64, "shortest crop in frames (shorter clips are kept whole)")
 
     @model_validator(mode="after")
     def _ordered(self) -> Crop:
@@ -39,7 +39,7 @@ class Crop(Settings):
 
 
 class Either(Augmentation):
-    """One of several lists of augmentations, each clip by itself, all equally probable."""
+    """Applies one of several lists of augmentations, chosen per clip with equal probability."""
 
     ways: tuple[tuple[Augmentation, ...], ...] = Field(description="the lists, at least two", min_length=2)
 
@@ -66,39 +66,39 @@ class Either(Augmentation):
 
 @dataclass(frozen=True)
 class ViewSpec:
-    """How a view of a clip is cut, and the steps after that."""
+    """A view's crop and the steps after it."""
 
     crop: Sampling
     steps: tuple[Augmentation, ...]
 
     @classmethod
     def of(cls, items: Sequence[Any], where: str) -> ViewSpec:
-        """A list such as ["crop", {"shear": {"amplitude": 1}}]; InputError naming the first item that is not right."""
+        """A list such as ["crop", {"shear": {"amplitude": 1}}]; InputError naming the first invalid item."""
         named = _list(items, where)
         if not named or named[0][0] != "crop":
             return cls(WHOLE, _steps(named, where))
-        told = _settings(Crop, *named[0], f"{where}[0]")
-        crop = Sampling(crop=told.share, min_frames=told.min_frames, rotation=0.0)
+        options = _settings(Crop, *named[0], f"{where}[0]")
+        crop = Sampling(crop=options.share, min_frames=options.min_frames, rotation=0.0)
         return cls(crop, _steps(named[1:], where, 1))
 
     @property
     def needs_mirror(self) -> bool:
-        """Whether one of its steps does nothing without pairs of left and right joints."""
+        """Whether a step has no effect without pairs of left and right joints."""
         return any(step.needs_mirror for step in self.steps)
 
     def draw(self, shape: Sequence[int], generator: Generator) -> list[Draws]:
-        """What is random in its steps, for clips of the shape (B, M, T, V, 3)."""
+        """Sample the steps' random parameters for clips of shape (B, M, T, V, 3)."""
         return [step.draw(shape, generator) for step in self.steps]
 
     def augmented(self, view: View, mirror: Pairs, generator: Generator) -> View:
-        """The view after its steps."""
+        """Apply the steps to a view."""
         x_bmtvc = _applied(self.steps, view.x_bmtvc, self.draw(view.x_bmtvc.shape, generator), mirror)
         kept = all(step.keeps_bodies for step in self.steps)
         return View(x_bmtvc, view.bodies if kept else unknown(x_bmtvc))
 
 
 def _applied(steps: Sequence[Augmentation], x_bmtvc: Tensor, drawn: Sequence[Draws], mirror: Pairs) -> Tensor:
-    """Clips after these steps; matrices of steps that follow one another are multiplied first."""
+    """Apply steps to clips; matrices of consecutive linear steps are multiplied first."""
     waiting: list[Tensor] = []
     for step, draws in zip(steps, drawn, strict=True):
         if isinstance(step, Linear):
@@ -136,7 +136,7 @@ def _steps(named: Sequence[tuple[str, Any]], where: str, start: int = 0) -> tupl
 
 def _step(name: str, options: Any, where: str) -> Augmentation:
     if name == "crop":
-        raise InputError(f"{where}: crop comes first in a view, and once: move it")
+        raise InputError(f"{where}: crop is only allowed as the first item of a view: move it")
     if name == "either":
         return _either(options, f"{where}.either")
     if name not in KNOWN:
@@ -152,7 +152,7 @@ def _either(options: Any, where: str) -> Either:
 
 
 def _settings(kind: type[Block], name: str, options: Any, where: str) -> Block:
-    """An item's settings; none where it is a name alone."""
+    """An item's settings; defaults if it is only a name."""
     if options is not None and not isinstance(options, Mapping):
         raise InputError(f"{where}: {name} takes settings by name ({', '.join(kind.model_fields)}), found {shown(options)}")
     return validate(kind, options or {}, where, name)
@@ -161,6 +161,6 @@ def _settings(kind: type[Block], name: str, options: Any, where: str) -> Block:
 def make_views(
     clips: Clips, rows: Tensor, frames: int, specs: Mapping[str, ViewSpec], mirror: Pairs, generator: Generator, shared: bool = False
 ) -> dict[str, View]:
-    """Views of the clips `rows` by name, (B, M, T, V, 3) each; with `shared`, those that are cut alike come from one crop."""
+    """Views of the clips `rows` by name, (B, M, T, V, 3) each; with `shared`, equal crop settings share one crop."""
     cut = random_views(clips, rows, frames, [spec.crop for spec in specs.values()], shared, generator)
     return {name: spec.augmented(view, mirror, generator) for (name, spec), view in zip(specs.items(), cut, strict=True)}

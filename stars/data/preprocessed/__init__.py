@@ -1,5 +1,5 @@
-"""Data sets that other code has preprocessed, read as if each of their clips were a `.npy` file of its own, and written for that code.
+"""Reads and writes data sets in other code's preprocessed layouts; when read, each clip appears as a `.npy` file.
 
-source says what is read of them; npz, pyskl and npy read a layout each; find tells which of them lies at a path; pickles reads pickles without
-calling anything; export writes a clip store in these layouts.
+source defines the common interface; npz, pyskl and npy each read a layout; find detects the layout at a path; pickles reads pickles
+without calling anything; export writes a clip store in these layouts.
 """

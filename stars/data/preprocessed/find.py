@@ -1,4 +1,4 @@
-"""Which preprocessed data set lies at a path, by what is in it."""
+"""Detects the layout of a preprocessed data set by its contents."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ HOLDS: dict[str, str] = {
 
 
 def preprocessed(raw: Path, layout: Layout, name: str) -> tuple[Kind, Preprocessed] | None:
-    """The layout of what lies at `raw`, a file or a folder, and its clips; None where it is no preprocessed data set.
+    """Layout and clips of the preprocessed data set at `raw`, a file or a folder; None if it is no such data set.
 
     Args:
         name: of the data set, for messages.
 
     Raises:
-        InputError: it is damaged, of other joints, or more than one; or none where the description's reader asks for one.
+        InputError: it is damaged, has other joints, or there are several; or the description's reader requires one and there is none.
     """
     found = [(kind, path) for kind, path in _candidates(raw) if layout.reader not in KINDS or layout.reader == kind]
     if len(found) > 1:
         shown = " and ".join(path.relative_to(raw).as_posix() for _, path in found[:2])
-        raise InputError(f"{raw} holds {shown}: name one of them in data.{name}.raw")
+        raise InputError(f"{raw} contains {shown}: set data.{name}.raw to one of them")
     if not found and layout.reader in KINDS:
-        raise InputError(f"{raw}: expected {HOLDS[layout.reader]}, found none: name it in data.{name}.raw")
+        raise InputError(f"{raw}: expected {HOLDS[layout.reader]}, found none: set data.{name}.raw to it")
     if not found:
         return None
     kind, path = found[0]
@@ -47,14 +47,14 @@ def preprocessed(raw: Path, layout: Layout, name: str) -> tuple[Kind, Preprocess
 
 
 def _candidates(raw: Path) -> Iterator[tuple[Kind, Path]]:
-    """Files and folders that may be preprocessed data sets. A file that is named itself is known by how it begins, others by their endings."""
+    """Files and folders that may be preprocessed data sets. `raw` itself is detected by its first bytes, other files by their suffixes."""
     if raw.is_file():
         if _begins(raw, b"PK") and _is_npz(raw):
             yield "npz", raw
         elif _begins(raw, b"\x80") or raw.suffix == ".pkl":
             yield "pyskl", raw
         elif raw.suffix == ".npy":
-            raise InputError(f"{raw}: name its folder, which holds the labels and the other side of the split, too")
+            raise InputError(f"{raw}: name its folder, which also contains the labels and the other side of the split")
         return
     files = sorted(path for path in raw.rglob("*") if path.suffix in (".npz", ".pkl", ".npy"))
     yield from (("npz", path) for path in files if path.suffix == ".npz")

@@ -1,10 +1,10 @@
-"""ST-GCN's, 2s-AGCN's, CrosSCLR's and AimCLR's arrays: the two sides of a split, each an array and a file of labels, in one folder.
+"""Arrays of ST-GCN, 2s-AGCN, CrosSCLR and AimCLR: one folder with an array and a file of labels for each side of a split.
 
     train_data.npy, train_data_joint.npy or train_position.npy    (clips, 3, frames, joints, bodies), zeros after a clip's last frame
     train_label.pkl                                               (names, classes from 0),
     or train_label.npy                                            (clips,) or (clips, 1), classes from 0: clips without names
 
-and the same of val, or test. Bones and motions beside them are passed over.
+and the same for val, or test. Bone and motion files are ignored.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from stars.data.sources import LARGEST, checked
 
 SIDES: dict[str, Side] = {"train": "train", "val": "test", "test": "test"}
 ARRAYS, LABELS = ("data", "data_joint", "position"), ("label.pkl", "label.npy")
-ENDING = ".skeleton"  # which names of clips have in such files
+ENDING = ".skeleton"  # suffix of clips' names in such files
 
 
 class _At(NamedTuple):
-    """Where a clip's joints lie: byte of a file, shape (3, T, V, M) and type."""
+    """Location of a clip's joints: byte in a file, shape (3, T, V, M) and dtype."""
 
     path: Path
     start: int
@@ -39,7 +39,7 @@ class _At(NamedTuple):
 
 
 class Half(NamedTuple):
-    """A side of a split: its array and its labels."""
+    """One side of a split: its array and its labels."""
 
     side: Side
     array: Path
@@ -48,7 +48,7 @@ class Half(NamedTuple):
 
 @dataclass
 class Npy(Preprocessed):
-    """Clips of such files."""
+    """Clips of a folder of arrays."""
 
     def clip(self, name: str, entry: Entry) -> np.ndarray:
         at: _At = entry.at
@@ -62,7 +62,7 @@ class Npy(Preprocessed):
 
 
 def halves(files: Iterable[Path]) -> list[Half]:
-    """The sides that lie among some files: every array beside its labels."""
+    """Arrays among `files` that have a file of labels."""
     names, found = set(files), []
     for path in sorted(names):
         word, _, kind = path.stem.partition("_")
@@ -74,14 +74,14 @@ def halves(files: Iterable[Path]) -> list[Half]:
 
 
 def open_npy(root: Path, found: list[Half], layout: Layout) -> Npy:
-    """The clips of some sides in folder `root`.
+    """Open the clips of some sides in folder `root`.
 
     Raises:
-        InputError: one of its files is not of this layout or of the description's joints, or they do not belong together.
+        InputError: a file has another layout or other joints than the description, or the files do not belong together.
     """
     entries: dict[str, Entry] = {}
     for side, path, labels in found:
-        folder = path.parent.resolve().name  # which says the split
+        folder = path.parent.resolve().name  # names the split
         shown = f"{folder}/{path.name}"
         head, size = checked(shown, partial(_beginning, path))
         held = header(head, shown)
@@ -113,7 +113,7 @@ def _labels(path: Path, shown: str, side: Side, clips: int) -> tuple[list[str], 
     else:
         names, labels = checked(shown, lambda: _named(path, shown))
     if len(names) != clips or len(labels) != clips:
-        unreadable(shown, None, f"{clips} clips, as the array beside it has", f"{len(names)} names, {len(labels)} labels")
+        unreadable(shown, None, f"{clips} clips, as in the array beside it", f"{len(names)} names, {len(labels)} labels")
     return names, labels
 
 

@@ -1,9 +1,9 @@
-"""CTR-GCN's and MAMP's `.npz` files, NTU60_CS.npz, PKUv2_XSub.npz …: the two sides of a split, clips without names.
+"""CTR-GCN's and MAMP's `.npz` files, NTU60_CS.npz, PKUv2_XSub.npz …: both sides of a split, without names of clips.
 
     x_train, x_test     (clips, frames, bodies · joints · 3) in metres, zeros after a clip's last frame
-    y_train, y_test     (clips, classes), a 1 at each clip's class
+    y_train, y_test     (clips, classes), one-hot
 
-Joints are streamed from the archive clip by clip, 180 kB at a time of NTU's, so that files of 20 GB need no memory, compressed or not.
+Joints are streamed from the archive clip by clip (180 kB each for NTU), so files of 20 GB need no memory, compressed or not.
 """
 
 from __future__ import annotations
@@ -24,12 +24,20 @@ from stars.data.sources import DamagedArchive, in_zip, member_bytes
 from stars.errors import InputError
 
 SIDES: tuple[Side, ...] = ("train", "test")
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, struct.error)  # what zipfile raises at damaged bytes
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    struct.error,
+)  # exceptions of zipfile for damaged bytes
 MEMBERS = frozenset(f"{kind}_{side}.npy" for kind in "xy" for side in SIDES)
 
 
 class _At(NamedTuple):
-    """Where a clip's joints lie: member of the archive, byte of its first row, row; and shape (T, M, V, 3) and type of a row."""
+    """Location of a clip's joints: member of the archive, byte of its first row, row; and shape (T, M, V, 3) and dtype of a row."""
 
     member: str
     start: int
@@ -39,7 +47,7 @@ class _At(NamedTuple):
 
 
 class _Stream(NamedTuple):
-    """A member that is being read, and the row that comes next."""
+    """A member being read, and the next row."""
 
     member: str
     file: IO[bytes]
@@ -48,7 +56,7 @@ class _Stream(NamedTuple):
 
 @dataclass
 class Npz(Preprocessed):
-    """Clips of such a file."""
+    """Clips of an `.npz` file."""
 
     path: Path = Path()
     in_order: ClassVar[bool] = True
@@ -61,14 +69,14 @@ class Npz(Preprocessed):
             file = self._at_row(at, size)
             data = file.read(size)
         except BROKEN as error:
-            raise DamagedArchive(f"{self.path.name}: cannot be read ({error}): fetch it again") from None
+            raise DamagedArchive(f"{self.path.name}: cannot be read ({error}): download it again") from None
         if len(data) != size:
-            raise DamagedArchive(f"{self.path.name}: cannot be read ({at.member} ends early): fetch it again")
+            raise DamagedArchive(f"{self.path.name}: cannot be read ({at.member} ends early): download it again")
         self._stream = _Stream(at.member, file, at.row + 1)
         return unpadded(np.frombuffer(data, at.dtype).reshape(at.shape))
 
     def _at_row(self, at: _At, size: int) -> IO[bytes]:
-        """The archive's member, open where a row begins. Rows in between are read, too: the archive's checksum is of all of them."""
+        """The archive's member, open at the start of a row. Skipped rows are read, too, since the checksum covers all."""
         stream = self._stream
         if stream is None or stream.member != at.member or stream.row > at.row:
             file = self._archive(self.path).open(at.member)
@@ -80,10 +88,10 @@ class Npz(Preprocessed):
 
 
 def open_npz(root: Path, path: Path, layout: Layout) -> Npz:
-    """The clips of a file; `root`: what the configuration names, the file or a folder that it lies in.
+    """Open a file's clips; `root` is the file or folder that the configuration names.
 
     Raises:
-        InputError: a member is missing, or not of this layout or of the description's joints.
+        InputError: a member is missing, or has another layout or other joints than the description.
     """
     shown = path.name if path == root else path.relative_to(root).as_posix()
     held = {name for name, _ in in_zip(path, "")}
@@ -108,7 +116,7 @@ def _joints(archive: zipfile.ZipFile, side: Side, shown: str, layout: Layout) ->
         with archive.open(member) as file:
             head = file.read(BEGINNING)
     except BROKEN as error:
-        raise InputError(f"{source}: cannot be read ({error}): fetch it again") from None
+        raise InputError(f"{source}: cannot be read ({error}): download it again") from None
     found = header(head, source)
     check_size(found, archive.getinfo(member).file_size, source)
     if len(found.shape) != 3 or found.order != "C" or found.shape[2] % (joints * 3):
@@ -125,7 +133,7 @@ def _labels(archive: zipfile.ZipFile, side: Side, shown: str, clips: int) -> lis
     except InputError:
         raise
     except BROKEN as error:
-        raise InputError(f"{source}: cannot be read ({error}): fetch it again") from None
+        raise InputError(f"{source}: cannot be read ({error}): download it again") from None
     y_nc = numbers(data, source)
     if y_nc.ndim != 2 or len(y_nc) != clips:
         unreadable(source, None, f"({clips} clips, classes)", f"shape {y_nc.shape}")

@@ -1,10 +1,10 @@
-"""Pickles of plain data, from files that may hold anything: nothing that one names is imported or called.
+"""Reads pickles of plain data from untrusted files: nothing named in a pickle is imported or called.
 
-A pickle is a program for a stack machine, which `pickletools` of the standard library describes. This machine has the instructions that make
-numbers, strings, tuples, lists and dicts. Of the calls that a pickle may ask for it knows those by which NumPy and Python write down an array,
-its type, a single number and bytes, and notes what they would make; any other is refused. Protocols 2 to 5.
+A pickle is a program for a stack machine, described in `pickletools` of the standard library. This machine implements the instructions for
+numbers, strings, tuples, lists and dicts. It recognises the calls by which NumPy and Python store an array, its dtype, a single number and
+bytes, and records their results; it refuses any other call. Protocols 2 to 5 are supported.
 
-What is longer than a name stays in the file: an array of gigabytes is known by where it lies, until it is read.
+Payloads longer than a name stay in the file: an array of gigabytes is represented by its location until it is read.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import numpy as np
 
 from stars.data.readers import unreadable
 
-LONGEST_NAME = 1 << 12  # bytes; what is longer is left in the file
-MOST = 20_000_000  # instructions; the largest of the data sets read here takes some 5 million
+LONGEST_NAME = 1 << 12  # bytes; longer payloads stay in the file
+MOST = 20_000_000  # instructions; the largest data set takes about 5 million
 _KINDS = {"b1", "f2", "f4", "f8", *(f"{sign}{size}" for sign in "iu" for size in (1, 2, 4, 8))}
 _BAD = (LookupError, ValueError, TypeError, OverflowError, struct.error)
 
 
 class _Refused(Exception):
-    """What the pickle holds in place of plain data."""
+    """The pickle contains something other than plain data."""
 
 
 @dataclass(frozen=True)
 class Payload:
-    """Bytes that lie in the file; text: written as UTF-8 of a string whose characters are the bytes, as protocol 2 does."""
+    """Bytes that stay in the file; text: stored as a UTF-8 string whose characters are the bytes, as in protocol 2."""
 
     start: int
     size: int
@@ -45,16 +45,16 @@ class Payload:
 
 @dataclass
 class Array:
-    """An array of numbers as the pickle describes it."""
+    """An array of numbers, as described in the pickle."""
 
     dtype: np.dtype | None = None
     shape: tuple[int, ...] = ()
     order: str = "C"
-    axes: tuple[int, ...] | None = None  # of numbers row by row that were turned
+    axes: tuple[int, ...] | None = None  # permutation applied to a C-contiguous array
     data: bytes | Payload = b""
 
     def read(self, file: BinaryIO, source: str) -> np.ndarray:
-        """Its numbers, not writable; InputError where there are not as many as its shape says."""
+        """Read its numbers as a read-only array; InputError if their count does not match the shape."""
         declared = math.prod(self.shape) * (0 if self.dtype is None else self.dtype.itemsize)
         try:
             data = self.data.read(file) if isinstance(self.data, Payload) else self.data
@@ -70,14 +70,14 @@ class Array:
 
 @dataclass(frozen=True)
 class _Name:
-    """Something that the pickle would have imported."""
+    """A name that unpickling would import."""
 
     name: str
 
 
 @dataclass
 class _Type:
-    """A type of numbers; its byte order comes after it."""
+    """A dtype; its byte order follows it in the pickle."""
 
     kind: str
     order: str = "="
@@ -87,21 +87,21 @@ class _Type:
 
 
 def load(file: BinaryIO, source: str) -> Any:
-    """The value that a file of a pickle holds: None, bool, int, float, str, bytes, tuple, list, dict, `Array` and `Payload`.
+    """Load a pickle of None, bool, int, float, str, bytes, tuple, list, dict, `Array` and `Payload`.
 
     Raises:
-        InputError: it is no whole pickle, or one that would make or call anything else.
+        InputError: the pickle is truncated, or would create or call anything else.
     """
     try:
         return _Machine(file).run()
     except _Refused as refused:
-        unreadable(source, None, "a pickle of numbers, strings, lists, dicts and arrays alone", str(refused))
+        unreadable(source, None, "a pickle of numbers, strings, lists, dicts and arrays only", str(refused))
     except _BAD as error:
         unreadable(source, None, "a whole pickle of protocol 2 to 5", f"{type(error).__name__}: {error}")
 
 
 class _Machine:
-    """The stack, what was put on it since each mark, and the memo of what comes again."""
+    """The stack machine: stack, stacks below each mark, and memo."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.stack, self.below, self.memo = file, [], [], {}  # type: ignore[var-annotated]
@@ -110,7 +110,7 @@ class _Machine:
 
     def run(self) -> Any:
         if self.file.read(1) != b"\x80" or self.number(1) not in (2, 3, 4, 5):
-            raise ValueError("another beginning")
+            raise ValueError("unknown first bytes")
         for _ in range(MOST):
             code = self.file.read(1)
             if code == b".":
@@ -133,7 +133,7 @@ class _Machine:
         return int.from_bytes(self.take(size), "little", signed=signed)
 
     def payload(self, size_bytes: int, text: bool) -> bytes | Payload:
-        """What follows its own size: a name at once, else where it lies."""
+        """A payload preceded by its size: the bytes of a name, otherwise its location."""
         size = self.number(size_bytes)
         if size <= LONGEST_NAME:
             return self.take(size)
@@ -146,7 +146,7 @@ class _Machine:
     def line(self) -> str:
         line = self.file.readline(200)
         if not line.endswith(b"\n"):
-            raise ValueError("a name without an end")
+            raise ValueError("an unterminated name")
         return line[:-1].decode("ascii")
 
     def push(self, value: Any) -> None:
@@ -170,7 +170,7 @@ def _old_text(machine: _Machine, size_bytes: int) -> None:
 
 def _global(machine: _Machine, module: str, name: str) -> None:
     if not isinstance(module, str) or not isinstance(name, str) or not (module + name).isprintable():
-        raise _Refused("a name that is no text")
+        raise _Refused("a name that is not text")
     module = {"__builtin__": "builtins"}.get(module, module.replace("numpy._core.", "numpy.core."))
     machine.push(_Name(f"{module}.{name}"))
 
@@ -182,21 +182,21 @@ def _stack_global(machine: _Machine) -> None:
 
 def _extend(machine: _Machine, values: list[Any]) -> None:
     if type(machine.stack[-1]) is not list:
-        raise _Refused("items for something else than a list")
+        raise _Refused("items for something other than a list")
     machine.stack[-1].extend(values)
 
 
 def _set(machine: _Machine, values: list[Any]) -> None:
     held = machine.stack[-1]
     if type(held) is not dict or len(values) % 2 or not all(isinstance(key, str | int | float) for key in values[::2]):
-        raise _Refused("keys of a dict that are neither text nor numbers")
+        raise _Refused("dict keys that are neither text nor numbers")
     held.update(zip(values[::2], values[1::2], strict=True))
 
 
 def _tuple(machine: _Machine, length: int) -> None:
     values = tuple(machine.stack[-length:])
     if len(values) < length:
-        raise ValueError("a tuple of too little")
+        raise ValueError("too few items for a tuple")
     machine.stack[-length:] = [values]
 
 
@@ -209,7 +209,7 @@ def _reduce(machine: _Machine) -> None:
 
 
 def _build(machine: _Machine) -> None:
-    """What NumPy says of a type or an array after it named it."""
+    """Apply the state that NumPy stores for a dtype or an array."""
     state, made = machine.stack.pop(), machine.stack[-1]
     if isinstance(made, _Type) and type(state) is tuple and state[1] in ("<", ">", "=", "|") and not any(state[2:5]):
         made.order = state[1]
@@ -217,12 +217,12 @@ def _build(machine: _Machine) -> None:
         _, shape, kind, fortran, data = state
         _describe(made, data, kind, shape, "F" if fortran else "C")
     else:
-        raise _Refused("a state of something else than an array")
+        raise _Refused("a state of something other than an array")
 
 
 def _describe(array: Array, data: Any, kind: Any, shape: Any, order: Any) -> Array:
     if not isinstance(kind, _Type) or not isinstance(data, bytes | str | Payload):
-        raise _Refused("an array of something else than numbers")
+        raise _Refused("an array of something other than numbers")
     if type(shape) is not tuple or not all(type(side) is int and side >= 0 for side in shape) or len(shape) > 8:
         raise ValueError("an array without a shape")
     array.dtype, array.shape, array.order = kind.dtype(), shape, order
@@ -247,7 +247,7 @@ def _blank(kind: Any, *_: Any) -> Array:
 
 def _type(kind: Any, *_: Any) -> _Type:
     if kind not in _KINDS:
-        raise _Refused("an array of something else than numbers")
+        raise _Refused("an array of something other than numbers")
     return _Type(kind)
 
 
@@ -260,7 +260,7 @@ def _scalar(kind: Any, data: Any) -> int | float:
 
 def _encode(text: Any, encoding: Any) -> bytes | Payload:
     if encoding not in ("latin1", "latin-1") or not isinstance(text, str | Payload):
-        raise _Refused("an encoding of something else than bytes")
+        raise _Refused("an encoding of something other than bytes")
     return text.encode("latin-1") if isinstance(text, str) else text
 
 
@@ -284,7 +284,7 @@ def _keep(machine: _Machine, key: int) -> None:
 
 
 _DO: dict[bytes, Callable[[_Machine], None]] = {
-    b"\x95": lambda m: m.skip(8),  # the size of what follows, which nothing here needs
+    b"\x95": lambda m: m.skip(8),  # size of the frame that follows, not needed
     b"(": _mark,
     b"N": lambda m: m.push(None),
     b"\x88": lambda m: m.push(True),

@@ -3,7 +3,7 @@
     split          {"xsub_train": names, "xsub_val": names, …}
     annotations    [{"frame_dir": name, "label": class from 0, "keypoint": (bodies, frames, joints, 3), …}, …]
 
-float16 as they mostly are, or any other numbers; not centred. Joints stay in the file until they are read.
+Numbers are mostly float16, not centred. Joints are read from the file on demand.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOST_SPLITS = 100
 
 @dataclass
 class Pyskl(Preprocessed):
-    """Clips of such a file."""
+    """Clips of a pyskl file."""
 
     path: Path = Path()
 
@@ -38,10 +38,10 @@ class Pyskl(Preprocessed):
 
 
 def open_pyskl(root: Path, path: Path, layout: Layout) -> Pyskl:
-    """The clips of a file; `root`: what the configuration names, the file or a folder that it lies in.
+    """Open a file's clips; `root` is the file or folder that the configuration names.
 
     Raises:
-        InputError: no pickle of plain data, or of another layout.
+        InputError: the file is not a pickle of plain data, or has another layout.
     """
     shown = path.name if path == root else path.relative_to(root).as_posix()
     value = checked(shown, lambda: _loaded(path, shown))
@@ -61,7 +61,7 @@ def _loaded(path: Path, shown: str) -> Any:
 
 
 def _sides(split: dict[Any, Any], shown: str) -> dict[str, str]:
-    """The sides that each name is on, with their splits: "xsub_train xset_test"."""
+    """Name → its sides in the splits, such as "xsub_train xset_test"."""
     found: dict[str, list[str]] = defaultdict(list)
     if len(split) > MOST_SPLITS:
         unreadable(shown, None, f"at most {MOST_SPLITS} splits", str(len(split)))

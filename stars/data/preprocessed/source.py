@@ -1,4 +1,4 @@
-"""A preprocessed data set as a folder of `.npy` files, one a clip: FILE/ARRAY/ROW."""
+"""A preprocessed data set as a folder of `.npy` files, one per clip: FILE/ARRAY/ROW."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Side: TypeAlias = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Entry:
-    """What a file says of a clip beside its joints.
+    """A clip in a preprocessed file, without its joints.
 
     Attributes:
-        name: as the file has it, or, where it names no clips, the side and the row.
+        name: as in the file or, if it names no clips, side and row.
         label: class, from 0.
-        sides: of the file's own splits, "train", or with their names "xsub_train xset_test".
-        at: where its joints lie, whatever the layout needs to find them.
+        sides: sides in the file's splits, "train", or with their names "xsub_train xset_test".
+        at: location of its joints; its type depends on the layout.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Preprocessed(Source):
     """Clips of a preprocessed data set.
 
     Attributes:
-        entries: of each of `files`.
+        entries: entry of each of `files`.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Preprocessed(Source):
         return replace(self, files=dict.fromkeys(names), entries={name: self.entries[name] for name in names}, sha256={}, _open={})
 
     def read(self, name: str) -> bytes:
-        """A clip as a `.npy` file of (T, M, V, 3) in the file's own type of numbers; InputError where it cannot be read."""
+        """A clip as the bytes of a `.npy` file, (T, M, V, 3), in the file's dtype; InputError if it cannot be read."""
         x_tmvc = checked(name, lambda: self.clip(name, self.entries[name]))
         file = io.BytesIO()
         np.save(file, np.ascontiguousarray(x_tmvc))
@@ -58,29 +58,29 @@ class Preprocessed(Source):
         return file.getvalue()
 
     def clip(self, name: str, entry: Entry) -> np.ndarray:
-        """(T, M, V, 3) of a clip, of any type of numbers."""
+        """A clip (T, M, V, 3) of any dtype."""
         raise NotImplementedError
 
 
 def listed(root: Path, entries: dict[str, Entry]) -> dict[str, Any]:
-    """Arguments of a `Preprocessed`: these files at `root`."""
+    """Arguments of `Preprocessed` for these files at `root`."""
     return {"root": root, "files": dict.fromkeys(entries), "entries": entries}
 
 
 def is_name(value: Any) -> TypeGuard[str]:
-    """Whether a value can be a clip's name: text that is one line."""
+    """Whether a value can be a clip's name: text on one line."""
     return isinstance(value, str) and value != "" and value.isprintable()
 
 
 def unpadded(x_tmvc: np.ndarray) -> np.ndarray:
-    """A clip without the all-zero frames at its end; one is left of a clip that has nothing else."""
-    with np.errstate(invalid="ignore"):  # what is no number is refused when it is read
+    """A clip without all-zero frames at its end; at least one frame remains."""
+    with np.errstate(invalid="ignore"):  # NaN is refused when the clip is read
         seen = np.flatnonzero(x_tmvc.any(axis=(1, 2, 3)))
     return x_tmvc[: int(seen[-1]) + 1 if len(seen) else 1]
 
 
 def check_clips(found: Header, source: str) -> None:
-    """InputError where an array of clips, the first axis, declares more of them or larger ones than any data set has."""
+    """InputError if an array (clips, …) declares more or larger clips than any data set has."""
     if found.shape[0] > MOST_CLIPS:
         unreadable(source, None, f"at most {MOST_CLIPS} clips", str(found.shape[0]))
     if found.declared // found.shape[0] > LARGEST:

@@ -1,10 +1,10 @@
-"""Raw layouts, one module each: which clips the files hold, and how a file's bytes become joints.
+"""Readers of raw layouts, one module each: list the clips in the files and parse a file's bytes into joints.
 
 A reader module has
-    SUFFIXES                                  how the names of the files end that it wants to see
-    clips(source, layout)                     every file that holds joints, with the clips in it, or with what is wrong with it
+    SUFFIXES                                  suffixes of the files that it reads
+    clips(source, layout)                     every file with joints, with its clips or an InputError
     read(bytes, source, layout) -> RawClip    a file's joints; InputError with file, line, expected and found
-and nothing else is asked of it. It never opens a file: bytes come from a folder or a zip alike.
+It never opens a file: bytes come from a folder or a zip.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from stars.data.skeleton import PLAIN, Axis, Unit
 from stars.data.sources import Source
 from stars.errors import InputError
 
-UNKNOWN = 0  # a clip's number where nothing says it
-FARTHEST = 1e6  # metres; a coordinate beyond it is damage, and would overflow what is computed from it in float32
+UNKNOWN = 0  # number of a clip if unknown
+FARTHEST = 1e6  # metres; larger coordinates are damage and would overflow in float32
 
 
 class Layout(Settings):
-    """What ingest needs of a data set's description. Splits and titles are not in it: changing them re-ingests nothing."""
+    """The part of a data set's description that ingest reads. It excludes splits and titles, so changing these re-ingests nothing."""
 
     home: str
     reader: ReaderName
     bodies: int
     joints: tuple[str, ...]
     root: int
-    axes: tuple[Axis, Axis, Axis] = PLAIN  # these four have defaults for records from before they were read
+    axes: tuple[Axis, Axis, Axis] = PLAIN  # these four have defaults, for older records
     unit: Unit = "m"
     fps: float = 30.0
     up: Literal["y", "z"] = "y"
@@ -55,10 +55,10 @@ class Layout(Settings):
 
 @dataclass(frozen=True, order=True)
 class Clip:
-    """What is known of a clip before its joints are read; numbers are the data set's own, from 1.
+    """Facts about a clip, known before its joints are read; numbers are the data set's, from 1.
 
-    span: frames [start, end) of the file, from 0, that are the clip; None: all of them.
-    sides: of splits that the file brings with it, "train", "test" or "xsub_train xset_test"; "": it brings none.
+    span: the clip's frames [start, end) in the file, from 0; None: all.
+    sides: sides in the splits that the file includes, "train", "test" or "xsub_train xset_test"; "": none.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Body:
 
     @property
     def end(self) -> int:
-        """One past the last frame. A body that vanishes and comes back is shifted left: each new sighting follows the one before."""
+        """One past the last frame. Gaps are closed: each sighting follows the previous one."""
         return self.start + len(self.joints)
 
 
@@ -92,14 +92,14 @@ class Sightings:
     frames: int
 
 
-RawClip: TypeAlias = Sightings | np.ndarray  # an array is (T, M, V, 3) with bodies already told apart
+RawClip: TypeAlias = Sightings | np.ndarray  # an array is (T, M, V, 3) with bodies already separated
 
 
 Found: TypeAlias = Iterator[tuple[str, list[Clip] | InputError]]
 
 
 class Reader(Protocol):
-    """Shape of a reader module."""
+    """Interface of a reader module."""
 
     SUFFIXES: tuple[str, ...]
 
@@ -111,7 +111,7 @@ class Reader(Protocol):
 def reader(name: ReaderName) -> Reader:
     """The reader module of that name.
 
-    Imported by statements, since the digest of a stage's code follows those, and one at a time, since some need a slow library.
+    Uses import statements, which the digest of a stage's code follows, and imports one reader only, since some need a slow library.
     """
     match name:
         case "ntu":
@@ -141,7 +141,7 @@ def reader(name: ReaderName) -> Reader:
 
 
 def by_name(source: Source, name_of: Callable[[str], Clip]) -> Found:
-    """`clips` of a layout in which a file holds one clip and its name says which."""
+    """`clips` for layouts with one clip per file, identified by the file's name."""
     for file in source.files:
         try:
             yield file, [name_of(PurePosixPath(file).name)]
@@ -150,12 +150,12 @@ def by_name(source: Source, name_of: Callable[[str], Clip]) -> Found:
 
 
 def in_metres(x: np.ndarray, source: str) -> np.ndarray:
-    """Numbers of any kind, frames first, as float32.
+    """Convert numbers of any type, frames first, to float32.
 
     Raises:
-        InputError: the first frame with a number that is no coordinate.
+        InputError: a number is not a valid coordinate; names the first such frame.
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is refused below
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers beyond float32 are refused below
         x = x.astype(np.float32, order="C")
     good = (np.abs(x) <= FARTHEST).reshape(len(x), -1).all(axis=1)
     if not good.all():
@@ -164,7 +164,7 @@ def in_metres(x: np.ndarray, source: str) -> np.ndarray:
 
 
 def unreadable(source: str, line: int | None, expected: str, found: object) -> NoReturn:
-    """Raise the error of a bad file: file, line (from 1), what was expected and what stands there."""
+    """Raise InputError for a bad file: file, line (from 1), expected and found."""
     text = found if isinstance(found, str) else repr(found.decode("utf-8", "backslashreplace") if isinstance(found, bytes) else found)
     text = text if len(text) <= 60 else text[:57] + "..."
     raise InputError(f"{source}{f', line {line}' if line else ''}: expected {expected}, found {text}")

@@ -1,9 +1,9 @@
-"""Clips of your own: a folder or zip with a file a clip and one clips.csv that says what each of them is.
+"""Your own clips: a folder or zip with one file per clip and a clips.csv that describes them.
 
-A `.npy` file holds numbers in metres, (frames, joints, 3) or (frames, bodies, joints, 3), joints in the description's order; a body
-that is absent from a frame is zeros there. `.json` and `.csv` files: as poses_json and poses_csv say. clips.csv has the columns `file` (its
-path from the folder of clips.csv), `label` (number or name of an action of the description), `subject`, and where needed `camera`, `setup`,
-`replication` (whole numbers, 1 if left out).
+A `.npy` file has shape (frames, joints, 3) or (frames, bodies, joints, 3), in metres, joints in the description's order, zeros
+where a body is absent. poses_json and poses_csv describe `.json` and `.csv` files. clips.csv has the columns `file` (path relative
+to clips.csv), `label` (number or name of an action of the description), `subject` and optionally `camera`, `setup` and
+`replication` (whole numbers, default 1).
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from stars.errors import InputError
 SUFFIXES: tuple[str, ...] = (".npy", ".json", ".csv")
 TABLE = "clips.csv"
 REQUIRED, OPTIONAL = ("file", "label", "subject"), ("camera", "setup", "replication")
-LARGEST_TABLE = 16 * 2**20  # bytes; some 200,000 rows
+LARGEST_TABLE = 16 * 2**20  # bytes; about 200,000 rows
 _WHOLE = re.compile(r"\d{1,9}", re.ASCII)
 
 
 class _Row(NamedTuple):
-    """A line of clips.csv: its number and its cells by column."""
+    """A line of clips.csv: its number, and its cells by column."""
 
     line: int
     cells: dict[str, str]
 
 
 def clips(source: Source, layout: Layout) -> Found:
-    """Every file and every one that clips.csv names, with its clip or what is wrong with it; InputError where clips.csv is not there or no table."""
+    """Every file found or listed in clips.csv, with its clip or an InputError; raises InputError if clips.csv is missing or invalid."""
     table = _table(source)
     named: dict[str, list[_Row]] = {}
     for row in _rows(source.read(table), table):
@@ -51,30 +51,32 @@ def clips(source: Source, layout: Layout) -> Found:
 
 
 def _table(source: Source) -> str:
-    """The one clips.csv among the files."""
+    """Path of the only clips.csv among the files."""
     found = [file for file in source.files if PurePosixPath(file).name == TABLE]
     if len(found) != 1:
-        raise InputError(f"{source.root}: expected one {TABLE}, found {', '.join(found) or 'none'}: it says what each clip is")
+        raise InputError(
+            f"{source.root}: expected one {TABLE}, found {', '.join(found) or 'none'}: it lists the label and subject of each clip"
+        )
     return found[0]
 
 
 def _rows(data: bytes, table: str) -> list[_Row]:
-    """Lines of the table below its header."""
+    """Rows of the table."""
     header, rows = parsed(data, table, LARGEST_TABLE)
     if not set(REQUIRED) <= set(header) <= {*REQUIRED, *OPTIONAL} or len(set(header)) < len(header):
-        unreadable(table, 1, f"the columns {', '.join(REQUIRED)} and, where needed, {', '.join(OPTIONAL)}", repr(",".join(header)))
+        unreadable(table, 1, f"the columns {', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}", repr(",".join(header)))
     return [_Row(line, dict(zip(header, cells, strict=True))) for line, cells in rows]
 
 
 def _clip(file: str, rows: list[_Row], table: str, there: bool, layout: Layout) -> Clip:
-    """What the table says of a file."""
+    """The clip of a file according to the table."""
     if not rows:
         unreadable(file, None, f"a line for it in {table}", "none")
     line, cells = rows[-1]
     if len(rows) > 1:
-        unreadable(table, line, "each file once", f"{cells['file']!r}, which line {rows[0].line} has")
+        unreadable(table, line, "each file once", f"{cells['file']!r}, already in line {rows[0].line}")
     if not there or file == table:
-        unreadable(table, line, "a file that is there, .npy, .json or .csv", repr(cells["file"]))
+        unreadable(table, line, "an existing .npy, .json or .csv file", repr(cells["file"]))
     subject, camera, setup, replication = (_whole(cells.get(column, "1"), column, line, table) for column in ("subject", *OPTIONAL))
     return Clip(file.rpartition(".")[0], _action(cells["label"], line, table, layout.actions), subject, camera, setup, replication)
 
@@ -86,7 +88,7 @@ def _whole(cell: str, column: str, line: int, table: str) -> int:
 
 
 def _action(label: str, line: int, table: str, actions: dict[int, str]) -> int:
-    """Number of the action with that number or, if there is none, name."""
+    """Number of the action with this number or else this name."""
     if _WHOLE.fullmatch(label) and int(label) in actions:
         return int(label)
     named = [number for number, name in actions.items() if name == label]
@@ -99,7 +101,7 @@ def _action(label: str, line: int, table: str, actions: dict[int, str]) -> int:
 
 
 def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
-    """Joints (T, M, V, 3) float32 of a file's bytes, in metres, y up; InputError where they are not what its name says."""
+    """Joints (T, M, V, 3) float32 of a file's bytes, in metres, y up; InputError if they do not match its suffix."""
     return in_metres_y_up(_as_filed(data, source, layout), layout.axes, layout.unit)
 
 

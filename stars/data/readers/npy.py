@@ -1,4 +1,4 @@
-"""A `.npy` file's numbers, from bytes that may hold anything: nothing is run or unpickled, and nothing is allocated for what is only declared."""
+"""Reads a `.npy` file's numbers from untrusted bytes: nothing is executed or unpickled, and declared sizes allocate no memory."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from stars.data.readers import unreadable
 
 MAGIC = b"\x93NUMPY"
 LONGEST_HEADER = 1_000  # bytes; NumPy itself writes 128
-BEGINNING = LONGEST_HEADER + 12  # bytes that hold any header
+BEGINNING = LONGEST_HEADER + 12  # bytes that contain any header
 _ENTRY = re.compile(rb"\s*'(\w+)'\s*:\s*('[^']*'|True|False|\((?:\s*\d+\s*,)*(?:\s*\d+)?\s*\))\s*(?:,|(?=\}))")
 _NUMBERS = re.compile(rb"'([<>=|]?(?:f[248]|[iu][1248]))'")
 
 
 class Header(NamedTuple):
-    """What stands before the numbers, and where these begin."""
+    """Header of an array, and the offset at which its numbers begin."""
 
     dtype: np.dtype
     order: Literal["C", "F"]
@@ -32,7 +32,7 @@ class Header(NamedTuple):
 
 
 def numbers(data: bytes, source: str) -> np.ndarray:
-    """The file's array, not copied: whole or floating-point numbers of either byte order, at least one.
+    """The file's array, not copied: integers or floating-point numbers of either byte order, at least one.
 
     Raises:
         InputError: file, expected and found.
@@ -43,7 +43,7 @@ def numbers(data: bytes, source: str) -> np.ndarray:
 
 
 def check_size(found: Header, size: int, source: str) -> None:
-    """InputError unless a file of `size` bytes holds the numbers that its header declares, at least one."""
+    """InputError unless a file of `size` bytes has the numbers that its header declares, at least one."""
     if 0 in found.shape:
         unreadable(source, None, "an array with numbers in it", str(found.shape))
     if found.declared != size - found.end:
@@ -51,9 +51,9 @@ def check_size(found: Header, size: int, source: str) -> None:
 
 
 def header(data: bytes, source: str) -> Header:
-    """The header of a file that begins with these bytes, the first `BEGINNING` of them or all.
+    """Parse the header of a file from its first `BEGINNING` bytes, or all of them.
 
-    Magic, version, length and a Python dict, which is read by its form and never evaluated.
+    It consists of magic, version, length and a Python dict, which is matched as text and never evaluated.
     """
     start = 10 if data[6:7] == b"\1" else 12
     if not data.startswith(MAGIC) or data[6:7] not in (b"\1", b"\2", b"\3") or len(data) < start:

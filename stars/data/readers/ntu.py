@@ -1,12 +1,12 @@
 """NTU RGB+D's `.skeleton` text files.
 
-    frames                                    a line each: the clip's frames,
-    bodies                                    then for each frame its bodies,
+    frames                                    a line with the clip's number of frames,
+    bodies                                    then for each frame its number of bodies,
     id and nine states                        then for each body its 17-digit id (more than a float64 holds),
-    joints                                    its joints,
+    joints                                    its number of joints,
     x y z and nine more                       and for each joint twelve numbers, the first three in metres.
 
-Joint lines are converted all at once (`decimals`); a line that is not quite regular is read alone, by the rules.
+Joint lines are converted together (`decimals`); irregular lines are parsed one by one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def clips(source: Source, layout: Layout) -> Found:
-    """Every file with its clip, or with what is wrong with its name."""
+    """Every file with its clip, or with an InputError about its name."""
     return by_name(source, name_of)
 
 
@@ -44,10 +44,10 @@ def name_of(file_name: str) -> Clip:
 
 
 def read(data: bytes, source: str, layout: Layout) -> Sightings:
-    """Joints of every body id in the file's bytes. Nothing is allocated for what the file only declares.
+    """Joints of every body id in the file's bytes. Declared counts allocate no memory.
 
     Raises:
-        InputError: file, line, expected and found, where the file leaves the format.
+        InputError: file, line, expected and found.
     """
     text, joints = _Text(data, source), len(layout.joints)
     tracks, frames = _outline(text, joints)
@@ -60,7 +60,7 @@ def read(data: bytes, source: str, layout: Layout) -> Sightings:
 
 @dataclass
 class _Track:
-    """Sightings of one body: the frame of the first (counting only frames with bodies), and the line of each one's first joint."""
+    """Sightings of one body: the first frame (counting only frames with bodies), and the line of each sighting's first joint."""
 
     frame: int
     lines: list[int]
@@ -68,7 +68,7 @@ class _Track:
 
 @dataclass(frozen=True)
 class _Text:
-    """A file's bytes with the positions of its lines. Line numbers here count from 0; errors name them from 1."""
+    """A file's bytes with the positions of its lines. Line numbers count from 0 here and from 1 in errors."""
 
     data: bytes
     source: str
@@ -79,7 +79,7 @@ class _Text:
 
     @cached_property
     def starts(self) -> np.ndarray:
-        """Start of each line, and of the one that would follow the last."""
+        """Start of each line, and the end of the last."""
         return np.concatenate([[0], np.flatnonzero(self.codes == ord("\n")) + 1, [len(self.data) + 1]])
 
     @cached_property
@@ -87,7 +87,7 @@ class _Text:
         return len(self.starts) - 1
 
     def line(self, number: int, expected: str) -> bytes:
-        """A line without its end; InputError where the file ends before it."""
+        """A line without its line break; InputError if the file ends before it."""
         try:
             line = self.data[self.starts[number] : self.starts[number + 1]].strip()
         except IndexError:
@@ -97,7 +97,7 @@ class _Text:
         return line
 
     def count(self, number: int, what: str) -> int:
-        """A line that holds one whole number."""
+        """A line with one whole number."""
         word = self.line(number, what)
         if not word.isdigit() or len(word) > 18:
             unreadable(self.source, number + 1, what, word)
@@ -105,7 +105,7 @@ class _Text:
 
 
 def _outline(text: _Text, joints: int) -> tuple[dict[int, _Track], int]:
-    """Walk the counts: body id → its track, in order of appearance, and the number of frames with a body."""
+    """Parse the counts: body id → its track, in order of appearance, and the number of frames with a body."""
     tracks: dict[int, _Track] = {}
     frame, line = 0, 1
     for _ in range(text.count(0, "the number of frames")):
@@ -138,7 +138,7 @@ def _body_id(text: _Text, line: int) -> int:
 
 
 def _coordinates(text: _Text, lines: np.ndarray) -> np.ndarray:
-    """(lines, 3) float32: x, y, z at the head of those lines."""
+    """(lines, 3) float32: x, y, z at the start of these lines."""
     spaces, points = Marks(text.codes, " "), Marks(text.codes, ".")
     values, plain = leading(text.codes, text.starts[lines], spaces, points)
     fields = np.diff(spaces.before(text.starts))[lines] + 1
@@ -149,7 +149,7 @@ def _coordinates(text: _Text, lines: np.ndarray) -> np.ndarray:
 
 
 def _read_line(text: _Text, line: int) -> list[float]:
-    """One joint's x, y, z, whatever the spacing and notation of the numbers."""
+    """One joint's x, y, z, in any spacing and notation."""
     words = text.line(line, f"a joint, {FIELDS} numbers").split()
     if len(words) != FIELDS:
         unreadable(text.source, line + 1, f"a joint, {FIELDS} numbers", str(len(words)))

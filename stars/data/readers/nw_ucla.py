@@ -1,4 +1,4 @@
-"""NW-UCLA's JSON files, one a clip of a single body: file_name, skeletons (frames, 20 joints, xyz) in metres, label (1 to 10)."""
+"""NW-UCLA's JSON files, one per clip, with a single body: file_name, skeletons (frames, 20 joints, xyz) in metres, label (1 to 10)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from stars.data.readers.text_json import parsed, shown
 from stars.data.sources import Source
 
 SUFFIXES: tuple[str, ...] = (".json",)
-LARGEST = 8 * 2**20  # bytes, some 10,000 frames; parsed JSON takes some 30 times its size, and the longest real clip has 201 frames
+LARGEST = 8 * 2**20  # bytes, about 10,000 frames (the longest real clip has 201); parsed JSON takes about 30 times its size
 _NAME = re.compile(r"a(\d{2,3})_s(\d{2,3})_e(\d{2,3})_v(\d{2,3})\.json", re.ASCII)
 
 
 def clips(source: Source, layout: Layout) -> Found:
-    """Every file and its clip, as the file names tell."""
+    """Every file with its clip, according to its name."""
     return by_name(source, name_of)
 
 
 def name_of(file_name: str) -> Clip:
-    """a01_s02_e00_v03.json: action 1, subject 2, the first time, view 3."""
+    """a01_s02_e00_v03.json: action 1, subject 2, first replication, view 3."""
     found = _NAME.fullmatch(file_name)
     if not found:
         unreadable(file_name, None, "a name like a01_s02_e00_v03.json", "another")
@@ -32,7 +32,7 @@ def name_of(file_name: str) -> Clip:
 
 
 def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
-    """Joints (T, 1, V, 3) float32 of the file's bytes; InputError where they are not such a file."""
+    """Joints (T, 1, V, 3) float32 of the file's bytes; InputError if the file is invalid."""
     value, joints = _parsed(data, source), len(layout.joints)
     name = PurePosixPath(source).name.removesuffix(".json")
     if value["file_name"] != name:
@@ -47,7 +47,7 @@ def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
 
 
 def _parsed(data: bytes, source: str) -> dict[str, Any]:
-    """The file's object with its three keys."""
+    """The file's JSON object with its three keys."""
     value = parsed(data, source, LARGEST)
     for key in ("file_name", "skeletons", "label"):
         if not isinstance(value, dict) or key not in value:
@@ -56,7 +56,7 @@ def _parsed(data: bytes, source: str) -> dict[str, Any]:
 
 
 def _check(frame: Any, joints: int, number: int, source: str) -> None:
-    """InputError unless the frame is a list of that many joints, each three numbers in metres."""
+    """InputError unless the frame is a list of `joints` joints, each three numbers in metres."""
     if not isinstance(frame, list) or len(frame) != joints:
         unreadable(source, None, f"{joints} joints in frame {number}", shown(frame))
     for joint in frame:

@@ -1,9 +1,9 @@
-"""PKU-MMD I and II: long videos, cut into clips by their label files.
+"""PKU-MMD I and II: long videos, cut into clips according to their label files.
 
-0002-L.txt, A10N08-L.txt     a video seen by the left, middle or right camera, named alike in both kinds of file;
-skeletons                    a line a frame: 2 bodies x 25 joints x xyz in metres, an absent body zeros;
-labels, in a folder whose    a line a clip: action, start, end, confidence; the clip is frames [start, end) of the video,
-name holds "label"           counted from 0.
+0002-L.txt, A10N08-L.txt     a video from the left, middle or right camera, with the same name in both kinds of file;
+skeletons                    one line per frame: 2 bodies x 25 joints x xyz in metres, zeros for absent bodies;
+labels, in a folder whose    one line per clip: action, start, end, confidence; frames [start, end) of the video,
+name contains "label"        counted from 0.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LABEL = re.compile(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*\d{1,9}
 
 
 def clips(source: Source, layout: Layout) -> Found:
-    """Every video with its labelled clips. A video without labels is an error, and so are labels without a video; other files are prose."""
+    """Every video with its labelled clips. A video without labels or labels without a video are errors; other files are ignored."""
     named = {file: PurePosixPath(file) for file in source.files if _VIDEO.fullmatch(PurePosixPath(file).name)}
     labels = {path.name: file for file, path in named.items() if _in_label_folder(path)}
     videos = {file: path.name for file, path in named.items() if not _in_label_folder(path)}
@@ -38,7 +38,7 @@ def clips(source: Source, layout: Layout) -> Found:
         except InputError as error:
             yield file, error
     for name in sorted(labels.keys() - videos.values()):
-        yield labels[name], InputError(f"{labels[name]}: labels of a video that is not among the raw files: add it")
+        yield labels[name], InputError(f"{labels[name]}: the video of these labels is not among the raw files: add it")
 
 
 def _in_label_folder(path: PurePosixPath) -> bool:
@@ -47,12 +47,12 @@ def _in_label_folder(path: PurePosixPath) -> bool:
 
 def _labelled(name: str, labels: dict[str, str], source: Source) -> list[Clip]:
     if name not in labels:
-        raise InputError(f"{name}: no label file of that name in a folder whose name holds 'label': add it, or take the video away")
+        raise InputError(f"{name}: no label file of that name in a folder whose name contains 'label': add it, or remove the video")
     return segments(source.read(labels[name]), labels[name])
 
 
 def segments(data: bytes, source: str) -> list[Clip]:
-    """The clips that a label file's bytes name; a clip is named video_start-end_action, so that names sort by time.
+    """The clips listed in a label file's bytes, named video_start-end_action so that names sort by time.
 
     Raises:
         InputError: file, line, expected and found.
@@ -93,9 +93,9 @@ def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
 
 
 def _all_at_once(lines: list[bytes]) -> np.ndarray | None:
-    """Every number of the lines, four times as fast as word by word; None where NumPy meets what it takes for no number."""
+    """Parse all lines with NumPy, four times as fast as word by word; None if NumPy fails."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)  # that there are no numbers at all
+        warnings.simplefilter("error", UserWarning)  # raised if there are no numbers at all
         try:
             return np.loadtxt(lines, comments=None, ndmin=2)
         except (ValueError, UserWarning):
@@ -103,7 +103,7 @@ def _all_at_once(lines: list[bytes]) -> np.ndarray | None:
 
 
 def _frame(line: bytes, values: int, source: str, number: int) -> np.ndarray:
-    """A line read by the rules, which names what is wrong with it."""
+    """Parse a line word by word, with an error that names the problem."""
     words = line.split()
     if len(words) != values:
         unreadable(source, number, f"a frame, {values} numbers", f"{len(words)}")
@@ -114,7 +114,7 @@ def _frame(line: bytes, values: int, source: str, number: int) -> np.ndarray:
 
 
 def _number(word: bytes) -> float:
-    """NaN where the word is no number; underscores, which Python would take, are none."""
+    """The word's number, or NaN; underscores, which Python accepts, are invalid."""
     try:
         return math.nan if b"_" in word else float(word)
     except ValueError:

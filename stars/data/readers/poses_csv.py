@@ -1,9 +1,8 @@
-"""Poses as a table: a row a body in a frame, with columns `{joint}_x`, `{joint}_y`, `{joint}_z` for every joint of the description, in metres.
+"""Poses as a table: one row per body and frame, columns `{joint}_x`, `{joint}_y`, `{joint}_z` for every joint of the description, in metres.
 
-Names of joints as in the description, in any case, with _ or a space between words; or bare numbers in the description's order, `x0`, `y0`, `z0` (or
-`x_0` …), from 0 or 1. `frame`, a whole number, puts rows of the same number into
-one frame: it stays or goes up by one from row to row; without it every row is a frame. A body that is absent: its cells empty. Other columns are
-passed over.
+Joints are named as in the description, in any case, with _ or a space between words, or numbered in its order from 0 or 1:
+`x0`, `y0`, `z0` or `x_0` …. Rows with the same whole number in `frame` form one frame; the number stays or increases by one
+from row to row. Without this column, every row is a frame. Cells of absent bodies are empty. Other columns are ignored.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ import numpy as np
 from stars.data.readers import FARTHEST, Layout, unreadable
 from stars.data.readers.text_csv import Table, parsed
 
-LARGEST = 64 * 2**20  # bytes, some 100,000 rows
+LARGEST = 64 * 2**20  # bytes, about 100,000 rows
 FRAME = "frame"
 _BARE = re.compile(r"([xyz])_?(\d{1,3})", re.ASCII)
 _WHOLE = re.compile(r"\d{1,9}", re.ASCII)
 
 
 def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
-    """Joints (T, M, V, 3) float32 of the file's bytes, M the most bodies of a frame; InputError where they are not such a file."""
+    """Joints (T, M, V, 3) float32 of the file's bytes, M the largest number of bodies in a frame; InputError if the file is invalid."""
     table = parsed(data, source, LARGEST)
     names = [re.sub(r"[\s_]+", "_", name.lower()) for name in table.columns]
     places = _places(names, source, layout)
@@ -40,7 +39,7 @@ def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
 
 
 def _places(names: list[str], source: str, layout: Layout) -> list[int]:
-    """Column of each coordinate, in the order of joints and axes."""
+    """Column index of each coordinate, in the order of joints and axes."""
     bare = [_BARE.fullmatch(name) for name in names]
     if any(bare):
         return _numbered({(int(found[2]), found[1]): column for column, found in enumerate(bare) if found}, source, layout)
@@ -52,7 +51,7 @@ def _places(names: list[str], source: str, layout: Layout) -> list[int]:
 
 
 def _numbered(columns: dict[tuple[int, str], int], source: str, layout: Layout) -> list[int]:
-    """The same of bare headers: (number, axis) → column."""
+    """The same for numbered headers: (number, axis) → column."""
     first, joints = min(columns)[0], len(layout.joints)
     wanted = [(first + joint, axis) for joint in range(joints) for axis in "xyz"]
     if first > 1 or set(columns) != set(wanted):
@@ -87,7 +86,7 @@ def _pose(cells: list[str], source: str, line: int) -> list[float]:
 
 
 def _number(cell: str) -> float:
-    """NaN where the cell is no number; underscores, which Python would take, are none."""
+    """The cell's number, or NaN; underscores, which Python accepts, are invalid."""
     try:
         return math.nan if "_" in cell else float(cell)
     except ValueError:

@@ -1,13 +1,13 @@
-"""Poses as JSON, as pose estimators write them: a list of frames, or an object with `frames`, each of which is one of
+"""Poses as JSON, as pose estimators write them: a list of frames, or an object with `frames`. A frame is one of
 
 a pose          V points in the description's order, each [x, y, z], [x, y, z, confidence] or {"x": …, "y": …, "z": …};
-                or their numbers in a row, 3 or 4 a point
+                or a flat list of their numbers, 3 or 4 per point
 poses           a list of these: the bodies
-nobody          null or []
-an object       that holds one of these as `people`, `poses`, `landmarks`, `pose_world_landmarks`, `pose_landmarks`, `keypoints` or
-                `pose_keypoints_3d`, as MediaPipe's and OpenPose's results do
+no body         null or []
+an object       with one of these as `people`, `poses`, `landmarks`, `pose_world_landmarks`, `pose_landmarks`, `keypoints` or
+                `pose_keypoints_3d`, as in MediaPipe's and OpenPose's results
 
-Metres; other keys (visibility, version, …) are passed over.
+Coordinates are in metres. Other keys (visibility, version, …) are ignored.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy as np
 from stars.data.readers import FARTHEST, Layout, unreadable
 from stars.data.readers.text_json import parsed, shown
 
-LARGEST = 64 * 2**20  # bytes, some 15,000 frames of 33 landmarks with names
+LARGEST = 64 * 2**20  # bytes, about 15,000 frames of 33 named landmarks
 HOLDERS = ("people", "poses", "landmarks", "pose_world_landmarks", "pose_landmarks", "keypoints", "pose_keypoints_3d")
-MOST = 100_000  # frames, an hour: one that holds nobody takes five bytes
-DEEPEST = 8  # holders and lists around a pose
+MOST = 100_000  # frames, an hour: a frame without a body takes five bytes
+DEEPEST = 8  # nested objects and lists around a pose
 
 
 class _Wrong(ValueError):
@@ -30,7 +30,7 @@ class _Wrong(ValueError):
 
 
 def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
-    """Joints (T, M, V, 3) float32 of the file's bytes, M the most bodies of a frame; InputError where they are not such a file."""
+    """Joints (T, M, V, 3) float32 of the file's bytes, M the largest number of bodies in a frame; InputError if the file is invalid."""
     value = parsed(data, source, LARGEST)
     frames = value.get("frames") if isinstance(value, dict) else value
     if not isinstance(frames, list) or not frames:
@@ -71,7 +71,7 @@ def _bodies(frame: Any, joints: int, deepest: int) -> list[list[list[float]]]:
 
 
 def _row(numbers: list[Any], joints: int) -> list[list[float]]:
-    """A pose whose points stand in a row."""
+    """A pose given as a flat list of numbers."""
     size, left = divmod(len(numbers), joints)
     if size not in (3, 4) or left:
         raise _Wrong(f"{3 * joints} or {4 * joints} numbers", shown(numbers))

@@ -1,6 +1,6 @@
-"""Data sets that other code has preprocessed, for `stars.data.preprocessed.source.Preprocessed`, in which each clip is a `.npy` file.
+"""Data sets preprocessed by other code: each clip is a `.npy` file of a `stars.data.preprocessed.source.Preprocessed`.
 
-A clip's numbers are those of its name, where it has one that a data set's own files have; else they are unknown.
+Subject, camera, … come from a clip's name if it follows the data set's scheme; otherwise they are unknown.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PKU = re.compile(r"(?:\d{4}|A\d{2}N\d{2})-([LMR])_.*|[AF]\d{3}(?:N\d{3})?V(\d{3
 
 
 def clips(source: Source, layout: Layout) -> Found:
-    """Every clip of a preprocessed data set, or what is wrong with what is said of it."""
+    """Every clip of a preprocessed data set, or an InputError about its entry."""
     entries = source.entries if isinstance(source, Preprocessed) else {}
     actions = sorted(layout.actions)
     for file, entry in entries.items():
@@ -33,7 +33,7 @@ def clips(source: Source, layout: Layout) -> Found:
 
 def _clip(entry: Entry, file: str, actions: list[int]) -> Clip:
     if not 0 <= entry.label < len(actions):
-        unreadable(file, None, f"a label from 0 to {len(actions) - 1}, as the description has {len(actions)} actions", str(entry.label))
+        unreadable(file, None, f"a label from 0 to {len(actions) - 1}, since the description has {len(actions)} actions", str(entry.label))
     action = actions[entry.label]
     known = named(entry.name)
     if known and known.action != action:
@@ -44,7 +44,7 @@ def _clip(entry: Entry, file: str, actions: list[int]) -> Clip:
 
 
 def named(name: str) -> Clip | None:
-    """What a name says that is made as a data set's files are named; None where it says nothing."""
+    """Parse a clip's name according to the data sets' schemes; None if it follows none."""
     for name_of, ending in _NAMED:
         try:
             return name_of(name + ending)
@@ -54,7 +54,7 @@ def named(name: str) -> Clip | None:
 
 
 def _camera(name: str) -> int:
-    """The camera that a name of PKU-MMD says, as videos are named or as in arrays of its clips."""
+    """The camera in a PKU-MMD name, of a video or of a clip in an array."""
     found = _PKU.fullmatch(name)
     if not found:
         return UNKNOWN
@@ -62,10 +62,10 @@ def _camera(name: str) -> int:
 
 
 def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
-    """Joints (T, M, V, 3) float32 of a clip; InputError where they are not of the description.
+    """Joints (T, M, V, 3) float32 of a clip; InputError if they do not fit the description.
 
-    A second body that is absent from the whole clip, or a copy of the first, is no body: `ingest.single_body` says what becomes of it. But where the
-    description has copies, as NTU-120's, one of zeros in a `.npz` or `.pkl` stays: there a clip of one person has a copy, or one body.
+    A second body that is always absent, or a copy of the first, is removed, and `ingest.single_body` determines how it is filled. Exception:
+    if the description uses copies, as NTU-120's does, a second body of zeros in a `.npz` or `.pkl` is kept, since a single person has a copy there.
     """
     x_tmvc = own.read(data, source, layout)
     if x_tmvc.shape[1] == 2:

@@ -1,4 +1,4 @@
-"""A table of comma-separated values from bytes that may hold anything."""
+"""Parses comma-separated values from untrusted bytes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from stars.data.readers import unreadable
 
 
 class Table(NamedTuple):
-    """Names of the columns, and the rows below them: line in the file (from 1) and cells, as many as there are columns. Cells are stripped."""
+    """Column names, and rows as (line in the file from 1, stripped cells, one per column)."""
 
     columns: list[str]
     rows: list[tuple[int, list[str]]]
 
 
 def parsed(data: bytes, source: str, largest: int) -> Table:
-    """The table of a file of at most `largest` bytes, UTF-8; empty lines are passed over. InputError where it is none."""
+    """Parse a UTF-8 file of at most `largest` bytes, ignoring empty lines; InputError if it is invalid."""
     if len(data) > largest:
         unreadable(source, None, f"a table of at most {largest} bytes", f"{len(data)}")
     try:

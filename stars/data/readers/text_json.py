@@ -1,4 +1,4 @@
-"""JSON from bytes that may hold anything, as plain data."""
+"""Parses JSON from untrusted bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stars.data.readers import unreadable
 
 
 def parsed(data: bytes, source: str, largest: int) -> Any:
-    """The value that a file of at most `largest` bytes holds; InputError where it is no JSON, or an object has a key twice."""
+    """Parse a file of at most `largest` bytes; InputError for invalid JSON or duplicate keys."""
     if len(data) > largest:
         unreadable(source, None, f"a file of at most {largest} bytes", f"{len(data)}")
     try:
@@ -21,14 +21,14 @@ def parsed(data: bytes, source: str, largest: int) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value in few words, however large or deep it is."""
+    """A short description of a value of any size."""
     if isinstance(value, list | dict):
         return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
     return repr(value)
 
 
 def _no_number(word: str) -> None:
-    raise ValueError(f"{word}, which is no number of JSON")
+    raise ValueError(f"{word}, which is not a JSON number")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

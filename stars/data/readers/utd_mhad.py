@@ -16,12 +16,12 @@ _NAME = re.compile(r"a(\d{1,3})_s(\d{1,3})_t(\d{1,3})_skeleton\.mat", re.ASCII)
 
 
 def clips(source: Source, layout: Layout) -> Found:
-    """Every file with its clip, or with what is wrong with its name."""
+    """Every file with its clip, or with an InputError about its name."""
     return by_name(source, name_of)
 
 
 def name_of(file_name: str) -> Clip:
-    """a3_s1_t2_skeleton.mat: action 3, subject 1, trial 2; the set has one camera."""
+    """a3_s1_t2_skeleton.mat: action 3, subject 1, trial 2; the data set has one camera."""
     found = _NAME.fullmatch(file_name)
     if not found:
         unreadable(file_name, None, "a name like a3_s1_t2_skeleton.mat", "another")
@@ -30,7 +30,7 @@ def name_of(file_name: str) -> Clip:
 
 
 def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
-    """Joints (T, 1, V, 3) float32 of the file's bytes; InputError where they are not such a file."""
+    """Joints (T, 1, V, 3) float32 of the file's bytes; InputError if the file is invalid."""
     x_vct = variable(data, source, VARIABLE)
     if x_vct.ndim != 3 or x_vct.shape[:2] != (len(layout.joints), 3):
         unreadable(source, None, f"{VARIABLE} of ({len(layout.joints)}, 3, frames)", str(x_vct.shape))

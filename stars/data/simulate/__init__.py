@@ -1,7 +1,7 @@
-"""`stars simulate`: raw recordings of people who never were, in the layout of a data set and with its sensor's own mistakes.
+"""`stars simulate`: simulated raw recordings in the layout of a data set, with typical errors of its sensor.
 
-A performance is acted once and filmed by all cameras. Everything random in a clip comes from a generator seeded by (seed,
-identity), so that a clip's joints do not depend on which others are written.
+A performance is acted once and filmed by all cameras. Each clip has its own generator, seeded by (seed, identity), so its
+joints do not depend on which other clips are written.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ LAYOUTS: dict[str, Layout] = {"ntu": ntu, "pku": pku, "nw_ucla": nw_ucla, "utd_m
 
 
 def simulate(out: Path, settings: SimulateStage) -> None:
-    """Write the raw files: one zip where `out` ends in .zip, else a folder of them; `{out}.record.json` beside it.
+    """Write the raw files to a zip if `out` ends in .zip, else to a folder, with `{out}.record.json` beside it.
 
-    InputError where `out` is a folder that already holds something, or where nothing of the description can be acted.
+    InputError if the folder `out` is not empty, or if none of the description's actions can be simulated.
     """
     out = Path(out)
     filmed = plan(settings)
-    outputs: list[str] = []  # filled while writing, read when the record is made
+    outputs: list[str] = []  # filled while writing, read when the record is written
     with recording(out.parent, __name__, settings.model_dump(mode="json"), {}, outputs, f"{out.name}.record.json") as notes:
         if out.suffix == ".zip":
             _write_zip(out, files(settings, filmed))
@@ -46,19 +46,19 @@ def simulate(out: Path, settings: SimulateStage) -> None:
 
 
 def plan(settings: SimulateStage) -> list[tuple[Performance, range]]:
-    """Performances and the cameras that film them, sorted; with `clips` set, an even sample over actions and subjects.
+    """Performances and the cameras that film them, sorted; if `clips` is set, an even sample over actions and subjects.
 
-    Not more actions and subjects than the description has, nor more setups and cameras than the layout's names can tell.
+    Limited to the description's actions and subjects, and to setups and cameras that the layout's names can distinguish.
     """
     described = settings.dataset
     if (layout := LAYOUTS.get(described.reader)) is None:
         raise InputError(
-            f"the simulator writes raw files, not {described.reader}: give raw, or a description whose reader is {', '.join(LAYOUTS)}"
+            f"the simulator writes raw files, not {described.reader}: set raw, or use a description whose reader is {', '.join(LAYOUTS)}"
         )
     subjects = (described.subjects or range(1, settings.subjects + 1))[: settings.subjects]
     actions = chosen(settings.actions, described.actions, described.bodies)
     if not actions:
-        raise InputError(f"the simulator acts actions 1 to {len(ACTIONS)}, and the data set's description has none of them")
+        raise InputError(f"the data set's description has none of the actions 1 to {len(ACTIONS)}, which the simulator can act: set raw")
     takes = list(product(range(1, min(settings.setups, layout.SETUPS) + 1), range(1, settings.repetitions + 1)))
     pairs = list(product(actions, subjects))
     rng = np.random.default_rng((settings.seed, 4))
@@ -80,7 +80,7 @@ def files(settings: SimulateStage, filmed: list[tuple[Performance, range]]) -> I
 
 
 def recordings(settings: SimulateStage, filmed: list[tuple[Performance, range]]) -> Iterator[Recording]:
-    """What each camera saw of each performance."""
+    """Each camera's recording of each performance."""
     for performance, cameras in filmed:
         people = perform(settings.seed, performance, settings)
         for camera in cameras:
@@ -88,7 +88,7 @@ def recordings(settings: SimulateStage, filmed: list[tuple[Performance, range]])
 
 
 def _write_zip(out: Path, files: Iterator[tuple[str, bytes]]) -> None:
-    """One archive; a fixed date in every entry makes equal settings equal bytes."""
+    """Write one archive; a fixed date in every entry gives equal bytes for equal settings."""
     with atomic(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, text in files:
             entry = zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0))
@@ -97,9 +97,9 @@ def _write_zip(out: Path, files: Iterator[tuple[str, bytes]]) -> None:
 
 
 def _write_folder(out: Path, files: Iterator[tuple[str, bytes]]) -> None:
-    """A folder of files that appears when it is complete."""
+    """Write a folder, which appears once it is complete."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} already holds something: name another folder, or remove it")
+        raise InputError(f"{out} is not empty: name another folder, or remove it")
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)
     try:

@@ -1,8 +1,8 @@
-"""What the simulator can act: fifty motions as small tables of joint swings.
+"""The simulator's fifty motions, as small tables of joint swings.
 
-Classes that share a posture differ in motion: which joint swings, in which direction, how fast, in which phase to the others. The first twenty are the
-demo's. Of the other thirty most are the second of a fine pair (`PAIRS`): a motion that differs from another in one phase, direction or limb alone.
-Main limbs are the right ones; left-handers perform the mirror image.
+Classes with the same posture differ in motion: in the joint that swings, its direction, speed or phase. The demo uses the first twenty. Most of
+the other thirty form a fine-grained pair (`PAIRS`) with another motion, from which they differ only in phase, direction or limb.
+Actions are defined for right-handers; left-handers perform the mirror image.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from stars.data.simulate.kinematics import (
     Z,
 )
 
-PLACE = 25  # the row behind the joints: displacement of the whole body in its own frame, metres
+PLACE = 25  # row after the joints: displacement of the whole body in its own frame, metres
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Swing:
 
 @dataclass(frozen=True)
 class Action:
-    """A class: its tempo in cycles a second, what its performer does, and what a second person does at which distance."""
+    """A class: tempo in cycles per second, the performer's motion, and a second person's motion and distance."""
 
     name: str
     tempo: float
@@ -61,7 +61,7 @@ class Action:
 
 
 def wave(kind: str, cycle: np.ndarray) -> np.ndarray:
-    """Periodic curves of period 1. sine: −1…1; lift: 0…1…0; strike: as lift, up quickly and back slowly; steady: once 0…1 in two periods, then held."""
+    """Curves of period 1. sine: −1…1; lift: 0…1…0; strike: like lift, fast up and slowly back; steady: 0…1 over two periods, then constant."""
     if kind == "sine":
         return np.sin(2 * np.pi * cycle)
     if kind == "steady":
@@ -73,7 +73,7 @@ def wave(kind: str, cycle: np.ndarray) -> np.ndarray:
 
 
 def _gait(stride: float) -> tuple[Swing, ...]:
-    """Legs and counter-swinging arms of a walk with two steps a cycle."""
+    """Legs and counter-swinging arms of a walk with two steps per cycle."""
     return (
         Swing(R_HIP, X, 0, stride, 0.0),
         Swing(L_HIP, X, 0, stride, 0.5),
@@ -172,7 +172,7 @@ TOGETHER = (
 
 
 def _arms(*swings: Swing) -> tuple[Swing, ...]:
-    """The right arm's swings, and the left arm's alike."""
+    """Swings of the right arm, repeated for the left arm."""
     left = {R_SHOULDER: L_SHOULDER, R_ELBOW: L_ELBOW, R_HIP: L_HIP, R_KNEE: L_KNEE}
     sides = {X: 1, Y: -1, Z: -1}
     other = (replace(one, joint=left[one.joint], hold=sides[one.axis] * one.hold, swing=sides[one.axis] * one.swing) for one in swings)
@@ -180,7 +180,7 @@ def _arms(*swings: Swing) -> tuple[Swing, ...]:
 
 
 def _later(swings: tuple[Swing, ...], cycles: float, joints: Collection[int] | None = None) -> tuple[Swing, ...]:
-    """The same swings, those of `joints` (all) so many cycles behind."""
+    """The same swings, those of `joints` (default: all) delayed by `cycles`."""
     return tuple(replace(one, phase=one.phase - cycles) if joints is None or one.joint in joints else one for one in swings)
 
 
@@ -257,14 +257,14 @@ PAIRS = (
         (35, 37),
     ),
     *((38, 39), (17, 41), (42, 43), (18, 44), (20, 45), (46, 47), (48, 49)),
-)  # numbers of motions that differ in one phase, direction or limb
+)  # numbers of motions that differ only in phase, direction or limb
 
 
 def chosen(count: int, described: Collection[int] = ACTIONS, bodies: int = 2) -> tuple[int, ...]:
-    """Numbers of the motions acted for a data set with up to `count` classes: three quarters alone, the last quarter in pairs, as far as there are.
+    """Numbers of the motions for a data set with up to `count` classes: three quarters by one person, one quarter by two, if available.
 
-    Motion n stands for action n of the description, so that only the numbers in `described` are acted, and nobody in pairs where
-    a clip holds one body.
+    Motion n represents action n of the description, so only the numbers in `described` are used; with one body per clip, no
+    two-person motions.
     """
     known = [number for number in ACTIONS if number in described]
     together = [number for number in known if ACTIONS[number].people == 2 <= bodies]

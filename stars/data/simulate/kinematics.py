@@ -1,14 +1,14 @@
 """The Kinect v2 skeleton and its forward kinematics.
 
-Body frame, right-handed: x to the body's left, y up, z forward; metres and radians. In the rest pose the body stands with its
-arms hanging down, so that all angles are zero there.
+Body frame, right-handed: x to the body's left, y up, z forward; metres and radians. In the rest pose, the body stands with its
+arms down, and all angles are zero.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# Joints in the sensor's order, and what Kinect v1 calls those of them that it names otherwise.
+# Joints in the sensor's order, and the different names of some of them in Kinect v1.
 NAMES = (
     "spine base", "spine middle", "neck", "head", "left shoulder", "left elbow", "left wrist", "left hand",
     "right shoulder", "right elbow", "right wrist", "right hand", "left hip", "left knee", "left ankle", "left foot",
@@ -21,7 +21,7 @@ L_SHOULDER, L_ELBOW, L_WRIST, R_SHOULDER, R_ELBOW, R_WRIST = 4, 5, 6, 8, 9, 10
 L_HIP, L_KNEE, L_ANKLE, R_HIP, R_KNEE, R_ANKLE = 12, 13, 14, 16, 17, 18
 X, Y, Z = 0, 1, 2
 
-# parent of each joint, and the bone that leads to it from there, for a body 1.75 m tall
+# parent of each joint, and the bone from it, for a body 1.75 m tall
 BONES: dict[int, tuple[int, tuple[float, float, float]]] = {
     1: (0, (0, 0.31, 0)),
     20: (1, (0, 0.23, 0)),
@@ -54,7 +54,7 @@ FEET = (14, 15, 18, 19)
 
 
 def rest_offsets() -> np.ndarray:
-    """(25, 3) bone from parent to joint in the rest pose; the pelvis' is zero."""
+    """(25, 3) bone from parent to joint in the rest pose; zero for the pelvis."""
     offsets = np.zeros((JOINTS, 3))
     for joint, (_, bone) in BONES.items():
         offsets[joint] = bone
@@ -62,7 +62,7 @@ def rest_offsets() -> np.ndarray:
 
 
 def rotations(angles: np.ndarray) -> np.ndarray:
-    """(..., 3) angles about x, y, z to (..., 3, 3) matrices Rz·Rx·Ry: a limb is twisted, then swung forward, then sideways."""
+    """Angles (..., 3) about x, y, z → matrices (..., 3, 3) Rz·Rx·Ry: a limb is twisted, then swung forward, then sideways."""
     (sx, sy, sz), (cx, cy, cz) = np.moveaxis(np.sin(angles), -1, 0), np.moveaxis(np.cos(angles), -1, 0)
     rows = (
         (cz * cy - sz * sx * sy, -sz * cx, cz * sy + sz * sx * cy),
@@ -73,9 +73,9 @@ def rotations(angles: np.ndarray) -> np.ndarray:
 
 
 def forward(angles_tv3: np.ndarray, offsets_v3: np.ndarray) -> np.ndarray:
-    """Joint angles (T, 25, 3) and bones (25, 3) to positions (T, 25, 3) with the pelvis at the origin.
+    """Joint angles (T, 25, 3) and bones (25, 3) → positions (T, 25, 3), with the pelvis at the origin.
 
-    An angle turns all bones that start at its joint, and everything beyond them.
+    An angle rotates all bones that start at its joint, and everything beyond them.
     """
     turn = rotations(angles_tv3)
     positions = np.zeros_like(angles_tv3)
@@ -86,7 +86,7 @@ def forward(angles_tv3: np.ndarray, offsets_v3: np.ndarray) -> np.ndarray:
 
 
 def mirrored(values: np.ndarray, signs: tuple[int, int, int]) -> np.ndarray:
-    """Left and right exchanged in (..., joints ≥ 25, 3); signs (1, −1, −1) for angles, (−1, 1, 1) for positions."""
+    """Swap left and right in (..., joints ≥ 25, 3); signs (1, −1, −1) for angles, (−1, 1, 1) for positions."""
     order = np.arange(values.shape[-2])
     for left, right in LEFT_RIGHT:
         order[[left, right]] = right, left

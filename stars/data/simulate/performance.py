@@ -1,4 +1,4 @@
-"""One performance: a subject acts in front of all cameras; who he is, how he stands and what else he does is drawn here."""
+"""One performance: samples a subject's body, posture, and movements besides the action."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stars.data.simulate.kinematics import X, Y, Z
 
 FPS = 30.0
 LEVERS, RECOIL = (k.L_SHOULDER, k.R_SHOULDER, k.L_ELBOW, k.R_ELBOW, k.L_HIP, k.R_HIP), 0.15
-# joints and axes of posture that differ between people and moments, with their standard deviations in radians
+# joints and axes of posture that vary between people and performances, with standard deviations in radians
 POSTURE = (
     (k.SPINE, X, 0.05), (k.SPINE, Z, 0.04), (k.NECK, X, 0.1), (k.NECK, Y, 0.2),
     (k.L_SHOULDER, X, 0.18), (k.R_SHOULDER, X, 0.18), (k.L_HIP, X, 0.05), (k.R_HIP, X, 0.05),
@@ -36,7 +36,7 @@ DISTRACTIONS = (
 
 
 class Performance(NamedTuple):
-    """What happens once and is filmed by all cameras; numbers from 1."""
+    """Identity of a performance, which all cameras film; numbers from 1."""
 
     setup: int
     subject: int
@@ -46,7 +46,7 @@ class Performance(NamedTuple):
 
 @dataclass(frozen=True)
 class Performer:
-    """A subject's body and manner."""
+    """A subject's body and habits."""
 
     offsets: np.ndarray  # (25, 3) bones, metres
     posture: np.ndarray  # (26, 3) habitual angles
@@ -57,7 +57,7 @@ class Performer:
 
 
 def performer(seed: int, subject: int, posture: float = 1.0) -> Performer:
-    """The subject with this number, the same in every clip; `posture` scales the habitual angles."""
+    """The subject with this number, identical in all clips; `posture` scales the habitual angles."""
     rng = np.random.default_rng((seed, 0, subject))
     scale = rng.uniform(0.87, 1.12) * np.exp(rng.normal(0, 0.05, (k.JOINTS, 1)))
     for left, right in k.LEFT_RIGHT:
@@ -76,13 +76,13 @@ def perform(seed: int, identity: Performance, settings: Simulate) -> np.ndarray:
     """(people, T, 25, 3) joints in metres on the stage: y up from the floor, z towards the wall behind the actors.
 
     Args:
-        identity: together with the seed it decides everything that is random.
+        identity: together with the seed, determines all randomness.
     """
     _, subject, _, action = identity
     rng = np.random.default_rng((seed, 1, *identity))
     length = int(rng.integers(settings.frames[0], settings.frames[1] + 1))
     doing = ACTIONS[action]
-    heading = np.pi + rng.normal(0, settings.heading)  # towards the camera in the middle
+    heading = np.pi + rng.normal(0, settings.heading)  # towards the middle camera
     place = np.array([rng.normal(0, 0.25), 0, rng.normal(0, 0.25)])
     who = performer(seed, subject, settings.posture)
     clock = _clock(rng, length, doing.tempo * who.tempo, settings.tempo)
@@ -96,7 +96,7 @@ def perform(seed: int, identity: Performance, settings: Simulate) -> np.ndarray:
 
 
 def _clock(rng: np.random.Generator, length: int, tempo: float, spread: float) -> tuple[np.ndarray, np.ndarray]:
-    """Cycle number and how far the actor is into the action (0…1), both (T,)."""
+    """Cycle number and progress through the action (0…1), both (T,)."""
     share = np.linspace(0, 1, length)
     onset, end = rng.uniform(0, 0.2), rng.uniform(0.8, 1)
     ramp = np.clip(np.minimum(share - onset, end - share) / 0.1, 0, 1)
@@ -107,7 +107,7 @@ def _clock(rng: np.random.Generator, length: int, tempo: float, spread: float) -
 def _body(
     rng: np.random.Generator, who: Performer, swings: tuple[Swing, ...], clock: tuple[np.ndarray, np.ndarray], settings: Simulate
 ) -> np.ndarray:
-    """(T, 25, 3) joints of one person in the own frame, feet on the floor."""
+    """(T, 25, 3) joints of one person in the body's frame, feet on the floor."""
     cycle, active = clock
     length = len(cycle)
     channels = np.zeros((length, PLACE + 1, 3))
@@ -115,23 +115,23 @@ def _body(
     for swing in swings:
         size = who.amplitude * np.exp(rng.normal(0, 0.15)) * swing.swing
         curve = wave(swing.wave, cycle + swing.phase + phase)
-        # who has gone somewhere stays there; everything else ends where it began
+        # steady displacements persist; all other motions end where they began
         share = 1.0 if swing.wave == "steady" else active
         hold = swing.hold + (rng.normal(0, 0.15) if swing.hold else 0)
         channels[:, swing.joint, swing.axis] += share * (hold + size * curve)
-        if swing.joint in LEVERS:  # the trunk gives way to what a limb does
+        if swing.joint in LEVERS:  # the trunk compensates a limb's motion
             channels[:, k.SPINE, swing.axis] -= RECOIL * active * size * curve
     channels += who.posture + _posture(rng, settings.posture) + _idle(rng, length, who.sway, settings.fidgets)
     if who.left_handed != (rng.random() < 0.05):
         channels = k.mirrored(channels, (1, -1, -1))
-        channels[:, PLACE] *= -1  # a displacement mirrors with the opposite signs
+        channels[:, PLACE] *= -1  # displacements mirror with opposite signs
     joints = k.forward(channels[:, : k.JOINTS], who.offsets)
     joints[..., 1] -= joints[:, k.FEET, 1].min(1, keepdims=True)
     return joints + channels[:, PLACE, None]
 
 
 def _posture(rng: np.random.Generator, size: float) -> np.ndarray:
-    """(26, 3) constant angles: how somebody happens to stand."""
+    """(26, 3) constant angles of a posture."""
     angles = np.zeros((PLACE + 1, 3))
     for joint, axis, spread in POSTURE:
         angles[joint, axis] = rng.normal(0, spread * size)
@@ -141,7 +141,7 @@ def _posture(rng: np.random.Generator, size: float) -> np.ndarray:
 
 
 def _idle(rng: np.random.Generator, length: int, sway: float, fidgets: int) -> np.ndarray:
-    """(T, 26, 3) what a body does besides: sway, drift, a slow turn and movements of limbs that mean nothing."""
+    """(T, 26, 3) movements besides the action: sway, drift, a slow turn and fidgeting."""
     seconds = np.arange(length)[:, None] / FPS
     channels = np.zeros((length, PLACE + 1, 3))
 
@@ -160,5 +160,5 @@ def _idle(rng: np.random.Generator, length: int, sway: float, fidgets: int) -> n
 
 
 def _stand(joints: np.ndarray, heading: float, place: np.ndarray) -> np.ndarray:
-    """A body turned by `heading` about the vertical and put at `place`; 0 looks along the stage's z."""
+    """Rotate a body by `heading` about the vertical and move it to `place`; 0 faces along the stage's z."""
     return joints @ k.rotations(np.array([0, heading, 0])).T + place

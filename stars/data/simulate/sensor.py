@@ -1,4 +1,4 @@
-"""What a depth camera with body tracking makes of a performance: view, noise, and the tracker's typical mistakes."""
+"""A depth camera with body tracking: view, noise, and the tracker's typical errors."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from stars.config import Simulate
 from stars.data.simulate import kinematics as k
 from stars.data.simulate.performance import Performance
 
-AZIMUTH = {1: 0.0, 2: -np.pi / 4, 3: np.pi / 4}  # NTU RGB+D's three cameras: one in the middle, two 45° beside it
-FIRST_ID = 72057594037900000  # ids have 17 digits, more than a float64 keeps
+AZIMUTH = {1: 0.0, 2: -np.pi / 4, 3: np.pi / 4}  # NTU RGB+D's three cameras: middle, and 45° to either side
+FIRST_ID = 72057594037900000  # ids have 17 digits, more than float64 can represent
 TRACKED, INFERRED = 2, 1
-TRUNK = 0.2  # metres from the middle of a trunk to where it no longer hides what is behind it
+TRUNK = 0.2  # metres; radius within which a trunk occludes what is behind it
 DRIFT = 30  # frames over which a joint's error changes
-# extremities are harder to find than the trunk
+# extremities are harder to track than the trunk
 RELIABILITY = np.ones(k.JOINTS)
 RELIABILITY[[7, 11, 15, 19, 21, 22, 23, 24]] = 1.6
 
 
 @dataclass
 class Track:
-    """What the tracker reports of one body: joints (T, 25, 3) in metres, states (T, 25), and the frames in which it is seen (T,)."""
+    """The tracker's output for one body: joints (T, 25, 3) in metres, states (T, 25), and visibility per frame (T,)."""
 
     joints: np.ndarray
     states: np.ndarray
@@ -31,9 +31,9 @@ class Track:
 
 
 def film(people: np.ndarray, seed: int, performance: Performance, camera: int, settings: Simulate) -> list[Track]:
-    """One camera's recording of a performance whose actors' joints are `people`, (people, T, 25, 3): their tracks, then a ghost's.
+    """Film the joints `people` (people, T, 25, 3) with one camera: tracks of the actors, then possibly a ghost's.
 
-    Seed, performance and camera decide everything random.
+    Seed, performance and camera determine all randomness.
     """
     setup, subject, replication, action = performance
     rng = np.random.default_rng((seed, 2, setup, camera, subject, replication, action))
@@ -55,22 +55,22 @@ def film(people: np.ndarray, seed: int, performance: Performance, camera: int, s
 
 
 def _view(people: np.ndarray, seed: int, setup: int, camera: int) -> np.ndarray:
-    """Stage to camera coordinates (x to the sensor's left, y up, z into the scene); height and distance are the setup's."""
+    """Stage to camera coordinates (x to the sensor's left, y up, z into the scene); height and distance depend on the setup."""
     rng = np.random.default_rng((seed, 3, setup))
     height, distance = rng.uniform(1.4, 2.4), rng.uniform(2.8, 4.2)
     turned = people @ k.rotations(np.array([0, AZIMUTH[camera], 0])).T + (0, -height, distance)
-    # the camera looks down at the stage's middle, a metre above the floor
+    # the camera points at the stage's centre, a metre above the floor
     tilt = np.arctan2(height - 1.0, distance)
     return turned @ k.rotations(np.array([-tilt, 0, 0])).T
 
 
 def _shadowed(views: np.ndarray, share: float) -> np.ndarray:
-    """Joints of bodies (people, T, 25, 3) in camera coordinates; those behind the body's own trunk lie `share` of the way nearer to it."""
+    """Move joints (people, T, 25, 3) that the body's own trunk occludes `share` of the way towards it; camera coordinates."""
     if not share:
         return views
     low, high = views[..., k.PELVIS, None, :], views[..., k.CHEST, None, :]
     depth = views[..., 2].clip(0.1)
-    # where the line of sight to each joint passes the trunk, a straight line from pelvis to shoulders
+    # where the line of sight to each joint passes the trunk, a line from pelvis to shoulders
     height = (views[..., 1] / depth * low[..., 2] - low[..., 1]) / (high[..., 1] - low[..., 1]).clip(0.1)
     trunk = low + height.clip(0, 1)[..., None] * (high - low)
     aside = np.abs(views[..., 0] / depth * trunk[..., 2] - trunk[..., 0])
@@ -92,9 +92,9 @@ def _tell_apart(tracks: list[Track]) -> None:
 
 
 def _track(rng: np.random.Generator, joints: np.ndarray, noise: float) -> Track:
-    """A body seen in every frame, each joint off by the sensor's noise: mostly a slow drift, and a tenth of it jitter from frame to frame.
+    """A body visible in every frame, with sensor noise on each joint: mostly slow drift, and a tenth of it jitter between frames.
 
-    A tracker's errors are smooth, because it filters; white noise of this size would hide every slow movement.
+    A tracker filters, so its errors are smooth; white noise of this size would mask every slow movement.
     """
     length = len(joints)
     knots = rng.normal(0, 1, (length // DRIFT + 2, *joints.shape[1:]))
@@ -106,14 +106,14 @@ def _track(rng: np.random.Generator, joints: np.ndarray, noise: float) -> Track:
 
 
 def _span(rng: np.random.Generator, length: int, shortest: int, longest: int) -> slice:
-    """A random stretch of frames."""
+    """A random span of frames."""
     frames = min(length, int(rng.integers(shortest, longest + 1)))
     start = int(rng.integers(length - frames + 1))
     return slice(start, start + frames)
 
 
 def _occlude(rng: np.random.Generator, track: Track) -> None:
-    """A limb behind something: the tracker leaves it where it was last seen, and it jitters."""
+    """Occlude a limb: the tracker keeps its last position, with jitter."""
     limb, span = list(k.LIMBS[rng.integers(len(k.LIMBS))]), _span(rng, len(track.seen), 6, 20)
     frozen = track.joints[span.start, limb]
     track.joints[span, limb] = frozen + rng.normal(0, 0.05, (span.stop - span.start, len(limb), 3))
@@ -121,7 +121,7 @@ def _occlude(rng: np.random.Generator, track: Track) -> None:
 
 
 def _ghost(rng: np.random.Generator, body: np.ndarray, noise: float) -> Track:
-    """A body that is not there: either a short-lived double, or furniture, far too wide to be a person."""
+    """A false detection: a short-lived double, or furniture that is far too wide for a person."""
     beside = np.array([rng.choice((-1, 1)) * rng.uniform(0.6, 1.2), 0, rng.uniform(0.2, 0.8)])
     shifted = body + beside
     if rng.random() < 0.5:
@@ -138,7 +138,7 @@ def _ghost(rng: np.random.Generator, body: np.ndarray, noise: float) -> Track:
 
 
 def _drop(rng: np.random.Generator, tracks: list[Track]) -> None:
-    """One or two stretches of frames in which the tracker sees nobody."""
+    """Drop one or two spans of frames, in which the tracker detects nobody."""
     for _ in range(rng.integers(1, 3)):
         span = _span(rng, len(tracks[0].seen), 1, 4)
         for track in tracks:

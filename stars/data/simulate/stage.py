@@ -1,4 +1,4 @@
-"""What simulated raw files depend on: how they are simulated, and what the data set's description says of clips and layout."""
+"""Settings of simulated raw files: the simulation's, and the description's of clips and layout."""
 
 from __future__ import annotations
 
@@ -23,27 +23,25 @@ class Described(Settings):
 
     @classmethod
     def of(cls, dataset: Dataset) -> Described:
-        """What of a description decides the raw files."""
+        """The part of a description that determines the raw files."""
         facts = dataset.model_dump(include=set(cls.model_fields))
         return cls(**facts, lists=tuple(split.list_file for split in dataset.splits.values() if split.list_file))
 
 
 class SimulateStage(Simulate):
-    """Everything that simulated raw files depend on."""
+    """Settings of simulated raw files."""
 
     dataset: Described
 
     @classmethod
     def of(cls, dataset: Dataset, settings: Simulate) -> SimulateStage:
-        """Settings of a data set, written in its own layout."""
+        """Settings for a data set, written in its layout."""
         return cls(dataset=Described.of(dataset), **settings.model_dump())
 
     @property
     def order(self) -> list[int]:
-        """Number of the performer's joint behind each joint of the description; InputError for one that no performer has."""
+        """Index of the performer's joint for each joint of the description; InputError for an unknown joint."""
         names = [OLDER_NAMES.get(name, name) for name in self.dataset.joints]
         if unknown := [name for name in names if name not in NAMES]:
-            raise InputError(
-                f"the simulator has no joint {shown(unknown[0])}: it knows those of Kinect, {', '.join((*NAMES, *OLDER_NAMES))}"
-            )
+            raise InputError(f"the simulator has no joint {shown(unknown[0])}: it has those of Kinect, {', '.join((*NAMES, *OLDER_NAMES))}")
         return [NAMES.index(name) for name in names]

@@ -1,4 +1,4 @@
-"""Clips of your own: a float32 `.npy` a recording, (T, V, 3) or with room for several bodies (T, M, V, 3), and clips.csv."""
+"""The layout of your own clips: one float32 `.npy` per recording, (T, V, 3) or (T, M, V, 3), and clips.csv."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ SETUPS = CAMERAS = MANY
 COLUMNS = ("file", "label", "subject", "camera", "setup", "replication")
 
 
-def files(recordings: Iterator[Recording], told: SimulateStage) -> Iterator[tuple[str, bytes]]:
-    """A file a recording, its frames in the order filmed, then the table with a row for each."""
+def files(recordings: Iterator[Recording], settings: SimulateStage) -> Iterator[tuple[str, bytes]]:
+    """One file per recording, then the table."""
     rows = io.StringIO()
     table = csv.writer(rows, lineterminator="\n")
     table.writerow(COLUMNS)
     for recording in recordings:
         setup, subject, replication, action = recording.performance
         name = f"setup{setup}/subject{subject:02d}_action{action:02d}_take{replication}_camera{recording.camera}.npy"
-        table.writerow((name, told.dataset.actions[action], subject, recording.camera, setup, replication))
-        yield name, _npy(as_filed(recording.joints(told), told.dataset.axes, told.dataset.unit))
+        table.writerow((name, settings.dataset.actions[action], subject, recording.camera, setup, replication))
+        yield name, _npy(as_filed(recording.joints(settings), settings.dataset.axes, settings.dataset.unit))
     yield "clips.csv", rows.getvalue().encode()
 
 

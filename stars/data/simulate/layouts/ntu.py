@@ -1,4 +1,4 @@
-"""NTU RGB+D's `.skeleton` text files, one a recording; coordinates with 6 decimals."""
+"""NTU RGB+D's `.skeleton` text files, one per recording; coordinates with 6 decimals."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _NEWLINE, _ZERO = b"\n0"
 DEPTH, COLOUR = (365.0, 256.0, 212.0, 0.0), (1060.0, 960.0, 540.0, 0.052)
 
 
-def files(recordings: Iterator[Recording], told: SimulateStage) -> Iterator[tuple[str, bytes]]:
-    """One file a recording, all that the sensor reported in it: ghosts, changed ids, frames without a body."""
+def files(recordings: Iterator[Recording], settings: SimulateStage) -> Iterator[tuple[str, bytes]]:
+    """One file per recording, with everything the sensor reported: ghosts, changed ids, frames without a body."""
     for recording in recordings:
-        yield name_of(recording.performance, recording.camera), skeleton_text(recording.tracks, told.order)
+        yield name_of(recording.performance, recording.camera), skeleton_text(recording.tracks, settings.order)
 
 
 def name_of(performance: Performance, camera: int) -> str:
@@ -31,7 +31,7 @@ def name_of(performance: Performance, camera: int) -> str:
 
 
 def skeleton_text(tracks: list[Track], order: list[int]) -> bytes:
-    """A whole file. Per frame a body count; per body a line of ten beginning with its id, a joint count, a line of twelve a joint."""
+    """The text of a file: per frame a body count; per body ten numbers starting with its id, a joint count, and twelve numbers per joint."""
     bodies = [_lines(track, order) for track in tracks]
     parts = [b"%d\n" % len(tracks[0].seen)]
     for frame in range(len(tracks[0].seen)):
@@ -58,14 +58,14 @@ def _lines(track: Track, order: list[int]) -> list[bytes]:
 
 
 def _project(joints: np.ndarray, camera: tuple[float, float, float, float]) -> np.ndarray:
-    """(T, V, 2) pixels of (T, V, 3) points in metres."""
+    """Project points (T, V, 3) in metres to pixels (T, V, 2)."""
     focal, centre_x, centre_y, offset = camera
     depth = np.maximum(joints[..., 2], 0.5)
     return np.stack([centre_x + focal * (joints[..., 0] + offset) / depth, centre_y - focal * joints[..., 1] / depth], -1)
 
 
 def _heading(joints: np.ndarray) -> np.ndarray:
-    """(T, 1, 4) quaternion w x y z of the body's turn about the vertical, read off its hips; all joints share it."""
+    """(T, 1, 4) quaternion w x y z of the body's rotation about the vertical, from its hips; shared by all joints."""
     across = joints[:, 12] - joints[:, 16]
     half = np.arctan2(-across[:, 2], across[:, 0]) / 2
     zero = np.zeros_like(half)

@@ -1,4 +1,4 @@
-"""PKU-MMD's videos: several actions one after the other in one text file, a line a frame; coordinates with 6 decimals."""
+"""PKU-MMD's videos: consecutive actions in one text file, one line per frame; coordinates with 6 decimals."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from stars.data.simulate.layouts.digits import decimals
 from stars.data.simulate.stage import SimulateStage
 
 SETUPS, CAMERAS = MANY, 3
-VIEWS = "MLR"  # the simulator's cameras: the middle one, then those beside it
+VIEWS = "MLR"  # the simulator's cameras: middle, left, right
 WAITING = (10, 31)  # frames between two actions, at least and less than
 
 
-def files(recordings: Iterator[Recording], told: SimulateStage) -> Iterator[tuple[str, bytes]]:
-    """A video for all that a subject acts in one setup and replication, seen by one camera, and its labels; then the splits' lists."""
-    subjects: dict[str, int] = {}  # of each video
-    second_phase = any(name.endswith("_v2") for name in told.dataset.lists)
+def files(recordings: Iterator[Recording], settings: SimulateStage) -> Iterator[tuple[str, bytes]]:
+    """One video with labels for each subject, setup, replication and camera; then the splits' lists."""
+    subjects: dict[str, int] = {}  # video → subject
+    second_phase = any(name.endswith("_v2") for name in settings.dataset.lists)
     for number, (take, group) in enumerate(groupby(recordings, lambda recording: recording.performance[:3]), 1):
         shots = list(group)
         for camera, view in enumerate(VIEWS, 1):
             if filmed := [shot for shot in shots if shot.camera == camera]:
                 name = (f"A{number // 100:02d}N{number % 100:02d}" if second_phase else f"{number:04d}") + f"-{view}"
                 subjects[name] = take[1]
-                yield from zip((f"skeletons/{name}.txt", f"labels/{name}.txt"), _video(filmed, told), strict=True)
-    for listed in told.dataset.lists:
+                yield from zip((f"skeletons/{name}.txt", f"labels/{name}.txt"), _video(filmed, settings), strict=True)
+    for listed in settings.dataset.lists:
         yield f"{listed}.txt", _list(subjects, by_view="view" in listed)
 
 
 def _list(subjects: dict[str, int], by_view: bool) -> bytes:
-    """Training videos on the second line: those of odd subjects, or those that the left camera did not see."""
+    """A split's list, training videos on the second line: of odd subjects, or not from the left camera."""
     trains = {name: name[-1] != "L" if by_view else subject % 2 == 1 for name, subject in subjects.items()}
     training, validation = (", ".join(name for name in trains if trains[name] == side) for side in (True, False))
     return f"Training videos:\n{training},\nValidation videos:\n{validation},\n".encode()
 
 
-def _video(shots: list[Recording], told: SimulateStage) -> tuple[bytes, bytes]:
-    """Text of the joints and of the labels; before each action and at the end the actor waits in the pose that is next or was last."""
+def _video(shots: list[Recording], settings: SimulateStage) -> tuple[bytes, bytes]:
+    """Text of joints and labels; before each action and at the end the actor holds the next or last pose."""
     parts, labels, frame = [], [], 0
     for shot in shots:
-        acted = shot.joints(told)
-        waits = int(np.random.default_rng((told.seed, 5, *shot.performance)).integers(*WAITING))
+        acted = shot.joints(settings)
+        waits = int(np.random.default_rng((settings.seed, 5, *shot.performance)).integers(*WAITING))
         parts += [np.repeat(acted[:1], waits, 0), acted]
         labels.append(f"{shot.performance.action},{frame + waits},{frame + waits + len(acted)},2\n")
         frame += waits + len(acted)
@@ -52,7 +52,7 @@ def _video(shots: list[Recording], told: SimulateStage) -> tuple[bytes, bytes]:
 
 
 def _lines(x_tmvc: np.ndarray) -> bytes:
-    """A line a frame: x y z of each joint of each body."""
+    """One line per frame: x y z of each joint of each body."""
     text = decimals(x_tmvc.reshape(len(x_tmvc), -1), 6)
     text[:, -1] = ord("\n")
     return text[text != 0].tobytes()
