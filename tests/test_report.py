@@ -364,7 +364,8 @@ def test_maps_are_turned_not_bent():
     assert np.allclose(methods[0]["tsne"], methods[1]["tsne"], atol=2e-4) and np.abs(methods[0]["pca"]).max() == 1
 
 
-def test_neighbours_and_components_equal_plain_ones():
+def test_neighbours_and_components_equal_plain_ones(monkeypatch):
+    monkeypatch.setattr("stars.evaluation.projection.COSINES", 100)  # blocks of two rows
     x_nc = unit(np.random.default_rng(0).normal(size=(40, 5)))
     near, cosines = nearest(x_nc, 3)
     for row in range(40):

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
+COSINES = 1 << 24  # held at once
 DECIMALS = 5  # of cosines, so that neighbours do not depend on the last bits of a sum
 
 
@@ -41,8 +42,15 @@ def tsne(x_nc: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
 
 def nearest(x_nc: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The rows with the largest cosine to each of the unit rows (N, C), excluding itself: row numbers (N, count) and their cosines."""
+    found = [_nearest(x_nc, start, count) for start in range(0, len(x_nc), max(1, COSINES // len(x_nc)))]
+    return np.concatenate([order for order, _ in found]), np.concatenate([cosine for _, cosine in found])
+
+
+def _nearest(x_nc: np.ndarray, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same of a block of rows."""
+    rows = x_nc[start : start + max(1, COSINES // len(x_nc))]
     with threadpool_limits(1):
-        cosine = (x_nc @ x_nc.T).round(DECIMALS)
-    np.fill_diagonal(cosine, -2)
+        cosine = (rows @ x_nc.T).round(DECIMALS)
+    cosine[np.arange(len(rows)), np.arange(start, start + len(rows))] = -2
     order = np.argsort(-cosine, axis=1, kind="stable")[:, : min(count, len(x_nc) - 1)]
     return order, np.take_along_axis(cosine, order, 1)
