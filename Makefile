@@ -122,6 +122,7 @@ coverage: $(INSTALLED)
 	$(BIN)/python -m coverage report
 
 constraints: $(INSTALLED) $(VENV)/.docs
+	$(BIN)/pip install --quiet --constraint envs/constraints.txt --editable '.[onnx]'
 	{ echo "# Exact versions of everything that is installed, so that a run next year is the run of today. Made by \`make constraints\`."; \
 	  echo "# torch stands in torch-cpu.txt and torch-cuda.txt."; \
 	  $(BIN)/pip freeze --exclude torch --exclude-editable; } > envs/constraints.txt

@@ -45,13 +45,15 @@ def main() -> None:
         if needed and needed not in flags:
             print(f"{words:45} left out: this processor has no {needed}")
             continue
-        command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *(SHORT if short else NUMERIC)]
+        command = [sys.executable, "-m", "pytest", "-n", "2", "-p", "no:cacheprovider", *(SHORT if short else NUMERIC)]
         done = subprocess.run(
             command, cwd=TESTS, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, capture_output=True, text=True, check=False
         )
         failed |= done.returncode != 0
-        told = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))] or done.stdout.splitlines()[-1:]
-        print(f"{words:45} {'green' if done.returncode == 0 else 'RED'}", *(told if done.returncode else []), sep="\n  ", flush=True)
+        lines = done.stdout.splitlines()
+        counts = lines[-1].strip("= ") if lines else done.stderr.strip()  # "31 passed in 60.00s"
+        failures = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+        print(f"{words:45} {'green' if done.returncode == 0 else 'RED'}, {counts}", *failures, sep="\n  ", flush=True)
     sys.exit(failed)
 
 

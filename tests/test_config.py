@@ -170,6 +170,7 @@ def test_the_small_preset_and_its_methods_are_all_that_a_small_data_set_needs():
     two = configuration.method(config, "utd_mhad", "stars_two_views").blocks["tune"]
     assert (two["tuned_blocks"], two["nnclr"]["views"], two["nnclr"]["queue"], two["sampling"]["rotation"]) == (4, 2, 512, 0.3)
     assert (config.model.width, config.pretrain.motion.ratio, config.pretrain.optimiser.epochs) == (128, 0.75, 250)
+    assert (config.pretrain.precision, config.tune.precision) == ("auto", "auto")
     assert (
         config.pretrain.motion.target == configuration.load(DEMO).pretrain.motion.target
     )  # what the preset does not name stays the paper's

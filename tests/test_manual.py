@@ -19,6 +19,7 @@ from stars.provenance import code
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs"]
 PINNED = dict(re.findall(r"(?m)^([\w.-]+)==(\S+)$", (ROOT / "envs/constraints.txt").read_text()))
+TORCH = re.findall(r"(?m)^torch==(\S+)$", (ROOT / "envs/torch-cpu.txt").read_text())[0]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in (ROOT / "stars").rglob("*.py")
@@ -171,7 +172,7 @@ LAZY = ("stars.backbones", "stars.objectives", "stars.views")  # imported for me
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_environment_holds_what_its_rules_import(family):
-    """Of the command line, what `--settings` leads to: `stars.config`, `stars.pipeline.configuration` and what they import."""
+    """In pip's versions. Of the command line, what `--settings` leads to: `stars.config`, `stars.pipeline.configuration` and what they import."""
     starts = [module for module in MODULES if module.startswith(FAMILIES[family])] + ["stars.config", "stars.pipeline.configuration"]
     reached: set[str] = set()
     while starts:
@@ -181,8 +182,10 @@ def test_an_environment_holds_what_its_rules_import(family):
             starts.extend(code.imports(module))
     needed = {DISTRIBUTIONS.get(name, BROUGHT.get(name, name)) for module in reached for name in third_party(module)}
     dependencies = yaml.safe_load((ROOT / f"envs/{family}.yaml").read_text())["dependencies"]
-    held = {re.split("[<>=]", name)[0] for name in dependencies}
-    assert needed == held - {"python", "pip", "setuptools"}
+    held = dict(name.split("==") for name in dependencies)
+    assert needed == held.keys() - {"python", "pip", "setuptools"}
+    pins = {"pytorch": TORCH} | {DISTRIBUTIONS.get(name, name).lower(): version for name, version in PINNED.items()}
+    assert all(pins[name] == held[name] for name in needed)
     assert (ROOT / f"envs/{family}.post-deploy.sh").read_bytes() == (ROOT / "envs/read.post-deploy.sh").read_bytes()
 
 
