@@ -85,14 +85,14 @@ def _settings(record: Record, configs: Sequence[Config]) -> Iterator[str]:
     place = Path(*record.path.parts[1:])
     if not configs or current.made_by_hand(place):
         return
-    told = [one for one in (current.settings(config, place) for config in configs) if one is not None]
-    if not told:
+    expected = [one for one in (current.settings(config, place) for config in configs) if one is not None]
+    if not expected:
         yield f"{record.path}: the configuration has no such job any more; delete the result, or name its configuration with --config"
-    elif record.told["settings"] not in told:
-        older = current.completed(record.told["settings"], told[0])
-        if older in told:
+    elif record.told["settings"] not in expected:
+        older = current.completed(record.told["settings"], expected[0])
+        if older in expected:
             return
-        words = in_words(older or record.told["settings"], told[0])
+        words = in_words(older or record.told["settings"], expected[0])
         more = f" and {len(words) - NAMED} more" if len(words) > NAMED else ""
         since = "" if older is None else " (what it does not say is as in `preset: legacy`)"
         yield f"{record.path}: made with other settings than today's{since}: {', '.join(words[:NAMED])}{more}; run the workflow again"

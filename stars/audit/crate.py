@@ -143,8 +143,8 @@ def _run(record: Record, files: Mapping[str, str], agent: str | None) -> Iterato
         "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
         **({"agent": {"@id": "#agent"}} if agent else {}),
     }
-    told = json.dumps(record.told["settings"], sort_keys=True, ensure_ascii=False)
-    yield {"@id": settings, "@type": "PropertyValue", "name": "settings", "value": told, **_example([SETTINGS])}
+    text = json.dumps(record.told["settings"], sort_keys=True, ensure_ascii=False)
+    yield {"@id": settings, "@type": "PropertyValue", "name": "settings", "value": text, **_example([SETTINGS])}
 
 
 def _software(records: Iterable[Record]) -> Iterator[Entity]:

@@ -56,8 +56,8 @@ def settings(config: Config, path: Path) -> dict[str, Any] | None:
         return None
     if split is not None and split not in configuration.dataset(config, str(data)).splits:
         return None
-    told = _drawing(config, stage, names) if stage in DRAWN else _stage(config, stage, names)
-    return None if told is None else json.loads(configuration.as_argument(told))
+    found = _drawing(config, stage, names) if stage in DRAWN else _stage(config, stage, names)
+    return None if found is None else json.loads(configuration.as_argument(found))
 
 
 def completed(settings: Mapping[str, Any], today: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -116,7 +116,7 @@ def _stage(config: Config, stage: str, names: Mapping[str, str]) -> dict[str, An
     if stage == "protocol":
         return plugin_results.protocol_settings(config, names["own"]) if names["own"] in config.protocols else None
     try:
-        told = configuration.stage_settings(config, stage, target, folder, names.get("split", ""), names.get("variant", ""))
+        found = configuration.stage_settings(config, stage, target, folder, names.get("split", ""), names.get("variant", ""))
     except (InputError, ValueError):  # a folder that only looks like one of the workflow's
         return None
-    return LEFT_OUT.get(stage, {}) | told
+    return LEFT_OUT.get(stage, {}) | found

@@ -78,10 +78,10 @@ def _made(record: Record | None) -> str:
     """Who made a file, with what seed and code, where and how long it took."""
     if record is None:
         return "given"
-    told, code = record.told, record.told["code"]
+    content, code = record.told, record.told["code"]
     commit = f"commit {code['commit'][:9]}{' + changes' if code['dirty'] else ''}" if code["commit"] else f"source {code['digest'][:9]}"
-    seed = f"seed {told['seed']}, " if told["seed"] is not None else ""
-    return f"{record.stage}, {seed}{commit}, {told['hardware']['host']}, {told['started']}, {told['wall_seconds']:.1f} s"
+    seed = f"seed {content['seed']}, " if content["seed"] is not None else ""
+    return f"{record.stage}, {seed}{commit}, {content['hardware']['host']}, {content['started']}, {content['wall_seconds']:.1f} s"
 
 
 def _row(table: Path, cell: str) -> dict[str, str]:

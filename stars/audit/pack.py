@@ -63,17 +63,17 @@ def pack(
     left_out = [path for path in files if path not in kept]
     if not makers:
         raise InputError(f"{results} holds no results: run the workflow first")
-    told: dict[str, Any] = {"files": _digests(project, kept), "left_out": _digests(project, left_out)}
+    manifest: dict[str, Any] = {"files": _digests(project, kept), "left_out": _digests(project, left_out)}
     for path in kept:
-        if path in makers and told["files"][as_noted(path).as_posix()] != makers[path].outputs[path]:
+        if path in makers and manifest["files"][as_noted(path).as_posix()] != makers[path].outputs[path]:
             raise InputError(f"{path}: its bytes differ from its record: {again(path)}")
-    told["seal"] = seal(told)
+    manifest["seal"] = seal(manifest)
     if crate and results.name != RESULTS:
         raise InputError(f"pack --crate: {results} is described by the names in its records: call the folder {RESULTS}")
-    signed = sign(json_text(told), key) if key else None
-    described = ro_crate.metadata(lineage, told["files"], agent) if crate else None
+    signed = sign(json_text(manifest), key) if key else None
+    described = ro_crate.metadata(lineage, manifest["files"], agent) if crate else None
     with atomic(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(_entry(f"{RESULTS}/{MANIFEST}"), json_text(told))
+        archive.writestr(_entry(f"{RESULTS}/{MANIFEST}"), json_text(manifest))
         if signed is not None:
             archive.writestr(_entry(f"{RESULTS}/{SIGNATURE}"), signed)
         if described:
@@ -84,7 +84,7 @@ def pack(
             entry.file_size = (project / path).stat().st_size  # tells zipfile whether 4 GB are enough
             with (project / path).open("rb") as file, archive.open(entry, "w") as packed:
                 shutil.copyfileobj(file, packed, 1 << 20)
-    return told
+    return manifest
 
 
 def _handed_on(project: Path, path: Path, maker: Record | None, with_clips: bool) -> bool:
@@ -108,14 +108,14 @@ def read_manifest(results: Path) -> dict[str, Any]:
     """The manifest of an unpacked results folder; InputError where it is missing or was changed."""
     if not (results / MANIFEST).is_file():
         raise InputError(f"{results} holds no {MANIFEST}: name the folder of the unpacked archive that holds it")
-    told = read_json(results / MANIFEST)
+    manifest = read_json(results / MANIFEST)
     try:
-        whole = told["seal"] == seal(told) and json_text(told) == (results / MANIFEST).read_text(encoding="utf-8")
+        whole = manifest["seal"] == seal(manifest) and json_text(manifest) == (results / MANIFEST).read_text(encoding="utf-8")
     except (KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
         raise InputError(f"{results / MANIFEST} was changed or is damaged: unpack the archive again")
-    return told
+    return manifest
 
 
 def left_out(results: Path) -> dict[Path, str]:
@@ -125,13 +125,13 @@ def left_out(results: Path) -> dict[Path, str]:
 
 def _named(results: Path, part: str) -> dict[Path, str]:
     """Files of one part of the manifest, as they are called where the results folder lies now."""
-    told = {PurePosixPath(name).parts: found for name, found in read_manifest(results)[part].items()}
-    for parts in told:
+    manifest = {PurePosixPath(name).parts: found for name, found in read_manifest(results)[part].items()}
+    for parts in manifest:
         if len(parts) < 2 or parts[0] == "/" or ".." in parts:
             raise InputError(
                 f"{results / MANIFEST} names {'/'.join(parts)}, which lies outside of the results: trust nothing in this archive"
             )
-    return {Path(results.name, *parts[1:]): found for parts, found in told.items()}
+    return {Path(results.name, *parts[1:]): found for parts, found in manifest.items()}
 
 
 def differences(results: Path) -> Iterator[str]:

@@ -62,13 +62,13 @@ def stale(results: Path, config: Config) -> Stale:
 def _why(record: Record, project: Path, config: Config) -> str:
     """Why a result would be made again; nothing where it is up to date."""
     place = Path(*record.path.parts[1:])
-    told = None if current.made_by_hand(place) else current.settings(config, place)
-    if told is None:
+    expected = None if current.made_by_hand(place) else current.settings(config, place)
+    if expected is None:
         return ""
-    if told != record.told["settings"]:
-        older = current.completed(record.told["settings"], told)
-        if older != told:
-            words = in_words(older or record.told["settings"], told)
+    if expected != record.told["settings"]:
+        older = current.completed(record.told["settings"], expected)
+        if older != expected:
+            words = in_words(older or record.told["settings"], expected)
             return ", ".join(words[:NAMED]) + (f" and {len(words) - NAMED} more" if len(words) > NAMED else "")
     if gone := [path for path in record.outputs if not (project / path).is_file()]:
         return f"{gone[0].name} is missing"
