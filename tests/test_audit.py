@@ -82,7 +82,7 @@ def test_nothing_is_made_from_damaged_weights_and_what_the_audit_says_mends_it(r
     with pytest.raises(InputError, match="its bytes differ from its record: make it again"):
         pack(results, project / "all.zip")
     refused = snakemake(project)
-    assert refused.returncode == 1 and f"{damaged}: its bytes differ from its record, so nothing is made from it" in refused.stderr
+    assert refused.returncode == 1 and f"{damaged}: its bytes differ from its record, so it is not used" in refused.stderr
     (line,) = (line for line in audit(results) if line.startswith(f"{damaged}: "))
     assert f"(snakemake --cores 1 --force -- {damaged}; " in line
     assert snakemake(project, "--force", config=(CONFIG, "--", damaged)).returncode == 0 and damaged.read_bytes() == before
@@ -383,7 +383,7 @@ def test_a_folder_that_may_not_be_read_is_named(results, monkeypatch, capsys):
     monkeypatch.setattr(Path, "iterdir", refusing)
     assert cli.main(["audit"]) == 2
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "results/lost+found may not be read: change its permissions, or move it out of the results" in said
+    assert said.count("\n") == 1 and "results/lost+found cannot be read: change its permissions, or move it out of the results" in said
 
 
 def test_what_lies_in_the_ledger_and_is_no_entry_stays_out(results, capsys):

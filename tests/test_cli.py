@@ -88,18 +88,18 @@ BAD_RAW = {
     "missing": (shutil.rmtree, "{raw} does not exist: set data.demo.simulate instead of"),
     "empty": (
         lambda raw: [path.unlink() for path in raw.iterdir()],
-        "{raw} holds no file whose name ends in .skeleton: give",
+        "{raw} contains no .skeleton file: set",
     ),
     "not a zip": (lambda raw: (shutil.rmtree(raw), raw.write_bytes(b"no")), "{raw} is not a readable zip archive"),
-    "truncated": (truncate, "{file}, line 20: expected 25 lines of joints, found the end of the file; mend the file"),
+    "truncated": (truncate, "{file}, line 20: expected 25 lines of joints, found the end of the file; repair the file"),
     "wrong joint count": (
         line(4, "25", "24"),
-        "{file}, line 4: expected 25 joints, found 24; mend the file, or leave such files out with data.demo",
+        "{file}, line 4: expected 25 joints, found 24; repair the file, or skip such files with data.demo",
     ),
-    "NaN": (not_a_number, "{file}, line 5: expected x, y and z in metres, found 'nan'; mend the file"),
+    "NaN": (not_a_number, "{file}, line 5: expected x, y and z in metres, found 'nan'; repair the file"),
     "unknown action": (
         rename("A001", "A099"),
-        "action 99 is not among the data set's 20 actions: name a description that has it in data.demo.dataset",
+        "action 99 is not among the data set's 20 actions: set data.demo.dataset to a description that has it",
     ),
     "unknown name": (rename("S001", "X001"), "X001C001P001R001A001.skeleton: expected a name like S001C002P003R002A013.skeleton"),
 }
@@ -121,7 +121,7 @@ def test_bad_raw_files_are_named_and_the_earlier_clips_kept(complain, finished, 
 def test_an_unknown_subject(complain, raw, tmp_path):
     shutil.copyfile(first(raw), raw / "S001C001P090R001A001.skeleton")
     message = complain("ingest", "--raw", str(raw), "--out", str(tmp_path / "o"), *TOLD, "--set", "data.demo.dataset=ntu60")
-    assert "subject 90 is not among the data set's 40 subjects: name a description that has it in data.demo.dataset" in message
+    assert "subject 90 is not among the data set's 40 subjects: set data.demo.dataset to a description that has it" in message
 
 
 def test_a_class_without_training_clips(complain, finished, tmp_path):

@@ -73,21 +73,21 @@ def test_an_encoder_is_found_under_other_code_s_names_and_without_its_classifier
     torch.save({key: state, "epoch": 3} if key else state, there)
     assert cli.main(["import-weights", str(there), "--out", str(back), "--heads", "2"]) == 0
     assert back.read_bytes() == encoder.read_bytes()
-    others = ", what is no part of the encoder" if prefix else ""
+    others = ", tensors outside the encoder" if prefix else ""
     left = len(CLASSIFIERS[protocol]) + bool(prefix)
-    assert capsys.readouterr().err == f"stars: {there}: left out: classifier{others} ({left} tensors)\n"
+    assert capsys.readouterr().err == f"stars: {there}: omitted: classifier{others} ({left} tensors)\n"
 
 
 def test_heads_that_a_file_does_not_tell_are_assumed_aloud_and_those_it_tells_are_kept(encoder, tmp_path, capsys):
     there, out = tmp_path / "mamp.pth", tmp_path / "back.safetensors"
     assert cli.main(["export", str(encoder), "--format", "torch", "--out", str(there)]) == 0
     assert cli.main(["import-weights", str(there), "--out", str(out), "--heads", "4"]) == 2
-    assert "says that it has 2 heads, not 4: leave out --heads" in capsys.readouterr().err and not out.exists()
+    assert "has 2 heads, not 4: remove --heads" in capsys.readouterr().err and not out.exists()
     there, state = tmp_path / "bare.pth", torch.load(there, weights_only=True)["model"]
     torch.save({"model": state}, there)
     assert cli.main(["import-weights", str(there), "--out", str(out)]) == 0
     said = capsys.readouterr().err
-    assert said == f"stars: {there} does not say how many heads it has: 8 are assumed, as in the released MAMP; if not, give --heads N\n"
+    assert said == f"stars: {there} does not state its number of heads: 8 are assumed, as in the released MAMP; otherwise set --heads N\n"
     assert (
         load_encoder(out).shape.heads
         == json.loads((tmp_path / "back.safetensors.record.json").read_text())["settings"]["model"]["heads"]

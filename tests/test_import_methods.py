@@ -36,7 +36,7 @@ def test_features_are_those_of_the_release(name, network, tmp_path, capsys):
     x_bmtvc = clips(fixture["x_q" if "x_q" in fixture else "x_key"]).x_bmtvc
     frames = ["--frames", str(x_bmtvc.shape[2])]
     assert imported(tmp_path / "theirs.pt", tmp_path / "encoder.safetensors", "--network", network, *frames) == 0
-    assert "left out" in capsys.readouterr().err
+    assert "omitted" in capsys.readouterr().err
     encoder = load_encoder(tmp_path / "encoder.safetensors")
     features = fixture["features_eval"]
     near(clip_features(encoder, x_bmtvc), features if CASES[name][network] is None else features[CASES[name][network]])
@@ -98,7 +98,7 @@ def test_the_sizes_of_hico_are_those_of_its_tensors(tmp_path, capsys):
     assert (options.hidden, options.depth, options.granularities) == (cfg["hidden_size"], cfg["num_layer"], cfg["granularity"])
     assert options.frames == fixture["x_q"].shape[2] and options.heads == 4
     assert imported(tmp_path / "theirs.pt", tmp_path / "other.safetensors", "--frames", "9") == 2
-    assert "leave out --frames" in capsys.readouterr().err
+    assert "remove --frames" in capsys.readouterr().err
 
 
 def test_every_network_of_a_checkpoint_can_be_taken_out(tmp_path):
@@ -123,7 +123,7 @@ def test_the_sizes_of_hi_trs_are_those_of_its_tensors(tmp_path, capsys):
     fixture = load("hitrs")
     torch.save({f"module.{name}": tensor for name, tensor in fixture["state_before"].items()}, tmp_path / "theirs.pt")
     assert imported(tmp_path / "theirs.pt", tmp_path / "encoder.safetensors", "--frames", "50") == 0
-    assert "left out" in capsys.readouterr().err
+    assert "omitted" in capsys.readouterr().err
     options, cfg = load_encoder(tmp_path / "encoder.safetensors").options, fixture["cfg"]
     assert (options.window, options.width, options.depth) == (cfg["w_size"], cfg["d_model"], cfg["layer_num"])
     assert options.heads * options.head_width == cfg["nhead"] * cfg["d_att"] and (options.frames, options.places) == (50, 200)
@@ -136,8 +136,8 @@ def test_what_is_not_right_is_said_in_one_line(tmp_path, capsys):
     torch.save(one, tmp_path / "one.pt")
     torch.save({**state, "encoder_q.more.weight": torch.zeros(1)}, tmp_path / "more.pt")
     for path, options, words in (
-        ("one.pt", ("--network", "bone"), "with no network bone: give --network joint or motion"),
-        ("theirs.pt", ("--heads", "4"), "--heads is for MAMP and STARS"),
+        ("one.pt", ("--network", "bone"), "without a network bone: set --network joint or motion"),
+        ("theirs.pt", ("--heads", "4"), "--heads is only for MAMP and STARS"),
         ("more.pt", (), "more.weight"),
         ("theirs.pt", ("--frames", "0"), "--frames 0: "),
     ):

@@ -67,7 +67,7 @@ def test_encoder_and_heads_come_with_every_number(state, written, tmp_path, caps
     assert imported(path, out, "--heads", "2") == 0
     teacher, more = ("encoder_teacher, ", len(state) - 3) if form == "teacher" else ("", 0)
     left = f"{teacher}queue, queue_id, queue_ptr ({3 + more} tensors)"
-    assert capsys.readouterr().err == f"stars: {path}: left out: {left}\n"
+    assert capsys.readouterr().err == f"stars: {path}: omitted: {left}\n"
     encoder = load_encoder(out)
     projector, predictor = load_heads(out.with_name("heads.safetensors"), encoder).values()
     found = to_released({f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()})

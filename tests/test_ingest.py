@@ -104,7 +104,7 @@ def test_missing_list(raw, tmp_path):
     ingest(raw, tmp_path / "out", stage(missing_list=str(listed)))
     assert len(ClipStore.open(tmp_path / "out")) == 5
     assert json.loads((tmp_path / "out/quality.json").read_text())["dropped"][0]["reason"] == "in the list of missing skeletons"
-    for bad, why in ((b"\xff\xfe\x00", "cannot be read as text"), (b"no names", "holds no clip name")):
+    for bad, why in ((b"\xff\xfe\x00", "cannot be read as text"), (b"no names", "contains no clip name")):
         listed.write_bytes(bad)
         with pytest.raises(InputError, match=why):
             ingest(raw, tmp_path / "out", stage(missing_list=str(listed)))

@@ -158,9 +158,14 @@ def test_the_page_is_whole_escaped_and_the_same_each_time(clean, tmp_path):
     read = Tags(text)
     assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in read.tags}
     assert not re.search(r"https?:|url\(|@import|src=", text) and not any("href" in attributes for _, attributes in read.tags)
-    for expected in ("1 <script>alert(1)</script> & wave", "<b>x", "<i>many</i> are not among the raw files.", "the complete set has 161"):
+    for expected in (
+        "1 <script>alert(1)</script> & wave",
+        "<b>x",
+        "<i>many</i> are not among the raw files.",
+        "the complete data set has 161",
+    ):
         assert expected in read.words
-    assert "complete" in read.words and "the complete set has 90" in read.words and "21 never seen" in read.words
+    assert "complete" in read.words and "the complete data set has 90" in read.words and "21 never seen" in read.words
     listed = pd.read_csv(io.StringIO((tmp_path / "one/suspicious.csv").read_text()))
     assert listed["name"].unique().tolist() == [store.names[3]] and f"1. {store.names[3]}" in read.words
     assert (19, 20) in set(zip(listed["first_frame"], listed["last_frame"], strict=True))

@@ -90,7 +90,7 @@ def test_a_clip_by_its_name_and_what_is_wrong_with_a_request(finished, tmp_path,
         (["nowhere"], f"nowhere: not a data set in {CONFIG}, not a file, and not a clip of demo, other"),
         ([name, "--data", "demos"], f"--data demos: not in {CONFIG}: did you mean demo?"),
         ([str(tmp_path / "x.mat")], f"no data set of {CONFIG} reads such files"),
-        ([str(tmp_path / "x.skeleton"), "--data", "demo"], "no body in any frame: there is nothing to show"),
+        ([str(tmp_path / "x.skeleton"), "--data", "demo"], "no body in any frame: choose another file"),
         ([name, "--frames", "0"], "frames: expected a number of at least 1"),
     ):
         assert cli.main(["inspect", *arguments, "--config", CONFIG, "--out", str(tmp_path / "none")]) == 2

@@ -165,9 +165,7 @@ def test_a_writer_killed_where_there_are_no_links_leaves_no_half_entry(tmp_path,
     claim = tmp_path / ".1.json.claim"
     with pytest.raises(InputError) as told:
         write_once(tmp_path / "1.json", "whole")
-    assert (
-        str(told.value) == f"{claim} was left by a job that was killed, and {tmp_path / '1.json'} was not written: delete it and run again"
-    )
+    assert str(told.value) == f"{claim} was left by a killed job, and {tmp_path / '1.json'} was not written: delete it and run again"
     claim.unlink()
     write_once(tmp_path / "1.json", "whole")
     write_once(tmp_path / "1.json", "another")

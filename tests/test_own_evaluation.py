@@ -55,7 +55,7 @@ def model(home) -> Model:
 
 @pytest.fixture(scope="module")
 def clips(model, home) -> Labelled:
-    with pytest.warns(UserWarning, match=r"copies of other clips are left out: .*s0_9.npy \(of .*s0_0.npy\)"):
+    with pytest.warns(UserWarning, match=r"copies of other clips are ignored: .*s0_9.npy \(of .*s0_0.npy\)"):
         return labelled.read(model, home / "clips", r"(s\d)_")
 
 
@@ -149,8 +149,8 @@ def test_commands_from_a_folder_to_a_classifier_that_moves(home, model, clips, m
     told = ("--encoder", "encoder.safetensors", "--skeleton", "kinect_v2", "--group-by", r"(s\d)_")
     run("evaluate", "clips", *told, "--out", "verdict", "--finetune", 1)
     printed = capsys.readouterr()
-    assert printed.out.startswith("27 clips, 3 actions, 3 subjects, each tested by what the others taught; 3 folds\n")
-    assert "copies of other clips are left out" in printed.err and "none of these: " in printed.out
+    assert printed.out.startswith("27 clips, 3 actions, 3 subjects, each tested on classifiers of the others; 3 folds\n")
+    assert "copies of other clips are ignored" in printed.err and "none of these: " in printed.out
     kept = json.loads(Path("verdict/evaluation.json").read_text())
     assert list(kept["methods"]) == ["joints", "nearest", "linear", "finetuned"] and kept["chosen"] != "finetuned"
     with Path("verdict/predictions.csv").open() as table:
@@ -191,7 +191,7 @@ def test_a_long_recording_becomes_a_timeline(home, model, clips, monkeypatch, ca
 def test_a_library_leaves_copies_out_and_gives_a_rank(home, model):
     library = model.library(home / "clips")
     one = home / "clips/kick/s0_0.npy"
-    with pytest.warns(UserWarning, match="s0_0.npy is in the library, as .*: left out of its own vote"):
+    with pytest.warns(UserWarning, match="s0_0.npy is in the library, as .*: excluded from its own vote"):
         (found,) = library.predict([str(one)], 3)
     assert found.nearest not in (str(one), str(home / "clips/kick/s0_9.npy"))
     rows = unit(library.features)
@@ -288,8 +288,8 @@ def test_misuse_is_answered_as_the_page_says(home, tmp_path, monkeypatch, capsys
 
 
 WRONG = {
-    ("--group-by", "x(\\d"): "no column of a clips.csv, and no regular expression",
-    ("--group-by", "subject"): "nothing in kick/s0_0.npy matches: give a column of clips.csv, or an expression",
+    ("--group-by", "x(\\d"): "neither a column of a clips.csv nor a regular expression",
+    ("--group-by", "subject"): "no match in kick/s0_0.npy: use a column of clips.csv, or another expression",
 }
 
 

@@ -117,7 +117,7 @@ def test_a_clip_in_its_own_axes_is_the_same_however_the_camera_stands():
 
 
 def test_what_does_not_fit_is_said_in_one_line():
-    with pytest.raises(InputError, match=r"axes names joint 16, and the skeleton has 6"):
+    with pytest.raises(InputError, match=r"axes contains joint 16, but the skeleton has 6"):
         Network(BiGruOptions(hidden=4, axes=(0, 1, 12, 16)), JOINTS)
     with pytest.raises(InputError, match="set its pool to last"):
         own = Network(BiGruOptions(hidden=4, pool="mean"), JOINTS)

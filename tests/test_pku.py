@@ -74,7 +74,7 @@ def test_clips_are_the_labelled_segments(raw, tmp_path):
     assert PHASES[1].actions[51] == store.class_names[50] and len(PHASES[1].actions) == 51
     dropped = yaml.safe_load((tmp_path / "clips/quality.json").read_text())["dropped"]
     assert [(entry["name"], entry["reason"]) for entry in dropped] == [
-        ("0002-L_000500-000510_A07", "frames 500 to 510 lie beyond the file's 400"),
+        ("0002-L_000500-000510_A07", "frames 500 to 510 are beyond the file's 400"),
         ("0003-M_000010-000020_A07", "no body in any frame"),
     ]
 

@@ -324,7 +324,7 @@ def test_what_lies_there_must_be_one_data_set_in_reach(tmp_path):
         read(folder, tmp_path / "clips")
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.write(folder / "NTU60_CS.npz", "NTU60_CS.npz")
-    with pytest.raises(InputError, match=r"NTU60_CS\.npz lies in an archive: extract it"):
+    with pytest.raises(InputError, match=r"NTU60_CS\.npz is inside an archive: extract it"):
         read(tmp_path / "all.zip", tmp_path / "clips")
     (tmp_path / "some.npy").write_bytes(b"")
     with pytest.raises(InputError, match=r"some\.npy: name its folder, which also contains the labels"):

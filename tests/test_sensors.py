@@ -96,7 +96,7 @@ def test_mediapipe_is_recognised_turned_and_completed(own, common, tmp_path):
     (tmp_path / "a.json").write_text(json.dumps([[dict(zip("xyz", point, strict=True)) for point in frame] for frame in clip.tolist()]))
     lines = said(own, tmp_path / "a.json")
     assert lines[0] == f"{tmp_path / 'a.json'}: 33 joints, read as mediapipe33, axes -x -y z; name another layout with --skeleton"
-    assert lines[1].startswith("the encoder's spine base, spine middle, neck, head") and lines[1].endswith("are made of other joints")
+    assert lines[1].startswith("the encoder's spine base, spine middle, neck, head") and lines[1].endswith("are derived from other joints")
     assert len(lines) == 2
     upright = own.read(standing())[0].x_tmvc
     assert np.abs(own.read(tmp_path / "a.json")[0].x_tmvc - upright).max() < 0.1
@@ -129,15 +129,13 @@ def test_a_file_of_one_s_own_says_unit_axes_and_rate(own, tmp_path):
     millimetres = stars.load(own.path, like="demo", skeleton=unit_file(tmp_path, unit="mm", axes=["-x", "-y", "z"]))
     assert np.allclose(millimetres.read(clip * (-1000, -1000, 1000))[0].x_tmvc, own.read(clip)[0].x_tmvc, atol=1e-5)
     quick = stars.load(own.path, like="demo", skeleton=unit_file(tmp_path, fps=60))
-    assert said(quick, clip) == ["clip 0: 60 frames a second, the encoder's clips have 30: resampled"]
+    assert said(quick, clip) == ["clip 0: 60 frames per second, the encoder's clips have 30: resampled"]
     assert len(quick.read(clip)[0].x_tmvc) == 20 == len(stars.load(own.path, like="demo", fps=60).read(clip)[0].x_tmvc)
     with pytest.raises(InputError, match=r"unknown key units: did you mean unit\?"):
         stars.load(own.path, like="demo", skeleton=unit_file(tmp_path, units="mm"))
     with pytest.raises(InputError, match="--skeleton: no kinect in config/skeletons: did you mean kinect_v"):
         stars.load(own.path, like="demo", skeleton="kinect")
-    with pytest.raises(
-        InputError, match="--like mediapipe33: it names the description of a data set: say which joints your files have with"
-    ):
+    with pytest.raises(InputError, match="--like mediapipe33: it names the description of a data set: set the joints of your files with"):
         stars.load(own.path, like="mediapipe33")
 
 
@@ -157,7 +155,7 @@ ODD = {
     "mirrored": (lambda x: x * (-1, 1, 1), "left and right are mirrored"),
     "millimetres": (lambda x: x * 1000, "the body is 1,551 m tall, about 1,000 times too large, as if in mm"),
     "centimetres": (lambda x: x * 100, "the body is 155 m tall, about 100 times too large, as if in cm"),
-    "one place": (lambda x: x[:, :1] + 0 * x, "all joints lie at one place"),
+    "one place": (lambda x: x[:, :1] + 0 * x, "all joints are at one place"),
     "frozen": (lambda x: np.repeat(x[:1], 40, axis=0), "the body does not move"),
     "one frame": (lambda x: x[:1], "one frame long: an action needs several"),
 }
@@ -171,16 +169,17 @@ def test_what_is_odd_is_one_line(own, what):
 
 def test_nothing_is_odd_about_a_person_and_pixels_are_refused(own):
     assert said(own, standing()) == []
-    with pytest.raises(InputError, match="clip 0: all joints lie in one plane, as pixels without a depth do"):
+    with pytest.raises(InputError, match="clip 0: all joints are in one plane, like pixels without depth"):
         own.read(standing() * (300, 300, 0))
     (line,) = said(own, standing() * (0.2, 0.4, 0.1) + (0.5, 0.1, 0.1))
-    assert "coordinates from 0 to 1, as of a picture" in line
+    assert "coordinates from 0 to 1, as in a picture" in line
 
 
 def test_joints_that_nothing_gives_are_refused_with_a_way_out(tmp_path):
     model = stars.load(encoder(tmp_path / "encoder.safetensors", 33), skeleton="mediapipe33")
     model = replace(model, preparation=model.preparation.model_copy(update={"skeleton": None}))
     with pytest.raises(
-        InputError, match=r"the encoder wants nose, left eye inner.* which these 25 joints do not give: use an encoder on the common"
+        InputError,
+        match=r"the encoder needs nose, left eye inner.* which cannot be derived from these 25 joints: use an encoder on the common",
     ):
         model.read(standing())

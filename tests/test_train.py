@@ -233,13 +233,13 @@ def test_what_cannot_be_is_one_line(methods, message):
 
 
 def test_a_centre_that_the_skeleton_lacks_is_one_line():
-    with pytest.raises(InputError, match=r"model\.centre: there is no joint 20: the clips have 5, from 0"):
+    with pytest.raises(InputError, match=r"model\.centre: joint 20 is out of range: the clips have 5, from 0"):
         st_gcn.Network(st_gcn.StGcnOptions(centre=20), 5, PARENTS)
 
 
 @pytest.mark.parametrize(
     ("width", "message"),
-    [(8, None), (16, r"of 2 rows its features must be \(2, 16\), width being 16; found \(2, 8\)"), (None, "set self.width")],
+    [(8, None), (16, r"features of 2 rows must be \(2, 16\) for width 16, found \(2, 8\)"), (None, "set self.width")],
 )
 def test_features_of_another_shape_are_refused_before_training(width, message):
     network = st_gcn.Network(st_gcn.StGcnOptions(channels=2, width=8, frames=8), 5, PARENTS)

@@ -190,7 +190,7 @@ def test_the_commands_print_for_people_and_programs(model, tmp_path, capsys):
 def test_an_encoder_by_itself_and_precisions(model, tmp_path):
     alone = tmp_path / "encoder.safetensors"
     shutil.copy(ENCODER, alone)
-    with pytest.raises(InputError, match="no record beside it says what its clips were made of: name their data set's description"):
+    with pytest.raises(InputError, match="no record beside it describes its clips: name their data set's description"):
         stars.load(alone)
     like = stars.load(alone, like="demo", precision="fp32")
     clip = sorted(Path("raw").iterdir())[0]
@@ -205,10 +205,10 @@ def test_an_encoder_by_itself_and_precisions(model, tmp_path):
 
 WRONG = {
     "nowhere": "nowhere does not exist: name a file, or a folder or zip of files",
-    "empty": "empty holds no file whose name ends in .skeleton, .mat, .npy, .json, .csv",
-    "config/small.yaml": "config/small.yaml: expected a file whose name ends in .skeleton, .mat, .npy, .json, .csv",
+    "empty": "empty contains no .skeleton, .mat, .npy, .json, .csv file: name another folder or zip",
+    "config/small.yaml": "config/small.yaml: expected a file with suffix .skeleton, .mat, .npy, .json, .csv",
     "raw/short.skeleton": "raw/short.skeleton, line 1: expected the number of frames",
-    "raw/empty.skeleton": "raw/empty.skeleton: no body in any frame: leave it out",
+    "raw/empty.skeleton": "raw/empty.skeleton: no body in any frame: remove it",
     "raw/other.npy": "raw/other.npy: expected (25 joints, 3) a frame, or (at most 2 bodies, 25 joints, 3), found shape (4, 21, 3)",
 }
 
@@ -240,13 +240,13 @@ def test_clips_without_a_body_are_left_out_of_a_folder_with_a_line_each(model, c
     found = capsys.readouterr()
     assert not whole.err and found.out.replace(f"{tmp_path}/", "") == whole.out
     assert found.err == "".join(
-        f"stars: {tmp_path}/{path}/empty.skeleton: no body in any frame: left out\n" for path in (f"library/{action}", "recordings")
+        f"stars: {tmp_path}/{path}/empty.skeleton: no body in any frame: skipped\n" for path in (f"library/{action}", "recordings")
     )
     run("embed", tmp_path / "library", "--encoder", ENCODER, "--device", "cpu", "--out", tmp_path / "library.npz")
     kept, alike = (model.library(path) for path in (tmp_path / "library.npz", "library"))
     assert kept.labels == alike.labels and np.array_equal(kept.features, alike.features)
     assert np.array_equal(kept.joints(3), alike.joints(3))
-    with pytest.warns(UserWarning, match="empty.skeleton: no body in any frame: left out"):
+    with pytest.warns(UserWarning, match="empty.skeleton: no body in any frame: skipped"):
         assert len(model.read(tmp_path / "recordings")) == len(model.read("recordings"))
 
 
@@ -258,7 +258,7 @@ def test_wrong_libraries_and_options_are_one_line(model, capsys, tmp_path):
 
     told = ("predict", "recordings", "--encoder", ENCODER, "--device", "cpu")
     np.save(tmp_path / "a.npy", np.ones((4, 25, 3)))
-    assert "a.npy has no label: put it into a folder named as its action, or into clips.csv" in complaint(
+    assert "a.npy has no label: put it into a folder named after its action, or into clips.csv" in complaint(
         *told, "--library", tmp_path / "a.npy"
     )
     run("embed", tmp_path / "a.npy", "--encoder", ENCODER, "--device", "cpu", "--out", tmp_path / "a.npz")
@@ -266,14 +266,14 @@ def test_wrong_libraries_and_options_are_one_line(model, capsys, tmp_path):
     assert "a.npz holds clips without a label" in complaint(*told, "--library", tmp_path / "a.npz")
     arrays = dict(np.load(tmp_path / "a.npz"))
     np.savez(tmp_path / "a.npz", **arrays | {"encoder": np.array("0")})
-    assert "a.npz holds features of another encoder than" in complaint(*told, "--library", tmp_path / "a.npz")
+    assert "a.npz has features of another encoder than" in complaint(*told, "--library", tmp_path / "a.npz")
     assert "k is 1000, but the library has" in complaint(*told, "-k", "1000")
     assert "embed: files need --encoder" in complaint("embed", "recordings")
     assert "give files and --encoder; or, for the clips of a split, --clips, --train" in complaint("embed", "--encoder", ENCODER)
     assert "give a name that ends in .npz" in complaint("embed", "recordings", "--encoder", ENCODER, "--out", tmp_path, "--device", "cpu")
     with pytest.raises(InputError, match=r"clip 0: expected an array of numbers, found object"):
         model.embed(np.array([None]))
-    with pytest.raises(InputError, match="no clip is given"):
+    with pytest.raises(InputError, match="no clip with a body"):
         model.embed([])
 
 
@@ -363,5 +363,5 @@ def test_an_exported_folder_stands_alone_and_gives_the_same_features(home, model
         (("export", tmp_path / "hub/none", "--out", tmp_path / "new"), "none: no such file: name an encoder.safetensors"),
     ):
         assert cli.main([*map(str, words), "--format", "safetensors"]) == 2 and expected in capsys.readouterr().err
-    with pytest.raises(InputError, match="holds neither model"):
+    with pytest.raises(InputError, match="contains neither model"):
         stars.load(tmp_path / "full")

@@ -1,1 +1,1 @@
-"""Results folders after the fact: whether they are whole, where numbers come from, what changed, what differs, and what to send."""
+"""Audits of results folders: checks, lineage of numbers, history, comparison, and archives."""

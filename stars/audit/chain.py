@@ -1,4 +1,4 @@
-"""Are a result, and all that it was made from, as their records say?"""
+"""Checks a result and everything behind it against records."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from stars.provenance.lineage import MANIFEST, Lineage, Record
 
 @dataclass(frozen=True)
 class Found:
-    """Files that were held against their records.
+    """Result of checking files against their records.
 
     Attributes:
-        files: how many were looked at.
-        cell: whether a table's cell was worked out again.
-        faults: a phrase for everything that is not as recorded.
-        absent: what the archive left out, which cannot be looked at.
+        files: number of files checked.
+        cell: whether a table's cell was recomputed.
+        faults: one phrase per difference.
+        absent: files missing from the archive, which cannot be checked.
     """
 
     files: int
@@ -29,7 +29,7 @@ class Found:
     absent: tuple[Path, ...]
 
     def lines(self) -> Iterator[str]:
-        """The verdict first."""
+        """Lines, with the verdict first."""
         if self.faults:
             yield f"NOT AS RECORDED: {self.faults[0]}"
             yield from (f"  and {fault}" for fault in self.faults[1:])
@@ -40,12 +40,12 @@ class Found:
 
 
 def check(lineage: Lineage, results: Path, paths: Sequence[Path], row: Mapping[str, str] | None = None) -> Found:
-    """Hold a result and the files behind it against their records.
+    """Check a result and the files behind it against their records.
 
     Args:
         results: the results folder.
-        paths: the result first, then what it was made from, as paths count in `lineage`.
-        row: the csv's line of a cell of that result, a table; None: no cell is worked out again.
+        paths: the result, then the files behind it, relative as in `lineage`.
+        row: the csv's line of a cell, if the result is a table; None: no cell is recomputed.
     """
     makers, files = lineage.makers(), intact.Files(lineage.project)
     packed = set(left_out(results)) if (results / MANIFEST).is_file() else set()

@@ -1,4 +1,4 @@
-"""Does a results folder hold what its records say, made by what there is today?"""
+"""Checks a results folder against its records, today's source and configuration."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from stars.provenance import code, intact, ledger
 from stars.provenance.changes import changed_source, in_words
 from stars.provenance.lineage import PATTERN, Lineage, Record, again, result_files
 
-NAMED = 4  # differing settings that a line names
+NAMED = 4  # differing settings listed in a line
 
 
 def audit(results: Path, packed: bool = False, configs: Sequence[Config] = ()) -> Iterator[str]:
-    """A line for everything that is not as it should be.
+    """One line for each problem.
 
-    Files that differ from their record or are gone; records that were changed; results made from inputs that have changed since, by source
-    that has changed since, or by settings other than those of today; cells of tables that are not what the results say; files that no
-    record speaks of. Entries of the ledger that were changed or are gone.
+    Problems are: files that differ from their record or are missing; changed records; results from inputs, source or settings that have
+    changed since; wrong cells of tables; files without a record; changed or missing entries of the ledger.
 
     Args:
-        packed: the folder was unpacked from an archive of `stars pack`: compare it with the manifest too, and ask neither for what the
-            archive left out, nor for files beside the results, nor for the source and configuration of today.
-        configs: a result must be as one of these would make it; none given: settings are not compared.
+        packed: the folder was unpacked from an archive of `stars pack`: also compare it with the manifest, and ignore files that the archive
+            omits, files beside the results, and today's source and configuration.
+        configs: each result must match one of these; empty: settings are not compared.
     """
     lineage = Lineage.read(results)
     yield from lineage.damaged
@@ -66,7 +65,7 @@ def _mended(record: Record, path: Path, packed: bool) -> str:
 
 def _inputs(record: Record, makers: dict[Path, Record], files: intact.Files, results: Path, packed: bool) -> Iterator[str]:
     for path, gone in intact.inputs(record, makers, files):
-        if packed and (gone or path.parts[0] != results.name):  # it was not packed, or never lay in the results
+        if packed and (gone or path.parts[0] != results.name):  # it was not packed, or was outside the results
             continue
         if gone:
             yield f"{record.path}: made from {path}, which is gone; restore it, or run the workflow again"
@@ -85,21 +84,21 @@ def _settings(record: Record, configs: Sequence[Config]) -> Iterator[str]:
     place = Path(*record.path.parts[1:])
     if not configs or current.made_by_hand(place):
         return
-    told = [one for one in (current.settings(config, place) for config in configs) if one is not None]
-    if not told:
+    expected = [one for one in (current.settings(config, place) for config in configs) if one is not None]
+    if not expected:
         yield f"{record.path}: the configuration has no such job any more; delete the result, or name its configuration with --config"
-    elif record.told["settings"] not in told:
-        older = current.completed(record.told["settings"], told[0])
-        if older in told:
+    elif record.told["settings"] not in expected:
+        older = current.completed(record.told["settings"], expected[0])
+        if older in expected:
             return
-        words = in_words(older or record.told["settings"], told[0])
+        words = in_words(older or record.told["settings"], expected[0])
         more = f" and {len(words) - NAMED} more" if len(words) > NAMED else ""
         since = "" if older is None else " (what it does not say is as in `preset: legacy`)"
         yield f"{record.path}: made with other settings than today's{since}: {', '.join(words[:NAMED])}{more}; run the workflow again"
 
 
 def _ledger(lineage: Lineage, results: Path) -> Iterator[str]:
-    """Entries that are not as they were written, and evaluations without one."""
+    """Changed entries, and evaluations without an entry."""
     paths = ledger.files(results)
     for path in paths:
         try:

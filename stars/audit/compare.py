@@ -1,4 +1,4 @@
-"""Two results folders side by side: what they were told, what they measured, and whether a difference may be chance."""
+"""Compares two results folders: settings, numbers, and significance of differences."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from stars.provenance.lineage import Lineage, Record
 
 
 def compare(first: Path, second: Path, metric: str = "top1") -> Iterator[str]:
-    """Lines in four parts, each left out where there is nothing to say: settings, source, numbers, what one folder alone has.
+    """Lines in up to four parts: settings, source, numbers, results in only one folder.
 
-    A number's p-value is that of the paired bootstrap over test clips; a dash where the two were not scored on the same clips, or where
-    `metric` is not the headline's accuracy, "top1".
+    p-values come from the paired bootstrap over test clips; a dash if the two were not scored on the same clips, or if `metric` is not the
+    headline accuracy, "top1".
 
     Raises:
         InputError: a folder without records.
@@ -45,7 +45,7 @@ def _by_place(results: Path) -> dict[str, Record]:
 
 
 def _part(title: str, found: Iterator[tuple[str, list[str]]]) -> Iterator[str]:
-    """A title and its lines; nothing where there are none."""
+    """A title and its lines; nothing without lines."""
     lines = [f"  {place}: {words}" for place, several in found for words in several]
     yield from ([title, *lines] if lines else [])
 
@@ -60,7 +60,7 @@ def _number(first: Path, second: Path, metric: str) -> str:
 
 
 def significance(first: Path, second: Path) -> float | None:
-    """Two-sided p-value of the difference of two headlines, the repetitions of each averaged; None where the test clips are not the same.
+    """Two-sided p-value of the difference of two headlines, averaged over repetitions; None if the test clips differ.
 
     Args:
         first, second: folders of an evaluation.
@@ -70,7 +70,7 @@ def significance(first: Path, second: Path) -> float | None:
 
 
 def _right(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Names and labels of the test clips (N,), and whether each is right in each repetition of the headline (N, repetitions)."""
+    """Names and labels of the test clips (N,), and correctness in each repetition of the headline (N, repetitions)."""
     path, repeated = folder / PREDICTIONS, repetitions(read_json(folder / METRICS))
     found = read_npz(path, ("name", "label", *repeated))
     of = np.array([f"{name} {label}" for name, label in zip(found["name"], found["label"], strict=True)])

@@ -1,8 +1,8 @@
-"""A packed results folder as a Workflow Run RO-Crate: what was made of what, by which software and when, in the words that other tools read.
+"""Describes a packed results folder as a Workflow Run RO-Crate, for other tools.
 
-Profiles: RO-Crate, Workflow RO-Crate, and of Workflow Run RO-Crate the Process and Workflow Run Crates (https://w3id.org/ro/wfrun). A record is a
-CreateAction whose instrument is its stage; all of them together are one of the workflow's. What is left out of the archive, as clips are,
-stands in it by name and digest.
+Profiles: RO-Crate, Workflow RO-Crate, and Process and Workflow Run Crate of Workflow Run RO-Crate (https://w3id.org/ro/wfrun). A record is a
+CreateAction with its stage as instrument; all together form one action of the workflow. Omitted files, such as clips, are listed by name and
+digest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PROFILES = {
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": ("Workflow RO-Crate", "1.0"),
 }
 LANGUAGE = "https://w3id.org/workflowhub/workflow-ro-crate#snakemake"
-LICENCE = "https://spdx.org/licenses/MIT"  # of the workflow; data are bound to what their owners allow
+LICENCE = "https://spdx.org/licenses/MIT"  # of the workflow; data are subject to their owners' terms
 RAW, MADE, SETTINGS = "#parameter/raw", "#parameter/results", "#parameter/settings"
 Entity = dict[str, Any]
 
@@ -36,8 +36,8 @@ def metadata(lineage: Lineage, files: Mapping[str, str], agent: str | None) -> d
 
     Args:
         lineage: every record of the results.
-        files: of the archive, each from its root with the digest of its bytes (the workflow's own aside).
-        agent: who ran the workflow; None: nobody is named.
+        files: path in the archive → digest, without the workflow's files.
+        agent: who ran the workflow; None: not named.
 
     Raises:
         InputError: the package rocrate is not installed.
@@ -91,7 +91,7 @@ def _entities(lineage: Lineage, files: Mapping[str, str], agent: str | None) -> 
 
 
 def _workflow(lineage: Lineage, files: Mapping[str, str], agent: str | None) -> Iterator[Entity]:
-    """The workflow, its language and parameters, and the one action that is its run."""
+    """The workflow, its language and parameters, and its run as one action."""
     yield {
         "@id": WORKFLOW,
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"],
@@ -128,7 +128,7 @@ def _workflow(lineage: Lineage, files: Mapping[str, str], agent: str | None) -> 
 
 
 def _run(record: Record, files: Mapping[str, str], agent: str | None) -> Iterator[Entity]:
-    """A record: the action, and the settings that it was told as its parameter."""
+    """A record: the action, with its settings as a parameter."""
     settings = f"{_action(record)}/settings"
     yield {
         "@id": _action(record),
@@ -143,12 +143,12 @@ def _run(record: Record, files: Mapping[str, str], agent: str | None) -> Iterato
         "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
         **({"agent": {"@id": "#agent"}} if agent else {}),
     }
-    told = json.dumps(record.told["settings"], sort_keys=True, ensure_ascii=False)
-    yield {"@id": settings, "@type": "PropertyValue", "name": "settings", "value": told, **_example([SETTINGS])}
+    text = json.dumps(record.told["settings"], sort_keys=True, ensure_ascii=False)
+    yield {"@id": settings, "@type": "PropertyValue", "name": "settings", "value": text, **_example([SETTINGS])}
 
 
 def _software(records: Iterable[Record]) -> Iterator[Entity]:
-    """Stages, each in the version of its source, and the libraries that they ran on."""
+    """Stages by source version, and their libraries."""
     titles = {stage.module: stage.help for stage in STAGES.values()}
     stages = {_instrument(record): record for record in records}
     for name, record in stages.items():
@@ -187,7 +187,7 @@ def _id(name: str, files: Mapping[str, str]) -> str:
 
 
 def _absent(name: str) -> str:
-    """Of a file that is not in the archive: a name that is no path."""
+    """Identifier of a file outside the archive, which is not a path."""
     return f"#left-out/{name.lstrip('/')}"
 
 

@@ -1,4 +1,4 @@
-"""What the configuration tells the job behind a record, found by where the record lies (docs/files.md)."""
+"""The configuration's settings for the job behind a record, identified by the record's path (docs/files.md)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PLACES = {place: stage.name for stage in reversed(STAGES.values()) for place in 
     rf"figures/(?P<name>{'|'.join(sources.FIGURES)})\.record\.json": "figure",
     r"tables/(?P<own>\w+)\.record\.json": "own table",
 }
-MADE = PLACES[rf"{METHOD}/record\.json"]  # one place for whatever makes a method's encoder
+MADE = PLACES[rf"{METHOD}/record\.json"]  # one place for all stages that create a method's encoder
 DRAWN = ("curves", "benchmarks", "report", "claims", "table", "own table", "figure")
 
 LEFT_OUT: dict[str, dict[str, Any]] = {
@@ -37,33 +37,33 @@ LEFT_OUT: dict[str, dict[str, Any]] = {
     "pretrain": {"parents": []},
     "tune": {"mirror": [], "stem": False},
     "network": {"first": False},
-}  # told only where it is read
+}  # part of the settings only if the stage reads it
 
 
-GREW: dict[str, type[Settings]] = {"tune": Tune, "knn": Knn, "few_shot": Shots}  # blocks with keys that older records lack
+GREW: dict[str, type[Settings]] = {"tune": Tune, "knn": Knn, "few_shot": Shots}  # blocks with keys that are missing in older records
 
 
 def made_by_hand(path: Path) -> bool:
-    """Whether no rule of the workflow writes a record at `path` (from the results folder): a picture of a clip, converted weights."""
+    """Whether no rule writes a record at `path` (relative to the results folder), as for a clip's picture or converted weights."""
     return place_of(path) is None
 
 
 def settings(config: Config, path: Path) -> dict[str, Any] | None:
-    """Settings of the job that writes the record at `path` (from the results folder); None where the configuration has no such job."""
+    """Settings of the job that writes the record at `path` (relative to the results folder); None if the configuration has no such job."""
     stage, names = place_of(path) or ("", {})
     data, split = names.get("data"), names.get("split")
     if data is not None and data not in config.data:
         return None
     if split is not None and split not in configuration.dataset(config, str(data)).splits:
         return None
-    told = _drawing(config, stage, names) if stage in DRAWN else _stage(config, stage, names)
-    return None if told is None else json.loads(configuration.as_argument(told))
+    found = _drawing(config, stage, names) if stage in DRAWN else _stage(config, stage, names)
+    return None if found is None else json.loads(configuration.as_argument(found))
 
 
 def completed(settings: Mapping[str, Any], today: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Settings of a record from before some of today's keys, those keys as `preset: legacy` has them; None where none is missing.
+    """Settings of an older record, completed with missing keys from `preset: legacy`; None if none is missing.
 
-    A whole block that it lacks, such as the data set's novel actions, is as `today`. None, too, where a block is not valid any more.
+    Missing whole blocks, such as novel actions, are taken from `today`. None also if a block is no longer valid.
     """
     legacy = read_yaml(configuration.find("presets", "legacy", "preset"))
     full: dict[str, Any] = {**{name: block for name, block in today.items() if name not in settings}, **settings}
@@ -78,7 +78,7 @@ def completed(settings: Mapping[str, Any], today: Mapping[str, Any]) -> dict[str
 
 
 def place_of(path: Path) -> tuple[str, dict[str, str]] | None:
-    """Stage and named parts of a record's path; parts that it does not have are left out."""
+    """Stage and named parts of a record's path."""
     for form, stage in PLACES.items():
         if found := re.fullmatch(form, path.as_posix()):
             return stage, {name: value for name, value in found.groupdict().items() if value is not None}
@@ -116,7 +116,7 @@ def _stage(config: Config, stage: str, names: Mapping[str, str]) -> dict[str, An
     if stage == "protocol":
         return plugin_results.protocol_settings(config, names["own"]) if names["own"] in config.protocols else None
     try:
-        told = configuration.stage_settings(config, stage, target, folder, names.get("split", ""), names.get("variant", ""))
-    except (InputError, ValueError):  # a folder that only looks like one of the workflow's
+        found = configuration.stage_settings(config, stage, target, folder, names.get("split", ""), names.get("variant", ""))
+    except (InputError, ValueError):  # a folder that only resembles one of the workflow's
         return None
-    return LEFT_OUT.get(stage, {}) | told
+    return LEFT_OUT.get(stage, {}) | found

@@ -1,4 +1,4 @@
-"""Where a number comes from: from a table's cell back to the raw files."""
+"""Traces a number from a table's cell back to the raw files."""
 
 from __future__ import annotations
 
@@ -14,30 +14,29 @@ from stars.errors import InputError
 from stars.provenance.files import read_json
 from stars.provenance.lineage import MANIFEST, Lineage, Record, renamed
 
-OWN = ("this run", "p-value")  # origins of the cells that are explained
+OWN = ("this run", "p-value")  # origins of cells that can be explained
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What `explain` found: whether all is as recorded, and the lines that say it and lead back to the raw files."""
+    """Result of `explain`: whether all files match their records, and lines that lead back to the raw files."""
 
     whole: bool
     lines: tuple[str, ...]
 
 
 def explain(results: Path, path: Path, cell: str | None = None, program: str = "stars") -> Explanation:
-    """Lines that lead from a result to the raw files, and the commands that make it again, to be run in the project's folder.
+    """Lines from a result to the raw files, and commands that rebuild it in the project's folder.
 
-    The first says whether the file, and all that it was made from, have the bytes of their records, and whether a cell is what its results
-    give.
+    The first line says whether the file and everything behind it match their records, and whether a cell follows from its results.
 
     Args:
-        results: the results folder; path: a file in it, from the folder above it.
-        cell: of a table's csv, "METHOD,COLUMN", the column by its key or as it is shown: the chain of that cell's own files alone, of every seed.
-        program: what `stars` is called by where the commands are to be run.
+        results: the results folder; path: a file in it, relative to the folder above it.
+        cell: a cell of a table's csv, "METHOD,COLUMN", the column by key or heading: only the chain of this cell's files, for every seed.
+        program: name of the `stars` command in the printed commands.
 
     Raises:
-        InputError: no record speaks of the file, or the table has no such cell.
+        InputError: the file has no record, or the table no such cell.
     """
     lineage = Lineage.read(results)
     row = None if cell is None else _row(lineage.project / path, cell)
@@ -51,7 +50,7 @@ def explain(results: Path, path: Path, cell: str | None = None, program: str = "
 
 
 def _again(lineage: Lineage, files: Sequence[Path], program: str) -> Iterator[str]:
-    """The commands that make files again, and what follows from them."""
+    """Commands that rebuild files, and what depends on them."""
     makers = lineage.makers()
     again = list(dict.fromkeys(makers[file] for file in files if file in makers))
     for maker in again:
@@ -61,7 +60,7 @@ def _again(lineage: Lineage, files: Sequence[Path], program: str) -> Iterator[st
 
 
 def _place(results: Path) -> Iterator[str]:
-    """Where paths and commands hold, if that is not the folder one asks in."""
+    """The folder for paths and commands, if it is not the current one."""
     if (results / MANIFEST).is_file():
         yield f"{results} was unpacked from an archive: paths count from {results.parent}, the commands hold in the project that packed it"
     elif not results.parent.samefile(Path.cwd()):
@@ -69,23 +68,23 @@ def _place(results: Path) -> Iterator[str]:
 
 
 def _leads_on(lineage: Lineage, again: Sequence[Record]) -> bool:
-    """Whether anything else was made from what these records speak of."""
+    """Whether other results depend on these records' outputs."""
     made = {path for record in again for path in (record.path, *record.outputs)}
     return any(made & record.inputs.keys() for record in lineage.records if record not in again)
 
 
 def _made(record: Record | None) -> str:
-    """Who made a file, with what seed and code, where and how long it took."""
+    """Stage, seed, code, host, time and duration of a file's origin."""
     if record is None:
         return "given"
-    told, code = record.told, record.told["code"]
+    content, code = record.told, record.told["code"]
     commit = f"commit {code['commit'][:9]}{' + changes' if code['dirty'] else ''}" if code["commit"] else f"source {code['digest'][:9]}"
-    seed = f"seed {told['seed']}, " if told["seed"] is not None else ""
-    return f"{record.stage}, {seed}{commit}, {told['hardware']['host']}, {told['started']}, {told['wall_seconds']:.1f} s"
+    seed = f"seed {content['seed']}, " if content["seed"] is not None else ""
+    return f"{record.stage}, {seed}{commit}, {content['hardware']['host']}, {content['started']}, {content['wall_seconds']:.1f} s"
 
 
 def _row(table: Path, cell: str) -> dict[str, str]:
-    """The csv's line of this run's cell "METHOD,COLUMN" of a table; names are compared by letters and digits alone."""
+    """The csv's line of this run's cell "METHOD,COLUMN"; names are compared by letters and digits only."""
     try:
         with table.open(encoding="utf-8", newline="") as file:
             own = [row for row in csv.DictReader(file) if row["origin"] in OWN]
@@ -94,7 +93,7 @@ def _row(table: Path, cell: str) -> dict[str, str]:
         cells |= {(_plain(row["method"]), _plain(row["column"])): row for row in own}
     except (OSError, KeyError, csv.Error, UnicodeDecodeError):
         raise InputError(f"{table} is not a table's csv that stars wrote: name one of results/tables") from None
-    words = cell.split(",")  # methods and headings may hold commas, too
+    words = cell.split(",")  # methods and headings may contain commas
     named = [(_plain(",".join(words[:at])), _plain(",".join(words[at:]))) for at in range(1, len(words))]
     row = next((cells[one] for one in named if one in cells), None)
     if row is None:
@@ -106,7 +105,7 @@ def _row(table: Path, cell: str) -> dict[str, str]:
 
 
 def _headings(table: Path) -> dict[str, str]:
-    """Column → its heading where the table is shown, from the json beside its csv, of those that no other has; empty where that cannot be read."""
+    """Column → its unique displayed heading, from the table's json; empty if that cannot be read."""
     try:
         found = {column["key"]: f"{column['group']} {column['title']}" for column in read_json(table.with_suffix(".json"))["columns"]}
     except (InputError, KeyError, TypeError):

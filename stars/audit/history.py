@@ -1,4 +1,4 @@
-"""A metric over time, from the ledger, with what changed between one run and the next."""
+"""A metric over time, from the ledger, with the changes between runs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from stars.provenance.ledger import Entry
 def history(
     results: Path, metric: str = "top1", protocol: str | None = None, data: str | None = None, method: str | None = None
 ) -> Iterator[str]:
-    """Lines for every evaluation in the ledger: when, the metric, its difference to the run before, and what differs from that.
+    """Lines for every evaluation in the ledger: time, metric, change since the previous run, and other differences.
 
     Args:
-        metric: key of metrics.json, dotted; or one of its `results` by that one's other keys: "top1@k=10,output=encoder".
-        protocol, data, method: only these; `data` is what was trained on or tested on, `method` the folder's name, of any seed.
+        metric: dotted key of metrics.json, or a value in `results` selected by its other keys: "top1@k=10,output=encoder".
+        protocol, data, method: filters; `data` is a training or test data set, `method` the folder's name, with any seed.
 
     Raises:
-        InputError: nothing fits, no evaluation has such a metric, or an entry is damaged.
+        InputError: no evaluation matches or has this metric, or an entry is damaged.
     """
     runs: dict[str, list[Entry]] = {}
     for entry in ledger.entries(results):
@@ -53,7 +53,7 @@ def _lines(entries: list[Entry], metric: str) -> Iterator[str]:
 
 
 def differences(before: Entry, after: Entry) -> list[str]:
-    """What differs between what two evaluations were made from: settings, source, files from outside."""
+    """Differences in the origins of two evaluations: settings, source, external files."""
     found = []
     for place in dict.fromkeys((*before.stages, *after.stages)):
         old, new = before.stages.get(place), after.stages.get(place)
@@ -67,7 +67,7 @@ def differences(before: Entry, after: Entry) -> list[str]:
 
 
 def _other_bytes(before: Entry, after: Entry) -> Iterator[str]:
-    """Files that came out otherwise from the same settings, source and raw files: of another machine, or of another library."""
+    """Files that differ despite equal settings, source and raw files: from another machine or other libraries."""
     if any("files" not in stage for entry in (before, after) for stage in entry.stages.values()):
         yield "settings, source and raw files are the same; whether files came out otherwise was not kept then"
         return
@@ -78,7 +78,7 @@ def _other_bytes(before: Entry, after: Entry) -> Iterator[str]:
 
 
 def value(metrics: Mapping[str, Any], metric: str) -> float | None:
-    """A number of metrics.json by its dotted key, or of one of its `results`; None where there is none."""
+    """A number in metrics.json by dotted key, or in one of its `results`; None if missing."""
     key, _, choice = metric.partition("@")
     found: Any = metrics
     if choice:

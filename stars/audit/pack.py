@@ -1,4 +1,4 @@
-"""A results folder as one archive to hand on, with a manifest that says what is in it."""
+"""Packs a results folder into one archive with a manifest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from stars.provenance.lineage import (
     seal,
 )
 
-# Stage → those of its files that hold joints of clips: large, and a data set's owners may not allow that they are handed on.
+# Stage → its files with joints of clips: large, and a data set's owners may not allow sharing them.
 JOINTS = {
     "stars.data.simulate": "*.zip",
     "stars.ingest": "frames.npy",
@@ -42,18 +42,18 @@ DATE, MODE = (1980, 1, 1, 0, 0, 0), 0o644
 def pack(
     results: Path, out: Path, with_clips: bool = False, key: Path | None = None, crate: bool = False, agent: str | None = None
 ) -> dict[str, Any]:
-    """Write archive `out` (.zip) of every result, record and ledger's entry, the same bytes for the same results, and return its manifest.
+    """Write archive `out` (.zip) of every result, record and ledger entry, with reproducible bytes, and return its manifest.
 
-    In it the folder is called `results`, as in records, whatever it is called here.
+    In the archive, the folder is always called `results`, as in records.
 
     Args:
-        with_clips: the clips' joints too; otherwise the manifest names them, with their digests, as left out. So it does, in any case, with
-            files that no record speaks of, and those in the ledger that are no entries: nobody knows what is in them.
-        key: whose signature of the manifest goes with it (`stars.audit.signature`).
-        crate: a description as a Workflow Run RO-Crate, too (`stars.audit.crate`), with the Snakefile that it is of; agent: who ran it.
+        with_clips: include the clips' joints; otherwise the manifest lists them as omitted, with digests. It always omits files without a
+            record, and files in the ledger that are not entries.
+        key: key to sign the manifest with (`stars.audit.signature`).
+        crate: also describe the archive as a Workflow Run RO-Crate (`stars.audit.crate`), with the Snakefile; agent: who ran it.
 
     Raises:
-        InputError: there is nothing to pack, a record is damaged, or a file that would be packed is not as its record says.
+        InputError: there is nothing to pack, a record is damaged, or a file differs from its record.
     """
     lineage = Lineage.read(results)
     if lineage.damaged:
@@ -63,17 +63,17 @@ def pack(
     left_out = [path for path in files if path not in kept]
     if not makers:
         raise InputError(f"{results} holds no results: run the workflow first")
-    told: dict[str, Any] = {"files": _digests(project, kept), "left_out": _digests(project, left_out)}
+    manifest: dict[str, Any] = {"files": _digests(project, kept), "left_out": _digests(project, left_out)}
     for path in kept:
-        if path in makers and told["files"][as_noted(path).as_posix()] != makers[path].outputs[path]:
+        if path in makers and manifest["files"][as_noted(path).as_posix()] != makers[path].outputs[path]:
             raise InputError(f"{path}: its bytes differ from its record: {again(path)}")
-    told["seal"] = seal(told)
+    manifest["seal"] = seal(manifest)
     if crate and results.name != RESULTS:
         raise InputError(f"pack --crate: {results} is described by the names in its records: call the folder {RESULTS}")
-    signed = sign(json_text(told), key) if key else None
-    described = ro_crate.metadata(lineage, told["files"], agent) if crate else None
+    signed = sign(json_text(manifest), key) if key else None
+    described = ro_crate.metadata(lineage, manifest["files"], agent) if crate else None
     with atomic(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(_entry(f"{RESULTS}/{MANIFEST}"), json_text(told))
+        archive.writestr(_entry(f"{RESULTS}/{MANIFEST}"), json_text(manifest))
         if signed is not None:
             archive.writestr(_entry(f"{RESULTS}/{SIGNATURE}"), signed)
         if described:
@@ -81,10 +81,10 @@ def pack(
             archive.writestr(_entry(ro_crate.WORKFLOW), (shipped.FOLDER / ro_crate.WORKFLOW).read_bytes())
         for path in kept:
             entry = _entry(as_noted(path).as_posix())
-            entry.file_size = (project / path).stat().st_size  # tells zipfile whether 4 GB are enough
+            entry.file_size = (project / path).stat().st_size  # zipfile needs it to choose ZIP64
             with (project / path).open("rb") as file, archive.open(entry, "w") as packed:
                 shutil.copyfileobj(file, packed, 1 << 20)
-    return told
+    return manifest
 
 
 def _handed_on(project: Path, path: Path, maker: Record | None, with_clips: bool) -> bool:
@@ -94,7 +94,7 @@ def _handed_on(project: Path, path: Path, maker: Record | None, with_clips: bool
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
-    """A file of the archive that says nothing of when and where it was packed, and that all may read."""
+    """An archive entry without time and host, readable for all."""
     entry = zipfile.ZipInfo(name, DATE)
     entry.compress_type, entry.create_system, entry.external_attr = zipfile.ZIP_DEFLATED, 3, MODE << 16
     return entry
@@ -105,37 +105,37 @@ def _digests(project: Path, paths: Iterable[Path]) -> dict[str, str]:
 
 
 def read_manifest(results: Path) -> dict[str, Any]:
-    """The manifest of an unpacked results folder; InputError where it is missing or was changed."""
+    """The manifest of an unpacked results folder; InputError if it is missing or was changed."""
     if not (results / MANIFEST).is_file():
         raise InputError(f"{results} holds no {MANIFEST}: name the folder of the unpacked archive that holds it")
-    told = read_json(results / MANIFEST)
+    manifest = read_json(results / MANIFEST)
     try:
-        whole = told["seal"] == seal(told) and json_text(told) == (results / MANIFEST).read_text(encoding="utf-8")
+        whole = manifest["seal"] == seal(manifest) and json_text(manifest) == (results / MANIFEST).read_text(encoding="utf-8")
     except (KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
         raise InputError(f"{results / MANIFEST} was changed or is damaged: unpack the archive again")
-    return told
+    return manifest
 
 
 def left_out(results: Path) -> dict[Path, str]:
-    """File that the archive left out, from the folder above the results → its sha256."""
+    """File omitted from the archive, relative to the folder above the results → its sha256."""
     return _named(results, "left_out")
 
 
 def _named(results: Path, part: str) -> dict[Path, str]:
-    """Files of one part of the manifest, as they are called where the results folder lies now."""
-    told = {PurePosixPath(name).parts: found for name, found in read_manifest(results)[part].items()}
-    for parts in told:
+    """Files in one part of the manifest, by the current name of the results folder."""
+    manifest = {PurePosixPath(name).parts: found for name, found in read_manifest(results)[part].items()}
+    for parts in manifest:
         if len(parts) < 2 or parts[0] == "/" or ".." in parts:
             raise InputError(
                 f"{results / MANIFEST} names {'/'.join(parts)}, which lies outside of the results: trust nothing in this archive"
             )
-    return {Path(results.name, *parts[1:]): found for parts, found in told.items()}
+    return {Path(results.name, *parts[1:]): found for parts, found in manifest.items()}
 
 
 def differences(results: Path) -> Iterator[str]:
-    """A line for every file that is not as the manifest says, or that it does not name."""
+    """One line for every file that differs from the manifest, or is not listed in it."""
     named, project = _named(results, "files"), results.parent
     for name, expected in named.items():
         path = project / name

@@ -1,4 +1,4 @@
-"""Do an evaluation's numbers follow from its predictions, and are these of the split's own clips?"""
+"""Checks an evaluation's numbers against its predictions, and these against the split's clips."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def repetitions(metrics: Mapping[str, Any]) -> list[str]:
     """Arrays of predictions.npz behind the headline."""
     if metrics["protocol"] == "semi":
         return [f"predicted_subset{number}" for number in range(metrics["runs"])]
-    if metrics["protocol"] == "few_shot" and "shots" in metrics["results"][0]:  # else of the reading neighbours, measured once
+    if metrics["protocol"] == "few_shot" and "shots" in metrics["results"][0]:  # otherwise the reading `neighbours`, measured once
         return [f"predicted_shots{metrics['results'][0]['shots']}_draw{draw}" for draw in range(metrics["runs"])]
     return ["predicted"]
 
 
 def differing(record: Record, project: Path) -> Iterator[str]:
-    """A phrase for everything that an evaluation's metrics.json says otherwise than its predictions, its clips and its split do."""
+    """One phrase for each difference between an evaluation's metrics.json and its predictions, clips and split."""
     folder = record.path.parent
     try:
         metrics = read_json(project / folder / METRICS)
@@ -43,7 +43,7 @@ def differing(record: Record, project: Path) -> Iterator[str]:
 
 
 def _behind(metrics: Mapping[str, Any]) -> dict[int, list[str]]:
-    """Place in `results` → the arrays of predictions behind that entry; −1: the headline. Entries of which none were kept are left out."""
+    """Index in `results` → arrays of predictions behind the entry; −1: the headline. Entries without arrays are omitted."""
     arrays, first = {-1: repetitions(metrics)}, metrics["results"][0]
     for place, entry in enumerate(metrics["results"]):
         if entry.get("output") != first.get("output"):
@@ -58,13 +58,13 @@ def _behind(metrics: Mapping[str, Any]) -> dict[int, list[str]]:
 
 
 def _other_clips(record: Record, project: Path, found: Mapping[str, np.ndarray], protocol: str) -> Iterator[str]:
-    """Predictions of other clips than the split's test clips, or with labels that these do not have."""
+    """Predictions for other clips than the split's test clips, or with other labels."""
     where = record.path.parent / PREDICTIONS
     paths = {role: project / path for role, path in zip(record.told["inputs"], _inputs(record), strict=True)}
     store = open_store(paths["clips"].parent)
     rows = read_rows(paths["test"], len(store))
     names = np.array(store.names)[rows]
-    scored = np.isin(names, found["name"]) if protocol == "few_shot" else np.ones(len(rows), bool)  # of the novel actions alone
+    scored = np.isin(names, found["name"]) if protocol == "few_shot" else np.ones(len(rows), bool)  # only clips of novel actions
     if not np.array_equal(names[scored], found["name"]):
         yield f"{where} is not of the test clips of its split"
     elif wrong := int((store.labels[rows][scored] != found["label"]).sum()):

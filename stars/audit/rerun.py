@@ -1,4 +1,4 @@
-"""What takes seconds is done again: nearest neighbours from the features that a results folder holds."""
+"""Repeats KNN evaluations from the features in a results folder."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ STAGE = "stars.evaluation.knn"
 
 
 def lacking(record: Record, project: Path) -> list[Path]:
-    """What an evaluation was made from and is not here, as the joints that an archive left out."""
+    """Missing inputs of an evaluation, such as joints omitted from an archive."""
     return [path for path in record.inputs if not (project / path).is_file()]
 
 
 def differing(record: Record, project: Path) -> Iterator[str]:
-    """A phrase for every number and prediction of a KNN evaluation that comes out otherwise."""
+    """One phrase for every number and prediction of a KNN evaluation that differs when repeated."""
     folder = record.path.parent
     try:
         settings = validate(KnnStage, record.told["settings"], str(record.path))
@@ -41,7 +41,7 @@ def differing(record: Record, project: Path) -> Iterator[str]:
 
 
 def _features(files: dict[str, Path]) -> Path:
-    """The folder of the features among what a record names."""
+    """The folder of the features among a record's files."""
     return next(path.parent for role, path in files.items() if role not in ("clips", "train", "test"))
 
 

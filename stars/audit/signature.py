@@ -1,4 +1,4 @@
-"""A manifest signed by OpenSSH (`ssh-keygen -Y`): who vouches for an archive. No key is kept or made here."""
+"""Signatures of manifests by OpenSSH (`ssh-keygen -Y`). Never stores or creates keys."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from stars.errors import InputError, given
 from stars.provenance.lineage import MANIFEST, SIGNATURE
 
-NAMESPACE = "stars-results"  # so that a signature of something else is none of a manifest
+NAMESPACE = "stars-results"  # prevents reuse of signatures of other data
 
 
 def sign(manifest: str, key: Path) -> bytes:
-    """The signature of a manifest by a private key, or by the public one of a key that an agent holds; InputError where that fails."""
-    given(key, "a key of yours, as ~/.ssh/id_ed25519")
+    """Sign a manifest with a private key, or with an agent's key by its public key; InputError on failure."""
+    given(key, "your key, such as ~/.ssh/id_ed25519")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / MANIFEST
         file.write_text(manifest, encoding="utf-8")
@@ -27,10 +27,10 @@ def sign(manifest: str, key: Path) -> bytes:
 
 
 def check(results: Path, signers: Path | None) -> tuple[bool, str]:
-    """Whether the signature is good, and what it says in words.
+    """Whether the signature is valid, and its description in words.
 
     Args:
-        signers: who may sign, a file of the form of ssh-keygen's ALLOWED SIGNERS; None: any key, which is then only named.
+        signers: allowed signers, a file in ssh-keygen's ALLOWED SIGNERS format; None: any key, which is only named.
     """
     manifest, signature = results / MANIFEST, results / SIGNATURE
     if not signature.is_file():

@@ -1,4 +1,4 @@
-"""Which results are out of date, from records alone: a glance in a second, where `stars changes` asks Snakemake and `stars audit` reads every file."""
+"""Finds out-of-date results from records only, within a second; `stars changes` asks Snakemake, and `stars audit` reads every file."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from stars.provenance.lineage import Lineage, Record
 from stars.provenance.stale import KEPT
 
 SOURCE = "its source code has changed"
-SHOWN, NAMED = 4, 2  # results with a line of their own; settings that a line names
+SHOWN, NAMED = 4, 2  # results with their own line; settings listed in a line
 
 
 @dataclass(frozen=True)
 class Stale:
-    """Results that a run with this configuration would make again.
+    """Results that a run with this configuration would rebuild.
 
     Attributes:
-        why: result, from the results folder → the reason.
-        following: results that are made from these.
+        why: result, relative to the results folder → reason.
+        following: results that depend on these.
         damaged: records that cannot be read.
     """
 
@@ -32,7 +32,7 @@ class Stale:
     damaged: int
 
     def lines(self) -> Iterator[str]:
-        """A line for each of the first few, then how many more there are."""
+        """One line for each of the first few, then the number of others."""
         for place in list(self.why)[:SHOWN]:
             yield f"{place}: {self.why[place]}"
         if left := len(self.why) - SHOWN:
@@ -44,7 +44,7 @@ class Stale:
 
 
 def stale(results: Path, config: Config) -> Stale:
-    """What is out of date below folder `results`. Results that the configuration has no job for are left out: another one made them."""
+    """Find out-of-date results below folder `results`, ignoring those of other configurations."""
     lineage = Lineage.read(results)
     found = {record: words for record in lineage.records if (words := _why(record, lineage.project, config))}
     why = dict(sorted(found.items(), key=lambda entry: entry[1] == SOURCE))  # changed settings first
@@ -60,15 +60,15 @@ def stale(results: Path, config: Config) -> Stale:
 
 
 def _why(record: Record, project: Path, config: Config) -> str:
-    """Why a result would be made again; nothing where it is up to date."""
+    """Why a result would be rebuilt; "" if it is up to date."""
     place = Path(*record.path.parts[1:])
-    told = None if current.made_by_hand(place) else current.settings(config, place)
-    if told is None:
+    expected = None if current.made_by_hand(place) else current.settings(config, place)
+    if expected is None:
         return ""
-    if told != record.told["settings"]:
-        older = current.completed(record.told["settings"], told)
-        if older != told:
-            words = in_words(older or record.told["settings"], told)
+    if expected != record.told["settings"]:
+        older = current.completed(record.told["settings"], expected)
+        if older != expected:
+            words = in_words(older or record.told["settings"], expected)
             return ", ".join(words[:NAMED]) + (f" and {len(words) - NAMED} more" if len(words) > NAMED else "")
     if gone := [path for path in record.outputs if not (project / path).is_file()]:
         return f"{gone[0].name} is missing"

@@ -1,4 +1,4 @@
-"""An archive of `stars pack` unpacked where it can do no harm: nothing outside of its folder, no links, no more than it says."""
+"""Unpacks archives of `stars pack` safely: nothing outside the folder, no links, no undeclared sizes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from stars.provenance.files import DAMAGE
 from stars.provenance.lineage import MANIFEST
 
 CHUNK = 1 << 20
-DESCRIBED = (crate.FILE, crate.WORKFLOW)  # what `pack --crate` lays beside the results folder
-MOST_TIMES = 1100  # that deflate can make a file larger; what says more is made to fill a disk
+DESCRIBED = (crate.FILE, crate.WORKFLOW)  # files of `pack --crate` beside the results folder
+MOST_TIMES = 1100  # largest expansion by deflate; larger declared sizes are attacks
 
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """Unpack into an empty folder; the results folder in it.
+    """Unpack into an empty folder; return the results folder in it.
 
     Raises:
-        InputError: it is no zip, is damaged, has no manifest, names files outside of its one folder, holds links, or is larger than it
-            may be or than there is room for.
+        InputError: the archive is not a zip, is damaged, has no manifest, contains links or files outside its only folder, or is too
+            large.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -36,12 +36,12 @@ def unpack(archive: Path, folder: Path) -> Path:
     except InputError:
         raise
     except (*DAMAGE, NotImplementedError) as error:
-        raise InputError(f"{archive} is not a zip that can be unpacked ({' '.join(str(error).split())}): fetch it again") from None
+        raise InputError(f"{archive} is not a zip that can be unpacked ({' '.join(str(error).split())}): download it again") from None
     return folder / top
 
 
 def _checked(archive: Path, entries: list[zipfile.ZipInfo], folder: Path) -> str:
-    """The one folder that all entries lie in."""
+    """The folder that contains all entries."""
     tops = set()
     for entry in entries:
         path = PurePosixPath(entry.filename)

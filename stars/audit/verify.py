@@ -1,4 +1,4 @@
-"""A verdict on a stranger's archive: is it whole, do its tables follow from its predictions, and these from its features?"""
+"""Verifies an archive: completeness, tables against predictions, and predictions against features."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from stars.provenance.files import sha256
 from stars.provenance.ledger import METRICS
 from stars.provenance.lineage import Lineage, Record, result_files
 
-OWN = ("this run", "difference", "p-value")  # origins of cells that are worked out again
+OWN = ("this run", "difference", "p-value")  # origins of recomputed cells
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Five lines, and a phrase for everything that is not as it should be."""
+    """Five lines, and one phrase per problem."""
 
     lines: tuple[str, ...]
     findings: tuple[str, ...]
@@ -31,14 +31,14 @@ class Verdict:
 
 
 def verify(results: Path, archive: Path, signers: Path | None = None) -> Verdict:
-    """What an unpacked archive is worth.
+    """Verify an unpacked archive.
 
     Args:
-        results: the results folder that it was unpacked to; archive: its file, or that folder.
-        signers: who may have signed it (`stars.audit.signature`).
+        results: the unpacked results folder; archive: its file, or that folder.
+        signers: allowed signers (`stars.audit.signature`).
 
     Raises:
-        InputError: it has no manifest, or that was changed.
+        InputError: the manifest is missing or was changed.
     """
     lineage = Lineage.read(results)
     if strays := list(_strays(lineage)):
@@ -66,7 +66,7 @@ def _count(differ: Sequence[str], fine: str) -> str:
 
 
 def _strays(lineage: Lineage) -> Iterator[str]:
-    """Records that name files outside of the results, which must not be opened here."""
+    """Records that name files outside the results, which must not be opened."""
     for record in lineage.records:
         made = {path for path in record.outputs if ".." in path.parts or path.is_absolute()}
         read = {path for path in record.inputs if ".." in path.parts}
@@ -75,7 +75,7 @@ def _strays(lineage: Lineage) -> Iterator[str]:
 
 
 def _tables(lineage: Lineage) -> tuple[str, list[str]]:
-    """How many cells there are, and what does not follow from the predictions: first metrics from them, then cells from metrics."""
+    """Number of cells, and differences: first metrics from predictions, then cells from metrics."""
     files = intact.Files(lineage.project)
     found: list[str] = []
     evaluations = [record for record in lineage.records if record.path.parent / METRICS in record.outputs]
@@ -91,7 +91,7 @@ def _tables(lineage: Lineage) -> tuple[str, list[str]]:
 
 
 def _cells(table: Path) -> int:
-    """This run's cells with a value."""
+    """Number of this run's cells with a value."""
     try:
         with table.open(encoding="utf-8", newline="") as file:
             return sum(row.get("origin") in OWN and bool(row.get("value")) for row in csv.DictReader(file))
@@ -100,7 +100,7 @@ def _cells(table: Path) -> int:
 
 
 def _runs(lineage: Lineage) -> tuple[str, str, list[str]]:
-    """How many evaluations were run again, which could not be, and what came out otherwise."""
+    """Number of evaluations run again, those that could not be, and differences."""
     every = [record for record in lineage.records if record.stage == rerun.STAGE]
     possible = [record for record in every if not rerun.lacking(record, lineage.project)]
     found = [phrase for record in possible for phrase in rerun.differing(record, lineage.project)]

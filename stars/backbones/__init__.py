@@ -1,4 +1,4 @@
-"""Backbones, one a file: networks that make vectors of clips. A file NAME.py here is the backbone NAME: nothing else has to know of it."""
+"""Backbones, the networks that encode clips. The file NAME.py defines the backbone NAME; it needs no registration."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from stars.plugins import class_of
 
 
 def find(name: str, key: str = "backbone") -> type[Backbone]:
-    """The class `Network` of a backbone's file; InputError where there is none, `key` being the one that names it."""
+    """The class `Network` of a backbone's file; InputError if it is missing; `key` is the setting that names it."""
     found: type[Backbone] = class_of("backbones", name, key)
     return found

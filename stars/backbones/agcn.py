@@ -1,4 +1,4 @@
-"""Adaptive graph convolutions (Shi et al., 2s-AGCN, CVPR 2019): each block learns edges, and finds others in each clip. ISC's graph encoder."""
+"""Adaptive graph convolutions (Shi et al., 2s-AGCN, CVPR 2019): blocks learn edges, and infer others per clip. ISC's graph encoder."""
 
 from __future__ import annotations
 
@@ -12,9 +12,20 @@ from stars.backbones.base import Backbone, BackboneOptions, Layers
 from stars.backbones.graph import directed
 from stars.config.base import Count, key
 
-BLOCKS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))  # channels, times `channels`; stride in time
+BLOCKS = (
+    (1, 1),
+    (1, 1),
+    (1, 1),
+    (1, 1),
+    (2, 2),
+    (2, 1),
+    (2, 1),
+    (4, 2),
+    (4, 1),
+    (4, 1),
+)  # channels as a multiple of `channels`; temporal stride
 SUBSETS = 3
-SMALL = 1e-6  # learned edges and the first norm of a block start at it, so that it starts as what goes past it
+SMALL = 1e-6  # initial learned edges and scale of a block's first norm, so that a block starts as its residual
 
 
 class AgcnOptions(BackboneOptions):
@@ -22,8 +33,8 @@ class AgcnOptions(BackboneOptions):
 
     frames: Count = key(64, "frames a clip is resized to")
     channels: Count = key(64, "channels of the first blocks; those after the fourth have twice, after the seventh four times as many")
-    kernel: Count = key(9, "frames that a convolution in time sees, odd")
-    share: Count = key(4, "a block's channels divided by this are those by which joints are compared")
+    kernel: Count = key(9, "kernel size of temporal convolutions, odd")
+    share: Count = key(4, "ratio of a block's channels to those used for comparing joints")
 
     @model_validator(mode="after")
     def _odd(self) -> AgcnOptions:
@@ -35,7 +46,7 @@ class AgcnOptions(BackboneOptions):
 class Network(Backbone):
     """Ten blocks over the joints and frames of each body, averaged over both and over a clip's bodies: (B, 4 · channels).
 
-    A clip is seen as a whole because the input's normalisation has statistics of its own for each body.
+    Takes whole clips, because the input normalisation has separate statistics for each body.
     """
 
     Options = AgcnOptions
@@ -67,7 +78,7 @@ class Network(Backbone):
 
 
 class Block(nn.Module):
-    """An adaptive graph convolution and a convolution in time, each with a way past it: (R, C, T, V) → (R, C', T/stride, V)."""
+    """An adaptive graph convolution and a temporal convolution, each with a residual connection: (R, C, T, V) → (R, C', T/stride, V)."""
 
     def __init__(self, before: int, after: int, stride: int, options: AgcnOptions, joints: int, residual: bool) -> None:
         super().__init__()
@@ -78,13 +89,13 @@ class Block(nn.Module):
             self.past = nn.Identity() if before == after and stride == 1 else in_time(before, after, 1, stride)
 
     def forward(self, x_rctv: Tensor, edges_kvv: Tensor) -> Tensor:
-        """Joints, then time, then what went past both."""
+        """Graph convolution, temporal convolution, then the outer residual."""
         made = self.temporal(self.spatial(x_rctv, edges_kvv))
         return (made if self.past is None else made + self.past(x_rctv)).relu()
 
 
 class Adaptive(nn.Module):
-    """Σ_k W_k x (A_k + B_k + C_k): the skeleton's edges, learned ones, and those by which joints of this body look alike (2s-AGCN, Eq. 3)."""
+    """Σ_k W_k x (A_k + B_k + C_k): the skeleton's edges, learned ones, and ones from similarities between the body's joints (2s-AGCN, Eq. 3)."""
 
     def __init__(self, before: int, after: int, share: int, joints: int) -> None:
         super().__init__()
@@ -110,13 +121,13 @@ class Adaptive(nn.Module):
         return (self.norm(self.combine(gathered)) + self.past(x_rctv)).relu()
 
     def alike(self, x_rctv: Tensor) -> Tensor:
-        """C_k: of each joint w a softmax over all v, (R, K, V, V)."""
+        """C_k: softmax over all v for each joint w, (R, K, V, V)."""
         queries, keys = (layer(x_rctv).unflatten(1, (SUBSETS, -1)).flatten(2, 3) for layer in (self.queries, self.keys))
         return (torch.einsum("rknv,rknw->rkvw", queries, keys) / queries.shape[2]).softmax(2)
 
 
 def in_time(before: int, after: int, kernel: int, stride: int) -> nn.Sequential:
-    """A convolution over frames and its norm."""
+    """A temporal convolution with batch normalisation."""
     convolution = nn.Conv2d(before, after, (kernel, 1), (stride, 1), (kernel // 2, 0))
     kaiming(convolution)
     return nn.Sequential(convolution, nn.BatchNorm2d(after))

@@ -1,4 +1,4 @@
-"""What a backbone is: a network that makes one vector of a body, or of a clip."""
+"""Base class of backbones: networks that map a body or a clip to one vector."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stars.errors import InputError
 
 
 class Layers(NamedTuple):
-    """The parts of a backbone from the input up: embeddings and the like, its blocks in order, and what follows them."""
+    """The parts of a backbone in order: layers before the blocks, blocks, and layers after them."""
 
     stem: list[nn.Module]
     blocks: list[nn.Module]
@@ -24,25 +24,24 @@ class Layers(NamedTuple):
 
 
 class Backbone(nn.Module):
-    """A network of one file; a file NAME.py in this package is the backbone NAME, and calls its class `Network`.
+    """A backbone. The file NAME.py in this package defines the backbone NAME as class `Network`.
 
-    Bodies are rows of the batch, and a clip's feature is the mean of theirs; where `whole_clips` is true the network is given whole clips,
-    with bodies side by side.
+    Bodies are rows of the batch, and a clip's feature is the mean over its bodies; with `whole_clips`, the network takes whole clips instead.
 
-    A subclass writes `encode`; or, where its output has a place for each time and joint, `grid` alone.
+    A subclass defines `encode`, or only `grid` if its output is a grid over time and joints.
 
     Attributes:
         Options: its settings, the block `model` of a method.
-        whole_clips: whether it is given clips (B, M, T, V, 3) or bodies (R, T, V, 3).
-        needs_parents: whether it asks for the joints' parents whatever its stream.
-        width: C, numbers in a feature; classifier_width: in what a classifier that is trained with it is given.
-        numbers_a_row: numbers in its largest layer's output for a row, 0: not counted. So many rows are encoded at a time that they stay
-            in a CPU's caches.
-        drop_path: stochastic depth in fine-tuning, unless told otherwise.
+        whole_clips: whether it takes clips (B, M, T, V, 3) or bodies (R, T, V, 3).
+        needs_parents: whether it needs the joints' parents for every stream.
+        width: C, dimension of features; classifier_width: dimension of a classifier's input in fine-tuning.
+        numbers_a_row: values per row in its largest layer's output (0: unknown), used to encode as many rows at a time as fit into a
+            CPU's caches.
+        drop_path: default stochastic depth in fine-tuning.
 
     Args of `__init__`:
-        options: an `Options`.
-        joints: V; parents: each joint's parent, the root's itself; bodies: M of a clip, which matters with `whole_clips`.
+        options: an instance of `Options`.
+        joints: V; parents: each joint's parent, the root's is the root; bodies: M of a clip, used with `whole_clips`.
     """
 
     Options: ClassVar[type[BackboneOptions]]
@@ -63,17 +62,17 @@ class Backbone(nn.Module):
 
     @property
     def name(self) -> str:
-        """Of the backbone: its file's."""
+        """Name of the backbone: its file's name."""
         return type(self).__module__.rpartition(".")[2]
 
     @property
     def frames(self) -> int:
-        """T, frames of the clips that it is given."""
+        """T, frames of its input clips."""
         return self.options.frames
 
     @property
     def classifier_width(self) -> int:
-        """Numbers that `for_classifier` makes of a row."""
+        """Dimension of `for_classifier`'s output per row."""
         return self.width
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,37 +80,37 @@ class Backbone(nn.Module):
         return self.encode(self.stream(x))
 
     def encode(self, seen: Tensor) -> Tensor:
-        """The same of bodies or clips as the stream shows them."""
+        """Features of bodies or clips in the stream."""
         return self.pool(self.grid(seen))
 
     def grid(self, seen: Tensor) -> Tensor:
-        """Features by time and joint (R, T', V', C) of bodies as the stream shows them, for objectives that need them."""
+        """Features by time and joint (R, T', V', C) of bodies in the stream, for objectives that need them."""
         raise InputError(f"{self.name} defines neither encode nor grid: write one of them (docs/extending.md)")
 
     def pool(self, grid_rtvc: Tensor) -> Tensor:
-        """(R, T', V', C) → (R, C)."""
+        """Pool a grid: (R, T', V', C) → (R, C)."""
         return grid_rtvc.mean((1, 2))
 
     def for_classifier(self, x: Tensor, dropout: nn.Module) -> Tensor:
-        """What a classifier that is trained with it is given of bodies or clips: (R, classifier_width), with `dropout` on its output."""
+        """Input of a fine-tuned classifier: (R, classifier_width) from bodies or clips, with `dropout`."""
         return dropout(self(x))
 
     def drop_paths(self, rate: float) -> None:
-        """Let rows go past branches of its blocks in training, past the last one's with probability `rate` (stochastic depth)."""
+        """Enable stochastic depth in training, with probability `rate` in the last block."""
         if rate:
-            raise InputError("finetune.drop_path: only the transformer has branches that a row can go past: set it to 0")
+            raise InputError("finetune.drop_path: only the transformer supports stochastic depth: set it to 0")
 
     def layers(self) -> Layers:
-        """Its parts, for layer-wise learning rates and for freezing; every parameter is in one of them."""
+        """Its parts, for layer-wise learning rates and freezing; they must include every parameter."""
         return Layers([], list(self.children()), [])
 
     @torch.no_grad()
     def flops(self) -> float:
-        """Floating-point operations of one body, or one clip: 2 a multiplication and addition of its matrix products and convolutions."""
+        """Floating-point operations of one body, or one clip, counting 2 per multiply-add in matrix products and convolutions."""
         device = next(self.parameters()).device
         shape = (*((self.bodies,) if self.whole_clips else ()), self.frames, self.joints, 3)
         trained, zeros = self.training, torch.zeros(1, *shape, device=device)
-        # the fused kernel of attention on a CPU is not in the counter's list
+        # the counter does not support the CPU's fused attention kernel
         with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
             self.eval()(zeros)
         self.train(trained)
@@ -119,20 +118,22 @@ class Backbone(nn.Module):
 
     @property
     def normalises_batches(self) -> bool:
-        """Whether what it makes of a row depends on the other rows of the batch in training."""
+        """Whether a row's output depends on other rows of the batch in training."""
         return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.modules())
 
 
 @torch.no_grad()
 def check_features(network: Backbone) -> None:
-    """InputError unless it makes (rows, width) of rows: what everything downstream takes for granted. Nothing is drawn, and no weight changes."""
+    """InputError unless its output is (rows, width). Uses no random numbers and changes no weight."""
     file = sys.modules[type(network).__module__].__file__
     if not hasattr(network, "width"):
-        raise InputError(f"{file}: its network does not say how many numbers a feature has: set self.width")
+        raise InputError(f"{file}: its network does not define the dimension of features: set self.width")
     shape = (*((network.bodies,) if network.whole_clips else ()), network.frames, network.joints, 3)
     trained = network.training
     made = network.eval()(torch.zeros(2, *shape))
     network.train(trained)
     found = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
     if found != (2, network.width):
-        raise InputError(f"{file}: of 2 rows its features must be (2, {network.width}), width being {network.width}; found {found}")
+        raise InputError(
+            f"{file}: features of 2 rows must be (2, {network.width}) for width {network.width}, found {found}: correct its output or self.width"
+        )

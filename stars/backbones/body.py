@@ -1,4 +1,4 @@
-"""A skeleton's limbs and trunk, and joints from bones, by its joints' parents."""
+"""Limbs and trunk of a skeleton, and joints from bones, derived from the joints' parents."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stars.backbones.graph import root
 
 
 def body_parts(parents: tuple[int, ...]) -> list[list[int]]:
-    """Joints of each limb, the trunk's last. A limb begins where another of the same shape begins at the same joint, and is part of no other."""
+    """Joints of each limb, and last the trunk's. Limbs are maximal subtrees with a sibling of the same shape."""
     children: list[list[int]] = [
         [other for other, parent in enumerate(parents) if parent == joint != other] for joint in range(len(parents))
     ]
@@ -32,7 +32,7 @@ def body_parts(parents: tuple[int, ...]) -> list[list[int]]:
 
 
 def part_averages(parts: Sequence[Sequence[int]], joints: int) -> Tensor:
-    """(V, V): joints times it are each the mean over their body part."""
+    """(V, V) matrix that replaces each joint by the mean over its body part."""
     own_pv = torch.zeros(len(parts), joints)
     for part, of_part in enumerate(parts):
         own_pv[part, list(of_part)] = 1
@@ -40,7 +40,7 @@ def part_averages(parts: Sequence[Sequence[int]], joints: int) -> Tensor:
 
 
 def paths(parents: Sequence[int]) -> Tensor:
-    """(V, V), 1 where a joint lies on the way from the root to another, both included: it times bones are positions from the root's on."""
+    """(V, V), 1 if a joint is on the path from the root to another (inclusive): multiplied by bones, it gives positions."""
     reached_vv = torch.eye(len(parents))
     step_vv = torch.eye(len(parents))[list(parents)]
     for _ in parents:

@@ -1,4 +1,4 @@
-"""Features of clips: a backbone's features of each body, averaged; each distinct body is encoded once."""
+"""Features of clips: averages a backbone's features over bodies, encoding each distinct body once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stars.backbones.base import Backbone
 from stars.data.bodies import Bodies, bodies_seen
 from stars.data.device import sent
 
-CACHED = 4_000_000  # numbers of a layer's output; with more, memory is asked from the system and cleared anew for each layer
+CACHED = 4_000_000  # values in a layer's output; beyond it, the system allocates and zeroes new memory for each layer
 
 
 def clip_features(
@@ -23,15 +23,15 @@ def clip_features(
     distinct: bool = True,
     known: Bodies | None = None,
 ) -> Tensor:
-    """Features of clips, (B, M, T, V, 3) → (B, C): those of each body, averaged over bodies.
+    """Features of clips, (B, M, T, V, 3) → (B, C), averaged over bodies.
 
     Args:
-        bodies: "all" averages absent (all-zero) bodies in; "present" leaves them out, a clip with none counting its first body. A
-            backbone of whole clips sees all.
-        encode: bodies (R, T, V, 3) → (R, C), or clips → (B, C) where the backbone is of whole clips; None: the backbone itself.
-        distinct: encode each distinct body once: equal to encoding every row, gradients included, unless something is drawn for each
-            row. Where the backbone normalises over the batch, every row is encoded in training.
-        known: which bodies are absent or copies; None: they are looked at, which on a GPU waits for it once.
+        bodies: "all" includes absent (all-zero) bodies; "present" excludes them, but counts the first body of a clip without any. A
+            backbone of whole clips always takes all.
+        encode: bodies (R, T, V, 3) → (R, C), or clips → (B, C) for a backbone of whole clips; None: the backbone itself.
+        distinct: encode each distinct body once, equivalent to encoding every row (including gradients) without per-row randomness.
+            If the backbone normalises over the batch, every row is encoded in training.
+        known: masks of absent bodies and copies; None: computed, which synchronises once on a GPU.
     """
     encode = encode or network
     if network.whole_clips:
@@ -49,21 +49,21 @@ def clip_features(
 
 
 def of_bodies(x_bmtvc: Tensor, bodies: int) -> Tensor:
-    """The clips with so many bodies: further ones left out, missing ones absent, all zeros."""
+    """Clips with exactly `bodies` bodies: further ones are dropped, missing ones are zeros."""
     if x_bmtvc.shape[1] >= bodies:
         return x_bmtvc[:, :bodies]
     return torch.cat([x_bmtvc, x_bmtvc.new_zeros(len(x_bmtvc), bodies - x_bmtvc.shape[1], *x_bmtvc.shape[2:])], 1)
 
 
 def _together(network: Backbone, rows: Tensor) -> int:
-    """Rows to encode at a time: all, but where a CPU keeps nothing for a backward pass so many that a layer's output stays in its caches."""
+    """Rows to encode at a time: all, or, on a CPU without a backward pass, as many as keep a layer's output in the caches."""
     if rows.is_cuda or torch.is_grad_enabled() or not network.numbers_a_row or (network.training and network.normalises_batches):
         return max(1, len(rows))
     return max(1, CACHED // network.numbers_a_row)
 
 
 def counted_bodies(absent_bm: Tensor, bodies: str) -> Tensor:
-    """Bodies averaged into a clip's feature, (B, M) bool: all, or those that are not absent, the first body where all are."""
+    """Bodies averaged into a clip's feature, (B, M) bool: all, or the present ones, or the first if all are absent."""
     if bodies == "all":
         return torch.ones_like(absent_bm)
     none_b1, first_m = absent_bm.all(1, keepdim=True), torch.arange(absent_bm.shape[1], device=absent_bm.device) == 0
@@ -71,16 +71,16 @@ def counted_bodies(absent_bm: Tensor, bodies: str) -> Tensor:
 
 
 def _every(counted_bm: Tensor) -> tuple[Tensor, Tensor]:
-    """As `distinct_bodies`, but every counted body is a row of its own."""
+    """As `distinct_bodies`, with a separate row for every counted body."""
     source_bm = (counted_bm.flatten().cumsum(0) - 1).view_as(counted_bm)
     return counted_bm.flatten().nonzero().squeeze(1), source_bm.masked_fill(~counted_bm, 0)
 
 
 def distinct_bodies(known: Bodies, counted_bm: Tensor) -> tuple[Tensor, Tensor]:
-    """Bodies worth encoding and where each body's result is found, in main memory.
+    """Bodies to encode, and the row of each body's result, in main memory.
 
-    Returns their places among all B · M, int64 (R,): an absent one if any is counted, then every present one that is no copy of its clip's
-    first; and the row of each body, int64 (B, M). What is not counted points to an arbitrary row.
+    Returns indices among all B · M, int64 (R,): one absent body if any is counted, then every present body that is not a copy of its clip's
+    first; and the row of each body, int64 (B, M), arbitrary for uncounted ones.
     """
     own_bm = ~(known.absent_bm | known.copied_bm)
     order_r = own_bm.flatten().nonzero().squeeze(1)

@@ -1,21 +1,21 @@
-"""The skeleton as a graph: which joints a graph convolution adds up, in three subsets (Yan et al., ST-GCN, AAAI 2018, §3.3)."""
+"""The skeleton as a graph: three subsets of neighbours for graph convolutions (Yan et al., ST-GCN, AAAI 2018, §3.3)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-REACH = 1  # bones from the centre that the released code counts: joints beyond are all as far
+REACH = 1  # largest distance from the centre in the released code; joints beyond count as equally far
 
 
 def spatial_partition(parents: tuple[int, ...], centre: int) -> Tensor:
-    """Weights (3, V, V): entry [k, v, w] is what joint w takes of joint v in subset k.
+    """Weights (3, V, V): entry [k, v, w] is the weight of joint v for joint w in subset k.
 
-    The subsets are the joint itself; neighbours further from the centre than it, or as far; and nearer ones. A joint's weights sum to 1
-    over all subsets.
+    The subsets are the joint itself; neighbours at the same or a larger distance from the centre; and nearer ones. A joint's weights sum
+    to 1 over all subsets.
 
     Args:
-        parents: each joint's parent; a joint that is its own has none. centre: the joint from which distances are counted, in bones.
+        parents: each joint's parent; a root is its own parent. centre: the joint from which distances are measured, in bones.
     """
     joints = len(parents)
     bones_vv = torch.zeros(joints, joints, dtype=torch.bool)
@@ -31,7 +31,7 @@ def spatial_partition(parents: tuple[int, ...], centre: int) -> Tensor:
 
 
 def distances(bones_vv: Tensor, centre: int) -> Tensor:
-    """Bones between the centre and each joint, int64 (V,); V where there is no way."""
+    """Bones between the centre and each joint, int64 (V,); V if unreachable."""
     joints = len(bones_vv)
     far_v = torch.full((joints,), joints)
     reached_v = torch.arange(joints) == centre
@@ -42,12 +42,12 @@ def distances(bones_vv: Tensor, centre: int) -> Tensor:
 
 
 def root(parents: tuple[int, ...]) -> int:
-    """The joint that is its own parent, else joint 0."""
+    """The joint that is its own parent, or joint 0."""
     return next((joint for joint, parent in enumerate(parents) if joint == parent), 0)
 
 
 def directed(parents: tuple[int, ...]) -> Tensor:
-    """Weights (3, V, V) of 2s-AGCN: entry [k, v, w] is what joint w takes of joint v, its own, its parent's, and its children's in equal shares."""
+    """Weights (3, V, V) of 2s-AGCN: entry [k, v, w] is the weight of joint v for joint w: itself, its parent, and its children in equal shares."""
     joints = len(parents)
     from_parent = torch.zeros(joints, joints)
     for joint, parent in enumerate(parents):

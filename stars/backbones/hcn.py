@@ -18,10 +18,10 @@ HALVINGS = 16  # four poolings by two
 class HcnOptions(BackboneOptions):
     """HCN's size."""
 
-    stream: Literal["joint", "bone", "motion"] = key("joint", "what the encoder sees, together with its differences from frame to frame")
+    stream: Literal["joint", "bone", "motion"] = key("joint", "input stream, used together with its temporal differences")
     frames: Count = key(64, "frames a clip is resized to, a multiple of 16")
     channels: Count = key(64, "channels of a point, and of the later convolutions")
-    coordinates: Count = key(64, "learned coordinates of a joint, the images' second side, a multiple of 16")
+    coordinates: Count = key(64, "learned coordinates of a joint, the images' width, a multiple of 16")
     dropout: float = key(0.5, "share of channels set to zero in training", ge=0, lt=1)
 
     @model_validator(mode="after")
@@ -33,7 +33,7 @@ class HcnOptions(BackboneOptions):
 
 
 class Network(Backbone):
-    """Feature: what the last convolution made, the largest over a clip's bodies: (B, 4 · channels · frames/16 · coordinates/16)."""
+    """Feature: output of the last convolution, maximum over a clip's bodies: (B, 4 · channels · frames/16 · coordinates/16)."""
 
     Options = HcnOptions
     whole_clips = True
@@ -81,5 +81,5 @@ class JointsAsChannels(nn.Module):
 
 
 def steps(x_rctv: Tensor) -> Tensor:
-    """Differences from frame to frame, stretched from T − 1 to T frames."""
+    """Temporal differences, resized from T − 1 to T frames."""
     return F.interpolate(x_rctv[:, :, 1:] - x_rctv[:, :, :-1], size=x_rctv.shape[2:], mode="bilinear", align_corners=False)

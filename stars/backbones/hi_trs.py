@@ -1,4 +1,4 @@
-"""Three transformers, one on top of the other: joints of a frame, frames of a window, windows of a clip (Chen et al., Hi-TRS, ECCV 2022)."""
+"""Three stacked transformers: joints of a frame, frames of a window, windows of a clip (Chen et al., Hi-TRS, ECCV 2022)."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from stars.config.base import Count, key
 from stars.errors import InputError
 
 COORDINATES = 3
-BASE = 10000.0  # of the wavelengths of positions
+BASE = 10000.0  # base of the wavelengths of positions
 
 
 class HiTrsOptions(BackboneOptions):
-    """Its size."""
+    """Hi-TRS's size."""
 
-    frames: Count = key(64, "frames a clip is resized to; windows fit where it is a multiple of stride, and one more")
+    frames: Count = key(64, "frames a clip is resized to; windows fit exactly if it is a multiple of stride plus one")
     window: Count = key(7, "frames of a window, odd and at least 3")
-    dilation: Count = key(2, "frames from one frame of a window to the next")
-    stride: Count = key(7, "frames from the start of a window to that of the next")
-    width: Count = key(128, "width of a frame's tokens, a multiple of 4; those of a window are twice, those of a clip four times as wide")
+    dilation: Count = key(2, "distance between consecutive frames of a window")
+    stride: Count = key(7, "distance between the starts of consecutive windows, frames")
+    width: Count = key(128, "width of a frame's tokens, a multiple of 4; a window's tokens are twice, a clip's four times as wide")
     heads: Count = key(8, "attention heads")
     head_width: Count = key(64, "width of a head's queries, keys and values, the same in all three transformers")
     depth: Count = key(3, "layers of each transformer")
-    places: Count = key(200, "rows of the table of windows' positions, at least as many as a clip has windows")
+    places: Count = key(200, "rows of the position table of windows, at least the number of windows in a clip")
     dropout: float = key(0.2, "share of a branch's values set to zero in training", ge=0, lt=1)
 
     @model_validator(mode="after")
@@ -40,12 +40,12 @@ class HiTrsOptions(BackboneOptions):
 
     @property
     def padding(self) -> int:
-        """Zero frames before a clip, and after it: half a window."""
+        """Zero frames before and after a clip: half a window."""
         return self.window // 2 * self.dilation
 
 
 class Network(Backbone):
-    """Bodies are rows. A level is what the one below made of its parts; windows and clips are read from a fusion token. Feature: (R, 4 · width)."""
+    """Bodies are rows. Each level takes the output of the one below; fusion tokens summarise windows and clips. Feature: (R, 4 · width)."""
 
     Options = HiTrsOptions
     windows: Tensor
@@ -71,25 +71,25 @@ class Network(Backbone):
         return self.of_windows(self.window_vectors(self.frame_tokens(self.padded(seen)), self.windows))
 
     def padded(self, x_rtvc: Tensor) -> Tensor:
-        """With half a window of zero frames before and after, (R, N, V, …)."""
+        """Pad with half a window of zero frames before and after, (R, N, V, …)."""
         return F.pad(x_rtvc, (0, 0, 0, 0, self.padding, self.padding))
 
     def frame_tokens(self, padded_rnvc: Tensor) -> Tensor:
-        """Frames (R, N, V, 3), each by itself → (R, N, V, width)."""
+        """Encode frames separately, (R, N, V, 3) → (R, N, V, width)."""
         return self.frame(padded_rnvc.flatten(0, 1)).unflatten(0, padded_rnvc.shape[:2])
 
     def window_vectors(self, tokens_rnvc: Tensor, frames: Tensor) -> Tensor:
-        """Vectors (R, K, 2 · width) of windows, whose frames are given for all rows, int64 (K, window), or for each, (R, K, window)."""
+        """Vectors (R, K, 2 · width) of windows, defined by frames for all rows, int64 (K, window), or for each row, (R, K, window)."""
         rows, length = tokens_rnvc.shape[:2]
         frames_rkw = frames.expand(rows, -1, -1)
         at_rkw = torch.arange(rows, device=frames.device)[:, None, None] * length + frames_rkw
-        # F.embedding: windows overlap, and the gradient of indexing adds in no fixed order on several CPU threads.
+        # F.embedding, since windows overlap and the gradient of indexing is not deterministic on several CPU threads.
         taken = F.embedding(at_rkw.flatten(0, 1), tokens_rnvc.flatten(0, 1).flatten(1))
         tokens_klc = taken.unflatten(2, tokens_rnvc.shape[2:]).flatten(1, 2)
         return self.clip(tokens_klc, self.across_frames)[:, -1].unflatten(0, frames_rkw.shape[:2])
 
     def of_windows(self, vectors_rkc: Tensor, absent_rk: Tensor | None = None) -> Tensor:
-        """Feature (R, 4 · width) of windows' vectors in order; absent: bool (R, K), windows that are not there."""
+        """Feature (R, 4 · width) of windows' vectors in order; absent: bool (R, K), absent windows."""
         mask = None if absent_rk is None else F.pad(~absent_rk, (0, 1), value=True)[:, None, None]
         return self.video(vectors_rkc, mask)[:, -1]
 
@@ -102,7 +102,7 @@ class Network(Backbone):
 
 
 class Level(nn.Module):
-    """A transformer: what is below → the tokens after its last layer."""
+    """A transformer: output of the level below → tokens after its last layer."""
 
     def __init__(self, tokens: Tokens, hidden: int, options: HiTrsOptions) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Level(nn.Module):
         self.blocks = nn.ModuleList(Block(tokens.positions.shape[1], hidden, options) for _ in range(options.depth))
 
     def forward(self, x_rlc: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(R, L, …) → (R, L, C), or (R, L + 1, C), the fusion token last; mask: bool, (L, L) or (R, 1, 1, L), true where a token is seen."""
+        """(R, L, …) → (R, L, C), or (R, L + 1, C), the fusion token last; mask: bool, (L, L) or (R, 1, 1, L), true for visible tokens."""
         made_rlc = self.tokens(x_rlc)
         for block in self.blocks:
             made_rlc = block(made_rlc, mask)
@@ -118,7 +118,7 @@ class Level(nn.Module):
 
 
 class Tokens(nn.Module):
-    """Inputs (R, L, …) as tokens with positions, the table's first L rows; where `fused`, a token without a position follows."""
+    """Inputs (R, L, …) as tokens with positions, the table's first L rows; if `fused`, followed by a token without position."""
 
     def __init__(self, embed: nn.Module, table_lc: Tensor, fused: bool = False) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class Tokens(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer layer whose heads are as wide as they are told, with attention without biases and GELU: (R, L, C) → the same."""
+    """Pre-norm transformer layer with configurable head width, attention without biases, and GELU: (R, L, C) → the same shape."""
 
     def __init__(self, width: int, hidden: int, options: HiTrsOptions) -> None:
         super().__init__()
@@ -152,10 +152,10 @@ class Block(nn.Module):
 
 
 def windows(options: HiTrsOptions, stride: int) -> Tensor:
-    """Frames of a padded clip's windows, int64 (K, window), a start every `stride` frames.
+    """Frames of a padded clip's windows, int64 (K, window), with starts every `stride` frames.
 
-    The last one is the first that reaches the clip's last frame and after which the next would run past the padding; places past the
-    end are the last frame of all.
+    The last window is the first that reaches the clip's last frame and whose successor would exceed the padding; indices beyond the end
+    are clamped to the last frame.
     """
     length, span = options.frames + 2 * options.padding, (options.window - 1) * options.dilation
     reaching = -(-(length - 1 - options.padding - span) // stride)
@@ -165,14 +165,14 @@ def windows(options: HiTrsOptions, stride: int) -> Tensor:
 
 
 def across_frames(window: int, joints: int) -> Tensor:
-    """What is seen in a window, bool (L + 1, L + 1), frames' joints and the fusion token: all but the other joints of a joint's own frame."""
+    """Attention mask of a window, bool (L + 1, L + 1), for joints and the fusion token: excludes other joints of a joint's own frame."""
     frame_l = torch.arange(window).repeat_interleave(joints)
     seen_ll = (frame_l[:, None] != frame_l) | torch.eye(len(frame_l), dtype=torch.bool)
     return F.pad(seen_ll, (0, 1, 0, 1), value=True)
 
 
 def sinusoids(places: int, width: int) -> Tensor:
-    """A table (places, width), of place p in channels 2i and 2i + 1 sine and cosine of p · 10000^(−2i / width)."""
+    """A table (places, width): channels 2i and 2i + 1 are sine and cosine of p · 10000^(−2i / width)."""
     angles_pi = torch.arange(places)[:, None] * BASE ** (-torch.arange(0, width, 2) / width)
     return torch.stack([angles_pi.sin(), angles_pi.cos()], 2).flatten(1)
 

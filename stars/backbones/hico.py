@@ -1,4 +1,4 @@
-"""HiCo's transformer of two domains: a clip as a sequence of frames and as a sequence of joints, each at several granularities.
+"""HiCo's transformer with two domains: sequences of frames and of joints, each at several granularities.
 
 Dong et al., "Hierarchical Contrast for Unsupervised Skeleton-based Action Recognition", AAAI 2023, §3.1.
 """
@@ -16,19 +16,19 @@ from stars.backbones.base import Backbone, BackboneOptions, Layers
 from stars.config.base import Count, key
 from stars.errors import InputError
 
-COARSER = 2  # places of a sequence that become one
-LANES = 2**16  # values of the 16 random bits that decide whether a number is dropped
+COARSER = 2  # downsampling factor between granularities
+LANES = 2**16  # number of values of the 16 random bits that decide on dropout
 
 
 class HicoBackboneOptions(BackboneOptions):
-    """Its size."""
+    """HiCo's size."""
 
     frames: Count = key(64, "frames a clip is resized to")
-    hidden: Count = key(512, "width of tokens; a feature has 2 · granularities times as many numbers")
+    hidden: Count = key(512, "width of tokens; features are 2 · granularities times as wide")
     heads: Count = key(4, "attention heads; must divide hidden")
-    depth: Count = key(1, "transformer layers of a domain")
-    granularities: Count = key(4, "lengths at which a sequence is seen, each half the one before")
-    kernel: Count = key(5, "places of a sequence that the convolution before each halving looks at, odd")
+    depth: Count = key(1, "transformer layers per domain")
+    granularities: Count = key(4, "number of sequence lengths, each half the previous one")
+    kernel: Count = key(5, "kernel size of the convolution before each halving, odd")
     dropout: float = key(0.1, "share of attention weights and of branches' values set to zero in training", ge=0, lt=1)
 
     @model_validator(mode="after")
@@ -41,8 +41,8 @@ class HicoBackboneOptions(BackboneOptions):
 
 
 class Network(Backbone):
-    """Two domains with weights of their own. Feature: the largest value of each channel over a sequence, for each domain and granularity
-    side by side: (B, 2 · G · hidden), finest first."""
+    """Two domains with separate weights. Feature: maximum of each channel over a sequence, concatenated over domains and granularities,
+    finest first: (B, 2 · G · hidden)."""
 
     Options = HicoBackboneOptions
     whole_clips = True
@@ -65,13 +65,13 @@ class Network(Backbone):
                 nn.init.xavier_uniform_(parameter)
 
     def encode(self, seen: Tensor) -> Tensor:
-        """(B, M, T, V, 3) → (B, 2 · G · hidden): what the frames say, then what the joints say."""
+        """(B, M, T, V, 3) → (B, 2 · G · hidden): features of the frames' domain, then of the joints'."""
         frames_tbn = seen.permute(2, 0, 1, 3, 4).flatten(2)  # of a frame: bodies, their joints, xyz
         joints_pbn = seen.permute(1, 3, 0, 2, 4).flatten(3).flatten(0, 1)  # bodies, their joints; of a joint: frames, xyz
         return torch.cat([self.time(frames_tbn).flatten(1), self.space(joints_pbn).flatten(1)], 1)
 
     def levels(self, y_bc: Tensor) -> tuple[Tensor, Tensor]:
-        """Clip-level and part-level vectors in a feature: those of the frames and those of the joints, (B, G, hidden) each."""
+        """Clip-level (frames) and part-level (joints) vectors in a feature, (B, G, hidden) each."""
         clips_bgc, parts_bgc = y_bc.unflatten(1, (2, self.granularities, self.hidden)).unbind(1)
         return clips_bgc, parts_bgc
 
@@ -81,15 +81,15 @@ class Network(Backbone):
         return Layers(stems, blocks, [])
 
     def flops(self) -> float:
-        """Attention included: torch counts its fused kernel on a GPU alone, what it is made of everywhere."""
+        """Includes attention, whose fused kernel torch counts only on GPUs."""
         with sdpa_kernel(SDPBackend.MATH):
             return super().flops()
 
 
 class Domain(nn.Module):
-    """One of the two: (L, B, n) → (B, G, hidden). All granularities share its layers, and no place knows where it is but by its neighbours.
+    """One domain: (L, B, n) → (B, G, hidden). All granularities share its layers; there are no position embeddings.
 
-    Places come before clips in memory: then sequences, heads and what the convolution sees are views, and little is copied.
+    The sequence is the first dimension in memory, so that sequences, heads and convolution inputs are views without copies.
     """
 
     def __init__(self, numbers: int, options: HicoBackboneOptions) -> None:
@@ -103,7 +103,7 @@ class Domain(nn.Module):
         sequences = [self.embed(x_lbn)]
         for _ in range(1, self.granularities):
             sequences.append(self.coarser(sequences[-1]))
-        # Side by side, since all but attention treats tokens one by one: few large matrix products, not many small ones.
+        # Granularities are concatenated for few large matrix products; only attention separates them.
         lengths, x_lbc = [len(sequence) for sequence in sequences], torch.cat(sequences)
         for block in self.blocks:
             x_lbc = block(x_lbc, lengths)
@@ -111,7 +111,7 @@ class Domain(nn.Module):
 
 
 class Coarser(nn.Module):
-    """A sequence half as long, (L, B, C) → (L // 2, B, C): a convolution along it for each channel, LayerNorm, the larger of two places, ReLU."""
+    """Halve a sequence, (L, B, C) → (L // 2, B, C): depthwise convolution, LayerNorm, max pooling by two, ReLU."""
 
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class Coarser(nn.Module):
 
 
 class Block(nn.Module):
-    """Post-norm transformer layer (Vaswani et al., 2017): LN(x + Attention(x)), then LN(x + FeedForward(x)), its hidden layer no wider, with ReLU."""
+    """Post-norm transformer layer (Vaswani et al., 2017): LN(x + Attention(x)), then LN(x + FeedForward(x)), with a hidden layer of the same width and ReLU."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class Block(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, x_lbc: Tensor, lengths: list[int]) -> Tensor:
-        """(L, B, C) → the same; L is several sequences one after the other, of these lengths, that do not see each other."""
+        """(L, B, C) → the same shape; L consists of several sequences of these lengths, without attention between them."""
         thirds = zip(self.qkv.weight.chunk(3), self.qkv.bias.chunk(3), strict=True)
         split = zip(*(F.linear(x_lbc, *third).split(lengths) for third in thirds), strict=True)
         mixed_lbc = torch.cat([self._attended(*(part.unflatten(-1, (self.heads, -1)) for part in qkv)) for qkv in split])
@@ -149,7 +149,7 @@ class Block(nn.Module):
         return self.forward_norm(x_lbc + self.drop(self.narrow(self.drop(self.widen(x_lbc).relu()))))
 
     def _attended(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """softmax(QKᵀ/√d)·V of each row and head, (L, B, H, d) → (L, B, C), weights dropped in training."""
+        """softmax(QKᵀ/√d)·V of each row and head, (L, B, H, d) → (L, B, C), with dropout on the weights in training."""
         if self.drop.active and query.device.type == "cpu":
             query, key, value = (part.flatten(1, 2).transpose(0, 1) for part in (query, key, value))
             weights = torch.bmm(query * query.shape[-1] ** -0.5, key.mT).softmax(-1)
@@ -161,11 +161,11 @@ class Block(nn.Module):
 
 
 class Dropout(nn.Dropout):
-    """nn.Dropout that on a CPU draws 16 bits a number instead of a float64: several times as fast; p is rounded to a multiple of 2⁻¹⁶."""
+    """nn.Dropout that uses 16 random bits per value on a CPU, several times as fast; p is rounded to a multiple of 2⁻¹⁶."""
 
     @property
     def active(self) -> bool:
-        """Whether it drops anything now."""
+        """Whether dropout is active."""
         return self.training and self.p > 0
 
     def forward(self, x: Tensor) -> Tensor:
@@ -174,5 +174,5 @@ class Dropout(nn.Dropout):
         words = -(-x.numel() // 4)
         bits = torch.randint(-(2**63), 2**63 - 1, (words,)).view(torch.int16)[: x.numel()].view(x.shape)
         dropped = round(self.p * LANES)
-        kept = bits.ge_(dropped - LANES // 2)  # 0 or 1, as int16: quicker than bool
+        kept = bits.ge_(dropped - LANES // 2)  # 0 or 1 as int16, faster than bool
         return x * kept.to(x.dtype).mul_(LANES / (LANES - dropped))

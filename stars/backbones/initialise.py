@@ -1,4 +1,4 @@
-"""What a model's tensors start as, and which of them decay (the released MAMP's choices; the paper follows MAMP)."""
+"""Initialisation and weight decay of a model's tensors (as in the released MAMP, which the paper follows)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from torch import Generator, nn
 
 from stars.backbones.attention import PatchEmbedding
 
-TABLE_STD = 0.02  # of position tables and mask token
+TABLE_STD = 0.02  # standard deviation of position tables and mask token
 
 
 def init_(module: nn.Module, generator: Generator | None = None) -> None:
-    """Set every tensor of an encoder or decoder to its starting value, in place; `generator` None: torch's global one.
+    """Initialise every tensor of an encoder or decoder in place; `generator` None: torch's global one.
 
     Linear: xavier-uniform over the whole matrix (query, key and value are one), bias 0. Patch embedding: ±1/√(fan in), weight
-    and bias, as PyTorch's convolutions start. LayerNorm: 1 and 0. Position tables and mask token: truncated normal.
+    and bias, as PyTorch's convolutions. LayerNorm: 1 and 0. Position tables and mask token: truncated normal.
     """
     for part in module.modules():
         if isinstance(part, PatchEmbedding):
@@ -31,5 +31,5 @@ def init_(module: nn.Module, generator: Generator | None = None) -> None:
 
 
 def decayed(module: nn.Module) -> set[str]:
-    """Names of the parameters that weight decay acts on: matrices and tables; neither biases nor norms, which have one dimension."""
+    """Names of the parameters with weight decay: matrices and tables, not one-dimensional ones (biases, norms)."""
     return {name for name, parameter in module.named_parameters() if parameter.ndim > 1}

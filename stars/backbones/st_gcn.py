@@ -1,4 +1,4 @@
-"""Spatial-temporal graph convolutions (Yan et al., ST-GCN, AAAI 2018), a quarter as wide, as in CrosSCLR and what followed it."""
+"""Spatial-temporal graph convolutions (Yan et al., ST-GCN, AAAI 2018), a quarter as wide, as in CrosSCLR and its successors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BLOCKS = (
     (4, 2),
     (4, 1),
     (0, 1),
-)  # channels, times `channels` (0: `width`); stride in time
+)  # channels as a multiple of `channels` (0: `width`); temporal stride
 
 
 class StGcnOptions(BackboneOptions):
@@ -32,17 +32,15 @@ class StGcnOptions(BackboneOptions):
 
     frames: Count = key(50, "frames a clip is resized to")
     channels: Count = key(16, "channels of the first blocks; those after the fifth have twice, after the eighth four times as many")
-    width: Count = key(256, "channels of the last block: numbers in a feature")
-    kernel: Count = key(9, "frames that a convolution in time sees, odd")
-    dropout: float = key(0.5, "share of a block's values set to zero in training, the first block apart", ge=0, lt=1)
-    learned_edges: bool = key(True, "whether each block learns how much each edge counts")
+    width: Count = key(256, "channels of the last block, the dimension of features")
+    kernel: Count = key(9, "kernel size of temporal convolutions, odd")
+    dropout: float = key(0.5, "share of a block's values set to zero in training, except in the first block", ge=0, lt=1)
+    learned_edges: bool = key(True, "whether each block learns weights of edges")
     graph: Literal["centre", "parents"] = key(
         "centre",
-        "subsets of a joint's neighbours: further from `centre` and nearer, all weighed alike (ST-GCN); or its parent and its children (2s-AGCN)",
+        "subsets of a joint's neighbours: further from `centre` and nearer, with equal weights (ST-GCN); or its parent and its children (2s-AGCN)",
     )
-    centre: int | None = key(
-        None, "`graph: centre`: joint from which neighbours are nearer or further; null: the one that is its own parent (NTU: 20)", ge=0
-    )
+    centre: int | None = key(None, "`graph: centre`: joint from which distances are measured; null: the root (NTU: 20)", ge=0)
 
     @model_validator(mode="after")
     def _odd(self) -> StGcnOptions:
@@ -63,7 +61,7 @@ class Network(Backbone):
         self.width = options.width
         centre = root(parents) if options.centre is None else options.centre
         if centre >= joints:
-            raise InputError(f"model.centre: there is no joint {centre}: the clips have {joints}, from 0")
+            raise InputError(f"model.centre: joint {centre} is out of range: the clips have {joints}, from 0")
         partition = directed(parents) if options.graph == "parents" else spatial_partition(parents, centre)
         self.register_buffer("partition", partition, persistent=False)
         self.norm = nn.BatchNorm1d(3 * joints)
@@ -77,7 +75,7 @@ class Network(Backbone):
         return self.grid_of(seen, None)
 
     def grid_of(self, seen: Tensor, joints_j: Tensor | None) -> Tensor:
-        """Features by time and joint (R, T/4, J, width) of the graph of these joints alone, in order; None: all."""
+        """Features by time and joint (R, T/4, J, width) of the graph restricted to these joints, in order; None: all."""
         x_rvct = seen.permute(0, 2, 3, 1)
         x_rct = self.norm(x_rvct.flatten(1, 2))
         x_rctv = x_rct.view(x_rvct.shape).permute(0, 2, 3, 1)
@@ -91,7 +89,7 @@ class Network(Backbone):
 
 
 class Block(nn.Module):
-    """A graph convolution, a convolution in time, and a way past both: (R, C, T, V) → (R, C', T/stride, V). The first has no way past and no dropout."""
+    """Graph convolution, temporal convolution, residual: (R, C, T, V) → (R, C', T/stride, V). The first has no residual and no dropout."""
 
     edges: Tensor
 
@@ -100,7 +98,7 @@ class Block(nn.Module):
         edges_kvv = torch.ones(3, joints, joints)
         if options.learned_edges:
             self.edges = nn.Parameter(edges_kvv)
-        else:  # under the same name in files
+        else:  # keeps the name in files
             self.register_buffer("edges", edges_kvv)
         self.spatial = nn.Conv2d(before, 3 * after, 1)
         self.spatial_norm = nn.BatchNorm2d(after)
@@ -113,7 +111,7 @@ class Block(nn.Module):
             self.past = nn.Identity() if same else nn.Sequential(nn.Conv2d(before, after, 1, (stride, 1)), nn.BatchNorm2d(after))
 
     def forward(self, x_rctv: Tensor, partition_kvv: Tensor, joints_j: Tensor | None = None) -> Tensor:
-        """Sum over subsets k and neighbours v of W_k x_v · A_kvw, then time, then what went past."""
+        """Sum over subsets k and neighbours v of W_k x_v · A_kvw, then the temporal convolution and the residual."""
         by_subset = self.spatial(x_rctv).unflatten(1, (3, -1))
         weights_kvv = partition_kvv * self.edges
         if joints_j is not None:

@@ -1,4 +1,4 @@
-"""What a network sees of a body: its joints, its bones or their motion (the input streams of CrosSCLR and what followed; paper, Table 1)."""
+"""Input streams of a network: joints, bones or motion (as in CrosSCLR and its successors; paper, Table 1)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from stars.errors import InputError
 
 
 class Stream(nn.Module):
-    """Poses (..., T, V, 3) in metres as one of the streams, of the same shape; an absent body, all zeros, stays zeros.
+    """Convert poses (..., T, V, 3) in metres to a stream of the same shape; absent bodies stay zeros.
 
-    joint: the poses. bone: each joint minus its parent, the root's zero. motion: the next frame minus this one, the last frame's zero.
+    joint: the poses. bone: each joint minus its parent; zero for the root. motion: next frame minus current frame; zero for the last.
 
     Args:
-        parents: each joint's parent, the root's itself; only `bone` needs them.
+        parents: each joint's parent, the root's is the root; only `bone` needs them.
     """
 
     parents: Tensor

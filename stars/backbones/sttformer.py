@@ -10,24 +10,24 @@ from stars.backbones.base import Backbone, BackboneOptions, Layers
 from stars.config.base import Count, key
 
 COORDINATES = 3
-SLOPE = 0.1  # of LeakyReLU below zero
-BASE = 10000.0  # of the wavelengths of positions
+SLOPE = 0.1  # negative slope of LeakyReLU
+BASE = 10000.0  # base of the wavelengths of positions
 
 Widths = tuple[tuple[Count, Count], ...]
 
 
 class SttformerOptions(BackboneOptions):
-    """Its size."""
+    """STTFormer's size."""
 
     frames: Count = key(120, "frames a clip is resized to; a multiple of segment")
     segment: Count = key(6, "consecutive frames that form a tuple, whose joints attend to each other")
     stem: Count = key(64, "channels before the first block")
     blocks: Widths = key(
         ((64, 16), (64, 16), (128, 32), (128, 32), (256, 64), (256, 64), (256, 64), (256, 64)),
-        "of each block its channels, and the width of a head's queries and keys",
+        "channels, and width of a head's queries and keys, of each block",
     )
     heads: Count = key(3, "attention heads")
-    kernel: tuple[Count, Count] = key((3, 5), "tuples, and places of a tuple, that a block's convolutions look at; odd")
+    kernel: tuple[Count, Count] = key((3, 5), "kernel sizes of a block's convolutions, in tuples and places of a tuple; odd")
 
     @model_validator(mode="after")
     def _fits(self) -> SttformerOptions:
@@ -61,11 +61,11 @@ class Network(Backbone):
         return seen_rtvc.unflatten(1, (-1, self.segment)).flatten(2, 3).permute(0, 3, 1, 2)
 
     def frames_of(self, made_rctp: Tensor) -> Tensor:
-        """The reverse, whatever the channels: (R, C, T / l, l · V) → (R, T, V, C)."""
+        """The inverse for any number of channels: (R, C, T / l, l · V) → (R, T, V, C)."""
         return made_rctp.unflatten(3, (self.segment, self.joints)).flatten(2, 3).permute(0, 2, 3, 1)
 
     def grid(self, seen: Tensor) -> Tensor:
-        """(R, T, V, C)."""
+        """Features by time and joint, (R, T, V, C)."""
         return self.frames_of(self.blocks(self.stem(self.tuples(seen))))
 
     def layers(self) -> Layers:
@@ -75,12 +75,12 @@ class Network(Backbone):
 class Block(nn.Module):
     """(R, C, T', P) → (R, C', T', P): attention between the places of a tuple, then a convolution over tuples.
 
-    Attention is unusual thrice: there is one matrix for all tuples, without softmax, to which a learned one is added; positions enter queries
-    and keys alone; and every head's values are the input itself.
+    Attention differs from the usual: one matrix for all tuples, without softmax, plus a learned matrix; positions only in queries and keys;
+    and the input itself as every head's values.
 
     Args:
         channels, width: C and C'; narrow: width of a head's queries and keys.
-        places: P, joints of a tuple's frames; kernel: tuples and places that convolutions look at.
+        places: P, joints of a tuple's frames; kernel: sizes of the convolutions, in tuples and places.
     """
 
     positions: Tensor
@@ -105,36 +105,36 @@ class Block(nn.Module):
         mixed = torch.einsum("rctp,rhpq->rhctq", x_rctp, self.attention(x_rctp)).flatten(1, 2)
         past = self.past_attention(x_rctp)
         made = self.activation(self.mix(mixed) + past)
-        made = self.activation(self.feed_forward(made) + past)  # past the block's start, not its middle
+        made = self.activation(self.feed_forward(made) + past)  # residual from the block's start, not its middle
         return self.activation(self.over_tuples(made) + self.past_tuples(made))
 
     def attention(self, x_rctp: Tensor) -> Tensor:
-        """What place q takes of place p, (R, H, P, P)."""
+        """Attention of place q to place p, (R, H, P, P)."""
         query, key = self.queries_keys(x_rctp + self.positions[:, None]).unflatten(1, (2, self.heads, self.narrow)).unbind(1)
         scores = torch.einsum("rhctp,rhctq->rhpq", query, key) / (self.narrow * x_rctp.shape[2])
         return scores.tanh() * self.gain + self.always
 
 
 def blocks(channels: int, widths: Widths, places: int, heads: int, kernel: tuple[int, int]) -> list[Block]:
-    """Blocks one after the other, the first of which is given `channels`."""
+    """Consecutive blocks; the first has `channels` input channels."""
     inputs = [channels, *(width for width, _ in widths)]
     return [Block(before, width, narrow, places, heads, kernel) for before, (width, narrow) in zip(inputs, widths, strict=False)]
 
 
 def normed(channels: int, width: int, kernel: tuple[int, int]) -> nn.Sequential:
-    """A convolution that leaves the size as it is, and batch normalisation."""
+    """A size-preserving convolution with batch normalisation."""
     tuples, places = kernel
     return nn.Sequential(nn.Conv2d(channels, width, kernel, padding=(tuples // 2, places // 2)), nn.BatchNorm2d(width))
 
 
 def positions(channels: int, places: int) -> Tensor:
-    """A fixed table (C, P), the same for all tuples: of place p in channels 2i and 2i + 1 sine and cosine of p · 10000^(−2i/C)."""
+    """A fixed table (C, P), the same for all tuples: channels 2i and 2i + 1 are sine and cosine of p · 10000^(−2i/C)."""
     angles_pi = torch.arange(places)[:, None] * BASE ** (-torch.arange(0, channels, 2) / channels)
     return torch.stack([angles_pi.sin(), angles_pi.cos()], 2).flatten(1)[:, :channels].T.contiguous()
 
 
 def init_(module: nn.Module) -> None:
-    """Convolutions' weights normal by what goes out (He et al., 2015); all else starts as PyTorch's layers do."""
+    """Initialise convolutions with He et al.'s (2015) fan-out normal; all others keep PyTorch's default."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out")

@@ -13,10 +13,10 @@ from stars.config import Model
 
 
 class Network(Backbone):
-    """Transformer over the L = T/l · V tokens of one body; bodies are rows of the batch and never attend to each other."""
+    """Transformer over the L = T/l · V tokens of one body; bodies are rows of the batch, without attention between them."""
 
     Options = Model
-    drop_path = 0.3  # as the released code fine-tunes MAMP
+    drop_path = 0.3  # as in the released fine-tuning of MAMP
     shape: Model
 
     def __init__(self, shape: Model, joints: int, parents: tuple[int, ...] = (), bodies: int = 1):
@@ -30,17 +30,17 @@ class Network(Backbone):
         init_(self)
 
     def embedded(self, seen_rtvc: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Tokens with their positions before the first block.
+        """Tokens with position embeddings before the first block.
 
         Args:
-            seen_rtvc: bodies (R, T, V, 3) in metres, as the stream shows them.
+            seen_rtvc: bodies (R, T, V, 3) in metres, in the stream.
             keep: int64 (R, K), tokens of each row to embed, in this order; None: all L.
 
         Returns (R, K or L, C).
         """
         patches, positions = split_segments(seen_rtvc, self.shape.segment), self.positions()
         if keep is not None:
-            # F.embedding and not positions[keep]: the gradient of the latter adds in no fixed order on several CPU threads.
+            # F.embedding, since the gradient of positions[keep] is not deterministic on several CPU threads.
             patches, positions = take_tokens(patches, keep), F.embedding(keep, positions)
         return self.embed(patches) + positions
 
@@ -49,11 +49,11 @@ class Network(Backbone):
         return self._normed(self.stream(x_rtvc), keep)
 
     def encode(self, seen: Tensor) -> Tensor:
-        """Tokens averaged over time and joints, (R, C): what KNN, linear probe and tuning use (paper §3.3)."""
+        """Tokens averaged over time and joints, (R, C), used by KNN, linear probe and tuning (paper §3.3)."""
         return self._normed(seen).mean(1)
 
     def grid(self, seen: Tensor) -> Tensor:
-        """(R, T/l, V, C)."""
+        """Features by time and joint, (R, T/l, V, C)."""
         return self._normed(seen).unflatten(1, (-1, self.joints))
 
     def _normed(self, seen_rtvc: Tensor, keep: Tensor | None = None) -> Tensor:
@@ -65,7 +65,7 @@ class Network(Backbone):
         return self.joints * self.width
 
     def for_classifier(self, x: Tensor, dropout: nn.Module) -> Tensor:
-        """Tokens averaged over time with joints side by side, (R, V·C): what fine-tuning uses, as in the released MAMP."""
+        """Tokens averaged over time, joints concatenated, (R, V·C): the input of fine-tuning, as in the released MAMP."""
         return dropout(self.tokens(x)).unflatten(1, (-1, self.joints)).mean(1).flatten(1)
 
     def drop_paths(self, rate: float) -> None:

@@ -1,1 +1,1 @@
-"""Use of a trained encoder on files that are in no data set: `stars.load`, `stars predict`, `embed` and `search`."""
+"""Use of a trained encoder on your own files: `stars.load`, `stars predict`, `embed` and `search`."""

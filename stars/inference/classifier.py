@@ -1,4 +1,4 @@
-"""A classifier of one's own actions as a folder that can be moved: what it has learnt, its encoder, and how clips are prepared for both."""
+"""A classifier of your own actions as a self-contained folder: fitted arrays, encoder, and preparation of clips."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from stars.training.weights import load_encoder
 ARRAYS, FACTS, ENCODER = "classifier.safetensors", "classifier.json", "encoder.safetensors"
 FORMAT = "stars-classifier-1"
 NONE = "none of these"
-QUANTILES = 201  # kept of the top scores of known clips, evenly spaced
-OTHERS = 4  # further actions of an answer
+QUANTILES = 201  # number of evenly spaced quantiles of known clips' top scores
+OTHERS = 4  # further actions in a prediction
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a clip shows.
+    """Prediction for a clip.
 
     Attributes:
-        label: an action, or "none of these"; probability: of the likeliest action, 0 to 1, calibrated on clips that the classifier had not learnt from.
+        label: an action, or "none of these"; probability: of the likeliest action, 0 to 1, calibrated by cross-validation.
         likeliest: that action; others: the next actions and their probabilities, best first, at most four.
     """
 
@@ -55,7 +55,7 @@ class Classifier:
     """A fitted classifier and its encoder.
 
     Attributes:
-        temperature: of its probabilities; tops: (QUANTILES,) top scores of known clips by classifiers that had not learnt from them, ascending.
+        temperature: of its probabilities; tops: (QUANTILES,) cross-validated top scores of known clips, ascending.
         frames: median length of the labelled clips.
     """
 
@@ -71,10 +71,10 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "cpu", skeleton: str | None = None, fps: float | None = None) -> Classifier:
-        """That of a folder which `stars fit` wrote; `skeleton` and `fps` as for `stars.load`.
+        """Load a folder written by `stars fit`; `skeleton` and `fps` as for `stars.load`.
 
         Raises:
-            InputError: it is no such folder, or damaged.
+            InputError: it is not such a folder, or damaged.
         """
         path = Path(folder)
         facts = read_json(path / FACTS)
@@ -88,24 +88,24 @@ class Classifier:
         model = Model(weights, sha256, load_encoder(weights, device).eval().requires_grad_(False), preparation, device)
         method = next((one for one in METHODS if one.name == facts.get("method")), None)
         if method is None:
-            raise InputError(f"{path / FACTS} names no classifier that is known here: fit it again")
+            raise InputError(f"{path / FACTS} names an unknown classifier: fit it again")
         fitted = Fitted(method, _read_arrays(path / ARRAYS), len(facts["actions"]))
         return cls(model, fitted, facts["actions"], facts["temperature"], np.array(facts["tops"]), facts["frames"])
 
     def predict(self, given: Given | Iterable[Given], false_alarms: float = FALSE_ALARMS) -> list[Answer]:
-        """What each clip shows.
+        """Predict the action of each clip.
 
         Args:
-            given: as for `Model.embed`; false_alarms: share of clips of known actions that may be called "none of these", 0 to 1.
+            given: as for `Model.embed`; false_alarms: allowed share of known clips classified as "none of these", 0 to 1.
         """
         clips = self.model.read(given)
         probability, _, known = self.judged(clips, false_alarms)
         return [self._answer(*one) for one in zip(clips, probability, known, strict=True)]
 
     def judged(self, clips: list[OwnClip], false_alarms: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Probabilities (N, actions) of clips that were read, the score (N,) of the likeliest, and whether each shows one of the actions, (N,) bool."""
+        """Probabilities (N, actions) of clips from `read`, score (N,) of the likeliest, and whether each is a known action, (N,) bool."""
         if not 0 <= false_alarms < 1:
-            raise InputError(f"false alarms: {false_alarms:g} is no share of clips: give a number from 0 to below 1")
+            raise InputError(f"false alarms: {false_alarms:g} is not a share of clips: set a number from 0 to below 1")
         kind = self.fitted.method.vectors
         vectors = joint_vectors(clips, self.model.preparation) if kind == "joints" else self.model.named_features(clips)[1]
         scores = self.fitted.scores(vectors)
@@ -119,7 +119,7 @@ class Classifier:
 
 
 def fit(model: Model, found: Evaluation, out: Path, settings: dict[str, Any]) -> Path:
-    """Let the evaluation's choice learn from all clips, and write it with its encoder into folder `out`, which is returned."""
+    """Fit the chosen classifier to all clips, and write it with its encoder into folder `out`, which is returned."""
     clips, best = found.labelled, found.best
     method = next(one for one in METHODS if one.name == found.chosen)
     fitted = method.fit(clips.vectors[method.vectors], clips.labels, len(clips.actions))

@@ -1,4 +1,4 @@
-"""Files and arrays to clips, by the very functions that ingest uses, and clips to features, by those of the stage `embed`."""
+"""Converts files and arrays to clips with ingest's functions, and clips to features with those of the stage `embed`."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from stars.views.crop import Clips
 
 Given: TypeAlias = str | Path | np.ndarray
 """A file, a folder or zip of files, or joints (T, V, 3) or (T, M, V, 3) in metres."""
-AT_ONCE = 256  # clips held in memory
-ARRAY = "array.npy"  # what an array would be called as a file
+AT_ONCE = 256  # clips in memory
+ARRAY = "array.npy"  # file name assigned to an array
 
 
 @dataclass(frozen=True, eq=False)
 class OwnClip:
-    """A clip: its name, joints (T, M, V, 3) float32 as a clip store holds them, and how it was prepared. A notebook shows it as an animation."""
+    """A clip: name, joints (T, M, V, 3) float32 as in a clip store, and its preparation. Displayed as an animation in notebooks."""
 
     name: str
     x_tmvc: np.ndarray
@@ -49,16 +49,16 @@ class OwnClip:
 
 
 class Nobody(InputError):
-    """A clip in which nobody is seen."""
+    """A clip without a body."""
 
 
 def clips(given: Given | Iterable[Given], preparation: Preparation) -> Iterator[OwnClip]:
-    """Every clip that is given, in order, those of a folder by their paths; read one at a time.
+    """Iterate over the given clips, in order, those of a folder by path; read one at a time.
 
-    Of a folder or zip, clips in which nobody is seen are left out, as ingest does, with a warning.
+    In a folder or zip, clips without a body are skipped with a warning, as in ingest.
 
     Raises:
-        InputError: a file is not there or cannot be read, or nobody is in one that is named itself.
+        InputError: a file is missing or unreadable, or a directly named one has no body.
     """
     several = [given] if isinstance(given, str | Path | np.ndarray) else list(given)
     layouts = Layouts(preparation)
@@ -72,31 +72,31 @@ def clips(given: Given | Iterable[Given], preparation: Preparation) -> Iterator[
 
 
 def inhabited(found: Iterable[File], layouts: Layouts) -> Iterator[OwnClip]:
-    """The clips of files in which somebody is seen; a warning for each of the others."""
+    """The clips of files with a body; a warning for each other file."""
     for file in found:
         try:
             yield read(file, layouts)
         except Nobody:
-            layouts.warn(f"{file.name}: {NO_BODY}: left out")
+            layouts.warn(f"{file.name}: {NO_BODY}: skipped")
 
 
 def read(file: File, layouts: Layouts) -> OwnClip:
-    """A file's clip, as ingest makes it; a warning where something is odd about it."""
+    """A file's clip, as in ingest, with a warning if it is suspicious."""
     return _clip(file.source.read(file.inside), file.inside, file.name, layouts)
 
 
 def recording(file: File, layouts: Layouts) -> np.ndarray:
-    """All of a file's frames (T, M, V, 3) on the encoder's joints and at its rate, before they are centred or cut; raises what `read` does."""
+    """All frames of a file (T, M, V, 3) on the encoder's joints and frame rate, before centring and cutting; raises what `read` does."""
     return _whole(file.source.read(file.inside), file.inside, file.name, layouts)
 
 
 def cut(x_tmvc: np.ndarray, name: str, preparation: Preparation) -> OwnClip:
-    """A clip from frames of a recording in which somebody is seen."""
+    """A clip from frames of a recording with a body."""
     return OwnClip(name, stored(x_tmvc, preparation.dataset, preparation.ingest), preparation)
 
 
 def _as_file(x: np.ndarray, name: str) -> bytes:
-    """An array is taken for what a `.npy` file with it would be."""
+    """An array as the bytes of a `.npy` file."""
     if x.dtype.hasobject:
         raise InputError(f"{name}: expected an array of numbers, found {x.dtype}")
     file = io.BytesIO()
@@ -111,21 +111,21 @@ def _clip(data: bytes, inside: str, name: str, layouts: Layouts) -> OwnClip:
 def _whole(data: bytes, inside: str, name: str, layouts: Layouts) -> np.ndarray:
     x_tmvc, layout = layouts.read(data, inside, name)
     if not x_tmvc.any():
-        raise Nobody(f"{name}: {NO_BODY}: leave it out")
+        raise Nobody(f"{name}: {NO_BODY}: remove it")
     try:
         odd = doubts(x_tmvc, layout)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     rate = layouts.preparation.fps or layout.fps
     if layout.fps != rate:
-        odd.append(f"{layout.fps:g} frames a second, the encoder's clips have {rate:g}: resampled")
+        odd.append(f"{layout.fps:g} frames per second, the encoder's clips have {rate:g}: resampled")
     if odd:
         layouts.warn(f"{name}: {'; '.join(odd)}")
     return resampled(layouts.wanted(x_tmvc, layout, name), rate / layout.fps)
 
 
 def resampled(x_tmvc: np.ndarray, times: float) -> np.ndarray:
-    """Frames (T, M, V, 3) at so many times their rate, joints between two frames weighted linearly; at a body's coming and going the nearer frame's."""
+    """Resample frames (T, M, V, 3) by a factor, with linear interpolation; where a body appears or disappears, the nearer frame is used."""
     if times == 1:
         return x_tmvc
     at = np.arange(max(1, round(len(x_tmvc) * times))) / times
@@ -138,14 +138,14 @@ def resampled(x_tmvc: np.ndarray, times: float) -> np.ndarray:
 
 
 def features(encoder: Backbone, given: Iterable[OwnClip], settings: Embed, device: str) -> tuple[list[str], np.ndarray]:
-    """Names, and features (N, C) float32 of the encoder, N the clips; InputError where there is none."""
+    """Names, and the encoder's features (N, C) float32; InputError without clips."""
     names: list[str] = []
     parts = []
     for some in _batches(given):
         names += [clip.name for clip in some]
         parts.append(encode(encoder, side_by_side(some, device), settings))
     if not parts:
-        raise InputError("no clip is given in which somebody is seen: name files, or a folder of them")
+        raise InputError("no clip with a body: name files, or a folder of them")
     found = np.concatenate(parts)
     check_finite(found, np.array(names), Path("clips"))
     return names, found
@@ -163,7 +163,7 @@ def _batches(given: Iterable[OwnClip]) -> Iterator[list[OwnClip]]:
 
 
 def side_by_side(some: Sequence[OwnClip], device: str, labels: np.ndarray | None = None) -> Clips:
-    """Clips as trainings and encoders take them; labels (N,) int64, of which encoders need none."""
+    """Batch clips for training or encoding; labels (N,) int64 are optional for encoding."""
     lengths = np.array([len(clip.x_tmvc) for clip in some], np.int64)
     frames = torch.from_numpy(np.concatenate([clip.x_tmvc for clip in some])).to(device)
     numbers = torch.zeros(len(some), dtype=torch.long) if labels is None else torch.from_numpy(labels)

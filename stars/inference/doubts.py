@@ -1,6 +1,6 @@
-"""What is odd about a clip before an encoder sees it: a body that is upside down, lying, mirrored, of a strange size, or that does not move.
+"""Detects suspicious input clips: a body that is upside down, lying, mirrored, of an implausible size, or motionless.
 
-Directions are judged by joints of known names; a layout without them is judged by its size and movement alone.
+Directions use joints of known names; layouts without them are checked only for size and motion.
 """
 
 from __future__ import annotations
@@ -17,18 +17,20 @@ from stars.errors import InputError
 
 SHORTEST, TALLEST = 0.5, 2.6  # metres from ankles to head along the bones
 TYPICAL = 1.5
-STILL = 0.002  # metres that the joint which moves most gets away from its middle place: sensors alone move one farther
-LEANS, TURNED = 0.5, -0.5  # cosines between the body's axis and up: below the first it lies, below the second it is upside down
-MIRRORED = -0.5  # cosine between where the left side is and where it should be, in three quarters of the frames: feet are often seen badly
-FLAT = 1e-4  # of the body's extent: less depth is none
+STILL = 0.002  # metres; largest distance of a joint from its mean position in a motionless clip; sensor noise exceeds it
+LEANS, TURNED = 0.5, -0.5  # cosines between the body's axis and up: below the first, it lies; below the second, it is upside down
+MIRRORED = (
+    -0.5
+)  # cosine between actual and expected direction of the left side, in three quarters of the frames, since feet are often noisy
+FLAT = 1e-4  # of the body's extent: smaller depth counts as none
 CHAIN = ("head", "shoulder centre", "hip centre", "knee", "ankle")
 
 
 def doubts(x_tmvc: np.ndarray, layout: Layout) -> list[str]:
-    """What is odd about the first body of a clip (T, M, V, 3), in metres, each in some words; nothing, as a rule.
+    """Describe what is suspicious about the first body of a clip (T, M, V, 3), in metres; usually empty.
 
     Raises:
-        InputError: the clip has no depth, as pixels of a picture have not.
+        InputError: the clip has no depth, like pixels of a picture.
     """
     x_tvc = x_tmvc[x_tmvc[:, 0].any(axis=(1, 2)), 0].astype(np.float64)
     if not len(x_tvc):
@@ -37,7 +39,7 @@ def doubts(x_tmvc: np.ndarray, layout: Layout) -> list[str]:
     if len(x_tvc) > 1 and _moves(x_tvc) < STILL * max(1.0, _extent(x_tvc) / TALLEST):
         found.append("the body does not move")
     if not _extent(x_tvc):
-        return [*found, "all joints lie at one place"]
+        return [*found, "all joints are at one place"]
     _check_depth(x_tvc)
     joints = _Joints(x_tvc, layout)
     found += [text for text in (_size(joints, x_tvc), _in_picture(x_tvc), *_directions(joints, layout)) if text]
@@ -45,24 +47,24 @@ def doubts(x_tmvc: np.ndarray, layout: Layout) -> list[str]:
 
 
 class _Joints:
-    """Joints by name, each (T, 3); None for one that the layout neither has nor gives."""
+    """Joints by name, each (T, 3); None if the layout neither has nor can derive it."""
 
     def __init__(self, x_tvc: np.ndarray, layout: Layout) -> None:
         self.x_tvc, self.names = x_tvc, layout.joints
 
     def __call__(self, *names: str) -> np.ndarray | None:
-        """Their mean."""
+        """Mean of the named joints."""
         if completion.lacking(self.names, names):
             return None
         return np.asarray(completion.complete(self.x_tvc, self.names, names).mean(axis=1))
 
     def own(self, name: str) -> np.ndarray | None:
-        """Of the layout's own joints alone."""
+        """A joint of the layout, without derived ones."""
         return self.x_tvc[:, self.names.index(name)] if name in self.names else None
 
 
 def _moves(x_tvc: np.ndarray) -> float:
-    """Metres that the joint which moves most gets away from its middle place."""
+    """Largest distance of any joint from its mean position, metres."""
     return float(np.linalg.norm(x_tvc - np.median(x_tvc, axis=0), axis=-1).max())
 
 
@@ -73,14 +75,14 @@ def _extent(x_tvc: np.ndarray) -> float:
 def _check_depth(x_tvc: np.ndarray) -> None:
     extent = np.ptp(x_tvc, axis=1).max(axis=0)
     if (extent < FLAT * extent.max()).sum() == 1:
-        raise InputError("all joints lie in one plane, as pixels without a depth do: give 3D joints, such as MediaPipe's world landmarks")
+        raise InputError("all joints are in one plane, like pixels without depth: use 3D joints, such as MediaPipe's world landmarks")
 
 
 def _in_picture(x_tvc: np.ndarray) -> str:
-    """Landmarks of a picture count from its corner, in its widths and heights."""
+    """Warn about landmarks in image coordinates, relative to width and height."""
     across = np.abs(x_tvc[..., :2])
     inside = ((across > 0) & (across < 1)).mean() > 0.98 and (np.sign(x_tvc[..., :2]) == np.sign(x_tvc[0, 0, :2])).mean() > 0.98
-    return "coordinates from 0 to 1, as of a picture: give world landmarks, in metres" if inside else ""
+    return "coordinates from 0 to 1, as in a picture: use world landmarks, in metres" if inside else ""
 
 
 def _size(joint: _Joints, x_tvc: np.ndarray) -> str:
@@ -100,7 +102,7 @@ def _size(joint: _Joints, x_tvc: np.ndarray) -> str:
 
 
 def _ratio(times: float) -> str:
-    """In one digit."""
+    """A ratio with one digit."""
     factor = float(f"{max(times, 1 / times):.1g}")
     return f"about {factor:,.0f} times too {'large' if times > 1 else 'small'}"
 
@@ -121,8 +123,8 @@ def _directions(joint: _Joints, layout: Layout) -> Iterator[str]:
 
 
 def _handed(joint: _Joints, up: np.ndarray) -> float | None:
-    """Cosine between the direction of the left side and up × forward, which it is in right-handed axes, that three quarters of the frames do not
-    exceed; None where nothing points forward."""
+    """Upper quartile over frames of the cosine between the left side's direction and up × forward, its direction in right-handed axes; None without
+    a forward direction."""
     ahead = _ahead(joint)
     sides = joint("left shoulder", "left hip"), joint("right shoulder", "right hip")
     if ahead is None or sides[0] is None or sides[1] is None:
@@ -131,7 +133,7 @@ def _handed(joint: _Joints, up: np.ndarray) -> float | None:
 
 
 def _ahead(joint: _Joints) -> np.ndarray | None:
-    """Where the body faces (T, 3): from heels or ankles to toes, or from ears to nose; None for a layout with neither."""
+    """Facing direction (T, 3): from heels or ankles to toes, or from ears to nose; None for a layout without these."""
     toes = [joint.own(f"{side} {end}") for end in ("foot index", "foot") for side in ("left", "right")]
     found = [toe for toe in toes if toe is not None]
     ankles = joint("left ankle", "right ankle")

@@ -1,4 +1,4 @@
-"""What a library needs of a trained encoder: something that embeds clips, and says which encoder did."""
+"""Interface of a trained encoder as used by a library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Embedder(Protocol):
     """A frozen encoder.
 
     Attributes:
-        path: its file; sha256: of that file's bytes, which features are kept with; preparation: how clips are prepared for it.
+        path: its file; sha256: digest of that file, stored with features; preparation: of its clips.
     """
 
     @property
@@ -30,13 +30,13 @@ class Embedder(Protocol):
     def preparation(self) -> Preparation: ...
 
     def read(self, given: Given | Iterable[Given]) -> list[OwnClip]:
-        """Clips as the encoder's training would have stored them."""
+        """Read clips as the encoder's data set stores them."""
 
     def named_features(self, given: Iterable[OwnClip]) -> tuple[list[str], np.ndarray]:
-        """Names and features (N, C) of clips that were read."""
+        """Names and features (N, C) of clips from `read`."""
 
 
 def check_encoder(model: Embedder, sha256: str, source: Path) -> None:
-    """InputError where features were made by another encoder than this."""
+    """InputError if features come from another encoder."""
     if sha256 != model.sha256:
-        raise InputError(f"{source} holds features of another encoder than {model.path}: embed its clips with this one")
+        raise InputError(f"{source} has features of another encoder than {model.path}: embed its clips with this one")

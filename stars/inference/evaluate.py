@@ -1,4 +1,4 @@
-"""How well actions are told apart in a folder of one's own: every classifier cross-validated, the best chosen, and what more clips would bring."""
+"""Evaluation on your own clips: cross-validates all classifiers, chooses the best, and estimates the gain from more clips."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from stars.inference.methods import METHODS, NEVER, Method
 if TYPE_CHECKING:
     import pandas as pd
 
-FALSE_ALARMS = 0.05  # share of clips of known actions that may be called none of them
-DRAWS = 10  # trainings behind a point of the learning curve, at least
+FALSE_ALARMS = 0.05  # allowed share of known clips classified as none of the actions
+DRAWS = 10  # minimum number of trainings per point of the learning curve
 Scorer = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (training rows, tested rows) → (tested, classes)
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A classifier's scores of every clip, by one that has learnt from the other folds.
+    """A classifier's cross-validated scores for every clip.
 
     Attributes:
-        name, title: of the classifier; scores: (N, classes); right: (N,) bool; probability: (N, classes), each at the other folds' temperature.
+        name, title: of the classifier; scores: (N, classes); right: (N,) bool; probability: (N, classes), each with the other folds' temperature.
     """
 
     name: str
@@ -40,17 +40,17 @@ class Outcome:
 
     @property
     def accuracy(self) -> float:
-        """Percent of clips."""
+        """Accuracy in percent."""
         return 100 * float(self.right.mean())
 
     @property
     def predicted(self) -> np.ndarray:
-        """(N,) number of each clip's answer."""
+        """Predicted action of each clip, (N,)."""
         return self.scores.argmax(axis=1)
 
 
 class Unknown(NamedTuple):
-    """What becomes of clips whose action the classifier has not learnt: the share called "none of these" at a share of false alarms."""
+    """Detection of unknown actions: share classified as "none of these" at a given share of false alarms."""
 
     false_alarms: float
     found: float
@@ -59,11 +59,11 @@ class Unknown(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Everything that is said of a folder.
+    """Results of an evaluation.
 
     Attributes:
-        fold: (N,); outcomes: by name; chosen: the classifier to use; honest: accuracy in percent where each fold's is chosen by clips of the others alone.
-        curve: (clips an action, accuracy in percent) of the chosen one; unknown: of it, None with fewer than three actions.
+        fold: (N,); outcomes: by name; chosen: the classifier to use; honest: accuracy of the choice in percent, by nested cross-validation.
+        curve: (clips per action, accuracy in percent) of the chosen one; unknown: of the chosen one, None with fewer than three actions.
     """
 
     labelled: Labelled
@@ -81,23 +81,23 @@ class Evaluation:
 
     @property
     def reliability(self) -> Reliability:
-        """How far the chosen one's probabilities keep their word."""
+        """Calibration of the chosen classifier's probabilities."""
         return reliability(self.best.probability.max(axis=1), self.best.right)
 
     def p_value(self) -> float | None:
-        """Of the difference between the chosen one and the next best; None where there is no other."""
+        """p-value of the difference between the chosen and the next best; None without another."""
         others = sorted((one for one in self.outcomes.values() if one.name != self.chosen), key=lambda one: -one.accuracy)
         return paired_p(self.best.right, others[0].right) if others else None
 
     def methods(self) -> pd.DataFrame:
-        """A row a classifier: accuracy and its interval, in percent."""
+        """One row per classifier: accuracy and its interval, in percent."""
         import pandas as pd
 
         rows = [(one.title, one.accuracy, *one.interval95, one.name == self.chosen) for one in self.outcomes.values()]
         return pd.DataFrame(rows, columns=["classifier", "accuracy", "low", "high", "chosen"])
 
     def per_action(self) -> pd.DataFrame:
-        """A row an action: its clips, and recall, precision and F1 of the chosen classifier, in percent; precision of no answer is empty."""
+        """One row per action: clips, and recall, precision and F1 of the chosen classifier, in percent; precision is empty without predictions."""
         import pandas as pd
 
         truth, said = self.labelled.labels, self.best.predicted
@@ -109,7 +109,7 @@ class Evaluation:
         return pd.DataFrame(rows, columns=["action", "clips", "recall", "precision", "f1"])
 
     def forecast(self) -> float | None:
-        """Accuracy in percent to expect of twice the clips, if errors go on falling as they did; None with fewer than three points."""
+        """Extrapolated accuracy in percent for twice the clips; None with fewer than three points."""
         clips, accuracy = np.array(self.curve, float).reshape(-1, 2).T
         if len(clips) < 3:
             return None
@@ -119,11 +119,11 @@ class Evaluation:
 
 
 def evaluate(labelled: Labelled, methods: Sequence[Method] = METHODS, more: Sequence[tuple[str, str, Scorer]] = ()) -> Evaluation:
-    """Cross-validate classifiers on labelled clips, by subject where these are known.
+    """Cross-validate classifiers on labelled clips, by subject if known.
 
     Args:
-        methods: those that learn from vectors, the simplest first: of equally good ones it is chosen.
-        more: further ones by name, title and how they score rows after learning from others; reported, and never chosen.
+        methods: classifiers of vectors, simplest first; ties go to the first.
+        more: further classifiers as (name, title, scorer); reported, never chosen.
 
     Raises:
         InputError: too few clips.
@@ -142,7 +142,7 @@ def evaluate(labelled: Labelled, methods: Sequence[Method] = METHODS, more: Sequ
 
 
 def threshold(scores: np.ndarray, false_alarms: float) -> float:
-    """The top score below which that share of clips of known actions lies; scores (N, classes) of classifiers that had not learnt from them."""
+    """The top score below which `false_alarms` of the known clips lie; cross-validated scores (N, classes)."""
     return float(np.quantile(scores.max(axis=1), false_alarms))
 
 
@@ -165,12 +165,12 @@ def _outcome(name: str, title: str, scorer: Scorer, labelled: Labelled, fold: np
 
 
 def _of_the_choice(outcomes: Sequence[Outcome], scorers: Sequence[Scorer], labels: np.ndarray, fold: np.ndarray) -> float:
-    """Accuracy in percent where every fold is left out throughout: its clips neither train nor test what its classifier is chosen by.
+    """Accuracy of the choice in percent by nested cross-validation: a fold's clips are not used to choose its classifier.
 
-    Of two folds alone the other one's outcome chooses.
+    With two folds, the other fold's outcome chooses.
     """
     tested = [np.flatnonzero(fold == number) for number in np.unique(fold)]
-    hits = np.zeros((len(outcomes), len(tested)))  # of each classifier in the other folds, by the fold left out
+    hits = np.zeros((len(outcomes), len(tested)))  # correct clips of each classifier in the other folds, by fold left out
     for one, other in combinations(range(len(tested)), 2):
         rows = np.concatenate([tested[one], tested[other]])
         train = np.setdiff1d(np.arange(len(fold)), rows)
@@ -182,7 +182,7 @@ def _of_the_choice(outcomes: Sequence[Outcome], scorers: Sequence[Scorer], label
 
 
 def _curve(scorer: Scorer, labels: np.ndarray, fold: np.ndarray) -> list[tuple[int, float]]:
-    """(clips an action, accuracy in percent) for 1, 2, 4, … training clips an action, up to as many as an action has in the middle."""
+    """(clips per action, accuracy in percent) for 1, 2, 4, … training clips per action, up to the median action's number."""
     numbers = np.unique(fold)
     most = max(1, int(np.median([np.bincount(labels[fold != number], minlength=labels.max() + 1) for number in numbers])))
     sizes = [*(2**power for power in range(20) if 2**power < most), most]
@@ -206,7 +206,7 @@ def _few(labels: np.ndarray, rows: np.ndarray, size: int, rng: np.random.Generat
 
 
 def _unknown(scorer: Scorer, labels: np.ndarray, fold: np.ndarray, scores: np.ndarray) -> Unknown | None:
-    """Each action in turn is left out of training, in one fold; its clips of that fold should then be none of the others."""
+    """Leave out each action in turn from training, in one fold; its clips in that fold should be detected as unknown."""
     if len(np.unique(labels)) < 3:
         return None
     least, tops = threshold(scores, FALSE_ALARMS), []

@@ -1,4 +1,4 @@
-"""Files of one's own: which there are, and what they are labelled as."""
+"""Your own files: listing and labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stars.inference.layouts import ENDINGS, native
 
 @dataclass(frozen=True)
 class File:
-    """A file that holds a clip: its path as results name it, and where it lies in a folder or zip."""
+    """A file with a clip: its path in results, and its location in a folder or zip."""
 
     name: str
     source: Source
@@ -24,35 +24,35 @@ class File:
 
 
 def existing(path: str | Path) -> Path:
-    """The path; InputError where nothing is there."""
+    """Return the path; InputError if it does not exist."""
     if not Path(path).exists():
         raise InputError(f"{path} does not exist: name a file, or a folder or zip of files")
     return Path(path)
 
 
 def alone(path: str | Path) -> bool:
-    """Whether a path names one file, and no folder or zip of files."""
+    """Whether a path is a single file, not a folder or zip."""
     return Path(path).is_file() and Path(path).suffix != ".zip"
 
 
 def files(path: str | Path, layout: Layout) -> list[File]:
-    """The files that a path names: itself, or all below a folder or in a zip whose names end as clips' do; at least one."""
+    """Files at a path: itself, or all clips below a folder or in a zip; at least one."""
     path = existing(path)
     endings = tuple(dict.fromkeys((*reader(layout.reader).SUFFIXES, *ENDINGS)))
     if alone(path):
         if not path.name.endswith(endings):
-            raise InputError(f"{path}: expected a file whose name ends in {', '.join(endings)}")
+            raise InputError(f"{path}: expected a file with suffix {', '.join(endings)}")
         return [File(str(path), Source(path.parent, {path.name: None}), path.name)]
     source = Source.open(path, endings)
     found = [File(str(path / inside), source, inside) for inside in source.files if PurePosixPath(inside).name != TABLE]
     if not found:
-        raise InputError(f"{path} holds no file whose name ends in {', '.join(endings)}")
+        raise InputError(f"{path} contains no {', '.join(endings)} file: name another folder or zip")
     return found
 
 
 def labels(found: Sequence[File], layout: Layout) -> list[str]:
-    """The action that each file of a folder or zip shows: as its clips.csv says; where there is none, the name of the folder below it that
-    the file lies in; else as the file's own name says, in a data set whose names do. "" for a file of which nothing says it.
+    """Action of each file of a folder or zip: from clips.csv; without one, the name of its sub-folder; otherwise from the file's name, if the
+    data set's names contain it. "" if unknown.
 
     Raises:
         InputError: clips.csv is damaged.
@@ -60,22 +60,24 @@ def labels(found: Sequence[File], layout: Layout) -> list[str]:
     source = found[0].source
     tables = [inside for inside in source.files if PurePosixPath(inside).name == TABLE]
     if tables:
-        told = _table(source, tables[0], layout)
-        return [told.get(file.inside, "") for file in found]
+        by_file = _table(source, tables[0], layout)
+        return [by_file.get(file.inside, "") for file in found]
     own = _own_names(found, layout)
     return [PurePosixPath(file.inside).parent.name or own.get(file.inside, "") for file in found]
 
 
 def subjects(found: Sequence[File], layout: Layout) -> list[str]:
-    """Who acts in each file of a folder or zip: as the column `subject` of its clips.csv says, or the file's own name; "" where nothing does."""
+    """Subject of each file of a folder or zip: from the column `subject` of clips.csv, or the file's name; "" if unknown."""
     source = found[0].source
     tables = [inside for inside in source.files if PurePosixPath(inside).name == TABLE]
-    told = column(source, tables[0], "subject") if tables else {file: str(clip.subject) for file, clip in _own_clips(found, layout).items()}
-    return [(told or {}).get(file.inside, "") for file in found]
+    by_file = (
+        column(source, tables[0], "subject") if tables else {file: str(clip.subject) for file, clip in _own_clips(found, layout).items()}
+    )
+    return [(by_file or {}).get(file.inside, "") for file in found]
 
 
 def column(source: Source, table: str, name: str) -> dict[str, str] | None:
-    """File → what a clips.csv says of it in a column; None where there is no such column."""
+    """File → its value in a column of clips.csv; None without the column."""
     columns, rows = parsed(source.read(table), table, LARGEST_TABLE)
     if not {"file", "label"} <= set(columns):
         unreadable(table, 1, "the columns file and label", repr(",".join(columns)))
@@ -86,7 +88,7 @@ def column(source: Source, table: str, name: str) -> dict[str, str] | None:
 
 
 def _table(source: Source, table: str, layout: Layout) -> dict[str, str]:
-    """File → action, of which a whole number is one of the description's."""
+    """File → action; whole numbers are numbers of the description's actions."""
     numbered = {str(number): name for number, name in layout.actions.items()}
     return {file: numbered.get(label, label) for file, label in (column(source, table, "label") or {}).items()}
 
@@ -96,10 +98,10 @@ def _own_names(found: Sequence[File], layout: Layout) -> dict[str, str]:
 
 
 def _own_clips(found: Sequence[File], layout: Layout) -> dict[str, Clip]:
-    """File → its clip, of the files whose names say what they show."""
+    """File → its clip, for files whose names identify it."""
     known: dict[str, Clip] = {}
     for kind in {file.inside.rpartition(".")[2]: native(file.inside, layout) for file in found}.values():
-        if kind.reader in ("folder", "pku"):  # whose files' names say nothing
+        if kind.reader in ("folder", "pku"):  # whose file names do not identify clips
             continue
         own = found[0].source.only(file.inside for file in found if file.inside.endswith(reader(kind.reader).SUFFIXES))
         clips = {file: clips for file, clips in reader(kind.reader).clips(own, kind) if isinstance(clips, list)}

@@ -1,4 +1,4 @@
-"""Fine-tuning on a few labelled clips: minutes where the other classifiers take seconds."""
+"""Fine-tuning on a few labelled clips; takes minutes, where the other classifiers take seconds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LAYER_DECAY = 0.8
 
 
 def scorer(model: Model, labelled: Labelled, epochs: int) -> Scorer:
-    """Scores by the encoder and a new head, trained together on the rows that train; sizes and rates are those of config/utd_mhad.yaml."""
+    """A scorer that trains encoder and a new head on the training rows; sizes and learning rates are those of config/utd_mhad.yaml."""
 
     def score(trained: np.ndarray, tested: np.ndarray) -> np.ndarray:
         encoder = load_encoder(model.path)

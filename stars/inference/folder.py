@@ -1,11 +1,11 @@
-"""An encoder as a folder that stands alone: weights, how clips are prepared for it, and a card; laid out as hubs of models expect.
+"""An encoder as a self-contained folder (weights, preparation of clips, card) in the layout that model hubs expect.
 
-    model.safetensors           the encoder, which describes its own shape in its header
-    config.json                 the same for readers: backbone, sizes, joints and their parents
+    model.safetensors           the encoder, with its shape in the header
+    config.json                 the same in readable form: backbone, sizes, joints and their parents
     preprocessor_config.json    from a file to a clip and from the clip to its feature (`Preparation`)
-    README.md                   what it was trained on, numbers, terms
+    README.md                   training data, numbers, terms
 
-No path or name of the machine that made it stands in any of them: its record lies beside the folder.
+These files contain no path or host name; the record is beside the folder.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def export(encoder: Path, out: Path, like: str | None = None, licence: str = "ot
     """Write the encoder of encoder.safetensors as the folder `out`, and {out}.record.json beside it.
 
     Args:
-        like: description of the data set whose files it reads, where no record beside it says; a name or a path, as for `stars.load`.
-        licence: of the weights, as hubs of models name licences; "other": the card sends readers to the data set's owners.
+        like: description of the data set whose files it reads, without a record; a name or a path, as for `stars.load`.
+        licence: of the weights, by its name on model hubs; "other": the card refers to the data set's owners.
 
     Raises:
-        InputError: no encoder; nothing says what it reads; or `out` holds other files than such a folder's.
+        InputError: no encoder, unknown preparation, or other files in `out`.
     """
     given(encoder, "an encoder.safetensors")
     if out.is_file() or (out.is_dir() and (others := sorted({path.name for path in out.iterdir()} - {*FILES}))):
@@ -45,9 +45,9 @@ def export(encoder: Path, out: Path, like: str | None = None, licence: str = "ot
     loaded = load_encoder(encoder)
     preparation = Preparation.of(encoder, loaded.joints, like)
     preparation = preparation.model_copy(update={"like": None, "ingest": preparation.ingest.model_copy(update={"missing_list": None})})
-    told = {"form": "safetensors", "licence": licence}
+    values = {"form": "safetensors", "licence": licence}
     outputs = [f"{out.name}/{name}" for name in FILES]
-    with recording(out.parent, STAGE, told, {"encoder": encoder}, outputs, f"{out.name}.record.json"):
+    with recording(out.parent, STAGE, values, {"encoder": encoder}, outputs, f"{out.name}.record.json"):
         out.mkdir(parents=True, exist_ok=True)
         with atomic(out / WEIGHTS) as temporary:
             shutil.copyfile(encoder, temporary)
@@ -57,16 +57,16 @@ def export(encoder: Path, out: Path, like: str | None = None, licence: str = "ot
 
 
 def weights(path: Path) -> Path:
-    """The weights that a path names: a file, those of a folder that `export` wrote, or of a method's results.
+    """The weights at a path: a file, an exported folder, or a method's results folder.
 
     Raises:
-        InputError: nothing is there, or the folder holds no encoder.
+        InputError: the path does not exist, or the folder has no encoder.
     """
     if not path.is_dir():
         return given(path, "an encoder.safetensors, or a folder of `stars export --format safetensors`")
     found = next((path / name for name in (WEIGHTS, "encoder.safetensors") if (path / name).is_file()), None)
     if found is None:
-        raise InputError(f"{path} holds neither {WEIGHTS} nor encoder.safetensors: name an encoder.safetensors")
+        raise InputError(f"{path} contains neither {WEIGHTS} nor encoder.safetensors: name an encoder.safetensors")
     return found
 
 
@@ -81,7 +81,7 @@ def _described(encoder: Backbone) -> dict[str, Any]:
 
 
 def _card(encoder: Path, loaded: Backbone, preparation: Preparation, licence: str) -> str:
-    """README.md: the header that hubs read, then words and numbers."""
+    """README.md: metadata for hubs, then text and numbers."""
     layout, parameters = preparation.dataset, sum(tensor.numel() for tensor in loaded.state_dict().values())
     about = [
         f"A {loaded.name} encoder of {parameters:,} parameters: a clip of {loaded.frames} frames of {loaded.joints} joints to {loaded.width} numbers.",
@@ -123,21 +123,21 @@ def _card(encoder: Path, loaded: Backbone, preparation: Preparation, licence: st
 
 
 def _training(encoder: Path) -> Iterator[str]:
-    """A sentence on what made it, as the record beside it says; nothing where there is none."""
+    """A sentence on the encoder's origin, from its record; empty without one."""
     record = encoder.with_name(RECORD)
     if not record.is_file():
         return
-    told = read_json(record)
-    clips = told.get("inputs", {}).get("clips", {}).get("path")
-    stage = str(told.get("stage", "")).split("+")[0].removeprefix("stars.training.")
-    rows = told.get("inputs", {}).get("train", {}).get("path")
+    content = read_json(record)
+    clips = content.get("inputs", {}).get("clips", {}).get("path")
+    stage = str(content.get("stage", "")).split("+")[0].removeprefix("stars.training.")
+    rows = content.get("inputs", {}).get("train", {}).get("path")
     if clips:
         split = f", split {Path(rows).stem.removesuffix('_train')}" if rows else ""
-        yield f"Made by the stage `{stage}` on the data set `{Path(clips).parent.parent.name}`{split}, seed {told.get('seed')}."
+        yield f"Made by the stage `{stage}` on the data set `{Path(clips).parent.parent.name}`{split}, seed {content.get('seed')}."
 
 
 def _numbers(method: Path) -> Iterator[str]:
-    """A row for each result of the method that was measured on its own data set."""
+    """One row per result of the method on its own data set."""
     for protocol, title in PROTOCOLS.items():
         path = method / protocol / "metrics.json"
         if path.is_file():

@@ -1,4 +1,4 @@
-"""A folder of labelled clips as a few vectors a clip: its raw joints, and an encoder's features."""
+"""Labelled clips as vectors: raw joints, and an encoder's features."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ SHOWN = 3  # names in a message
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Labelled clips, N of them, no two of which are copies.
+    """N labelled clips without duplicates.
 
     Attributes:
-        names; labels: (N,) numbers of `actions`, which are sorted; groups: who acts in each, None where that is not known.
-        clips: as the encoder reads them; vectors: (N, D) float32 of each kind.
+        names; labels: (N,) indices into the sorted `actions`; groups: subject of each clip, None if unknown.
+        clips: as the encoder reads them; vectors: kind → (N, D) float32.
     """
 
     names: list[str]
@@ -44,32 +44,30 @@ class Labelled:
 
     @property
     def frames(self) -> int:
-        """Median length of a clip."""
+        """Median number of frames of the clips."""
         return int(np.median([len(clip.x_tmvc) for clip in self.clips]))
 
 
 def read(model: Embedder, path: Path | str, group_by: str | None = None) -> Labelled:
-    """The labelled clips of a folder or zip, embedded.
+    """Read and embed the labelled clips of a folder or zip.
 
     Args:
         path: its sub-folders are actions, or it has a clips.csv with the columns `file` and `label`.
-        group_by: column of that clips.csv with who acts, or a regular expression whose first group, or match, in a clip's path says it; None: the
-            column `subject`, or the files' names where they are a data set's own.
+        group_by: column of clips.csv with the subject, or a regular expression whose first group, or match, in a clip's path is the subject; None: the
+            column `subject`, or the subject in file names of a data set.
 
     Raises:
-        InputError: a clip without a label, or of nobody where others are of somebody.
+        InputError: a clip without a label, or without a subject if others have one.
     """
     layout = model.preparation.dataset
     found = files(path, layout)
-    told = labels(found, layout)
-    if "" in told:
-        raise InputError(f"{found[told.index('')].name} has no label: put it into a folder named as its action, or into clips.csv")
+    named = labels(found, layout)
+    if "" in named:
+        raise InputError(f"{found[named.index('')].name} has no label: put it into a folder named after its action, or into clips.csv")
     who = subjects(found, layout) if group_by is None else _grouped(found, group_by)
     if "" in who and set(who) != {""}:
-        raise InputError(
-            f"{found[who.index('')].name}: nothing says who acts in it, as it does of other clips: complete {TABLE}, or give --group-by"
-        )
-    facts = {file.name: (label, group) for file, label, group in zip(found, told, who, strict=True)}
+        raise InputError(f"{found[who.index('')].name}: its subject is unknown, unlike other clips': complete {TABLE}, or set --group-by")
+    facts = {file.name: (label, group) for file, label, group in zip(found, named, who, strict=True)}
     clips = _distinct(list(inhabited(found, Layouts(model.preparation))), {name: label for name, (label, _) in facts.items()})
     names, features = model.named_features(clips)
     actions = sorted({facts[name][0] for name in names})
@@ -80,31 +78,31 @@ def read(model: Embedder, path: Path | str, group_by: str | None = None) -> Labe
 
 
 def joint_vectors(clips: Sequence[OwnClip], preparation: Preparation) -> np.ndarray:
-    """Raw joints of clips, (N, D) float32, as `stars.evaluation.joints` has them."""
+    """Raw joints of clips, (N, D) float32, as in `stars.evaluation.joints`."""
     root = common_joints.ROOT if preparation.ingest.joints == "common" else preparation.dataset.root
     return np.stack([positions(clip.x_tmvc, root, Joints().frames) for clip in clips])
 
 
 def _grouped(found: Sequence[File], group_by: str) -> list[str]:
-    """Who acts in each file, by a column of clips.csv or else by a regular expression on its path."""
+    """Subject of each file, from a column of clips.csv or a regular expression on its path."""
     source = found[0].source
     table = next((inside for inside in source.files if inside.rpartition("/")[2] == TABLE), None)
-    told = column(source, table, group_by) if table else None
-    if told is not None:
-        return [told.get(file.inside, "") for file in found]
+    by_file = column(source, table, group_by) if table else None
+    if by_file is not None:
+        return [by_file.get(file.inside, "") for file in found]
     try:
         matches = [re.search(group_by, file.inside) for file in found]
     except re.error as error:
-        raise InputError(f"--group-by {group_by}: no column of a {TABLE}, and no regular expression ({error})") from None
+        raise InputError(f"--group-by {group_by}: neither a column of a {TABLE} nor a regular expression ({error}): correct it") from None
     if None in matches:
         raise InputError(
-            f"--group-by {group_by}: nothing in {found[matches.index(None)].inside} matches: give a column of {TABLE}, or an expression"
+            f"--group-by {group_by}: no match in {found[matches.index(None)].inside}: use a column of {TABLE}, or another expression"
         )
     return [match[match.re.groups and 1] for match in matches if match]
 
 
 def _distinct(clips: list[OwnClip], label: Mapping[str, str]) -> list[OwnClip]:
-    """The first of identical clips; a warning says how many others are left out."""
+    """Keep the first of identical clips; a warning lists the others."""
     first: dict[str, OwnClip] = {}
     copies = []
     for clip in clips:
@@ -117,5 +115,5 @@ def _distinct(clips: list[OwnClip], label: Mapping[str, str]) -> list[OwnClip]:
             copies.append(f"{clip.name} (of {kept.name})")
     if copies:
         more = f" and {len(copies) - SHOWN} more" if len(copies) > SHOWN else ""
-        warnings.warn(f"copies of other clips are left out: {', '.join(copies[:SHOWN])}{more}", stacklevel=2)
+        warnings.warn(f"copies of other clips are ignored: {', '.join(copies[:SHOWN])}{more}", stacklevel=2)
     return list(first.values())

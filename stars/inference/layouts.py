@@ -1,4 +1,4 @@
-"""Which joints a file holds: as its kind of file always does, as told by --skeleton, or recognised by the number or the names of its joints."""
+"""Layout of a file's joints: fixed by its file type, set by --skeleton, or recognised by number or names of joints."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from stars.errors import InputError
 from stars.inference.preparation import Preparation
 from stars.pipeline.descriptions import describe, skeletons
 
-# Layout of a file that is not named as the data set's own are, by its ending.
+# Layout of files not named as the data set's, by suffix.
 ENDINGS: dict[str, ReaderName] = {".skeleton": "ntu", ".mat": "utd_mhad", ".npy": "folder", ".json": "folder", ".csv": "folder"}
-NATIVE = {".skeleton": "ntu120", ".mat": "utd_mhad"}  # description of what such files always hold
+NATIVE = {".skeleton": "ntu120", ".mat": "utd_mhad"}  # description of such files
 
 
 def of_skeleton(found: Skeleton, dataset: Layout) -> Layout:
-    """The layout of a sensor's files, otherwise as those of `dataset`."""
-    told = {"joints": found.joints, "root": found.root, "axes": found.axes, "unit": found.unit, "fps": found.fps or dataset.fps}
-    return dataset.model_copy(update={**told, "reader": "folder", "up": "y"})
+    """The layout of a sensor's files, with other keys as in `dataset`."""
+    keys = {"joints": found.joints, "root": found.root, "axes": found.axes, "unit": found.unit, "fps": found.fps or dataset.fps}
+    return dataset.model_copy(update={**keys, "reader": "folder", "up": "y"})
 
 
 def native(inside: str, dataset: Layout) -> Layout:
-    """The layout of a file as its name alone says: the data set's own, that of its kind of file, or the data set's joints in an array."""
+    """The layout of a file according to its name: the data set's, its file type's, or the data set's joints in an array."""
     if inside.endswith(reader(dataset.reader).SUFFIXES):
         return dataset
     ending = next(ending for ending in ENDINGS if inside.endswith(ending))
@@ -43,7 +43,7 @@ def _native(ending: str) -> Layout:
 
 
 class Layouts:
-    """The layouts of the files of one call, which are one sensor's as a rule: what fitted the last file is tried first."""
+    """Detects the layouts of one call's files, usually from one sensor: the last file's layout is tried first."""
 
     def __init__(self, preparation: Preparation, quiet: bool = False) -> None:
         self.preparation, self.quiet = preparation, quiet
@@ -51,10 +51,10 @@ class Layouts:
         self.said: set[str] = set()
 
     def read(self, data: bytes, inside: str, name: str) -> tuple[np.ndarray, Layout]:
-        """Acting bodies (T, M, V, 3) of a file's bytes, on its own joints, and its layout.
+        """Acting bodies (T, M, V, 3) of a file's bytes, on its joints, and its layout.
 
         Raises:
-            InputError: what is wrong with it as a file of the encoder's own layout, where no other fits.
+            InputError: no layout fits; reports the error for the encoder's layout.
         """
         fault: InputError | None = None
         for called, layout in self._tried(inside):
@@ -70,11 +70,11 @@ class Layouts:
         raise fault
 
     def _tried(self, inside: str) -> Iterator[tuple[str, Layout]]:
-        """Layouts that a file may have, with the names of those that are recognised."""
-        dataset, told = self.preparation.dataset, self.preparation.skeleton
+        """Candidate layouts of a file, with names of the recognised ones."""
+        dataset, sensor = self.preparation.dataset, self.preparation.skeleton
         own = native(inside, dataset)
-        if own.reader != "folder" or told is not None:
-            yield "", own if told is None or own.reader != "folder" else of_skeleton(told, dataset)
+        if own.reader != "folder" or sensor is not None:
+            yield "", own if sensor is None or own.reader != "folder" else of_skeleton(sensor, dataset)
             return
         if self.last is not None:
             yield self.last
@@ -84,17 +84,17 @@ class Layouts:
         yield "common joints", dataset.model_copy(update={"reader": "folder", "joints": common_joints.JOINTS, "root": common_joints.ROOT})
 
     def wanted(self, x_tmvc: np.ndarray, layout: Layout, name: str) -> np.ndarray:
-        """Bodies of a layout (T, M, V, 3) on the joints that the encoder wants; InputError where they do not give one of them."""
+        """Bodies of a layout (T, M, V, 3) on the encoder's joints; InputError if one cannot be derived."""
         joints = wanted_joints(self.preparation)
         if layout.joints == joints:
             return x_tmvc
         if gone := completion.lacking(layout.joints, joints):
             raise InputError(
-                f"{name}: the encoder wants {joints_of(gone)}, which these {len(layout.joints)} joints do not give: "
+                f"{name}: the encoder needs {joints_of(gone)}, which cannot be derived from these {len(layout.joints)} joints: "
                 "use an encoder on the common joints, which `snakemake --cores 2 --configfile config/common.yaml` trains"
             )
         made = completion.made(layout.joints, joints)
-        self._once(f"the encoder's {joints_of(made)} {'is' if len(made) == 1 else 'are'} made of other joints" if made else "")
+        self._once(f"the encoder's {joints_of(made)} {'is' if len(made) == 1 else 'are'} derived from other joints" if made else "")
         if self.preparation.ingest.joints == "common" and x_tmvc.size:
             return common_joints.to_common(x_tmvc, layout.joints)
         return completion.complete(x_tmvc, layout.joints, joints)
@@ -110,16 +110,16 @@ class Layouts:
             self.warn(f"{name}: {text}" if name else text)
 
     def warn(self, text: str) -> None:
-        """A warning, unless these files were read before."""
+        """Warn, unless these files were read before."""
         if not self.quiet:
             warnings.warn(text, stacklevel=2)
 
 
 def wanted_joints(preparation: Preparation) -> tuple[str, ...]:
-    """Joints of a clip as the encoder reads it."""
+    """The encoder's joints."""
     return common_joints.JOINTS if preparation.ingest.joints == "common" else preparation.dataset.joints
 
 
 def joints_of(names: list[str]) -> str:
-    """Names of joints in a line."""
+    """Names of joints as text."""
     return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]

@@ -1,4 +1,4 @@
-"""Labelled clips with their features: what a new clip is compared with (the KNN and few-shot protocols of paper §4.3, on clips of one's own)."""
+"""Labelled clips with features, to classify new clips (the KNN and few-shot protocols of paper §4.3, on your own clips)."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from stars.inference.preparation import features_record, recorded_input
 from stars.provenance.files import read_json, read_npy, read_npz, write_npz
 from stars.provenance.record import recording
 
-MOST_NEIGHBOURS = 10  # that vote, unless told otherwise (paper, Tables 6 and 7)
-SAME = 1 - 1e-10  # cosine similarity of copies, whose features differ in their last bits at most
+MOST_NEIGHBOURS = 10  # default upper limit of k (paper, Tables 6 and 7)
+SAME = 1 - 1e-10  # cosine similarity from which clips are copies; their features may differ in the last bits
 ARRAYS = ("name", "label", "features", "encoder")
 
 
 @dataclass(frozen=True)
 class Match:
-    """A clip of the library near a clip: its rank from 1, name, action, and the cosine similarity of the two features, −1 to 1.
+    """A nearby clip of the library: rank from 1, name, action, and cosine similarity of the features, −1 to 1.
 
-    `place` is its number in the library, from 0.
+    `place` is its index in the library.
     """
 
     clip: str
@@ -44,14 +44,14 @@ class Match:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the nearest clips of the library say of a clip. Neither number is a probability.
+    """Prediction for a clip from its nearest clips in the library. Neither `votes` nor `similarity` is a probability.
 
     Attributes:
-        label: the action with most votes; votes: its share of the k votes, 0 to 1.
+        label: the action with the most votes; votes: its share of the k votes, 0 to 1.
         similarity: cosine similarity to the nearest clip of that action, −1 to 1, whose name is `nearest`.
         others: further actions with a vote and their shares, best first, at most four.
-        rank, among: the clip's place among the action's own clips by how near each is to another of them: 1, nearer than all; `among`, farther than
-            all. None, where the library has one clip of it.
+        rank, among: rank of the clip among the action's clips by distance to the nearest other: 1 is nearest, `among` farthest. None if the
+            library has only one clip of the action.
     """
 
     clip: str
@@ -69,8 +69,8 @@ class Library:
     """Labelled clips, sorted by action.
 
     Attributes:
-        names, labels: of its clips; features: (R, C) float32; actions: in their order, which breaks ties.
-        joints: clip number → its joints (T, M, V, 3), for a picture.
+        names, labels: of its clips; features: (R, C) float32; actions: their order breaks ties.
+        joints: clip index → its joints (T, M, V, 3), for pictures.
     """
 
     model: Embedder
@@ -86,17 +86,17 @@ class Library:
 
     @property
     def default_k(self) -> int:
-        """Neighbours that vote unless told otherwise: as many as the rarest action has clips, at most 10."""
+        """Default k: the number of clips of the rarest action, at most 10."""
         return min(MOST_NEIGHBOURS, *Counter(self.labels).values())
 
     def predict(self, given: Given | Iterable[Given], k: int | None = None) -> list[Prediction]:
-        """The action of each clip, by vote of its k nearest in the library (cosine similarity of features).
+        """Predict the action of each clip by a vote of its k nearest clips in the library (cosine similarity of features).
 
-        Ties go to the action with the larger summed similarity, then to the first in `actions`. A clip that is itself in the library is left out of
-        its own vote, with a warning.
+        Ties go to the action with the larger summed similarity, then to the first in `actions`. A clip that is itself in the library is excluded
+        from its own vote, with a warning.
 
         Args:
-            given: as for `Model.embed`; k: neighbours that vote; None: `default_k`.
+            given: as for `Model.embed`; k: number of neighbours; None: `default_k`.
         """
         names, nearest = self._others(clips(given, self.model.preparation), self.default_k if k is None else k)
         numbers = np.array([self.actions.index(label) for label in self.labels])
@@ -115,7 +115,7 @@ class Library:
         )
 
     def _within(self, label: str) -> np.ndarray:
-        """Of each clip of an action, the similarity to the nearest other one of it that is no copy, ascending; none of a single clip."""
+        """Similarity of each clip of an action to its nearest other one (ignoring copies), ascending; empty for a single clip."""
         if label not in self._alike:
             rows = self.features[np.array([one == label for one in self.labels])]
             found = neighbours(rows, rows, np.arange(len(rows)), len(rows)).similarity.numpy()
@@ -124,7 +124,7 @@ class Library:
         return self._alike[label]
 
     def _others(self, given: Iterable[OwnClip], k: int) -> tuple[list[str], Neighbours]:
-        """As `_nearest`, without a clip's copies in the library, which a warning names; fewer than k where no more are left."""
+        """As `_nearest`, without a clip's copies in the library, with a warning; may return fewer than k."""
         self._check(k)
         names, features = self.model.named_features(given)
         room, most = 0, 1
@@ -135,10 +135,10 @@ class Library:
             most = int(copies.max())
         left = min(k, nearest.labels.shape[1] - most)
         if left < 1:
-            raise InputError(f"{names[int(copies.argmax())]}: every clip of the library is a copy of it: give a library of other clips")
+            raise InputError(f"{names[int(copies.argmax())]}: every clip of the library is a copy of it: use a library of other clips")
         for row in torch.nonzero(copies).flatten().tolist():
             found = self.names[int(nearest.labels[row, 0])]
-            warnings.warn(f"{names[row]} is in the library, as {found}: left out of its own vote", stacklevel=2)
+            warnings.warn(f"{names[row]} is in the library, as {found}: excluded from its own vote", stacklevel=2)
         columns = copies[:, None] + torch.arange(left)
         return names, Neighbours(nearest.labels.gather(1, columns), nearest.similarity.gather(1, columns))
 
@@ -147,7 +147,7 @@ class Library:
         return self.matches(clips(given, self.model.preparation), k)
 
     def matches(self, given: Iterable[OwnClip], k: int) -> list[list[Match]]:
-        """As `search`, of clips that were read."""
+        """As `search`, for clips from `read`."""
         names, nearest = self._nearest(given, k)
         rows = zip(names, nearest.labels.tolist(), nearest.similarity.tolist(), strict=True)
         return [
@@ -158,18 +158,18 @@ class Library:
         return Match(clip, rank, self.names[place], self.labels[place], similarity, place)
 
     def _nearest(self, given: Iterable[OwnClip], k: int) -> tuple[list[str], Neighbours]:
-        """Names of the clips, and the places of their nearest in the library as labels."""
+        """Names of the clips, and the library indices of their nearest clips as labels."""
         self._check(k)
         names, features = self.model.named_features(given)
         return names, neighbours(features, self.features, np.arange(len(self.names)), k)
 
     def _check(self, k: int) -> None:
         if not 1 <= k <= len(self.names):
-            raise InputError(f"k is {k}, but the library has {len(self.names)} clips: give a k from 1 to that")
+            raise InputError(f"k is {k}, but the library has {len(self.names)} clips: set k from 1 to that")
 
 
 def find(model: Embedder, path: Path) -> Library:
-    """The library that a path names, as `Model.library` says."""
+    """The library at a path, see `Model.library`."""
     if path.is_file() and path.suffix == ".npz":
         return of_file(model, path)
     if path.is_dir() and (path / "encoder.safetensors").is_file():
@@ -178,47 +178,47 @@ def find(model: Embedder, path: Path) -> Library:
 
 
 def keep(model: Embedder, paths: Sequence[Path], out: Path) -> int:
-    """Embed files and write their names, labels ("" where nothing says one) and features to `out`, a .npz that is a library, and
-    {out}.record.json; the number of clips."""
+    """Embed files and write names, labels ("" if unknown) and features to `out`, a .npz usable as a library, and {out}.record.json; return
+    the number of clips."""
     layout = model.preparation.dataset
     found = [(path, files(path, layout)) for path in paths]
-    told = {file.name: label for _, some in found for file, label in zip(some, labels(some, layout), strict=True)}
+    named = {file.name: label for _, some in found for file, label in zip(some, labels(some, layout), strict=True)}
     settings = {**model.preparation.model_dump(mode="json"), "files": [str(path) for path in paths]}
     with recording(out.parent, "stars.inference.library", settings, {"encoder": model.path}, [out.name], f"{out.name}.record.json"):
         names, features = model.named_features(inhabited((file for _, some in found for file in some), Layouts(model.preparation)))
-        arrays = (np.array(names), np.array([told[name] for name in names]), features, np.array(model.sha256))
+        arrays = (np.array(names), np.array([named[name] for name in names]), features, np.array(model.sha256))
         write_npz(out, dict(zip(ARRAYS, arrays, strict=True)))
     return len(names)
 
 
 def of_clips(model: Embedder, path: Path) -> Library:
-    """Labelled clips, embedded now."""
+    """A library from labelled clips, embedded now."""
     found = files(path, model.preparation.dataset)
-    told = labels(found, model.preparation.dataset)
-    if "" in told:
-        raise InputError(f"{found[told.index('')].name} has no label: put it into a folder named as its action, or into clips.csv")
+    named = labels(found, model.preparation.dataset)
+    if "" in named:
+        raise InputError(f"{found[named.index('')].name} has no label: put it into a folder named after its action, or into clips.csv")
     names, features = model.named_features(inhabited(found, Layouts(model.preparation)))
-    file = {file.name: (file, label) for file, label in zip(found, told, strict=True)}
+    file = {file.name: (file, label) for file, label in zip(found, named, strict=True)}
     kept = [file[name][1] for name in names]
     again = Layouts(model.preparation, quiet=True)
     return _sorted(model, names, kept, features, sorted(set(kept)), lambda place: read(file[names[place]][0], again).x_tmvc)
 
 
 def of_file(model: Embedder, path: Path) -> Library:
-    """Clips that were embedded before."""
-    names, told, features, encoder = read_npz(path, ARRAYS).values()
+    """A library from clips embedded before."""
+    names, named, features, encoder = read_npz(path, ARRAYS).values()
     check_encoder(model, str(encoder), path)
-    if not len(told) or "" in told.tolist():
-        raise InputError(f"{path} holds clips without a label: embed a folder whose clips have one")
+    if not len(named) or "" in named.tolist():
+        raise InputError(f"{path} contains clips without a label: embed a folder whose clips have one")
     shown = names.tolist()
-    return _sorted(model, shown, told.tolist(), features, sorted(set(told.tolist())), lambda place: model.read(shown[place])[0].x_tmvc)
+    return _sorted(model, shown, named.tolist(), features, sorted(set(named.tolist())), lambda place: model.read(shown[place])[0].x_tmvc)
 
 
 def of_results(model: Embedder, method: Path) -> Library:
-    """The training clips of a method, whose features lie in its folder."""
+    """A library from a method's training clips, with the features in its folder."""
     record = features_record(method / "encoder.safetensors")
     if record is None:
-        raise InputError(f"{method} has no features of its training clips: let the workflow embed them, or name another library")
+        raise InputError(f"{method} has no features of its training clips: embed them with the workflow, or name another library")
     check_encoder(model, read_json(record)["inputs"]["encoder"]["sha256"], record)
     table = read_table(recorded_input(record, record, "clips"))
     rows = read_npy(recorded_input(record, record, "train"))
@@ -237,14 +237,14 @@ def of_results(model: Embedder, method: Path) -> Library:
 
 
 def _sorted(
-    model: Embedder, names: list[str], told: list[str], features: np.ndarray, actions: list[str], joints: Callable[[int], np.ndarray]
+    model: Embedder, names: list[str], named: list[str], features: np.ndarray, actions: list[str], joints: Callable[[int], np.ndarray]
 ) -> Library:
-    """With clips in the order of actions: of equal similarities the first then has the first label."""
-    order = sorted(range(len(names)), key=lambda place: actions.index(told[place]))
+    """A library sorted by action, so that ties go to the first label."""
+    order = sorted(range(len(names)), key=lambda place: actions.index(named[place]))
     return Library(
         model,
         [names[place] for place in order],
-        [told[place] for place in order],
+        [named[place] for place in order],
         features[order],
         actions,
         lambda place: joints(order[place]),

@@ -1,4 +1,4 @@
-"""Classifiers that learn from a few labelled clips in seconds: the nearest clip of each action, and a linear probe."""
+"""Fast classifiers for a few labelled clips: nearest clip, and linear probe."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NEVER = -1e6  # score of an action without a training clip
 
 @dataclass(frozen=True)
 class Method:
-    """A way to tell actions apart.
+    """A classifier.
 
     Attributes:
-        name: in files; title: for people; vectors: what of a clip it is given: raw joints, or an encoder's features.
+        name: in files; title: for display; vectors: its input: raw joints, or an encoder's features.
     """
 
     name: str
@@ -27,14 +27,14 @@ class Method:
     vectors: Vectors
 
     def fit(self, vectors: np.ndarray, labels: np.ndarray, classes: int) -> Fitted:
-        """Learn from vectors (R, D) and labels (R,), 0 to classes − 1, some of which may be without a clip."""
+        """Fit to vectors (R, D) and labels (R,), 0 to classes − 1; some classes may have no clip."""
         made = _linear(vectors, labels, classes) if self.name == "linear" else _nearest(vectors, labels)
         return Fitted(self, made, classes)
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A classifier that has learnt: all of it is in its arrays."""
+    """A fitted classifier, defined by its arrays."""
 
     method: Method
     arrays: Mapping[str, np.ndarray]
@@ -59,7 +59,7 @@ METHODS = (
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """(N, D) of length 1 each, float64; zeros stay zeros."""
+    """Normalise rows (N, D) to length 1, float64; zeros stay zeros."""
     wide = vectors.astype(np.float64)
     return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12))
 
@@ -69,7 +69,7 @@ def _nearest(vectors: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _linear(vectors: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, np.ndarray]:
-    """Linear discriminant analysis with a shrunk covariance (Ledoit and Wolf 2004), as one linear layer: in closed form, where few clips have many features."""
+    """Linear discriminant analysis with a shrunk covariance (Ledoit and Wolf 2004), as one linear layer in closed form."""
     weight, bias = np.zeros((classes, vectors.shape[1])), np.full(classes, NEVER)
     known = np.unique(labels)
     if len(known) == 1:

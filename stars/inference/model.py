@@ -1,4 +1,4 @@
-"""A trained encoder on clips of one's own: features, and a library of labelled clips to compare with."""
+"""A trained encoder for your own clips: features, and a library of labelled clips to compare with."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Precision: TypeAlias = Literal["fp32", "bf16", "quicker"]
-TRIED, TIMES = 4, 2  # bodies and repetitions in a comparison of precisions
+TRIED, TIMES = 4, 2  # bodies and repetitions when comparing precisions
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A frozen encoder, and how clips are prepared for it.
+    """A frozen encoder, and the preparation of its clips.
 
     Attributes:
-        path: its file; sha256: of that file's bytes, which features are kept with.
+        path: its file; sha256: digest of that file, stored with features.
     """
 
     path: Path
@@ -57,7 +57,7 @@ class Model:
         skeleton: str | None = None,
         fps: float | None = None,
     ) -> Model:
-        """As `stars.load` says."""
+        """See `stars.load`."""
         path = folder.weights(Path(path))
         encoder = load_encoder(path, device).eval().requires_grad_(False)
         preparation = Preparation.of(path, encoder.joints, like, skeleton, fps)
@@ -69,49 +69,49 @@ class Model:
 
     @property
     def width(self) -> int:
-        """C, numbers in a feature."""
+        """C, the dimension of features."""
         return self.encoder.width
 
     def read(self, given: Given | Iterable[Given]) -> list[OwnClip]:
-        """Clips as the encoder's training would have stored them: name and joints (T, M, V, 3) float32, centred, in metres.
+        """Read clips as the encoder's data set stores them: name and joints (T, M, V, 3) float32, centred, in metres.
 
         Args:
-            given: a file (.skeleton, .npy, .mat, .json, .csv), a folder or zip of them, joints (T, V, 3) or (T, M, V, 3) in metres; or several.
+            given: a file (.skeleton, .npy, .mat, .json, .csv), a folder or zip of them, joints (T, V, 3) or (T, M, V, 3) in metres; or several of these.
 
         Raises:
-            InputError: a file is not there or cannot be read, or nobody is in it. Of a folder or zip, clips without a body are left out
-                with a warning.
+            InputError: a file is missing, unreadable or has no body. In a folder or zip, clips without a body are skipped with a
+                warning.
         """
         return list(clips(given, self.preparation))
 
     def embed(self, given: Given | Iterable[Given]) -> np.ndarray:
-        """Features (N, C) float32 of clips, in the order of `read`: those that the workflow's `features` hold of the same clips."""
+        """Features (N, C) float32 of clips, in the order of `read`; identical to the workflow's features of the same clips."""
         return self.named_features(clips(given, self.preparation))[1]
 
     def named_features(self, given: Iterable[OwnClip]) -> tuple[list[str], np.ndarray]:
-        """Names and features (N, C) of clips that were read."""
+        """Names and features (N, C) of clips from `read`."""
         return features(self.encoder, given, self.preparation.embed, self.device)
 
     def library(self, path: str | Path | None = None) -> library.Library:
         """Labelled clips to compare with.
 
         Args:
-            path: a folder or zip of clips, labelled by the folders they lie in, by a clips.csv, or by their names as in NTU; a file of
-                `stars embed --out`; or a method's folder in a results folder, for the features of its training clips. None: those of this encoder.
+            path: a folder or zip of clips, labelled by sub-folders, by a clips.csv, or by names as in NTU; a file of `stars embed --out`; or a
+                method's results folder, for the features of its training clips. None: the training clips of this encoder.
 
         Raises:
-            InputError: it is none of these, a clip has no label, or features are of another encoder.
+            InputError: it is none of these, a clip has no label, or the features come from another encoder.
         """
         if path is None and self.path.with_name(EXPORTED).is_file():
             raise InputError(f"{self.path.parent} has no training clips beside its weights: name a library (--library)")
         return library.find(self, self.path.parent if path is None else Path(path))
 
     def evaluate(self, folder: str | Path, group_by: str | None = None) -> Shown:
-        """How well the actions of labelled clips are told apart, by this encoder and by raw joints, cross-validated as `stars evaluate` does.
+        """Cross-validated accuracy on labelled clips, with this encoder and with raw joints, as in `stars evaluate`.
 
         Args:
             folder: its sub-folders are actions, or it has a clips.csv.
-            group_by: who acts in a clip: a column of clips.csv, or a regular expression on paths; None: the column `subject`.
+            group_by: the subject: a column of clips.csv, or a regular expression on paths; None: the column `subject`.
 
         Raises:
             InputError: a clip without a label, or too few of them.
@@ -124,7 +124,7 @@ class Model:
 
 
 class Shown(NamedTuple):
-    """An evaluation's table, a row a classifier, and its pictures. A notebook shows both."""
+    """An evaluation's table, one row per classifier, and its pictures, displayed in notebooks."""
 
     table: pd.DataFrame
     figure: Figure
@@ -140,14 +140,14 @@ class Shown(NamedTuple):
 
 
 def quicker(encoder: Backbone, device: str) -> Literal["fp32", "bf16"]:
-    """The precision in which this machine encodes a few bodies sooner."""
+    """The precision in which this machine encodes a few bodies faster."""
     bodies = torch.ones(TRIED, 1, encoder.frames, encoder.joints, 3, device=device)
     bodies *= torch.arange(1, TRIED + 1, device=device).view(-1, 1, 1, 1, 1)
     taken = {}
     for precision in ("fp32", "bf16"):
         settings = Embed(precision=precision)
         seconds = []
-        for _ in range(1 + TIMES):  # the first is slower
+        for _ in range(1 + TIMES):  # the first is a warm-up
             began = time.perf_counter()
             frozen_features(encoder, bodies, None, settings).cpu()
             seconds.append(time.perf_counter() - began)

@@ -1,4 +1,4 @@
-"""A clip and its nearest of a library as one picture: a strip of poses each, one below the other."""
+"""A clip and its nearest clips in a library as one picture, with a strip of poses for each."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from stars.pipeline.descriptions import describe, folders
 from stars.provenance.files import atomic
 
 WIDTH, POSES = 12.0, 10
-TEXT, TALLEST = 0.3, 1.6  # inches of a strip's title, and of its poses at most
+TEXT, TALLEST = 0.3, 1.6  # inches: height of a strip's title, maximum height of its poses
 
 
 def pictures(library: Library, given: Given | Iterable[Given], out: Path, k: int = 5) -> list[list[Match]]:
-    """Write {clip}.png into folder `out` for each clip: its strip, and below it those of the k nearest; the matches, as `Library.search`.
+    """Write {clip}.png into folder `out` for each clip, with its strip and those of the k nearest; return matches as `Library.search`.
 
     Raises:
-        InputError: no description in config/datasets has the encoder's joints, so that nothing says what the bones are.
+        InputError: no description in config/datasets has the encoder's joints, so the bones are unknown.
     """
     skeleton, shown = Skeleton.of(described(library.model.preparation)), library.model.read(given)
     matches = library.matches(shown, k)
@@ -45,13 +45,13 @@ def pictures(library: Library, given: Given | Iterable[Given], out: Path, k: int
 
 
 def stems(names: Sequence[str]) -> list[str]:
-    """Name of each clip's picture: of its file, or of its whole path where several files are called so; without what file names should not hold."""
+    """Name of each clip's picture: its file's name, or its path if names repeat, without special characters."""
     short, whole = ([re.sub(r"[^\w.-]", "_", name) for name in some] for some in ([Path(name).stem for name in names], names))
     return [path if short.count(stem) > 1 else stem for stem, path in zip(short, whole, strict=True)]
 
 
 def draw_strips(path: Path, strips: Sequence[tuple[str, np.ndarray]], skeleton: Skeleton) -> None:
-    """Write the PNG of titled clips (T, M, V, 3), the same bytes each time."""
+    """Write the PNG of titled clips (T, M, V, 3), with reproducible bytes."""
     stages = [draw.Stage(Scene(x_tmvc), skeleton) for _, x_tmvc in strips]
     heights = [min(WIDTH / POSES / stage.shape, TALLEST) + TEXT for stage in stages]
     top = height = sum(heights)
@@ -66,7 +66,7 @@ def draw_strips(path: Path, strips: Sequence[tuple[str, np.ndarray]], skeleton: 
 
 
 def animated(clip: OwnClip) -> str:
-    """HTML with the clip as an animated GIF, or its name where nothing says what its bones are."""
+    """HTML of the clip as an animated GIF, or of its name if its bones are unknown."""
     try:
         dataset = described(clip.preparation)
     except InputError:
@@ -80,7 +80,7 @@ def animated(clip: OwnClip) -> str:
 
 
 def described(preparation: Preparation) -> Dataset:
-    """A description with the joints that clips have: the one named, or the first in config/datasets with the file's joints."""
+    """A description with the clips' joints: the named one, or the first in config/datasets that matches."""
     joints = preparation.dataset.joints
     found = describe(preparation.like, "--like") if preparation.like else None
     for path in () if found else sorted(path for folder in folders("datasets") for path in folder.glob("*.yaml")):

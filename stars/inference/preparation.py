@@ -1,4 +1,4 @@
-"""How a file becomes what an encoder reads: exactly as its training's clips did, as the records beside it say."""
+"""Preparation of files for an encoder, exactly as for its training clips, according to its records."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from stars.provenance.files import read_json
 from stars.provenance.lineage import located
 
 RECORD = "record.json"
-EXPORTED = "preprocessor_config.json"  # beside the weights of an exported folder (stars.inference.folder)
+EXPORTED = "preprocessor_config.json"  # in an exported folder (stars.inference.folder)
 
 
 class Preparation(Settings):
-    """From a raw file to a clip (`dataset`, `ingest`), and from the clip to its feature (`embed`).
+    """Settings from a raw file to a clip (`dataset`, `ingest`), and from the clip to its feature (`embed`).
 
-    `like` names the description, where one was named; `skeleton` is the layout of `.npy`, `.json` and `.csv` files that was; `fps` is that of the
-    encoder's clips, to which files of another rate are resampled.
+    `like` is the description's name, if set; `skeleton` the layout of `.npy`, `.json` and `.csv` files, if set; `fps` the frame rate of the
+    encoder's clips, to which other files are resampled.
     """
 
     dataset: Layout
@@ -37,16 +37,16 @@ class Preparation(Settings):
 
     @classmethod
     def of(cls, encoder: Path, joints: int, like: str | None = None, skeleton: str | None = None, fps: float | None = None) -> Preparation:
-        """That of an encoder with so many joints.
+        """The preparation for an encoder with `joints` joints.
 
         Args:
             like: description of the data set whose files are read, a name in config/datasets or a path ending in .yaml; None: the
-                encoder's own. Bodies, centring and completion stay those of the encoder's clips, where these are recorded.
-            skeleton: layout of joints of the files, a name in config/skeletons or a path ending in .yaml; None: it is recognised.
-            fps: frames a second of the files; None: as the skeleton says, else the encoder's.
+                encoder's. Bodies, centring and completion stay those of the encoder's clips, if recorded.
+            skeleton: layout of joints of the files, a name in config/skeletons or a path ending in .yaml; None: recognised.
+            fps: frames per second of the files; None: the skeleton's, otherwise the encoder's.
 
         Raises:
-            InputError: nothing says what the encoder reads, or the description has other joints.
+            InputError: the encoder's preparation is unknown, or the description has other joints.
         """
         found = _recorded(encoder)
         if like is not None:
@@ -54,7 +54,7 @@ class Preparation(Settings):
         elif found is None and skeleton is not None:
             found = _of_sensor(named_skeleton(skeleton, "--skeleton"), joints)
         if found is None:
-            raise InputError(f"{encoder}: no record beside it says what its clips were made of: name their data set's description (--like)")
+            raise InputError(f"{encoder}: no record beside it describes its clips: name their data set's description (--like)")
         if joints_of(found.dataset, found.ingest) != joints:
             raise InputError(
                 f"{encoder} was trained on {joints} joints, but {like or skeleton} has {joints_of(found.dataset, found.ingest)}: name another "
@@ -63,25 +63,25 @@ class Preparation(Settings):
         return found.model_copy(update={"fps": found.fps or found.dataset.fps}).of_sensor(skeleton, fps)
 
     def of_sensor(self, skeleton: str | None, fps: float | None) -> Preparation:
-        """The same for files of another layout of joints, or of another rate; None: as it is."""
+        """The same for files with another layout or frame rate; None: unchanged."""
         sensor = self.skeleton if skeleton is None else named_skeleton(skeleton, "--skeleton")
         if fps is None:
             return self.model_copy(update={"skeleton": sensor})
         if fps <= 0:
-            raise InputError(f"--fps {fps:g}: give the frames a second of your files, above 0")
+            raise InputError(f"--fps {fps:g}: set the frames per second of your files, above 0")
         of_files = {"dataset": self.dataset.model_copy(update={"fps": fps}), "skeleton": sensor and sensor.model_copy(update={"fps": fps})}
         return self.model_copy(update=of_files)
 
 
 def recorded_input(beside: Path, record: Path, role: str) -> Path:
-    """The file that `record` names as its input of that role; wherever their results folder, above `beside`, lies now."""
+    """The file of an input role in `record`, at its current place below the results folder that contains `beside`."""
     try:
         path = Path(read_json(record)["inputs"][role]["path"])
     except (KeyError, TypeError):
-        raise InputError(f"{record} names no input {role}: make what it stands beside again") from None
+        raise InputError(f"{record} has no input {role}: make its result again") from None
     found = located(beside, path)
     if found is None:
-        raise InputError(f"{path}, named in {record}, is not there: keep the results folder whole, or name a description (--like)")
+        raise InputError(f"{path}, named in {record}, is missing: keep the results folder whole, or name a description (--like)")
     return found
 
 
@@ -93,9 +93,9 @@ def features_record(encoder: Path) -> Path | None:
 
 
 def _recorded(encoder: Path) -> Preparation | None:
-    """What an exported folder or the records say; None where neither stands beside the encoder."""
-    if (told := encoder.with_name(EXPORTED)).is_file():
-        return validate(Preparation, read_json(told), str(told))
+    """The preparation in an exported folder or the records; None without either."""
+    if (exported := encoder.with_name(EXPORTED)).is_file():
+        return validate(Preparation, read_json(exported), str(exported))
     record = encoder.parent / RECORD
     if not record.is_file() or "clips" not in read_json(record).get("inputs", {}):
         return None
@@ -110,7 +110,7 @@ def _recorded(encoder: Path) -> Preparation | None:
 
 def _described(like: str, joints: int, recorded: Preparation | None) -> Preparation:
     if not like.endswith(".yaml") and any((folder / f"{like}.yaml").exists() for folder in folders("skeletons")):
-        raise InputError(f"--like {like}: it names the description of a data set: say which joints your files have with --skeleton {like}")
+        raise InputError(f"--like {like}: it names the description of a data set: set the joints of your files with --skeleton {like}")
     layout = Layout.of(describe(like, "--like"))
     if recorded is None:
         return Preparation(like=like, dataset=layout, ingest=Ingest(joints="file" if len(layout.joints) == joints else "common"))
@@ -120,7 +120,7 @@ def _described(like: str, joints: int, recorded: Preparation | None) -> Preparat
 
 
 def _of_sensor(sensor: Skeleton, joints: int) -> Preparation:
-    """Of an encoder of which nothing is known: its joints are the sensor's, or the common ones."""
+    """Preparation for an encoder without records: its joints are the sensor's, or the common joints."""
     layout = Layout(
         home="", reader="folder", bodies=2, joints=sensor.joints, root=sensor.root, centre="first_frame_root", single_body="zeros", actions={},
         subjects=None, setups=None, clips=None, listed=None, names=None,

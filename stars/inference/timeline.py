@@ -1,6 +1,6 @@
-"""Long recordings: windows as long as the labelled clips slide over them, and each moment takes the answer of the window over it that fits best.
+"""Timelines of long recordings with sliding windows as long as the labelled clips; the best-fitting window decides each moment.
 
-A window that holds an action from its beginning to its end fits; those that cut it off do not, and would outvote it.
+A window with a whole action fits best; the more numerous windows that cut it off would outvote it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ QUIET = {NONE: "#d5d5d5", NOBODY: "#f2f2f2"}
 
 
 class Segment(NamedTuple):
-    """A stretch of a recording, in seconds, the action that it shows, and its mean probability in the windows that say so; None where no action is."""
+    """A segment of a recording, in seconds, its action, and the action's mean probability in its windows; None without an action."""
 
     start: float
     end: float
@@ -36,18 +36,18 @@ class Segment(NamedTuple):
 def timeline(
     classifier: Classifier, file: File, layouts: Layouts, false_alarms: float, window: float | None = None, step: float | None = None
 ) -> list[Segment]:
-    """The stretches of a recording, one after the other.
+    """The consecutive segments of a recording.
 
     Args:
-        window, step: seconds that a window lasts, and from one to the next; None: as long as the labelled clips are in the middle, and an eighth of it.
+        window, step: length and stride of windows in seconds; None: median length of the labelled clips, and an eighth of it.
 
     Raises:
-        InputError: the file cannot be read, or a length is not above 0.
+        InputError: the file cannot be read, or a length is not positive.
     """
     x_tmvc, rate = recording(file, layouts), layouts.preparation.fps or layouts.preparation.dataset.fps
     for name, value in (("window", window), ("step", step)):
         if value is not None and value * rate < 1:
-            raise InputError(f"--{name} {value:g}: give at least the seconds of a frame, {1 / rate:.3g}")
+            raise InputError(f"--{name} {value:g}: set at least the duration of a frame, {1 / rate:.3g}")
     long = classifier.frames if window is None else round(window * rate)
     hop = max(1, long // OVERLAP) if step is None else round(step * rate)
     starts = np.arange(0, max(1, len(x_tmvc) - long + hop), hop)
@@ -62,7 +62,7 @@ def timeline(
 def _judged(
     classifier: Classifier, x_tmvc: np.ndarray, starts: np.ndarray, long: int, false_alarms: float, layouts: Layouts
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each window: how well its likeliest action fits, its answer, and the probability of that action."""
+    """Score of each window's likeliest action, its prediction, and the action's probability."""
     fits, probability = np.full(len(starts), -np.inf), np.zeros(len(starts))
     answers = np.full(len(starts), NOBODY, object)
     filled = [place for place, start in enumerate(starts) if x_tmvc[start : start + long].any()]
@@ -75,7 +75,7 @@ def _judged(
 
 
 def _joined(names: list[str], probability: np.ndarray, seconds: float, end: float) -> list[Segment]:
-    """Moments of so many seconds each, equal neighbours as one segment."""
+    """Merge equal consecutive moments of `seconds` each into segments."""
     edges = [0, *(place for place in range(1, len(names)) if names[place] != names[place - 1]), len(names)]
     return [
         Segment(
@@ -89,7 +89,7 @@ def _joined(names: list[str], probability: np.ndarray, seconds: float, end: floa
 
 
 def shown(one: Segment, digits: int = 2) -> str:
-    """Its probability, or nothing."""
+    """A segment's probability as text, or ""."""
     return "" if one.probability is None else f"{one.probability:.{digits}f}"
 
 

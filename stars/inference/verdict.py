@@ -1,4 +1,4 @@
-"""What an evaluation comes to: lines for people, tables and pictures as files."""
+"""Output of an evaluation: printed lines, tables and pictures."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
 
 PICTURES = ("confusion", "reliability", "learning_curve")
 TABLES = ("methods.csv", "actions.csv", "predictions.csv")
-SURE = 0.05  # p-value from which a difference may be chance
-WEAKEST = 3  # actions named
+SURE = 0.05  # significance level
+WEAKEST = 3  # actions listed
 
 
 def lines(found: Evaluation) -> Iterator[str]:
-    """The verdict, most important first."""
+    """Lines of the verdict, most important first."""
     clips = found.labelled
-    who = f"{len(set(clips.groups))} subjects, each tested by what the others taught" if clips.groups else "no subjects known"
+    who = f"{len(set(clips.groups))} subjects, each tested on classifiers of the others" if clips.groups else "no subjects known"
     yield f"{len(clips.names)} clips, {len(clips.actions)} actions, {who}; {int(found.fold.max()) + 1} folds"
     if not clips.groups:
-        yield "  someone new may do worse than these numbers: give subjects in clips.csv, or --group-by"
+        yield "  accuracy on a new person may be lower: set subjects in clips.csv, or --group-by"
     for one in found.outcomes.values():
         low, high = one.interval95
         yield f"{'→' if one.name == found.chosen else ' '} {one.title:<26} {one.accuracy:5.1f} % right   95 % interval {low:.1f} to {high:.1f}"
-    yield f"use: {found.best.title}{_sureness(found)}; {found.honest:.1f} % where each fold's is chosen by the others alone"
+    yield f"use: {found.best.title}{_sureness(found)}; {found.honest:.1f} % by nested cross-validation"
     yield from _weakest(found)
-    yield f"probabilities are off by {100 * found.reliability.error:.1f} points on average"
+    yield f"calibration error of the probabilities: {100 * found.reliability.error:.1f} points"
     if found.unknown is not None:
         unknown = found.unknown
         yield (
-            f"none of these: {100 * unknown.found:.0f} % of {unknown.clips} clips of an action left out of training are found, "
+            f"none of these: {100 * unknown.found:.0f} % of {unknown.clips} clips of an action left out of training are detected, "
             f"at {100 * unknown.false_alarms:.0f} % false alarms"
         )
     yield _growth(found)
@@ -54,7 +54,7 @@ def _sureness(found: Evaluation) -> str:
     if p is None:
         return ""
     if p >= SURE:
-        return f" (no surer than the next: p = {p:.2f})"
+        return f" (not significantly better than the next: p = {p:.2f})"
     return f" ({'p < .001' if p < 0.001 else f'p = {p:.3f}'} against the next)"
 
 
@@ -64,13 +64,13 @@ def _weakest(found: Evaluation) -> Iterator[str]:
     if len(weak):
         yield "weakest: " + ", ".join(f"{row.action} {row.recall:.0f} % of {row.clips}" for row in weak.itertuples())
     if single := table[table["clips"] == 1]["action"].tolist():
-        yield f"never right, with a single clip each: {', '.join(single)}"
+        yield f"never recognised, with a single clip each: {', '.join(single)}"
 
 
 def _growth(found: Evaluation) -> str:
     points = ", ".join(f"{accuracy:.0f} % with {clips}" for clips, accuracy in found.curve)
     ahead = found.forecast()
-    return f"training clips an action: {points}" + ("" if ahead is None else f"; twice as many may bring it to {ahead:.0f} %")
+    return f"training clips per action: {points}" + ("" if ahead is None else f"; twice as many may give {ahead:.0f} %")
 
 
 def summary(found: Evaluation) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def summary(found: Evaluation) -> dict[str, Any]:
 
 
 def predictions(found: Evaluation) -> pd.DataFrame:
-    """A row a clip: what it shows, its fold, and every classifier's answer by what the other folds taught, with its probability."""
+    """One row per clip: action, fold, and every classifier's cross-validated prediction with its probability."""
     import pandas as pd
 
     clips = found.labelled
@@ -123,12 +123,12 @@ def write(found: Evaluation, out: Path, encoder: Path, settings: dict[str, Any])
 
 
 def _wide(found: Evaluation) -> float:
-    """Inches for a confusion matrix whose cells hold three digits, and the names beside it."""
+    """Inches for a confusion matrix with three digits per cell, and its labels."""
     return max(figure_style.WIDTH, 0.17 * len(found.labelled.actions) + 4.4)
 
 
 def figure(found: Evaluation) -> Figure:
-    """The three pictures in one."""
+    """One figure with the three pictures."""
     wide = _wide(found)
     with figure_style.figure(0.8 * wide, 1.9 * wide) as drawn:
         left, right = cast(np.ndarray, drawn.subfigures(1, 2, width_ratios=[1.15, 0.75]))
@@ -147,7 +147,7 @@ def png(drawn: Figure) -> bytes:
 
 
 def draw_confusion(axis: Axes, found: Evaluation) -> None:
-    """Share of each action's clips by answer."""
+    """Confusion matrix: share of each action's clips by prediction."""
     names = found.labelled.actions
     share = shares(confusion(found.labelled.labels, found.best.predicted, list(range(len(names)))))
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
@@ -158,18 +158,18 @@ def draw_confusion(axis: Axes, found: Evaluation) -> None:
 
 
 def draw_reliability(axis: Axes, found: Evaluation) -> None:
-    """Share of right answers by their probability; a dot's area is its number of clips."""
+    """Accuracy by predicted probability; a dot's area is its number of clips."""
     reliable = found.reliability
     axis.plot([0, 1], [0, 1], color="#b9b9b9", linewidth=0.9)
     seen = reliable.clips > 0
     sizes = 12 + 160 * reliable.clips[seen] / reliable.clips.max()
     axis.scatter(reliable.said[seen], reliable.right[seen], s=sizes, color=figure_style.colour(0))
-    axis.set(xlim=(-0.03, 1.05), ylim=(-0.03, 1.08), xlabel="probability of the answer", ylabel="share that is right")
+    axis.set(xlim=(-0.03, 1.05), ylim=(-0.03, 1.08), xlabel="predicted probability", ylabel="accuracy")
     axis.set_title(f"Reliability: {100 * reliable.error:.1f} points off")
 
 
 def draw_curve(axis: Axes, found: Evaluation) -> None:
-    """Accuracy by training clips an action, and what twice as many may bring."""
+    """Accuracy by training clips per action, extrapolated to twice as many."""
     clips, accuracy = np.array(found.curve, float).reshape(-1, 2).T
     axis.plot(clips, accuracy, marker="o", color=figure_style.colour(0))
     ticks = list(clips)
@@ -180,4 +180,4 @@ def draw_curve(axis: Axes, found: Evaluation) -> None:
     axis.set_xscale("log", base=2)
     axis.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
     axis.set_xticks([], minor=True)
-    axis.set(ylim=(0, 103), xlabel="training clips an action", ylabel="% right", title="What more clips bring")
+    axis.set(ylim=(0, 103), xlabel="training clips per action", ylabel="accuracy, %", title="Learning curve")

@@ -1,7 +1,6 @@
-"""Raw files to a clip store: read each file, tell its bodies apart, centre it, and write down what was kept and what was not.
+"""Converts raw files to a clip store: reads each file, separates its bodies, centres it, and records what was kept and dropped.
 
-A data set is read by one job (`ingest`), or by one a setup and a last one that puts them together (`join`): the store has the
-same bytes either way.
+A data set is read by one job (`ingest`), or by one job per setup, followed by `join`; the store has the same bytes either way.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ QUALITY, PART = "quality.json", "part.json"
 
 
 class IngestStage(Settings):
-    """Everything that a clip store depends on but the raw files."""
+    """Settings of a clip store; the raw files are its input."""
 
     name: str
     dataset: Layout
@@ -45,49 +44,49 @@ class IngestStage(Settings):
 
     @classmethod
     def of(cls, name: str, dataset: Dataset, settings: Ingest) -> IngestStage:
-        """Settings of data set `name` of a configuration."""
+        """Settings for data set `name`."""
         return cls(name=name, dataset=Layout.of(dataset), ingest=settings)
 
 
 @dataclass
 class _Part:
-    """What is known of a store, or of a setup's part of it, beside its clips."""
+    """Facts about a store, or a setup's part of it, besides its clips."""
 
     log: Log
     absent: list[str] = field(default_factory=list)
     listed: int | None = None  # names on the authors' list
-    hashes: dict[str, str] = field(default_factory=dict)  # of every file that was read
+    hashes: dict[str, str] = field(default_factory=dict)  # of every file read
     complete: dict[str, Any] | None = None
 
-    def told(self) -> dict[str, Any]:
-        """What `join` must know of a part."""
+    def facts(self) -> dict[str, Any]:
+        """Facts about a part for `join`."""
         return {"dropped": self.log.dropped, "absent": self.absent, "listed": self.listed, "hashes": self.hashes}
 
-    def add(self, told: dict[str, Any]) -> None:
-        """Take over what `told` gave."""
-        self.log.dropped += told["dropped"]
-        self.absent += told["absent"]
-        self.listed = self.listed if told["listed"] is None else told["listed"]
-        self.hashes |= told["hashes"]
+    def add(self, facts: dict[str, Any]) -> None:
+        """Merge the facts of a part."""
+        self.log.dropped += facts["dropped"]
+        self.absent += facts["absent"]
+        self.listed = self.listed if facts["listed"] is None else facts["listed"]
+        self.hashes |= facts["hashes"]
 
     def read(self) -> dict[str, Any]:
-        """For the record: how many files were read, and one digest of them all."""
+        """For the record: number of files read, and one digest over all."""
         return {"read": len(self.hashes), "sha256_of_names_and_sha256s": digest(sorted(self.hashes.items()))}
 
 
 def ingest(raw: Path, out: Path, settings: IngestStage, workers: int = 1, setup: int | None = None) -> None:
-    """Write the clip store of the raw files in folder or zip `raw` into folder `out`: the same bytes whatever `workers` is.
+    """Write the clip store of the raw files in folder or zip `raw` into folder `out`, with the same bytes for any `workers`.
 
     Args:
-        setup: read this setup's clips alone, which may be none, as a part for `join`; None: all of them.
+        setup: read only this setup's clips (possibly none), as a part for `join`; None: all clips.
 
     Raises:
-        InputError: no raw files; or unreadable ones, all of them listed, unless `ingest.on_bad_file` is skip.
+        InputError: no raw files, or unreadable ones (all are listed) unless `ingest.on_bad_file` is skip.
     """
     raw, out, keys = Path(raw), Path(out), settings.ingest
-    # An archive's own digest is worked out once for all setups, by `join`.
+    # `join` computes an archive's digest once for all setups.
     inputs = given_files(raw=None if setup else raw, missing_list=keys.missing_list)
-    outputs = [FRAMES, OFFSETS, TABLE, QUALITY] if setup is None else [OFFSETS, TABLE, PART]  # a part's frames go once they are joined
+    outputs = [FRAMES, OFFSETS, TABLE, QUALITY] if setup is None else [OFFSETS, TABLE, PART]  # a part's frames are deleted after joining
     with recording(out, "stars.ingest", settings.model_dump(mode="json"), inputs, outputs) as notes:
         source, settings = _open(raw, settings)
         table, part = _read_into(source, out, settings, workers, setup)
@@ -95,32 +94,32 @@ def ingest(raw: Path, out: Path, settings: IngestStage, workers: int = 1, setup:
         if setup is None:
             _finish(table, part, out, settings)
         else:
-            write_json(out / PART, {**part.told(), "sha256_of_frames": sha256(out / FRAMES)})
+            write_json(out / PART, {**part.facts(), "sha256_of_frames": sha256(out / FRAMES)})
 
 
 def given_files(**paths: Path | str | None) -> dict[str, Path]:
-    """Role → path of those inputs that are given and are files."""
+    """Role → path of the inputs that are set and are files."""
     return {role: Path(path) for role, path in paths.items() if path and Path(path).is_file()}
 
 
 def join(parts: Sequence[Path], raw: Path, out: Path, settings: IngestStage) -> None:
-    """Put the stores of all setups, in the order of their numbers, into one in folder `out`; no clip is held in memory.
+    """Concatenate the stores of all setups, by number, into folder `out`, without loading clips into memory.
 
     Args:
         raw: the raw files, for the record.
 
     Raises:
-        InputError: no part holds a clip; or a part is missing or damaged.
+        InputError: no part has a clip, or a part is missing or damaged.
     """
     read = {f"{part.name}/{file}": part / file for part in map(Path, parts) for file in (OFFSETS, TABLE, PART)}
     inputs = read | given_files(raw=raw, missing_list=settings.ingest.missing_list)
     with recording(out, "stars.ingest", settings.model_dump(mode="json"), inputs, [FRAMES, OFFSETS, TABLE, QUALITY]) as notes:
         whole = _Part(Log(settings.name))
         for part in parts:
-            told = read_json(Path(part) / PART)
-            if sha256(Path(part) / FRAMES) != told["sha256_of_frames"]:
-                raise InputError(f"{Path(part) / FRAMES} is not what {PART} beside it says: delete {part} and ingest again")
-            whole.add(told)
+            facts = read_json(Path(part) / PART)
+            if sha256(Path(part) / FRAMES) != facts["sha256_of_frames"]:
+                raise InputError(f"{Path(part) / FRAMES} does not match {PART}: delete {part} and ingest again")
+            whole.add(facts)
         _check_whole(sum(len(read_table(Path(part) / TABLE)) for part in parts), whole, settings)
         table = ClipStore.join(out, parts, bodies_of(settings.dataset, settings.ingest), joints_of(settings.dataset, settings.ingest))
         notes["raw"] = whole.read()
@@ -132,9 +131,9 @@ def _read_into(source: Source, out: Path, settings: IngestStage, workers: int, s
     layout, keys = settings.dataset, settings.ingest
     log = Log(settings.name)
     found = identify(source, layout, keys.missing_list, log, setup)
-    # Labels and lists were read to know the clips: they count among the files read.
+    # Labels and lists were read to identify the clips, so they count as files read.
     unnamed = isinstance(source, Preprocessed) and any(clip.setup == UNKNOWN for clip in found.everything)
-    listed = layout.listed if unnamed else found.listed  # whoever made the file left such samples out
+    listed = layout.listed if unnamed else found.listed  # the file's authors dropped these samples
     part = _Part(log, absent(found.everything, layout.names) if layout.names and not unnamed else [], listed, dict(source.sha256))
     if keys.missing_list and unnamed:
         print(f"data.{settings.name}: ingest.missing_list is not used: the raw files do not name their clips", file=sys.stderr)
@@ -144,9 +143,9 @@ def _read_into(source: Source, out: Path, settings: IngestStage, workers: int, s
 
 
 def _open(raw: Path, settings: IngestStage) -> tuple[Source, IngestStage]:
-    """The raw files, and the settings with the reader that they need: the description's, or that of a preprocessed data set.
+    """The raw files, and the settings with their reader: the description's, or one for preprocessed data sets.
 
-    InputError, one line that says where to get them and which key names them, if there are none.
+    InputError if there are none, naming their home page and the key to set.
     """
     layout = settings.dataset
     advice = obtain(layout.home, settings.name)
@@ -161,12 +160,12 @@ def _open(raw: Path, settings: IngestStage) -> tuple[Source, IngestStage]:
     suffixes = reader(layout.reader).SUFFIXES
     if not (own := Source.open(raw, suffixes)).files:
         _refuse_packed(raw)
-        raise InputError(f"{raw} holds no file whose name ends in {' or '.join(suffixes)}: {advice}")
+        raise InputError(f"{raw} contains no {' or '.join(suffixes)} file: {advice}")
     return own, settings
 
 
 def _has_clips(source: Source, layout: Layout) -> bool:
-    """Whether the description's own reader finds anything among these files."""
+    """Whether the description's reader finds clips among these files."""
     try:
         return next(iter(reader(layout.reader).clips(source, layout)), None) is not None
     except InputError:
@@ -174,15 +173,15 @@ def _has_clips(source: Source, layout: Layout) -> bool:
 
 
 def _refuse_packed(raw: Path) -> None:
-    """InputError where a preprocessed data set lies in an archive: its clips are read where they lie."""
+    """InputError if a preprocessed data set is inside an archive, which is not supported."""
     if packed := next(iter(Source.open(raw, (".npz", ".pkl")).files), None):
-        raise InputError(f"{raw}: {packed} lies in an archive: extract it, and name the file or its folder")
+        raise InputError(f"{raw}: {packed} is inside an archive: extract it, and name the file or its folder")
 
 
 def _rows(
     files: Iterable[ReadFile], out: Path, settings: IngestStage, part: _Part, may_be_empty: bool
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Rows and clips for the store; the rest goes to the log, which may raise at the end: then the store's old files stay."""
+    """Rows and clips for the store; other files go to the log, which may raise at the end, leaving the old store intact."""
     actions, kept = settings.dataset.actions, 0
     labels = {action: label for label, action in enumerate(sorted(actions))}
     for file in files:
@@ -204,7 +203,7 @@ def _rows(
 
 
 def _check_whole(kept: int, part: _Part, settings: IngestStage) -> None:
-    """Compare with the complete data set; raises where nothing is left, or where all of it is required."""
+    """Compare with the complete data set; InputError if no clip is left, or if completeness is required."""
     part.log.check_any(kept)
     part.log.dropped.sort(key=lambda entry: (entry["name"], entry["source"]))
     keys = settings.ingest
@@ -216,10 +215,10 @@ def _check_whole(kept: int, part: _Part, settings: IngestStage) -> None:
 
 
 def _finish(table: pd.DataFrame, part: _Part, out: Path, settings: IngestStage) -> None:
-    """quality.json, and a word where the data set is not whole or loses joints."""
+    """Write quality.json; print a message if the data set is incomplete or loses joints."""
     if settings.ingest.joints == "common":
         print(f"data.{settings.name}: {common_joints.loss(settings.dataset.joints)}", file=sys.stderr)
     bodies = bodies_of(settings.dataset, settings.ingest)
     write_json(out / QUALITY, {**quality(table, part.log.dropped, bodies), "complete": part.complete})
     if part.complete and part.complete["explanation"]:
-        print(f"data.{settings.name}: {'; '.join(part.complete['explanation'])}. {out / QUALITY} names all", file=sys.stderr)
+        print(f"data.{settings.name}: {'; '.join(part.complete['explanation'])}. {out / QUALITY} lists all", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Which clips the raw files hold, before any joint is read."""
+"""Identifies the clips in the raw files, before reading joints."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from stars.data.sources import Source
 from stars.errors import InputError
 from stars.ingest.log import Log
 
-Files: TypeAlias = dict[str, list[Clip]]  # file → the clips in it that are to be read
+Files: TypeAlias = dict[str, list[Clip]]  # file → its clips to read
 
 
 @dataclass(frozen=True)
 class Identified:
-    """What there is to read.
+    """The clips to read.
 
     Attributes:
-        files: in an order that gives their clips sorted by name.
-        everything: every clip that the files hold, to be read or not.
-        listed: names on the authors' list of missing samples; None: no list was given.
+        files: ordered so that their clips are sorted by name.
+        everything: every clip in the files, including skipped ones.
+        listed: number of names on the authors' list of missing samples; None: no list.
     """
 
     files: Files
@@ -33,10 +33,10 @@ class Identified:
 
 
 def identify(source: Source, layout: Layout, missing_list: str | None, log: Log, setup: int | None = None) -> Identified:
-    """Clips of the raw files, or those of one `setup`. What is left out goes to the log.
+    """Identify the clips of the raw files, or of one `setup`; skipped ones go to the log.
 
     Raises:
-        InputError: two files, or two places in one, are the same clip; or the list is none.
+        InputError: two files, or two places in one, are the same clip; or the list is invalid.
     """
     files = _of_data_set(source, layout, log, setup)
     everything = [clip for clips in files.values() for clip in clips]
@@ -55,7 +55,7 @@ def _name(clip: Clip) -> str:
 
 
 def _of_data_set(source: Source, layout: Layout, log: Log, setup: int | None) -> Files:
-    """Every file whose clips the description knows."""
+    """Every file whose clips match the description."""
     files: Files = {}
     of_name: dict[str, str] = {}
     unsaid = (UNKNOWN,) if isinstance(source, Preprocessed) else ()
@@ -75,16 +75,16 @@ def _of_data_set(source: Source, layout: Layout, log: Log, setup: int | None) ->
 
 
 def _job_of(found: list[Clip] | InputError, layout: Layout) -> int:
-    """The setup whose job reads a file; the first one's job reports what has no place."""
+    """The setup whose job reads a file; the first setup's job reports files without a setup."""
     setups = layout.setups or (1,)
     return found[0].setup if not isinstance(found, InputError) and found and found[0].setup in setups else setups[0]
 
 
 def _unknown(clip: Clip, layout: Layout, name: str, unsaid: tuple[int, ...]) -> str:
-    """What is wrong where the description does not know a clip's action or subject; `unsaid`: what stands for a subject that nothing says."""
+    """The error if a clip's action or subject is not in the description, otherwise ""; `unsaid`: placeholders for an unknown subject."""
     for what, value, known in (("action", clip.action, layout.actions), ("subject", clip.subject, layout.subjects)):
         if known is not None and value not in (*unsaid, *known):
-            advice = f"name a description that has it in data.{name}.dataset"
+            advice = f"set data.{name}.dataset to a description that has it"
             return f"{clip.name}: {what} {value} is not among the data set's {len(known)} {what}s: {advice}"
     return ""
 
@@ -92,12 +92,12 @@ def _unknown(clip: Clip, layout: Layout, name: str, unsaid: tuple[int, ...]) -> 
 def _check_single(file: str, clips: list[Clip], of_name: dict[str, str], source: Source) -> None:
     for clip in clips:
         if clip.name in of_name:
-            raise InputError(f"{source.root}: {of_name[clip.name]} and {file} are both clip {clip.name}: leave one of them")
+            raise InputError(f"{source.root}: {of_name[clip.name]} and {file} are both clip {clip.name}: keep one of them")
         of_name[clip.name] = file
 
 
 def _listed(path: str, layout: Layout) -> set[str]:
-    """The names in the authors' list; its other words are prose."""
+    """The clip names in the authors' list; other words are ignored."""
     try:
         words = set(Path(path).read_text(encoding="utf-8-sig").split())
     except (OSError, UnicodeDecodeError) as error:
@@ -106,5 +106,5 @@ def _listed(path: str, layout: Layout) -> set[str]:
         form = re.compile(re.sub(r"\{\w+:0(\d)\}", r"\\d{\1}", layout.names), re.ASCII)
         words = {word for word in words if form.fullmatch(word)}
     if not words:
-        raise InputError(f"ingest.missing_list: {path} holds no clip name: name the authors' list, or null")
+        raise InputError(f"ingest.missing_list: {path} contains no clip name: name the authors' list, or null")
     return words

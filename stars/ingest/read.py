@@ -1,4 +1,4 @@
-"""Raw files read, one after the other or by several processes, always in the order asked for."""
+"""Reads raw files in the given order, sequentially or with several processes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from stars.data.sources import DamagedArchive, Source
 from stars.errors import InputError
 from stars.ingest.identify import Files
 
-CHUNK = 32  # files handed to a process at a time
-CHUNKS_WAITING = 4  # for each process
+CHUNK = 32  # files per task of a process
+CHUNKS_WAITING = 4  # per process
 SECONDS_BETWEEN_LINES = 15.0  # of progress in a log
 
 
 @dataclass(frozen=True, eq=False)
 class ReadFile:
-    """A file that was read: its clips, or the error that it is."""
+    """A file's clips, or its error."""
 
     source: str
     sha256: str = ""
@@ -39,7 +39,7 @@ class ReadFile:
 
 @dataclass(frozen=True, eq=False)
 class ReadClip:
-    """A clip as it is stored, (T, M, V, 3), and the bodies seen in it; or why there is none."""
+    """A clip as stored, (T, M, V, 3), and its visible bodies; or the reason for dropping it."""
 
     clip: Clip
     x_tmvc: np.ndarray | None
@@ -48,7 +48,7 @@ class ReadClip:
 
 
 def read_all(source: Source, files: Files, layout: Layout, keys: Ingest, workers: int) -> Iterator[ReadFile]:
-    """Every file, in the order given; by one process where they can only be read one after the other.
+    """Read every file in the given order; with one process if they can only be read sequentially.
 
     Raises:
         InputError: the system killed a process, or an archive is damaged.
@@ -57,18 +57,16 @@ def read_all(source: Source, files: Files, layout: Layout, keys: Ingest, workers
         yield from (_read(source, layout, keys, *item) for item in files.items())
         source.close()
         return
-    # Processes are started fresh: a fork would copy whatever threads the caller's libraries run.
+    # Processes are spawned, since a fork would copy the threads of the caller's libraries.
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(source.only(files), layout, keys)) as pool:
         try:
             yield from _in_turn(pool, list(files.items()), waiting=CHUNKS_WAITING * workers)
         except BrokenProcessPool:
-            raise InputError(
-                "a process that read raw files was killed, most likely for want of memory: give ingest fewer workers"
-            ) from None
+            raise InputError("a process that read raw files was killed, probably out of memory: use fewer workers") from None
 
 
 def _in_turn(pool: Executor, files: list[tuple[str, list[Clip]]], waiting: int) -> Iterator[ReadFile]:
-    """Results in order. No more than `waiting` chunks are ahead of what was taken, so that a slow disk does not fill the memory."""
+    """Yield results in order, with at most `waiting` chunks in flight, so that a slow disk does not fill the memory."""
     ahead: deque[Future[list[ReadFile]]] = deque()
     for start in range(0, len(files), CHUNK):
         ahead.append(pool.submit(_read_here, files[start : start + CHUNK]))
@@ -105,14 +103,14 @@ def _cut(x_tmvc: np.ndarray, clip: Clip, layout: Layout, keys: Ingest) -> ReadCl
     if clip.span is not None:
         start, end = clip.span
         if start >= len(x_tmvc):
-            return ReadClip(clip, None, reason=f"frames {start} to {end} lie beyond the file's {len(x_tmvc)}")
+            return ReadClip(clip, None, reason=f"frames {start} to {end} are beyond the file's {len(x_tmvc)}")
         x_tmvc = x_tmvc[start:end]
     bodies = int(x_tmvc.any(axis=(0, 2, 3)).sum())
     return ReadClip(clip, stored(x_tmvc, layout, keys), bodies) if bodies else ReadClip(clip, None, reason=NO_BODY)
 
 
 def progress(files: Iterable[ReadFile], total: int, name: str) -> Iterator[ReadFile]:
-    """Pass on what comes, and say how far it is: a bar on a terminal, a line now and then in a log."""
+    """Pass files on and show progress: a bar on a terminal, an occasional line in a log."""
     if sys.stderr.isatty():
         yield from tqdm(files, total=total, unit="file", desc=f"ingest {name}")
         return

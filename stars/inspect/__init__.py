@@ -1,1 +1,1 @@
-"""Looking at data before training on it: a page for a data set, pictures for a clip. Nothing here changes any result."""
+"""Inspection of data before training: a page for a data set, pictures of a clip. It changes no result."""

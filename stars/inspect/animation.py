@@ -1,4 +1,4 @@
-"""A clip as an animated GIF at its own speed: a still background, on which only what moves is drawn anew."""
+"""A clip as an animated GIF at its original speed; only moving parts are redrawn on a static background."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from stars.inspect.scene import Scene
 from stars.inspect.skeleton import LEFT, RIGHT, Skeleton
 from stars.provenance.files import atomic
 
-FASTEST = 50.0  # pictures a second; browsers slow down what is faster
-WIDTH, POSE, ROW = 8.0, 4.2, 0.3  # inches: of the picture, of the height of bodies, of a row of the timeline
+FASTEST = 50.0  # pictures per second; browsers slow down faster GIFs
+WIDTH, POSE, ROW = 8.0, 4.2, 0.3  # inches: width of the picture, height of bodies, height of a row of the timeline
 NAMES = 0.16  # share of the width for joint names on either side
 GREYS, BLENDS = 16, 5  # levels in the palette from white to black, and from each colour towards white
 
 
 def times(frames: int, fps: float) -> tuple[list[int], list[int]]:
-    """Frames shown, and how long each, in ms: whole hundredths of a second, as GIF has them, that add up to the clip's own time."""
+    """Frames shown, and how long each, in ms: whole hundredths of a second, as GIF requires, that add up to the clip's duration."""
     step = math.ceil(fps / FASTEST)
     shown = list(range(0, frames, step))
     ends = [round(100 * min(frame + step, frames) / fps) for frame in shown]
@@ -33,7 +33,7 @@ def times(frames: int, fps: float) -> tuple[list[int], list[int]]:
 
 
 def write(path: Path, scene: Scene, skeleton: Skeleton, settings: Denoise, fps: float, title: str) -> None:
-    """Write the GIF; the same bytes each time."""
+    """Write the GIF, with reproducible bytes."""
     shown, durations = times(len(scene.x_tmvc), fps)
     palette = _palette()
     pictures = _pictures(scene, skeleton, settings, fps, title, shown)
@@ -43,7 +43,7 @@ def write(path: Path, scene: Scene, skeleton: Skeleton, settings: Denoise, fps: 
 
 
 def _palette() -> Image.Image:
-    """White, greys, and every colour of lines and bars, each also as its edges blend into white."""
+    """White, greys, and every colour of lines and bars with its blends into white."""
     colours = [to_rgb(colour) for colour in (draw.SIDES[LEFT], draw.SIDES[RIGHT], *draw.KEPT, *draw.LOST.values())]
     greys = [(level, level, level) for level in np.linspace(1, 0, GREYS)]
     blends = [

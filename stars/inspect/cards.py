@@ -1,4 +1,4 @@
-"""Pictures of the quality page: the skeleton as it is described, and a card for each of the worst suspicious clips."""
+"""Pictures of the quality page: the described skeleton, and a card for each of the most suspicious clips."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PICTURES = 6  # of a suspicious clip
 
 
 def skeleton_picture(store: ClipStore, skeleton: Skeleton, found: list[list[Fault]]) -> Markup:
-    """The first body of the first clip that is not suspicious, with the names of its joints."""
+    """The first body of the first unsuspicious clip, with the names of its joints."""
     odd = {own[0].clip for own in found}
     x_tvc = np.asarray(store[next((clip for clip in range(len(store)) if clip not in odd), 0)][:, 0])
     pose = x_tvc[x_tvc.any(axis=(1, 2)).argmax()]
@@ -29,7 +29,7 @@ def skeleton_picture(store: ClipStore, skeleton: Skeleton, found: list[list[Faul
 def suspicious_section(
     store: ClipStore, skeleton: Skeleton, limits: Inspect, measures: Measures, found: list[list[Fault]]
 ) -> dict[str, Any]:
-    """How many clips are suspicious and why, the measures against their limits, and cards of the worst."""
+    """Number of suspicious clips and reasons, measures against their limits, and cards of the worst."""
     charted = [
         charts.against("Fastest joint of a body", measures.column("speed"), limits.speed, "m/s"),
         charts.against("Longest rest of a body", measures.column("still"), limits.frozen, "s"),
@@ -46,7 +46,7 @@ def suspicious_section(
 
 
 def _card(store: ClipStore, skeleton: Skeleton, faults: list[Fault]) -> dict[str, Any]:
-    """A clip's faults, and pictures around the worst of them."""
+    """A clip's faults, and pictures around the worst."""
     worst, row = faults[0], store.table.iloc[faults[0].clip]
     x_tmvc = np.array(store[worst.clip][:, : row["bodies"]])
     frames = around(worst.frames, len(x_tmvc))
@@ -61,7 +61,7 @@ def _card(store: ClipStore, skeleton: Skeleton, faults: list[Fault]) -> dict[str
 
 
 def around(frames: tuple[int, int], length: int) -> list[int]:
-    """PICTURES frames of a clip of `length`, or all there are: spread over a long stretch, in and around a short one."""
+    """Up to PICTURES frames of a clip of `length`: spread over a long span, in and around a short one."""
     first, last = frames
     if last - first >= PICTURES:
         return [round(place) for place in np.linspace(first, last, PICTURES)]

@@ -1,4 +1,4 @@
-"""Counts as charts: plain numbers that a page turns into bars, so that text stays text at any width and colours are the page's."""
+"""Charts as plain numbers, which the page draws as HTML bars."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """Bars under a title; low, middle, high: where a histogram's first bar begins, its middle, and where its last one ends; short: labels are mere numbers."""
+    """Bars under a title; low, middle, high: where a histogram's first bar begins, its middle, and where its last one ends; short: labels are only numbers."""
 
     title: str
     bars: list[Bar]
@@ -39,7 +39,7 @@ class Chart:
 
 
 def counts(title: str, values: Iterable[int], names: Mapping[int, str], short: bool = False) -> Chart:
-    """A bar for each of `names`, also where there are none, in their order."""
+    """One bar for each of `names`, in their order, including zero counts."""
     found = dict(zip(*np.unique(list(values), return_counts=True), strict=True))
     numbers = [int(found.get(value, 0)) for value in names]
     bars = [Bar(name, *_sized(number, numbers)) for name, number in zip(names.values(), numbers, strict=True)]
@@ -47,7 +47,7 @@ def counts(title: str, values: Iterable[int], names: Mapping[int, str], short: b
 
 
 def lengths(title: str, frames: np.ndarray, width: int, fps: float) -> Chart:
-    """Histogram of clip lengths, `width` frames a bar, from 0."""
+    """Histogram of clip lengths from 0, `width` frames per bar."""
     edges = np.arange(0, frames.max() + width + 1, width)
     numbers = np.histogram(frames, edges)[0].tolist()
     labels = [f"{low} to {low + width - 1} frames" for low in edges[:-1]]
@@ -56,7 +56,7 @@ def lengths(title: str, frames: np.ndarray, width: int, fps: float) -> Chart:
 
 
 def against(title: str, values: np.ndarray, limit: float, unit: str) -> Chart:
-    """Histogram from 0 to three times a limit; the last bar holds all that is beyond."""
+    """Histogram from 0 to three times a limit; the last bar includes all larger values."""
     edges = limit / BINS_TO_LIMIT * np.arange(BINS_TO_LIMIT * TIMES_LIMIT + 1)
     numbers = np.histogram(np.clip(values, 0, edges[-1]), edges)[0].tolist()
     labels = [f"from {low:.3g} {unit}" for low in edges[:-1]]

@@ -1,4 +1,4 @@
-"""Pictures of one clip: a strip (PNG), an animation (GIF), and what denoising did to it, in pictures and in words."""
+"""Pictures of one clip: a strip (PNG), an animation (GIF), and the outcome of denoising, drawn and in words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stars.provenance.record import recording
 
 
 class ClipStage(Settings):
-    """Everything that the pictures of a clip depend on but its files."""
+    """Settings of a clip's pictures; its files are the input."""
 
     name: str = key(..., "the clip's name; of a raw file, its name")
     dataset: Dataset
@@ -42,33 +42,33 @@ class _Found:
 
 
 def of_store(clips: Path, raw: Path, out: Path, settings: ClipStage) -> list[str]:
-    """Pictures of a clip of the store in `clips`, with what denoising did where its raw file is among `raw`; the lines to print.
+    """Draw a clip of the store in `clips`, with the outcome of denoising if its raw file is in `raw`; return the lines to print.
 
     Writes NAME.png, NAME.gif and NAME.record.json into folder `out`.
 
     Raises:
-        InputError: no clip of that name; a store or raw file that is damaged.
+        InputError: no clip of that name, or a damaged store or raw file.
     """
     return _write(_stored(clips, raw, settings), {"clips": clips / TABLE}, out, settings)
 
 
 def of_file(path: Path, out: Path, settings: ClipStage) -> list[str]:
-    """The same for a raw file, of which at most `ingest.max_frames` frames are shown.
+    """The same for a raw file, showing at most `ingest.max_frames` frames.
 
     Raises:
-        InputError: it cannot be read, or there is nobody in it.
+        InputError: it cannot be read, or has no body.
     """
     source = Source(path.parent, {path.name: None})
     found = _scene(source, path.name, settings)
     if found is None:
-        raise InputError(f"{path}: no body in any frame: there is nothing to show")
+        raise InputError(f"{path}: no body in any frame: choose another file")
     return _write(_Found(found, path.name, [], settings.dataset), {"raw": path}, out, settings)
 
 
 def _stored(clips: Path, raw: Path, settings: ClipStage) -> _Found:
     store = ClipStore.open(clips)
     if settings.name not in store.names:
-        raise InputError(f"{clips / TABLE} has no clip {settings.name}: take a name from its first column")
+        raise InputError(f"{clips / TABLE} has no clip {settings.name}: choose a name from its first column")
     index = store.names.index(settings.name)
     row = store.table.iloc[index]
     title = f"{row['name']}: {', '.join([row['action_name'], *known_numbers(row)])}"
@@ -76,10 +76,10 @@ def _stored(clips: Path, raw: Path, settings: ClipStage) -> _Found:
     kept = Scene(np.array(store[index][:, : row["bodies"]]))
     file = row["source"]
     if SIDES in store.table or settings.dataset.reader in KINDS:
-        return _Found(kept, title, ["its bodies were told apart before ingest: the raw file is preprocessed"], kept_of)
+        return _Found(kept, title, ["its bodies were separated before ingest: the raw file is preprocessed"], kept_of)
     source = Source.open(raw, reader(settings.dataset.reader).SUFFIXES) if raw.exists() else None
     if source is None or file not in source.files:
-        return _Found(kept, title, [f"{file} is not in {raw}: what denoising did to it cannot be told"], kept_of)
+        return _Found(kept, title, [f"{file} is not in {raw}: the outcome of denoising is unknown"], kept_of)
     found = _scene(source, file, settings)
     if found is None or not found.decisions:
         return _Found(kept, title, [], kept_of)
@@ -89,7 +89,7 @@ def _stored(clips: Path, raw: Path, settings: ClipStage) -> _Found:
 
 
 def _scene(source: Source, file: str, settings: ClipStage) -> Scene | None:
-    """What is in a raw file, as ingest keeps it."""
+    """The scene of a raw file, as ingest keeps it."""
     layout, keys = Layout.of(settings.dataset), settings.ingest
     raw = reader(layout.reader).read(source.read(file), file, layout)
     source.close()
@@ -100,8 +100,8 @@ def _write(found: _Found, inputs: dict[str, Path], out: Path, settings: ClipStag
     dataset, denoise = found.dataset, settings.ingest.denoise
     stem = re.sub(r"[^\w.-]", "_", settings.name)
     png, gif = f"{stem}.png", f"{stem}.gif"
-    told = settings.model_dump(mode="json")
-    with recording(out, "stars.inspect.clip", told, inputs, [png, gif], f"{stem}.record.json"):
+    values = settings.model_dump(mode="json")
+    with recording(out, "stars.inspect.clip", values, inputs, [png, gif], f"{stem}.record.json"):
         drawn = found.scene, Skeleton.of(dataset), denoise, dataset.fps, found.title
         strip.write(out / png, *drawn, settings.frames)
         animation.write(out / gif, *drawn)

@@ -1,4 +1,4 @@
-"""What the quality page says of a data set, section by section, as plain data for the template."""
+"""Content of the quality page, section by section, as plain data for the template."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from stars.data.store import ClipStore
 from stars.inspect import charts
 from stars.inspect.measures import Measures
 
-BIN = 10  # frames a bar
-MOST_FILES = 50  # named under one reason
+BIN = 10  # frames per bar
+MOST_FILES = 50  # files listed under one reason
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A number at the head of the page; differs: it is not what the complete data set has."""
+    """A number at the head of the page; differs: it is not the complete data set's."""
 
     label: str
     value: str
@@ -31,7 +31,7 @@ class Tile:
 
 
 def tiles(store: ClipStore, dataset: Dataset, measures: Measures, sides: Mapping[tuple[str, str], int]) -> list[Tile]:
-    """Totals beside those of the complete data set, where its description gives them; sides: (split, train or test) → clips."""
+    """Totals beside the complete data set's, if its description has them; sides: (split, train or test) → clips."""
     seconds, classes = len(store.frames) / dataset.fps, len(store.class_names)
     found = [_expected("Clips", len(store), dataset.clips)]
     for (name, side), count in sides.items():
@@ -48,11 +48,11 @@ def tiles(store: ClipStore, dataset: Dataset, measures: Measures, sides: Mapping
 def _expected(label: str, count: int, wanted: int | None) -> Tile:
     if wanted is None:
         return Tile(label, f"{count:,}")
-    return Tile(label, f"{count:,}", "complete" if count == wanted else f"the complete set has {wanted:,}", count != wanted)
+    return Tile(label, f"{count:,}", "complete" if count == wanted else f"the complete data set has {wanted:,}", count != wanted)
 
 
 def counts(store: ClipStore, dataset: Dataset) -> dict[str, Any]:
-    """Bars of classes, subjects, cameras and setups; a sentence for what there is only one of."""
+    """Bars of classes, subjects, cameras and setups; a sentence for those with one value."""
     actions = {number: f"{number} {name}" for number, name in sorted(dataset.actions.items())}
     drawn, single = [charts.counts("Clips of each class", store.table["action"], actions)], []
     for column, known in (("subject", dataset.subjects), ("camera", None), ("setup", dataset.setups)):
@@ -68,13 +68,13 @@ def counts(store: ClipStore, dataset: Dataset) -> dict[str, Any]:
 
 
 def known_numbers(row: pd.Series) -> list[str]:
-    """What is known of the clip of a table's row, "subject 3", "camera 1", "setup 2"."""
+    """The known numbers of a row's clip, such as "subject 3", "camera 1", "setup 2"."""
     return [f"{column} {row[column]}" for column in ("subject", "camera", "setup") if row[column] != UNKNOWN]
 
 
 def lengths(store: ClipStore, dataset: Dataset) -> charts.Chart:
     """Histogram of clip lengths."""
-    return charts.lengths(f"Clips by length, {BIN} frames a bar", store.lengths, BIN, dataset.fps)
+    return charts.lengths(f"Clips by length, {BIN} frames per bar", store.lengths, BIN, dataset.fps)
 
 
 def missing(store: ClipStore, dataset: Dataset, measures: Measures) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ def missing(store: ClipStore, dataset: Dataset, measures: Measures) -> list[dict
     together = store.table["action"].isin(dataset.two_person).to_numpy()
     rows = [(f"body {body + 1}", body, everything) for body in range(store.bodies)]
     if store.bodies > 1 and together.any():
-        rows.append(("body 2, where two people act", 1, together))
+        rows.append(("body 2, in two-person actions", 1, together))
     return [{"label": label, **_absent(seen[chosen, body], store.lengths[chosen])} for label, body, chosen in rows]
 
 
@@ -99,7 +99,7 @@ def _absent(seen: np.ndarray, frames: np.ndarray) -> dict[str, float]:
 
 
 def dropped(entries: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Files that are no clip by reason, the most frequent first; those whose reason names them, together."""
+    """Dropped files by reason, most frequent first; unreadable files form one group."""
     groups: dict[str, list[str]] = {}
     for entry in entries:
         own = PurePosixPath(entry["source"]).name in entry["reason"]

@@ -1,4 +1,4 @@
-"""Bodies, joint names and the fate of body ids, drawn with matplotlib; nothing here knows files."""
+"""Draws bodies, joint names and outcomes of body ids with matplotlib; no file access."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from stars.inspect.skeleton import CENTRE, HEAD, LEFT, RIGHT, Skeleton, view
 
 SIDES = {LEFT: "#0072B2", RIGHT: "#D55E00", CENTRE: "#4a4a4a"}
 GHOST, QUIET = "#b9b9b9", "#6a6a6a"
-KEPT = ("#009E73", "#CC79A7")  # body 1, body 2; further bodies, which no denoising makes, repeat them
+KEPT = ("#009E73", "#CC79A7")  # body 1, body 2; repeated for further bodies
 LOST = {Step.FRAMES: "#b9b9b9", Step.SPREAD: "#B8A800", Step.NOBODY: "#000000"}
 WIDTHS = (2.4, 1.3)  # lines of body 1 and of the others
 MARGIN = 0.08  # of the larger side
 
 
 class Stage:
-    """A scene on paper: where every joint is in every frame, and the same window on all of them.
+    """A projected scene: joints of all frames in one common window.
 
     Attributes:
-        points: (T, M, V, 2) metres right and up, NaN where a body is absent; ghosts: (T, ids, V, 2), of bodies that were dropped.
+        points: (T, M, V, 2) metres right and up, NaN where a body is absent; ghosts: (T, ids, V, 2), dropped bodies.
         window: (left, right, low, high) metres, around all kept bodies.
     """
 
@@ -41,13 +41,13 @@ class Stage:
 
     @property
     def middle(self) -> np.ndarray:
-        """(M, V, 2) mean place of every joint, NaN for a body that is never there."""
+        """Mean position of every joint, (M, V, 2), NaN for a body that is always absent."""
         present = np.isfinite(self.points)
         return np.where(present, self.points, 0).sum(axis=0) / np.where(present.any(axis=0), present.sum(axis=0), np.nan)
 
     @property
     def shape(self) -> float:
-        """Width of the window over its height."""
+        """Aspect ratio of the window."""
         left, right, low, high = self.window
         return (right - left) / (high - low)
 
@@ -78,11 +78,11 @@ class Bodies:
 
     @property
     def artists(self) -> list[Artist]:
-        """What `show` changes, in the order of drawing."""
+        """Artists that `show` changes, in drawing order."""
         return [self.leaders, self.ghosts, *self.lines, self.heads]
 
     def name(self, axis: Axes, skeleton: Skeleton, points_mvc: np.ndarray) -> None:
-        """Write joint names in two columns beside the window, so that leaders to these places cross little; each of two bodies has its own, a third none."""
+        """Write joint names in columns beside the window with few crossing leaders; one column for each of two bodies, none for a third."""
         left, right, low, high = self.stage.window
         places = np.argwhere(np.isfinite(points_mvc[: len(WIDTHS)]).all(axis=-1))
         own = places[:, 0] == 0 if len(np.unique(places[:, 0])) > 1 else None
@@ -94,7 +94,7 @@ class Bodies:
                 axis.text(*anchor, f" {skeleton.names[joint]} ", ha=("right", "left")[side], va="center", fontsize=size, color=colour)
 
     def show(self, frame: int) -> None:
-        """Put every body where it is in a frame."""
+        """Move all bodies to their positions in a frame."""
         points = self.stage.points[frame]
         for line, body in zip(self.lines, points, strict=True):
             line.set_segments(self._segments(body))
@@ -104,7 +104,7 @@ class Bodies:
         self.leaders.set_segments([np.stack([anchor, points[place]]) for place, anchor in self.anchors.items()])
 
     def _segments(self, points_vc: np.ndarray) -> list[np.ndarray]:
-        """(2 ends, 2) of each bone; none of a body that is absent."""
+        """Ends (2, 2) of each bone; empty for an absent body."""
         return list(points_vc[self.bones]) if np.isfinite(points_vc).all() else []
 
 
@@ -115,13 +115,13 @@ def _lines(axis: Axes, colours: Any, width: float) -> LineCollection:
 
 
 def legend(scene: Scene) -> str:
-    """What lines mean, where there is more than one body."""
+    """Meaning of the lines, for more than one body."""
     words = ["thick: body 1", "thin: body 2"] if scene.x_tmvc.shape[1] > 1 else []
     return ", ".join([*words, *["grey: dropped"] * any(case.actor is None for case in scene.decisions)])
 
 
 def timeline(axis: Axes, scene: Scene, settings: Denoise) -> None:
-    """A bar for each body id over the raw frames, coloured by what became of it, and below one for each kept body."""
+    """A bar for each body id over the raw frames, coloured by outcome, and below one for each kept body."""
     rows = [(f"id {case.id}", [(case.body.start, case.body.end)], _colour(case), fate(case, settings)) for case in scene.decisions]
     for body in range(scene.x_tmvc.shape[1]):
         seen = scene.at[scene.x_tmvc[:, body].any(axis=(1, 2))]
@@ -132,7 +132,7 @@ def timeline(axis: Axes, scene: Scene, settings: Denoise) -> None:
     axis.set_yticks(range(len(rows)), [name for name, *_ in rows], fontsize=7.5)
     axis.axhline(len(scene.decisions) - 0.55, color="#d5d5d5", linewidth=0.7)
     axis.set(xlim=(0, scene.raw_frames), ylim=(len(rows) - 0.5, -0.75))
-    axis.set_xlabel("frame of the raw file, not counting those without a body", fontsize=7.5)
+    axis.set_xlabel("frame of the raw file, without frames that have no body", fontsize=7.5)
     axis.tick_params(axis="x", labelsize=7.5)
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
@@ -143,13 +143,13 @@ def _colour(case: Decision) -> str:
 
 
 def runs(frames: np.ndarray) -> list[tuple[int, int]]:
-    """[start, end) of each stretch of consecutive numbers among ascending ones."""
+    """[start, end) of each run of consecutive numbers in ascending ones."""
     parts = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
     return [(int(part[0]), int(part[-1]) + 1) for part in parts if len(part)]
 
 
 def speeds(axis: Axes, scene: Scene, fps: float) -> None:
-    """Speed of the fastest joint of each body over the clip's frames, m/s: where tracking breaks, it peaks."""
+    """Speed of the fastest joint of each body over the clip's frames, m/s; it peaks where tracking fails."""
     for body in range(scene.x_tmvc.shape[1]):
         x_tvc = _visible(scene.x_tmvc[:, body : body + 1])[:, 0]
         fastest = np.linalg.norm(np.diff(x_tvc, axis=0), axis=-1).max(axis=1) * fps
@@ -162,10 +162,10 @@ def speeds(axis: Axes, scene: Scene, fps: float) -> None:
 
 
 def cursor(axis: Axes) -> Line2D:
-    """A line at the frame that is shown."""
+    """A line at the current frame."""
     return axis.axvline(0, color="#000000", linewidth=0.9)
 
 
 def evenly(length: int, count: int) -> list[int]:
-    """`count` frames at even distances, first and last included; all where there are fewer."""
+    """`count` evenly spaced frames, including first and last; all if there are fewer."""
     return sorted({int(place + 0.5) for place in np.linspace(0, length - 1, min(count, length))})

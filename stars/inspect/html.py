@@ -1,4 +1,4 @@
-"""The quality page as one HTML file that needs nothing else: light and dark, wide and narrow, every text escaped."""
+"""The quality page as one self-contained HTML file: light and dark, responsive, all texts escaped."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ If sides or bones look wrong here, correct <code>joints</code>, <code>parents</c
 </tbody>
 </table></div>
 
-<h2>Files that are no clip</h2>
+<h2>Dropped files</h2>
 {%- for group in dropped %}
 <details><summary>{{ "{:,}".format(group.count) }}: {{ group.reason }}</summary>
 <ul>{% for file in group.files %}<li>{{ file }}</li>{% endfor %}</ul>
@@ -147,7 +147,7 @@ If sides or bones look wrong here, correct <code>joints</code>, <code>parents</c
 {%- endfor %}
 
 <h2>Suspicious clips</h2>
-<p>{{ suspicious }} Nothing is left out for it; all are in <code>suspicious.csv</code>. Limits are keys under <code>inspect</code> in the configuration.</p>
+<p>{{ suspicious }} They stay in the data; all are in <code>suspicious.csv</code>. Limits are keys under <code>inspect</code> in the configuration.</p>
 <div class="histograms">
 {%- for chart in limits %}{{ histogram(chart) }}{% endfor -%}
 </div>
@@ -159,7 +159,7 @@ If sides or bones look wrong here, correct <code>joints</code>, <code>parents</c
 {%- for frame, picture in card.pictures %}<figure>{{ picture }}<figcaption>frame {{ frame }}</figcaption></figure>{% endfor -%}
 </div></div>
 {%- endfor %}
-<p class="quiet">A closer look at a clip, with what denoising did to it: <code>stars inspect CLIP --config FILE</code></p>
+<p class="quiet">Inspect one clip, with the outcome of denoising: <code>stars inspect CLIP --config FILE</code></p>
 </body>
 </html>
 """
@@ -178,6 +178,6 @@ HISTOGRAM = """\
 
 
 def render(**content: Any) -> str:
-    """The page; jinja2 escapes every text that is not `Markup`."""
+    """Render the page; jinja2 escapes every text that is not `Markup`."""
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     return environment.from_string(HISTOGRAM + BODY).render(**content) + "\n"

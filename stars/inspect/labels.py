@@ -1,4 +1,4 @@
-"""Where the names of joints stand beside a picture: in two columns, so that no two cover each other."""
+"""Places the names of joints in two columns beside a picture, without overlaps."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 def columns(points_n2: np.ndarray, left: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Points to name at the left and at the right, each as indices from top to bottom.
+    """Indices of points labelled at the left and at the right, from top to bottom.
 
     Args:
-        points_n2: coordinates right and up; left: (n,) bool, those to name at the left; None: the left half of them.
+        points_n2: coordinates right and up; left: (n,) bool, points to label at the left; None: the left half.
     """
     if left is None:
         left = np.zeros(len(points_n2), bool)

@@ -1,4 +1,4 @@
-"""One pass over a clip store: how long each body is seen, how fast it moves, how long it stands still, how long its bones are."""
+"""Measures every body of a clip store in one pass: presence, speed, rest and bone lengths."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Motion(NamedTuple):
     """Extremes of one body in one clip; frames, bodies and joints count from 0.
 
     Attributes:
-        seen: frames in which the body is; speed: m/s of the fastest joint, `joint`, from frame `jump` to the next;
-        still: seconds of the longest time without motion, which begins in frame `stop`; height: metres along the axis that points up.
+        seen: frames with the body; speed: m/s of the fastest joint, `joint`, from frame `jump` to the next;
+        still: seconds of the longest rest, from frame `stop`; height: metres along the up axis.
     """
 
     clip: int
@@ -32,7 +32,7 @@ class Motion(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Measures:
-    """Every body of every clip, a row each, in the order of the store.
+    """Measures of every body of every clip, one row each, in the store's order.
 
     Attributes:
         bodies: their motion; lengths: (rows, V) mean length of the bone to each joint, metres, zero for a root;
@@ -45,25 +45,25 @@ class Measures:
     at: np.ndarray
 
     def column(self, name: str) -> np.ndarray:
-        """(rows,) one of Motion's fields."""
+        """A field of Motion, (rows,)."""
         return np.array([getattr(body, name) for body in self.bodies])
 
     @property
     def typical(self) -> np.ndarray:
-        """(V,) median over all bodies of a bone's length, metres."""
+        """Median length of each bone over all bodies, (V,), metres."""
         return np.median(self.lengths, axis=0)
 
     @property
     def excess(self) -> np.ndarray:
-        """(rows, V) by how much the greatest length of a bone exceeds its typical one, metres."""
+        """Excess of each bone's greatest length over its median, (rows, V), metres."""
         return self.longest - self.typical
 
 
 def measure(store: ClipStore, skeleton: Skeleton, fps: float, still: float) -> Measures:
-    """Measure a store, reading it once from front to end. A second body that is a copy of the first is not counted.
+    """Measure a store, reading it once. A second body that is a copy of the first is ignored.
 
     Args:
-        fps: frames a second; still: metres that no joint exceeds between two frames of a body at rest.
+        fps: frames per second; still: metres; a body is at rest if no joint moves farther between two frames.
     """
     parents = np.arange(store.joints)
     parents[[joint for _, joint in skeleton.bones]] = [parent for parent, _ in skeleton.bones]
@@ -80,7 +80,7 @@ def measure(store: ClipStore, skeleton: Skeleton, fps: float, still: float) -> M
 
 
 def _motion(x_tvc: np.ndarray, seen: np.ndarray, fps: float, still: float) -> tuple[int, float, int, int, float, int]:
-    """Motion's seen … stop. Steps to or from a frame without the body are none."""
+    """Motion's fields seen to stop. Steps to or from a frame without the body are ignored."""
     steps = np.diff(x_tvc, axis=0)
     squared = np.einsum("tvc,tvc->tv", steps, steps)
     squared[~(seen[1:] & seen[:-1])] = np.nan

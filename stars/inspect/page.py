@@ -1,4 +1,4 @@
-"""The quality page of a data set: what is in it, what is missing, and which clips a look is worth."""
+"""The quality page of a data set: content, missing data, and suspicious clips."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGE, LIST, QUALITY = "index.html", "suspicious.csv", "quality.json"
 
 
 class InspectStage(Settings):
-    """Everything that a quality page depends on but the clips."""
+    """Settings of a quality page; the clips are its input."""
 
     name: str = key(..., "data set's name in the configuration")
     dataset: Dataset
@@ -28,13 +28,13 @@ class InspectStage(Settings):
 
 
 def page(clips: Path, splits: Path, out: Path, settings: InspectStage) -> None:
-    """Write out/index.html, suspicious.csv and record.json: the same bytes from the same clips.
+    """Write out/index.html, suspicious.csv and record.json; equal clips give equal bytes.
 
     Args:
-        clips: folder of the clip store; splits: folder of the splits, of which those that are there are counted.
+        clips: folder of the clip store; splits: folder of the splits, of which existing ones are counted.
 
     Raises:
-        InputError: the store is damaged or not there.
+        InputError: the store is damaged or missing.
     """
     store, dataset, limits = ClipStore.open(clips), settings.dataset, settings.inspect
     sides = {(name, side): Path(splits) / f"{name}_{side}.npy" for name in settings.splits for side in ("train", "test")}

@@ -1,4 +1,4 @@
-"""A clip as something to look at: its bodies, and where its raw file is at hand, what denoising made of every body id."""
+"""A clip to draw: its bodies and, if its raw file is available, the outcome of denoising for every body id."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from stars.data.readers import RawClip
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What is drawn of a clip; frames count from 0.
+    """Drawable content of a clip; frames count from 0.
 
     Attributes:
-        x_tmvc: (T, M, V, 3) kept bodies in metres, zeros where one is absent; at least one frame and body.
-        decisions: what became of each body id; empty where the layout tells bodies apart.
+        x_tmvc: (T, M, V, 3) kept bodies in metres, zeros where absent; at least one frame and body.
+        decisions: outcome for each body id; empty if the layout separates bodies.
         raw_frames: frames of the raw file with a body; at: (T,) raw frame of each frame of x_tmvc.
     """
 
@@ -28,7 +28,7 @@ class Scene:
 
     @property
     def dropped(self) -> np.ndarray:
-        """(T, ids, V, 3): the bodies that were not kept, at their times."""
+        """Dropped bodies in time, (T, ids, V, 3)."""
         cases = [case for case in self.decisions if case.actor is None]
         x_tnvc = np.zeros((self.raw_frames, len(cases), *self.x_tmvc.shape[2:]), np.float32)
         for index, case in enumerate(cases):
@@ -37,7 +37,7 @@ class Scene:
 
 
 def scene(raw: RawClip, settings: Denoise, bodies: int, most: int) -> Scene | None:
-    """The scene of what a reader found, as ingest keeps it: `bodies` of them, `most` frames; None where there is nobody."""
+    """The scene of a reader's output, as ingest keeps it: `bodies` bodies, at most `most` frames; None without a body."""
     if isinstance(raw, np.ndarray):
         x_tmvc = raw[:most, :bodies]
         return Scene(x_tmvc) if x_tmvc.any() else None
@@ -48,17 +48,17 @@ def scene(raw: RawClip, settings: Denoise, bodies: int, most: int) -> Scene | No
 
 
 def explain(scene: Scene, settings: Denoise) -> list[str]:
-    """What became of each body id, a line each, and of frames; none where no ids were told apart."""
+    """One line per body id, and about frames; empty if bodies needed no separation."""
     lines = [f"id {case.id}, frames {case.body.start} to {case.body.end - 1}: {fate(case, settings)}" for case in scene.decisions]
     if scene.raw_frames > len(scene.at):
         lines.append(
-            f"{scene.raw_frames - len(scene.at)} of {scene.raw_frames} frames left out: no kept body in them, or past ingest.max_frames"
+            f"{scene.raw_frames - len(scene.at)} of {scene.raw_frames} frames dropped: without a kept body, or beyond ingest.max_frames"
         )
     return lines
 
 
 def fate(case: Decision, settings: Denoise) -> str:
-    """What became of a body id, and the numbers that decided it."""
+    """Outcome for a body id, and the numbers that decided it."""
     moves = "" if case.motion is None else f", its motion {case.motion:.3f} m²"
     match case.step:
         case Step.FRAMES:

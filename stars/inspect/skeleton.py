@@ -1,4 +1,4 @@
-"""A body as something to draw: bones, left and right, and the direction from which a clip is looked at."""
+"""A body to draw: bones, sides, and a clip's viewing direction."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from stars.data.dataset import Dataset
 LEFT, RIGHT, CENTRE = "left", "right", "centre"
 TURN, RAISE = np.deg2rad(25), np.deg2rad(10)  # off the front, so that depth shows; above the horizon
 HEAD = 0.085  # metres, radius of a head
-APART = 0.05  # metres; a shorter arrow points nowhere
-LEAN = np.deg2rad(35)  # more than a sensor is tilted
+APART = 0.05  # metres; shorter arrows give no direction
+LEAN = np.deg2rad(35)  # larger than a sensor's tilt
 
 
 @dataclass(frozen=True)
 class Skeleton:
-    """What drawing needs of a data set's description.
+    """The part of a data set's description needed for drawing.
 
     Attributes:
-        names: of the joints; sides: LEFT, RIGHT or CENTRE of each; bones: (parent, joint) of each joint that is no root.
-        pairs: left and right joint of each mirror pair; root: joint that stands for a body's place; up: axis that points up.
+        names: of the joints; sides: LEFT, RIGHT or CENTRE of each; bones: (parent, joint) of each non-root joint.
+        pairs: left and right joint of each mirror pair; root: joint that represents a body's position; up: up axis.
     """
 
     names: tuple[str, ...]
@@ -46,24 +46,24 @@ class Skeleton:
 
     @property
     def heads(self) -> tuple[int, ...]:
-        """Joints at which a spine ends: central ones that no bone leads on from, below the root's own ends aside."""
+        """End joints of the spine: central leaf joints, except ends directly below the root."""
         parents = {parent for parent, _ in self.bones}
         return tuple(joint for _, joint in self.bones if self.sides[joint] == CENTRE and joint not in parents)
 
     def bone(self, joint: int) -> tuple[int, int]:
-        """(parent, joint) of the bone that leads to a joint."""
+        """(parent, joint) of a joint's bone."""
         return next(bone for bone in self.bones if bone[1] == joint)
 
     def bone_name(self, joint: int) -> str:
-        """That bone in words."""
+        """Name of a joint's bone."""
         return " – ".join(self.names[end] for end in self.bone(joint))
 
 
 def view(x_tmvc: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """(3, 2) matrix from metres in space to metres on paper, right and up: `x @ view`.
+    """(3, 2) projection from space to the drawing, in metres right and up: `x @ view`.
 
-    Two bodies are seen from beside, the first at the left; one from its front, its left at the right; each a little turned and from above,
-    and upright however the sensor was tilted. Without bodies apart or mirror pairs the view is the sensor's. Axes are taken as right-handed.
+    Two bodies are seen from the side, the first at the left; one body from its front; slightly turned and from above, and upright for any
+    tilt of the sensor. Without separate bodies or mirror pairs, the view is the sensor's. Axes are assumed right-handed.
     """
     up = _upright(x_tmvc, skeleton)
     across = next((arrow for arrow in _arrows(x_tmvc, skeleton, up) if np.linalg.norm(arrow) > APART), np.eye(3)[0])
@@ -74,7 +74,7 @@ def view(x_tmvc: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 
 
 def _upright(x_tmvc: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """The direction along which bodies are longest in their median poses; the described one where that is far from it."""
+    """The longest direction of bodies in their median poses; the described up axis if it is far from it."""
     described = np.eye(3)[skeleton.up]
     seen = np.asarray(x_tmvc.any(axis=(2, 3)))
     bodies = (x_tmvc[seen[:, body], body].astype(np.float64) for body in np.flatnonzero(seen.any(axis=0)))
@@ -86,7 +86,7 @@ def _upright(x_tmvc: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 
 
 def _arrows(x_tmvc: np.ndarray, skeleton: Skeleton, up: np.ndarray) -> list[np.ndarray]:
-    """Horizontal directions that could run from left to right on paper, the best first."""
+    """Candidate horizontal directions for left to right in the drawing, best first."""
     seen = np.asarray(x_tmvc.any(axis=(2, 3)))
     arrows = []
     if seen.shape[1] > 1 and seen[:, :2].any(0).all():

@@ -1,4 +1,4 @@
-"""A clip as one picture: frames at even distances, joint names, speed, and what denoising did to it."""
+"""A clip as one picture: evenly spaced frames, joint names, speed, and the outcome of denoising."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from stars.provenance.files import atomic
 
 WIDTH, TITLE = 12.0, 0.45  # inches
 NAMES = 0.1  # share of the width for joint names on either side
-LEFT, SHARE = 0.64, 0.345  # of the width: where the panels at the right begin, and how wide they are
-SPEED, ALONE, ROW = 1.2, 2.6, 0.34  # inches: height of the panel of speeds, of it where it stands alone, and of a body id's row
+LEFT, SHARE = 0.64, 0.345  # shares of the width: start and width of the right panels
+SPEED, ALONE, ROW = 1.2, 2.6, 0.34  # inches: height of the speed panel, of the panel alone, and of a body id's row
 
 
 def write(path: Path, scene: Scene, skeleton: Skeleton, settings: Denoise, fps: float, title: str, frames: int) -> None:
-    """Write the PNG with `frames` poses in its strip; the same bytes each time."""
+    """Write the PNG with `frames` poses, with reproducible bytes."""
     stage, shown = draw.Stage(scene, skeleton), draw.evenly(len(scene.x_tmvc), frames)
     strip = min(max(WIDTH / len(shown) / stage.shape, 1.0), 2.4)
     speed = SPEED if scene.decisions else ALONE

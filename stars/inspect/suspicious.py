@@ -1,4 +1,4 @@
-"""Clips that a look is worth: a joint that jumps, a body that stands still, a limb that is too long."""
+"""Finds suspicious clips: a joint that jumps, a body that freezes, a limb that is too long."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ COLUMNS = ("rank", "name", "source", "kind", "body", "joint", "first_frame", "la
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a clip is suspicious. Bodies, joints and frames count from 0.
+    """A reason why a clip is suspicious. Bodies, joints and frames count from 0.
 
     Attributes:
-        joints: that show it, a bone's both ends, none where the whole body does; frames: first and last; value, limit: both in `unit`.
+        joints: affected joints, both ends for a bone, empty for the whole body; frames: first and last; value, limit: both in `unit`.
     """
 
     clip: int
@@ -37,12 +37,12 @@ class Fault:
 
     @property
     def severity(self) -> float:
-        """How many times the limit is exceeded."""
+        """Ratio of value and limit."""
         return self.value / self.limit
 
 
 def suspicious(measures: Measures, skeleton: Skeleton, limits: Inspect, fps: float) -> list[list[Fault]]:
-    """The faults of each suspicious clip, the worst fault first; the worst clip first, equal ones in the store's order."""
+    """The faults of each suspicious clip, sorted by severity; clips sorted by their worst fault, ties in the store's order."""
     jumps, frozen = _jumps(measures, skeleton, limits.speed, fps), _frozen(measures, limits.frozen, fps)
     faults = [*jumps, *frozen, *_limbs(measures, skeleton, limits.limb)]
     faults.sort(key=lambda fault: (fault.clip, -fault.severity))
@@ -51,7 +51,7 @@ def suspicious(measures: Measures, skeleton: Skeleton, limits: Inspect, fps: flo
 
 
 def table(clips: list[list[Fault]], store: pd.DataFrame, skeleton: Skeleton) -> pd.DataFrame:
-    """suspicious.csv of a store's table: a row a fault, COLUMNS; ranks and bodies count from 1, frames from 0."""
+    """suspicious.csv: one row per fault, columns COLUMNS; ranks and bodies count from 1, frames from 0."""
     rows, names, sources = [], store["name"].tolist(), store["source"].tolist()
     for rank, own in enumerate(clips, 1):
         for fault in own:

@@ -1,4 +1,4 @@
-"""Poses as small SVG pictures for a page. Colours are the page's, by class: left, right, centre; body2; mark."""
+"""Poses as small SVG pictures. The page defines colours by class: left, right, centre; body2; mark."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NAMES, TEXT = 42.0, 4.4  # units beside a labelled pose, and of its letters
 
 
 def poses(x_tmvc: np.ndarray, skeleton: Skeleton, view: np.ndarray, marked: Sequence[tuple[int, int, int]] = ()) -> list[str]:
-    """An <svg> for each frame of (T, M, V, 3), all with one scale and origin; bodies of zeros are not drawn.
+    """One <svg> per frame of (T, M, V, 3), with a common scale and origin; absent bodies are not drawn.
 
     Args:
-        view: (3, 2) as `skeleton.view` gives it; marked: (frame, body, joint) of joints that get a ring.
+        view: (3, 2) from `skeleton.view`; marked: (frame, body, joint) of joints to circle.
     """
     seen = np.asarray(x_tmvc.any(axis=(2, 3)))
     points = x_tmvc @ view * (1, -1)  # an SVG's y points down
@@ -40,7 +40,7 @@ def _pose(points_mvc: np.ndarray, seen: np.ndarray, skeleton: Skeleton, radius: 
 
 
 def _body(points_vc: np.ndarray, skeleton: Skeleton) -> str:
-    """One path a side: centre below, then the limbs."""
+    """One path per side: centre first, then the limbs."""
     paths = []
     for side in (CENTRE, RIGHT, LEFT):
         bones = [points_vc[list(bone)] for bone in skeleton.bones if skeleton.sides[bone[1]] == side]
@@ -60,7 +60,7 @@ def _rings(points: np.ndarray, marked: Sequence[tuple[int, int, int]], frame: in
 
 
 def labelled(pose_vc: np.ndarray, skeleton: Skeleton, view: np.ndarray) -> str:
-    """An <svg> of one body with the number and name of each joint beside it."""
+    """An <svg> of one body with number and name of each joint."""
     points = pose_vc @ view
     low, high = points.min(0), points.max(0)
     points = (points - (low + high) / 2) * ((SIZE - 2 * MARGIN) / max((high - low).max(), 1e-6))

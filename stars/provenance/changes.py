@@ -1,4 +1,4 @@
-"""What differs between two sets of settings or two states of the source, key by key and in words."""
+"""Differences between two sets of settings or two states of the source, by key and in words."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 ABSENT = "nothing"
-LONGEST = 60  # characters of a value that is shown whole
+LONGEST = 60  # characters of a value shown in full
 
 
 def changes(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(dotted key, value before, value after) of every value that differs between two plain data; None for a key that one of them lacks.
+    """(dotted key, value before, value after) for every difference between plain data; None for a missing key.
 
-    Blocks are opened, lists are compared whole.
+    Blocks are compared recursively, lists as a whole.
     """
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for name in dict.fromkeys((*before, *after)):
@@ -23,7 +23,7 @@ def changes(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, Any, 
 
 
 def in_words(before: Any, after: Any) -> list[str]:
-    """Those changes as "tune.optimiser.lr 0.001 → 0.002"; long values are not written out."""
+    """Differences as "tune.optimiser.lr 0.001 → 0.002"; long values are omitted."""
     found = [(key, _text(old), _text(new)) for key, old, new in changes(before, after)]
     return [f"{key} {old} → {new}" if max(len(old), len(new)) <= LONGEST else f"{key} differs" for key, old, new in found]
 
@@ -33,7 +33,7 @@ def _text(value: Any) -> str:
 
 
 def changed_source(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """What differs between the `code` of two records, in a phrase with the modules' names; nothing where the digests are equal."""
+    """Difference between the `code` of two records, with the modules' names; empty if the digests are equal."""
     if before["digest"] == after["digest"]:
         return []
     old, new = (code.get("modules", {}) for code in (before, after))

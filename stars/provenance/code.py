@@ -11,15 +11,15 @@ from pathlib import Path
 from stars import plugins
 
 PACKAGE = Path(__file__).resolve().parents[1]
-# What these modules decide reaches a stage as its settings, which are compared by themselves.
+# The decisions of these modules reach a stage as settings, which are compared separately.
 NOT_PART_OF_A_STAGE = ("stars.config", "stars.pipeline", "stars.plugins", "stars.errors", "stars.cli", "stars.provenance")
 
 
 @cache
 def digest_of(modules: str) -> str:
-    """Hex digest of the sources behind a module ("stars.training.tune") or several, joined by "+", where one chooses another as it is told.
+    """Hex digest of the sources behind a module ("stars.training.tune"), or several joined by "+" if settings select some of them.
 
-    Comments and docstrings count: text, not meaning, is compared.
+    Compares text, including comments and docstrings.
     """
     total = hashlib.sha256()
     for name in _behind(modules):
@@ -29,7 +29,7 @@ def digest_of(modules: str) -> str:
 
 
 def parts_of(modules: str) -> dict[str, str]:
-    """Module → the first 12 hex digits of its source's sha256, of all that `digest_of` these modules covers; `assets` with what it keeps."""
+    """Module → first 12 hex digits of its source's sha256, for all modules covered by `digest_of`; `assets` includes its files."""
     sources = {name: b"".join(file.read_bytes() for file in (_file(name), *_assets(name))) for name in _behind(modules)}
     return {name: hashlib.sha256(source).hexdigest()[:12] for name, source in sources.items()}
 
@@ -39,7 +39,7 @@ def _behind(modules: str) -> list[str]:
 
 
 def today(modules: str) -> str | None:
-    """`digest_of` these modules; None where some of them are gone."""
+    """`digest_of` these modules; None if some do not exist."""
     try:
         return digest_of(modules)
     except (OSError, SyntaxError):
@@ -47,24 +47,24 @@ def today(modules: str) -> str | None:
 
 
 def of_tuning(strategy: str, backbone: str) -> str:
-    """The modules that make a tuned encoder: stage 2, the objective that its settings name, and its encoder's backbone."""
+    """The modules of a tuning: stage 2, its objective, and its encoder's backbone."""
     return of_backbone(f"stars.training.tune+{plugins.module_of('objectives', strategy, 'tune.strategy')}", backbone)
 
 
 def of_training(objective: str, backbones: Iterable[str]) -> str:
-    """The modules that make networks of `train`: that stage, the objective and the backbones that its settings name."""
+    """The modules of a training by `train`: the stage, its objective and its backbones."""
     named = [plugins.module_of("objectives", objective, "train.objective")]
     named += [plugins.module_of("backbones", backbone, "backbone") for backbone in dict.fromkeys(backbones)]
     return "+".join(["stars.training.train", *named])
 
 
 def of_backbone(stage: str, backbone: str) -> str:
-    """The modules behind a stage that runs an encoder of this backbone."""
+    """The modules of a stage that runs an encoder with this backbone."""
     return f"{stage}+{plugins.module_of('backbones', backbone, 'backbone')}"
 
 
 def reachable(module: str) -> set[str]:
-    """The modules of this package that `module` imports, itself included."""
+    """The modules of this package that `module` imports, including itself."""
     seen: set[str] = set()
     waiting = [module]
     while waiting:
@@ -78,7 +78,7 @@ def reachable(module: str) -> set[str]:
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """Modules of this package named in `module`'s import statements, wherever in the file they stand."""
+    """Modules of this package in `module`'s import statements, anywhere in the file."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(_file(module).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -86,7 +86,7 @@ def imports(module: str) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    # `from stars import …` runs the package's own module too, which only offers `stars.load` and is part of no stage
+    # `from stars import …` also runs the package's module, which only provides `stars.load` and is part of no stage
     return frozenset(name for name in found if name.startswith(("stars.", "plugins.")) and _exists(name))
 
 
@@ -97,7 +97,7 @@ def _file(module: str) -> Path:
 
 
 def _assets(module: str) -> list[Path]:
-    """What a module named `assets` keeps in the folder `web` beside it: scripts and styles of a page are source as well."""
+    """Files in the folder `web` beside a module named `assets`: a page's scripts and styles are source, too."""
     return sorted(_file(module).with_name("web").glob("*.*")) if module.endswith(".assets") else []
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under a temporary name, flushed to disk, renamed. And their sha256."""
+"""Atomic file writes (temporary name, fsync, rename), reading, digests and locks."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ import numpy as np
 
 from stars.errors import InputError
 
-# What NumPy, zipfile and zlib raise at damaged bytes.
+# Exceptions of NumPy, zipfile and zlib for damaged bytes.
 DAMAGE = (
     *(ValueError, EOFError, OSError, TypeError, AttributeError, LookupError, RuntimeError, MemoryError, OverflowError),
     *(zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError),
 )
 
-# What flock raises where the filesystem does not have it.
+# Errors of flock on filesystems without locks.
 NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
-CLAIM_SECONDS = 10.0  # that a writer is given from its claim on a name to the file, which takes it milliseconds
+CLAIM_SECONDS = 10.0  # allowed between a writer's claim and its file, which normally takes milliseconds
 
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it becomes `path`, on failure it goes and the old file stays."""
+    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is deleted and the old file stays."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     try:
@@ -73,9 +73,9 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_once(path: Path | str, text: str) -> None:
-    """Write a file that is never overwritten: one that is there stays. Safe for many jobs on a shared filesystem, and whole or not there.
+    """Write a file atomically unless it exists. Safe for concurrent jobs on a shared filesystem.
 
-    InputError where a killed job left a claim on the name and no file (only on a filesystem without hard links).
+    InputError if a killed job left a claim on the name and no file (only on filesystems without hard links).
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -93,9 +93,9 @@ def write_once(path: Path | str, text: str) -> None:
 
 
 def _link(temporary: Path, path: Path) -> None:
-    """Give the file its name; FileExistsError where there is one.
+    """Give the file its name; FileExistsError if it exists.
 
-    Where the filesystem has no hard links (exFAT, some network shares) a file that only one writer can create stands for the right to rename.
+    On filesystems without hard links (exFAT, some network shares), only the writer that creates a claim file may rename.
     """
     try:
         os.link(temporary, path)
@@ -113,7 +113,7 @@ def _link(temporary: Path, path: Path) -> None:
 
 
 def _take(claim: Path, path: Path) -> None:
-    """Create the claim on `path`; FileExistsError where the file is there, InputError where another's claim stays and no file comes."""
+    """Create the claim on `path`; FileExistsError if the file exists, InputError if another's claim stays without a file."""
     end = time.monotonic() + CLAIM_SECONDS
     while True:
         try:
@@ -122,7 +122,7 @@ def _take(claim: Path, path: Path) -> None:
             if path.exists():
                 raise
         if time.monotonic() > end:
-            raise InputError(f"{claim} was left by a job that was killed, and {path} was not written: delete it and run again")
+            raise InputError(f"{claim} was left by a killed job, and {path} was not written: delete it and run again")
         time.sleep(0.02)
 
 
@@ -131,19 +131,19 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def json_text(value: Any) -> str:
-    """Plain data as a JSON file holds it here."""
+    """Plain data as the text of our JSON files."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_npy(path: Path | str, array: np.ndarray) -> None:
     head = np.lib.format.header_data_from_array_1_0(array := np.asarray(array, order="C"))
-    with atomic(path) as temporary, temporary.open("wb") as file:  # not by np.save, which hides that a disk is full
+    with atomic(path) as temporary, temporary.open("wb") as file:  # not by np.save, which ignores a full disk
         np.lib.format.write_array_header_1_0(file, head)
         file.write(array.data)
 
 
 def read_json(path: Path | str) -> Any:
-    """The file's value; InputError naming the file where it is missing or not JSON."""
+    """Read a JSON file; InputError naming it if it is missing or invalid."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -153,7 +153,7 @@ def read_json(path: Path | str) -> Any:
 
 
 def read_npy(path: Path | str, memory_map: bool = False) -> np.ndarray:
-    """The file's array, never unpickled; InputError naming the file where it is missing or damaged."""
+    """Read a .npy file, never unpickling; InputError naming it if it is missing or damaged."""
     try:
         return np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
     except FileNotFoundError:
@@ -169,7 +169,7 @@ def write_npz(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_npz(path: Path | str, arrays: Sequence[str]) -> dict[str, np.ndarray]:
-    """These arrays of a .npz file, never unpickled; InputError naming the file where it is missing, damaged or lacks one."""
+    """Read arrays of a .npz file, never unpickling; InputError naming it if it is missing, damaged or lacks an array."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             if lacking := [name for name in arrays if name not in archive]:
@@ -184,7 +184,7 @@ def read_npz(path: Path | str, arrays: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def sha256(path: Path | str) -> str:
-    """Hex digest of a file's bytes; InputError where it is missing."""
+    """Hex digest of a file's bytes; InputError if it is missing."""
     if not Path(path).is_file():
         raise InputError(f"{path} is missing: run the stage that makes it")
     with Path(path).open("rb") as file:
@@ -192,7 +192,7 @@ def sha256(path: Path | str) -> str:
 
 
 def digest(value: Any) -> str:
-    """Hex digest of plain data, the same for equal data whatever the order of its keys."""
+    """Hex digest of plain data, independent of the order of keys."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
@@ -203,10 +203,10 @@ def canonical(value: Any) -> str:
 
 @contextmanager
 def exclusive(path: Path | str) -> Iterator[None]:
-    """Hold `path`, a folder or a file to be written, for this process alone; InputError if another run holds it.
+    """Lock `path`, a folder or a file to be written, for this process; InputError if another run has locked it.
 
-    The lock is a file beside `path` that is gone when it is not held; one that a killed run left behind holds nobody up. A filesystem without
-    locks (Lustre mounted without `flock`) is said so on stderr and trusted to have one writer, as Snakemake sees to.
+    The lock is a file beside `path`, deleted on release; a lock file left by a killed run is ignored. On a filesystem without locks (Lustre
+    mounted without `flock`), a message on stderr says so, and a single writer is assumed, as Snakemake ensures.
     """
     path = Path(path)
     lock = path.with_name(f".{path.name}.lock")
@@ -221,7 +221,7 @@ def exclusive(path: Path | str) -> Iterator[None]:
 
 
 def _lock(lock: Path, path: Path) -> int | None:
-    """Descriptor of the locked file; None where a run that ended meanwhile removed it, so that a lock on it would keep nobody out."""
+    """Descriptor of the locked file; None if another run removed it meanwhile, which makes the lock ineffective."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT)
     try:
@@ -244,5 +244,5 @@ def _lock(lock: Path, path: Path) -> int | None:
 
 
 def hashes(paths: Mapping[str, Path | str]) -> dict[str, dict[str, str]]:
-    """Role → path and sha256, as records hold their inputs."""
+    """Role → path and sha256, as stored in records."""
     return {role: {"path": str(path), "sha256": sha256(path)} for role, path in sorted(paths.items())}

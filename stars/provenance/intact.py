@@ -1,4 +1,4 @@
-"""Are files what their records say, and were results made from what there is now?"""
+"""Checks that files match their records, and that results were made from current files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from stars.provenance.lineage import Record
 
 
 class Files(dict[Path, str | None]):
-    """File, from the project's folder → its sha256 now, read once; None where it is gone. Published numbers that a results folder was copied without
-    are this installation's."""
+    """File, relative to the project's folder → its current sha256, computed once; None if missing. Missing published numbers are taken from this
+    installation."""
 
     def __init__(self, project: Path):
         self.project = project
@@ -24,16 +24,16 @@ class Files(dict[Path, str | None]):
 
 
 def outputs(record: Record, files: Files) -> Iterator[tuple[Path, bool]]:
-    """The files of a record that are not what it says, each with whether it is gone."""
+    """Outputs that differ from their record, each with whether it is missing."""
     for path, noted in record.outputs.items():
         if files[path] != noted:
             yield path, files[path] is None
 
 
 def inputs(record: Record, makers: Mapping[Path, Record], files: Files) -> Iterator[tuple[Path, bool]]:
-    """The files that a result was made from and that are others by now, each with whether it is gone.
+    """Inputs of a result that have changed since, each with whether it is missing.
 
-    Inputs that have a record are compared with that: a file that was changed by hand is named once, where it stands.
+    Inputs with a record are compared with it, so a file changed by hand is reported only once.
     """
     for path, noted in record.inputs.items():
         found = makers[path].outputs[path] if path in makers else files[path]

@@ -1,6 +1,6 @@
-"""results/ledger: what every evaluation measured and what it came from, a file each that is never overwritten.
+"""results/ledger: the numbers and the origin of every evaluation, in files that are never overwritten.
 
-A rebuild replaces metrics.json; its numbers stay here. No rule declares these files, so that Snakemake neither deletes nor expects them.
+A rebuild replaces metrics.json, but the ledger keeps its numbers. No rule declares these files, so Snakemake neither deletes nor expects them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Entry:
     """One evaluation.
 
     Attributes:
-        time: when it began, UTC.
-        place: its folder, from the results folder.
+        time: start, UTC.
+        place: its folder, relative to the results folder.
         metrics: its metrics.json.
-        stages: place → stage, settings, source and files' sha256, of itself and of everything that it was made from.
-        given: file from outside → sha256.
+        stages: place → stage, settings, source and files' sha256, for itself and all its inputs.
+        given: external file → sha256.
     """
 
     time: str
@@ -38,44 +38,42 @@ class Entry:
 
     @classmethod
     def read(cls, path: Path) -> Entry:
-        """The entry in file `path`; InputError where it is not what `add` wrote, to the byte."""
+        """Read the entry in file `path`; InputError unless it has exactly the bytes that `add` wrote."""
         try:
             text = path.read_text(encoding="utf-8")
-            told = json.loads(text)
-            if json_text(told) == text and told["seal"] == seal(told):
-                return cls(told["time"], told["place"], told["metrics"], told["stages"], told["given"])
+            content = json.loads(text)
+            if json_text(content) == text and content["seal"] == seal(content):
+                return cls(content["time"], content["place"], content["metrics"], content["stages"], content["given"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
-        raise InputError(
-            f"{path}: the ledger's entry was changed or is damaged: restore it, or delete it knowing that its numbers are lost"
-        )
+        raise InputError(f"{path}: the ledger's entry was changed or is damaged: restore it, or delete it, which loses its numbers")
 
 
 def add(out: Path, record: Mapping[str, Any]) -> None:
-    """Write the entry of an evaluation in folder `out` that this record will stand beside; none outside of a results folder."""
+    """Write the entry of the evaluation in folder `out` with this record; no entry outside a results folder."""
     if RESULTS not in out.parts:
         return
     root = Path(*out.parts[: len(out.parts) - out.parts[::-1].index(RESULTS)])
     own = Record(Path(RESULTS) / out.relative_to(root) / "record.json", record, {}, _inputs(record))
     records, given = behind(root.parent, own.inputs)
-    told: dict[str, Any] = {
+    content: dict[str, Any] = {
         "time": record["started"],
         "place": own.place,
         "metrics": read_json(out / METRICS),
         "stages": {one.place: _facts(one) for one in (own, *(records[path] for path in sorted(records)))},
         "given": {path.as_posix(): given[path] for path in sorted(given)},
     }
-    write_once(root / FOLDER / name(record), json_text({**told, "seal": seal(told)}))
+    write_once(root / FOLDER / name(record), json_text({**content, "seal": seal(content)}))
 
 
 def name(record: Mapping[str, Any]) -> str:
-    """File of a record's entry: when the evaluation began, and the record's seal."""
+    """File name of a record's entry: start of the evaluation, and the record's seal."""
     moment = record["started"].split("+")[0].replace("-", "").replace(":", "")
     return f"{moment}Z_{record['seal'][:16]}.json"
 
 
 def files(results: Path) -> list[Path]:
-    """Every entry's file, the oldest first."""
+    """Files of all entries, oldest first."""
     return sorted((results / FOLDER).glob("[!.]*"))
 
 
@@ -89,7 +87,7 @@ def is_entry(path: Path) -> bool:
 
 
 def entries(results: Path) -> Iterator[Entry]:
-    """Every entry, the oldest first; InputError for a damaged one."""
+    """All entries, oldest first; InputError for a damaged one."""
     return (Entry.read(path) for path in files(results))
 
 
@@ -98,6 +96,6 @@ def _inputs(record: Mapping[str, Any]) -> dict[Path, str]:
 
 
 def _facts(record: Record) -> dict[str, Any]:
-    told = record.told
-    files = {name: entry["sha256"] for name, entry in told["outputs"].items()}
-    return {"stage": told["stage"], "settings": told["settings"], "seed": told["seed"], "code": told["code"], "files": files}
+    content = record.told
+    files = {name: entry["sha256"] for name, entry in content["outputs"].items()}
+    return {"stage": content["stage"], "settings": content["settings"], "seed": content["seed"], "code": content["code"], "files": files}

@@ -1,4 +1,4 @@
-"""The records below a results folder as what they are: a graph from raw files to tables."""
+"""The records of a results folder as a graph from raw files to tables."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ PATTERN = "*record.json"
 RESULTS = "results"  # the folder's name in a project
 WEIGHTS = ".safetensors"
 MANIFEST, SIGNATURE = "MANIFEST.json", "MANIFEST.json.sig"  # of an archive
-NOT_RESULTS = ("logs", "benchmarks", "README.md", MANIFEST, SIGNATURE)  # what stands in a results folder without a record
-# What a record has in any case, beside its inputs, outputs and seal.
+NOT_RESULTS = ("logs", "benchmarks", "README.md", MANIFEST, SIGNATURE)  # content of a results folder without a record
+# Required keys of a record, besides inputs, outputs and seal.
 FIELDS = frozenset(
     ("stage", "settings", "code", "seed", "command", "versions", "hardware", "slurm_job", "started", "wall_seconds", "peak_memory_mb")
 )
@@ -27,10 +27,10 @@ class Record:
     """One record.
 
     Attributes:
-        path: of the record, from the project's folder, as all paths here.
+        path: of the record, relative to the project's folder, as all paths here.
         told: its content.
         outputs, inputs: file → sha256.
-        results: the results folder that it lies in, as it is called now.
+        results: its results folder, by its current name.
     """
 
     path: Path
@@ -41,50 +41,50 @@ class Record:
 
     @property
     def stage(self) -> str:
-        """Module that did the work."""
+        """Module of the stage."""
         return self.told["stage"]
 
     @classmethod
     def read(cls, project: Path, path: Path, results: Path = Path(RESULTS)) -> Record:
-        """The record in file `path` of folder `project`; InputError where it is not what `recording` wrote, to the byte.
+        """Read the record in file `path` of folder `project`; InputError unless it has exactly the bytes that `recording` wrote.
 
         Args:
-            results: the results folder as it is called now, from `project`. Records call it `results`, as the workflow does.
+            results: current path of the results folder, from `project`. Records call it `results`, as the workflow does.
         """
         try:
             text = (project / path).read_text(encoding="utf-8")
-            told = json.loads(text)
-            outputs = {path.parent / name: entry["sha256"] for name, entry in told["outputs"].items()}
-            inputs = {renamed(entry["path"], results): entry["sha256"] for entry in told["inputs"].values()}
-            whole = json_text(told) == text and told["seal"] == seal(told) and told.keys() >= FIELDS
+            content = json.loads(text)
+            outputs = {path.parent / name: entry["sha256"] for name, entry in content["outputs"].items()}
+            inputs = {renamed(entry["path"], results): entry["sha256"] for entry in content["inputs"].values()}
+            whole = json_text(content) == text and content["seal"] == seal(content) and content.keys() >= FIELDS
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             whole = False
         if not whole:
-            raise InputError(f"{path}: the record was changed or is damaged: delete what it stands beside and run again")
-        return cls(path, told, outputs, inputs, results)
+            raise InputError(f"{path}: the record was changed or is damaged: delete its result and run again")
+        return cls(path, content, outputs, inputs, results)
 
     @property
     def place(self) -> str:
-        """What the record is of, from the results folder: a folder, or files by what they have in common ("demo/splits/xsub")."""
+        """The record's result relative to the results folder: a folder, or the common part of file names ("demo/splits/xsub")."""
         parts = self.path.parts
         inside = parts[len(parts) - parts[::-1].index(RESULTS) :] if RESULTS in parts else parts[1:]
         return "/".join(inside).removesuffix("record.json").rstrip("/.")
 
 
 def renamed(path: Path | str, results: Path) -> Path:
-    """A file that was noted when its results folder was called `results`, where that is called `results` now."""
+    """Translate a recorded path to the current name of the results folder."""
     path = Path(path)
     return results.joinpath(*path.parts[1:]) if path.parts[:1] == (RESULTS,) else path
 
 
 def as_noted(path: Path) -> Path:
-    """A file of a results folder, from the project's folder, as records and archives call it, whatever that folder is called now."""
+    """The path of a result as in records and archives, independent of the results folder's current name."""
     return Path(RESULTS, *path.parts[1:])
 
 
-def seal(told: Mapping[str, Any]) -> str:
-    """Digest of a record but for its seal."""
-    return digest({name: value for name, value in told.items() if name != "seal"})
+def seal(content: Mapping[str, Any]) -> str:
+    """Digest of a record without its seal."""
+    return digest({name: value for name, value in content.items() if name != "seal"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +92,9 @@ class Lineage:
     """All records of a results folder.
 
     Attributes:
-        project: folder that paths count from.
-        records: those that are whole.
-        damaged: a line for each that is not.
+        project: folder that paths are relative to.
+        records: valid records.
+        damaged: one line for each damaged record.
     """
 
     project: Path
@@ -103,7 +103,7 @@ class Lineage:
 
     @classmethod
     def read(cls, results: Path) -> Lineage:
-        """The records below folder `results`, in the order of their paths."""
+        """Read the records below folder `results`, sorted by path."""
         project, records, damaged = results.parent, [], []
         for path in result_files(results):
             if path.match(PATTERN):
@@ -114,14 +114,14 @@ class Lineage:
         return cls(project, tuple(records), tuple(damaged))
 
     def makers(self) -> dict[Path, Record]:
-        """File → the record that it was made by."""
+        """File → the record of its origin."""
         return {output: record for record in self.records for output in record.outputs}
 
     def chain(self, path: Path) -> Iterator[tuple[int, Path, str, Record | None]]:
-        """What `path` was made from, back to the raw files, each file once: depth, file, sha256, and its maker (None: given from outside)."""
+        """All inputs behind `path`, back to the raw files, each once: depth, file, sha256, and its record (None: external)."""
         makers, seen = self.makers(), set()
         if path not in makers:
-            raise InputError(f"{path}: no record says what made it")
+            raise InputError(f"{path}: no record describes its origin")
         waiting = [(0, path, makers[path].outputs[path])]
         while waiting:
             depth, file, found = waiting.pop()
@@ -133,10 +133,10 @@ class Lineage:
 
 
 def behind(project: Path, inputs: Mapping[Path, str]) -> tuple[dict[Path, Record], dict[Path, str]]:
-    """The records behind files, and what was given from outside, as file → sha256. Only records that stand beside a file are read.
+    """The records behind files, and external files with their sha256. Reads only records beside these files.
 
     Args:
-        project: folder that paths count from.
+        project: folder that paths are relative to.
         inputs: file → sha256.
     """
     records: dict[Path, Record] = {}
@@ -155,7 +155,7 @@ def behind(project: Path, inputs: Mapping[Path, str]) -> tuple[dict[Path, Record
 
 
 def _makers(project: Path, path: Path) -> Iterator[Record]:
-    """The records beside `path` that name it among their outputs: more than one where weights were imported over those of a training."""
+    """The records beside `path` with it as an output; several if weights were imported over those of a training."""
     for beside in sorted((project / path).parent.glob(PATTERN)):
         try:
             record = Record.read(project, path.parent / beside.name)
@@ -166,21 +166,21 @@ def _makers(project: Path, path: Path) -> Iterator[Record]:
 
 
 def refuse_changed(inputs: Iterable[tuple[Path, str]]) -> None:
-    """InputError for the first weights among some files, each with its sha256, that are not as the record beside them says.
+    """InputError for the first weights among (file, sha256) that differ from their record.
 
-    Of weights nothing else would show it. Clips, splits and features are looked at by whoever reads them, and may be changed on purpose.
+    Changed weights would go unnoticed otherwise. Clips, splits and features are validated when read, and may be changed on purpose.
     """
     for path, found in inputs:
         makers = list(_makers(Path(), path)) if path.suffix == WEIGHTS else []
         if makers and all(maker.outputs[path] != found for maker in makers):
-            meant = f"; if the change is meant, delete {makers[-1].path}"
-            raise InputError(f"{path}: its bytes differ from its record, so nothing is made from it: {again(path)}{meant}")
+            meant = f"; if the change is intended, delete {makers[-1].path}"
+            raise InputError(f"{path}: its bytes differ from its record, so it is not used: {again(path)}{meant}")
 
 
 def around(file: Path) -> Path | None:
-    """The results folder that a file lies in, whatever it is called; None where nothing says so.
+    """The results folder that contains a file, under any name; None if unknown.
 
-    That is an unpacked archive, a folder called `results`, or the one in which the inputs of the record beside the file are found.
+    It is an unpacked archive, a folder called `results`, or the one that contains the inputs of the record beside the file.
     """
     above = list(file.absolute().parents)
     named = [folder for folder in above if (folder / MANIFEST).is_file() or (folder.name == RESULTS and folder.is_dir())]
@@ -197,30 +197,30 @@ def _by_record(file: Path, above: Sequence[Path]) -> Iterator[Path]:
 
 
 def located(beside: Path, path: Path) -> Path | None:
-    """A file that a record near `beside` names, wherever the results folder lies now and whatever it is called; None where it is gone."""
+    """Locate a file named in a record near `beside`, for any current place and name of the results folder; None if missing."""
     above = beside.resolve().parents
     places = [*(folder / path for folder in above), *(renamed(path, folder) for folder in above)]
     return next((place for place in places if place.exists()), None)
 
 
 def again(path: Path) -> str:
-    """How a damaged result comes back, in words. Snakemake alone would not make it again, but what was made from it."""
+    """How to restore a damaged result. Snakemake alone would not rebuild it, but everything that depends on it."""
     if RESULTS not in path.parts:
-        return "restore the file, or make it again in the project that it comes from"
-    return f"make it again (snakemake --cores 1 --force -- {path}; a --configfile of yours goes before the --), or restore the file"
+        return "restore the file, or make it again in its project"
+    return f"make it again (snakemake --cores 1 --force -- {path}; put your --configfile before the --), or restore the file"
 
 
 def result_files(results: Path) -> Iterator[Path]:
-    """Every result and record, from the project's folder, sorted; hidden files are work in progress or locks.
+    """Every result and record, relative to the project's folder, sorted, without hidden files (work in progress and locks).
 
-    Folders that are links, as to another disk, are entered. InputError for one that may not be read.
+    Follows links to folders. InputError for an unreadable folder.
     """
     for path in sorted(_walk(results, set())):
         yield path.relative_to(results.parent)
 
 
 def _walk(folder: Path, above: set[Path]) -> Iterator[Path]:
-    """Files below a folder of results; `above`: the folders around it, which a link may lead back to."""
+    """Files below a folder of results; `above`: its parent folders, to detect cyclic links."""
     here = folder.resolve()
     for path, is_folder in _listed(folder, () if above else NOT_RESULTS) if here not in above else ():
         if is_folder:
@@ -230,9 +230,9 @@ def _walk(folder: Path, above: set[Path]) -> Iterator[Path]:
 
 
 def _listed(folder: Path, apart: Sequence[str]) -> list[tuple[Path, bool]]:
-    """The files and folders in a folder, each with whether it is a folder, but for hidden ones and those named in `apart`."""
+    """(path, whether it is a folder) for entries of a folder, except hidden ones and those in `apart`."""
     try:
         paths = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in apart]
         return [(path, path.is_dir()) for path in paths if path.is_dir() or path.is_file()]
     except PermissionError:
-        raise InputError(f"{folder} may not be read: change its permissions, or move it out of the results") from None
+        raise InputError(f"{folder} cannot be read: change its permissions, or move it out of the results") from None

@@ -1,4 +1,4 @@
-"""record.json: what a result was made from, by what, where, and at what cost."""
+"""record.json: origin of a result (settings, inputs, source, machine) and its cost."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def recording(
     outputs: Sequence[str],
     name: str = "record.json",
 ) -> Iterator[dict[str, Any]]:
-    """Run a stage, alone in writing these outputs, and write its record into folder `out` when it succeeds.
+    """Context of a stage: locks its outputs, and writes its record into folder `out` on success.
 
     Args:
-        stage: the module that does the work, "stars.training.tune"; its source is what the code digest covers.
-        settings: plain data, exactly what the stage was told.
+        stage: the stage's module, such as "stars.training.tune", whose source the code digest covers.
+        settings: the stage's settings as plain data.
         inputs: role → file that was read.
-        outputs: names of the files made, relative to `out`.
+        outputs: names of the output files, relative to `out`.
 
-    Yields a dict to which the stage may add facts of its own (they stand under `notes`).
+    Yields a dict to which the stage may add facts, stored under `notes`.
 
-    InputError if weights among the inputs are not as the record beside them says, or if another run makes the same outputs.
+    InputError if weights among the inputs differ from their record, or if another run writes the same outputs.
     """
     out = Path(out)
     notes: dict[str, Any] = {}
@@ -70,15 +70,15 @@ def recording(
             "energy_joules": energy.used_since(counted),
             "notes": notes,
         }
-        record = json.loads(json.dumps(record))  # as it will be read, so that the seal is of that
+        record = json.loads(json.dumps(record))  # as it will be read, so that the seal matches
         record["seal"] = seal(record)
         if ledger.METRICS in outputs:
-            ledger.add(out, record)  # before the record, so that what has a record is in the ledger
+            ledger.add(out, record)  # before the record, so that every result with a record is in the ledger
         write_json(out / name, record)
 
 
 def versions() -> dict[str, str]:
-    """Python's version and those of the libraries that shape results."""
+    """Versions of Python and of the libraries that affect results."""
     found = {"python": platform.python_version()}
     for library in LIBRARIES:
         try:
@@ -89,7 +89,7 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """Host, processor and, if torch is in use, the instruction set that it computes with, and its GPU."""
+    """Host, processor and, if torch is loaded, its instruction set and GPU."""
     found: dict[str, Any] = {"host": platform.node(), "cpu": _processor(), "cores": os.cpu_count()}
     torch = sys.modules.get("torch")
     if torch is not None:
@@ -109,15 +109,15 @@ def _processor() -> str:
 
 
 def peak_memory_mb() -> float:
-    """Largest resident size of this process so far, in MB (10^6 bytes); on a GPU its allocations are added to the record by the stage."""
+    """Peak resident memory of this process, in MB (10^6 bytes), without GPU memory, which the stage adds to the record."""
     scale = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
 
 
 def git_state() -> dict[str, Any]:
-    """Commit of the source and whether it differs from that, modules that git does not know included; nulls outside a git checkout.
+    """Commit of the source, and whether it has changes or untracked modules; nulls outside a git checkout.
 
-    A package that only lies inside of another project's checkout, as in its virtual environment, has no commit.
+    A package inside another project's checkout, for example in its virtual environment, has no commit.
     """
 
     def ask(*words: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Names of tensors in checkpoints of HiCo, and ours."""
+"""Maps tensor names of HiCo's checkpoints to ours."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def to_ours(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor]
 
 
 def queues(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The queues' entries (Q, D) and, where the state has them, pointers, under our names."""
+    """The queues' entries (Q, D) and, if present, pointers, under our names."""
     found = {}
     for letter, name in QUEUES.items():
         if f"{letter}_queue" in state:

@@ -1,4 +1,4 @@
-"""Names of tensors in checkpoints of ISC (its graph and image encoders), and ours; its sequence encoder is named as CMD's."""
+"""Maps tensor names of ISC's checkpoints (graph and image encoders) to ours; its sequence encoder uses CMD's names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STACKED = {"conv_a": "queries", "conv_b": "keys"}
 def agcn_to_ours(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Of the tensors after `prefix`, e.g. "encoder_r.": those of the network and those of the projector, under our names.
 
-    Three convolutions, one a subset, are one of ours: queries and keys side by side, the others fed side by side, their biases added.
+    Three convolutions, one per subset, are one of ours: queries and keys concatenated, the others applied to concatenated inputs, biases added.
     Raises KeyError for a name that is not ISC's.
     """
     theirs, projector = after(state, prefix)
@@ -46,7 +46,7 @@ def agcn_to_ours(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Te
 
 
 def hcn_to_ours(state: Mapping[str, Tensor], prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The same of the image encoder."""
+    """The same for the image encoder."""
     theirs, projector = after(state, prefix)
     ours = {}
     for name, value in theirs.items():

@@ -1,4 +1,4 @@
-"""Checkpoints of the methods that the paper compares with, recognised by their own names of tensors: their encoders as ours."""
+"""Imports encoders from checkpoints of the methods that the paper compares with, recognised by tensor names."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from stars.released import st_gcn as st_gcn_names
 from stars.released.prefix import after
 from stars.training.weights import fill
 
-JOINTS = 25  # of NTU RGB+D, on which all were released
-# The graph of the ST-GCN and 2s-AGCN releases: hand tips hang on thumbs, and distances count from the joint between the shoulders.
+JOINTS = 25  # joints of NTU RGB+D, on which all were trained
+# The graph of the ST-GCN and 2s-AGCN releases: hand tips attach to thumbs, and distances start from the joint between the shoulders.
 TREE = (1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 22, 7, 24, 11)
 CENTRE = 20
-HI_TRS_HEADS = 8  # which its tensors do not tell
+HI_TRS_HEADS = 8  # not shown by its tensors
 
 State = Mapping[str, Tensor]
-# The network's tensors under our names, its head's, and settings that are known → a new network of their size.
+# The network's tensors under our names, its head's, and known settings → a new network of their size.
 Made = Callable[[dict[str, Tensor], State, dict[str, Any]], Backbone]
 
 
 @dataclass(frozen=True)
 class Family:
-    """Releases that name their tensors alike.
+    """Releases with the same tensor names.
 
     Attributes:
-        title: whose.
-        marks: how some name of a network begins after its prefix.
-        networks: prefix of each network that may be there, the first one's without --network.
-        ours: names after a prefix → ours, of the network and of what follows it.
-        made: a new network as large as the tensors.
-        own_marks: whether no other network's names begin so, so that one that lies by itself is known by them, too.
+        title: name of the methods.
+        marks: beginnings of tensor names after the prefix that identify the family.
+        networks: prefix of each possible network; the first is the default of --network.
+        ours: names after a prefix → ours, for the network and its head.
+        made: creates a network with the tensors' sizes.
+        own_marks: whether the marks are unique, so that they also identify a single network.
     """
 
     title: str
@@ -53,35 +53,35 @@ class Family:
 
     @property
     def alone(self) -> Family:
-        """The first network of such a release, saved without the rest."""
+        """The family of the first network saved alone."""
         return replace(self, networks={next(iter(self.networks)): ""})
 
     def of(self, state: State) -> bool:
-        """Whether these are tensors of such a release."""
+        """Whether these tensors belong to the family."""
         names = [name.removeprefix(prefix) for prefix in self.networks.values() for name in state if name.startswith(prefix)]
         return any(name.startswith(self.marks) for name in names)
 
 
 def family(state: State) -> Family | None:
-    """Whose tensors these are, of a whole checkpoint or of one network by itself; None: none that is known."""
+    """The family of tensors from a whole checkpoint or a single network; None: unknown."""
     sure = [found for found in FAMILIES if found.own_marks]
     unsure = [found for found in FAMILIES if not found.own_marks]
     return next((found for found in (*sure, *(found.alone for found in sure), *unsure) if found.of(state)), None)
 
 
 def import_encoder(found: Family, state: State, path: Path, network: str | None, frames: int | None) -> tuple[Backbone, int]:
-    """An encoder of a checkpoint in evaluation mode, and how many of its tensors were left out: heads, key networks, queues.
+    """An encoder of a checkpoint in evaluation mode, and the number of omitted tensors (heads, key networks, queues).
 
     Args:
         network: one of `found.networks`; None: the first.
-        frames: frames of a clip, where the tensors do not tell; None: as released.
+        frames: frames of a clip, if the tensors do not determine it; None: as released.
 
-    InputError for a network that is not there, and for tensors that are not the release's.
+    InputError for a missing network, and for tensors that do not match the release.
     """
     name = network or next(iter(found.networks))
     there = [one for one, prefix in found.networks.items() if any(tensor.startswith(prefix) for tensor in state)]
     if name not in there:
-        raise InputError(f"{path}: a checkpoint of {found.title} with no network {name}: give --network {' or '.join(there)}")
+        raise InputError(f"{path}: a checkpoint of {found.title} without a network {name}: set --network {' or '.join(there)}")
     prefix = found.networks[name]
     try:
         own, heads = found.ours(state, prefix)
@@ -90,63 +90,65 @@ def import_encoder(found: Family, state: State, path: Path, network: str | None,
     except ValidationError as error:
         raise InputError(f"{path}: --frames {frames}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
     except (KeyError, IndexError, ValueError) as error:
-        raise InputError(f"{path}: tensor {prefix}… {error} is not as {found.title} names or shapes it: was the file changed?") from None
+        raise InputError(
+            f"{path}: tensor {prefix}… {error} differs from {found.title}'s in name or shape: use an unchanged release"
+        ) from None
     if frames is not None and encoder.frames != frames:
-        raise InputError(f"{path}: its tensors are for clips of {encoder.frames} frames: leave out --frames")
+        raise InputError(f"{path}: its tensors are for clips of {encoder.frames} frames: remove --frames")
     fill(encoder, own, path)
     return encoder.eval(), len(state) - sum(tensor.startswith(prefix) for tensor in state) + len(heads)
 
 
-def _gru(own: dict[str, Tensor], told: dict[str, Any]) -> Backbone:
+def _gru(own: dict[str, Tensor], settings: dict[str, Any]) -> Backbone:
     inputs = own["gru.weight_ih_l0"].shape[1]
     joints, bodies = (JOINTS, inputs // (3 * JOINTS)) if inputs % (3 * JOINTS) == 0 else (inputs // 3, 1)
     options = bi_gru.BiGruOptions(
         hidden=own["gru.weight_hh_l0"].shape[1],
         depth=sum(name.startswith("gru.weight_ih_l") and not name.endswith("_reverse") for name in own),
         input_norm="norm.weight" in own,
-        **told,
+        **settings,
     )
     return bi_gru.Network(options, joints, TREE if joints == JOINTS else (), bodies)
 
 
-def _forward(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbone:
-    return _gru(own, {"backward": False} | told)
+def _forward(own: dict[str, Tensor], heads: State, settings: dict[str, Any]) -> Backbone:
+    return _gru(own, {"backward": False} | settings)
 
 
-def _first_person(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbone:
-    axes = {"axes": (0, 1, 12, 16)} if own["gru.weight_ih_l0"].shape[1] == 3 * JOINTS else {}  # NW-UCLA's layout has others
-    return _gru(own, {"backward": False, "people": "first", "frames": 50} | axes | told)
+def _first_person(own: dict[str, Tensor], heads: State, settings: dict[str, Any]) -> Backbone:
+    axes = {"axes": (0, 1, 12, 16)} if own["gru.weight_ih_l0"].shape[1] == 3 * JOINTS else {}  # NW-UCLA's layout has other joints
+    return _gru(own, {"backward": False, "people": "first", "frames": 50} | axes | settings)
 
 
-def _mean(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbone:
-    return _gru(own, {"pool": "mean"} | told)
+def _mean(own: dict[str, Tensor], heads: State, settings: dict[str, Any]) -> Backbone:
+    return _gru(own, {"pool": "mean"} | settings)
 
 
-def _st_gcn(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbone:
+def _st_gcn(own: dict[str, Tensor], heads: State, settings: dict[str, Any]) -> Backbone:
     first, last = own["blocks.0.temporal.weight"], own["blocks.9.temporal.weight"]
-    options = st_gcn.StGcnOptions(channels=len(first), width=len(last), kernel=first.shape[2], centre=CENTRE, **told)
+    options = st_gcn.StGcnOptions(channels=len(first), width=len(last), kernel=first.shape[2], centre=CENTRE, **settings)
     return st_gcn.Network(options, _joints(own["norm.weight"], 3), TREE, 2)
 
 
-def _skeattnclr(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbone:
-    return _st_gcn(own, heads, {"frames": 64, "graph": "parents"} | told)
+def _skeattnclr(own: dict[str, Tensor], heads: State, settings: dict[str, Any]) -> Backbone:
+    return _st_gcn(own, heads, {"frames": 64, "graph": "parents"} | settings)
 
 
-def _isc(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbone:
+def _isc(own: dict[str, Tensor], heads: State, settings: dict[str, Any]) -> Backbone:
     """The sequence, the image, or the graph encoder."""
     if "gru.weight_ih_l0" in own:
-        return _forward(own, heads, told)
+        return _forward(own, heads, settings)
     if "norm.weight" not in own:
         point = own["position.0.weight"]
-        sizes = hcn.HcnOptions(channels=len(point), coordinates=len(own["position.2.weight"]), **told)
+        sizes = hcn.HcnOptions(channels=len(point), coordinates=len(own["position.2.weight"]), **settings)
         return hcn.Network(sizes, own["position.4.weight"].shape[1], (), 2)
     first = own["blocks.0.temporal.0.weight"]
     compared = len(own["blocks.0.spatial.queries.weight"]) // agcn.SUBSETS
-    options = agcn.AgcnOptions(channels=len(first), kernel=first.shape[2], share=len(first) // compared, **told)
+    options = agcn.AgcnOptions(channels=len(first), kernel=first.shape[2], share=len(first) // compared, **settings)
     return agcn.Network(options, _joints(own["norm.weight"], 6), TREE, 2)
 
 
-def _hico(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbone:
+def _hico(own: dict[str, Tensor], heads: State, settings: dict[str, Any]) -> Backbone:
     hidden, values = own["time.embed.0.weight"].shape
     options = hico.HicoBackboneOptions(
         frames=own["space.embed.0.weight"].shape[1] // 3,
@@ -158,7 +160,7 @@ def _hico(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbon
     return hico.Network(options, JOINTS, (), values // (3 * JOINTS))
 
 
-def _hi_trs(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backbone:
+def _hi_trs(own: dict[str, Tensor], heads: State, settings: dict[str, Any]) -> Backbone:
     joints, width = own["frame.tokens.positions"].shape
     options = hi_trs.HiTrsOptions(
         window=len(own["clip.tokens.positions"]) // joints,
@@ -167,7 +169,7 @@ def _hi_trs(own: dict[str, Tensor], heads: State, told: dict[str, Any]) -> Backb
         heads=HI_TRS_HEADS,
         depth=sum(name.startswith("frame.blocks.") and name.endswith(".out.weight") for name in own),
         places=len(own["video.tokens.positions"]),
-        **told,
+        **settings,
     )
     return hi_trs.Network(options, joints, TREE if joints == JOINTS else (), 2)
 

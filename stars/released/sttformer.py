@@ -1,4 +1,4 @@
-"""Names of tensors in checkpoints of STTFormer, and ours."""
+"""Maps tensor names of STTFormer's checkpoints to ours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLASSIFIER = "fc"
 
 
 def to_ours(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Those of the network and those of the linear classifier, under our names. KeyError for a name that is not STTFormer's."""
+    """Tensors of the network and of the linear classifier under our names. KeyError for other names."""
     network, classifier = {}, {}
     for name, tensor in state.items():
         if name.endswith(f".{POSITIONS}"):

@@ -1,4 +1,4 @@
-"""What other code puts before a network's names of tensors: DataParallel's `module.`, the attribute of a model that holds its encoder."""
+"""Prefixes of tensor names from other code: DataParallel's `module.`, or a model's attribute for its encoder."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from itertools import product
 from torch import Tensor
 
 WRAPPERS = ("module.", "model.", "encoder.", "backbone.")
-DEPTH = 3  # of them before one name
+DEPTH = 3  # prefixes per name
 
 
 def unwrapped(state: Mapping[str, Tensor], known: Callable[[Mapping[str, Tensor]], bool]) -> tuple[dict[str, Tensor], str, list[str]]:
-    """Tensors that are `known` when up to `DEPTH` wrappers are taken from before their names; all tensors where none are.
+    """Tensors that are `known` after removing up to `DEPTH` prefixes; all tensors if none are.
 
-    Returns the tensors under their shorter names, what was taken away, and the names of the tensors that did not begin with it.
+    Returns the tensors under shorter names, the removed prefix, and the names of tensors without it.
     """
     for depth in range(DEPTH + 1):
         for wrappers in product(WRAPPERS, repeat=depth):

@@ -1,1 +1,1 @@
-"""The report: one page with everything, and what its parts are made of."""
+"""The report: one page with all results and their lineage."""

@@ -1,11 +1,11 @@
-"""The page's own files, in the folder `web` beside this module: its template, its style, and scripts of one concept each."""
+"""The page's files in the folder `web`: template, style sheet and scripts."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 FOLDER = Path(__file__).with_name("web")
-# Each uses those before it.
+# Each may use those before it.
 SCRIPTS = ("page", "tables", "lineage", "palette", "skeleton", "scatter", "confusion", "words", "find", "explorer", "claims", "start")
 
 
@@ -20,7 +20,7 @@ def style() -> str:
 
 
 def script() -> str:
-    """All scripts as one, in a scope of their own."""
+    """All scripts in one scope."""
     return '"use strict";\n(() => {\n' + "\n".join(_text(f"{name}.js") for name in SCRIPTS) + "})();\n"
 
 

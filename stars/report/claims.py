@@ -1,4 +1,4 @@
-"""The verdicts on the paper's claims as the page shows them, and the clips behind each."""
+"""The verdicts on the paper's claims for the page, and the clips behind each."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ CLASSES = {"supported": "yes", "contradicted": "no", "no difference": "none", "c
 
 
 def claims(path: Path, graph: Graph) -> dict[str, Any]:
-    """Context of a claims.json: its rows, each with the numbers of the files that it comes from, and how many there are of each verdict."""
-    told = read_json(path)
+    """Context of a claims.json: its rows, each with the numbers of its files, and counts of verdicts."""
+    content = read_json(path)
     rows = [
         {
             **{
@@ -28,16 +28,22 @@ def claims(path: Path, graph: Graph) -> dict[str, Any]:
             "lost": len(one["found"]["lost"]) if one["found"] else 0,
             "trainings": _trainings(one["found"]),
         }
-        for number, one in enumerate(told["claims"])
+        for number, one in enumerate(content["claims"])
     ]
-    return {"rows": rows, "counts": told["counts"], "notes": told["notes"], "file": graph.numbers([path]), "clips": _clips(told["claims"])}
+    return {
+        "rows": rows,
+        "counts": content["counts"],
+        "notes": content["notes"],
+        "file": graph.numbers([path]),
+        "clips": _clips(content["claims"]),
+    }
 
 
 def _trainings(found: Mapping[str, Any] | None) -> str:
     return "; ".join(f"training {number}: {value:+.2f}" for number, value in enumerate(found["trainings"], 1)) if found else ""
 
 
-def _clips(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of each row the run, and the names of the clips that one method alone has right, for the explorer."""
+def _clips(verdicts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Run of each row, and the clips that only one method classifies correctly, for the explorer."""
     empty: dict[str, list[str]] = {"gained": [], "lost": []}
-    return [{"run": one["run"], **{side: (one["found"] or empty)[side] for side in empty}} for one in told]
+    return [{"run": one["run"], **{side: (one["found"] or empty)[side] for side in empty}} for one in verdicts]

@@ -1,4 +1,4 @@
-"""Skeleton clips small enough to stand in a page: a byte a coordinate, fifteen frames a second, turned to face whoever looks."""
+"""Compact skeleton clips for the page: one byte per coordinate, fifteen frames per second, rotated to face the viewer."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 from stars.data.store import ClipStore
 from stars.inspect.skeleton import CENTRE, LEFT, RIGHT, Skeleton, view
 
-RATE = 15  # frames a second that are kept; the page draws those between
-SECONDS = 10  # of a clip's beginning
-LEVELS = 254  # of a coordinate between a clip's smallest and largest: 7 mm of 1.8 m
-ABSENT = 255  # where a body is not there
+RATE = 15  # frames per second kept; the page interpolates
+SECONDS = 10  # kept from the start of a clip
+LEVELS = 254  # per coordinate between a clip's minimum and maximum: 7 mm of 1.8 m
+ABSENT = 255  # marks an absent body
 
 
 def pack(store: ClipStore, rows: np.ndarray, skeleton: Skeleton, fps: float) -> dict[str, Any]:
-    """Clips of some rows as plain data.
+    """Clips of these rows as plain data.
 
-    `joints` is base64 of bytes, clip after clip, each (frames, bodies, joints, 3): right, up and towards whoever looks. In metres a byte b
-    is low + b · step of its clip and axis; 255: absent. `rate` is in frames a second.
+    `joints` is base64 of bytes, clip after clip, each (frames, bodies, joints, 3): right, up and towards the viewer. A byte b means
+    low + b · step of its clip and axis in metres; 255: absent. `rate` is in frames per second.
     """
     stride = max(1, round(fps / RATE))
     packed = [_pack(store, int(row), skeleton, stride, int(SECONDS * fps)) for row in rows]
@@ -45,13 +45,13 @@ def _pack(store: ClipStore, row: int, skeleton: Skeleton, stride: int, most: int
 
 
 def basis(x_tmvc: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """(3, 3) rotation from the sensor's axes to right, up and towards whoever looks: `x @ basis`."""
+    """(3, 3) rotation from the sensor's axes to right, up and towards the viewer: `x @ basis`."""
     across = view(x_tmvc, skeleton)
     return np.column_stack([across, np.cross(across[:, 0], across[:, 1])])
 
 
 def quantise(x_tmvc: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(T, M, V, 3) uint8, and low and step (3,) in metres, as `pack` says; seen: (T, M), whether a body is there."""
+    """(T, M, V, 3) uint8, and low and step (3,) in metres, as in `pack`; seen: (T, M), whether a body is present."""
     points = x_tmvc[seen].reshape(-1, 3) if seen.any() else np.zeros((1, 3))
     low = points.min(axis=0)
     step = np.maximum(np.ptp(points, axis=0), 1e-6) / LEVELS

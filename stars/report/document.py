@@ -1,4 +1,4 @@
-"""The page as one HTML file that needs nothing else, runs its own script alone, and reaches no network."""
+"""The page as one self-contained HTML file that runs only its own script and needs no network."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from markupsafe import Markup
 
 from stars.report import assets
 
-# Neither may end the element that the data stands in, nor (the last two) a line of JavaScript.
+# None of these may end the element that contains the data, nor (the last two) a line of JavaScript.
 UNSAFE = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 
 
 def render(data: Any, **content: Any) -> str:
-    """The page; jinja2 escapes every text of `content`. `data` is plain data for the scripts, which put it into the page as text alone."""
+    """Render the page; jinja2 escapes all texts of `content`. `data` is plain data for the scripts, which insert it only as text."""
     style, script = assets.style(), assets.script()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(assets.template())
@@ -25,7 +25,7 @@ def render(data: Any, **content: Any) -> str:
 
 
 def policy(style: str, script: str) -> str:
-    """Content-Security-Policy: this very script and style and nothing else, pictures only from the page itself, no network."""
+    """Content-Security-Policy: only this script and style, only embedded pictures, no network."""
     return (
         f"default-src 'none'; img-src data:; script-src '{_hash(script)}'; style-src '{_hash(style)}'; base-uri 'none'; form-action 'none'"
     )
@@ -36,11 +36,11 @@ def _hash(text: str) -> str:
 
 
 def embedded(data: Any) -> Markup:
-    """Plain data as JSON that stays inside its element, whatever its texts are."""
+    """Plain data as JSON that cannot close its element."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Markup(text.translate(UNSAFE))
 
 
 def picture(svg: bytes) -> str:
-    """An SVG file as an address for <img>, in which no script runs."""
+    """An SVG file as a data URL for <img>, where scripts do not run."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()

@@ -1,4 +1,4 @@
-"""The explorer's data: where each test clip lies on each method's map, what it was taken for, and clips to play."""
+"""The explorer's data: positions of test clips on each method's map, predictions, and clips to play."""
 
 from __future__ import annotations
 
@@ -47,31 +47,31 @@ class Explorer(Settings):
         return f"{self.data}_{self.split}"
 
 
-def explorer(told: Explorer, files: Mapping[str, Path], dataset: Dataset, most: int, graph: Graph) -> dict[str, Any]:
-    """Plain data of one explorer, of which at most `most` clips can be played.
+def explorer(settings: Explorer, files: Mapping[str, Path], dataset: Dataset, most: int, graph: Graph) -> dict[str, Any]:
+    """Plain data of one explorer, with at most `most` playable clips.
 
     Raises:
-        InputError: maps or predictions that are not of this clip store and split.
+        InputError: maps or predictions do not match the clip store and split.
     """
-    folder = files[f"{told.data}/offsets.npy"].parent
+    folder = files[f"{settings.data}/offsets.npy"].parent
     store = open_store(folder)
-    maps = [_map(files[f"{told.run}/{panel.method}/map"]) for panel in told.methods]
+    maps = [_map(files[f"{settings.run}/{panel.method}/map"]) for panel in settings.methods]
     names = maps[0]["name"].tolist()
     rows = pd.Index(store.names).get_indexer(names)
     if (rows < 0).any() or any(table["name"].tolist() != names for table in maps):
-        raise InputError(f"{files[f'{told.run}/{told.methods[0].method}/map']}: its clips are not those of the other maps: map again")
+        raise InputError(f"{files[f'{settings.run}/{settings.methods[0].method}/map']}: its clips differ from the other maps': map again")
     labels = sorted(store.class_names)
-    methods = [_method(told, panel, table, files, labels, graph) for panel, table in zip(told.methods, maps, strict=True)]
+    methods = [_method(settings, panel, table, files, labels, graph) for panel, table in zip(settings.methods, maps, strict=True)]
     align(methods)
-    shown = next(index for index, panel in enumerate(told.methods) if panel.method == told.first)
+    shown = next(index for index, panel in enumerate(settings.methods) if panel.method == settings.first)
     truth = np.searchsorted(labels, store.labels[rows])
     played = chosen(truth, np.array(methods[shown]["predicted"]), most if has_joints(folder) else 0)
     table = store.table.iloc[rows]
     return {
-        "title": f"{told.data_title}, {told.split_title}",
-        "run": told.run,
-        "k": told.k,
-        "tested": len(read_npy(files[f"{told.run}/test"])),
+        "title": f"{settings.data_title}, {settings.split_title}",
+        "run": settings.run,
+        "k": settings.k,
+        "tested": len(read_npy(files[f"{settings.run}/test"])),
         "fps": dataset.fps,
         "classes": [store.class_names[label] for label in labels],
         "names": names,
@@ -95,9 +95,9 @@ def _map(path: Path) -> pd.DataFrame:
 
 
 def _method(
-    told: Explorer, panel: Panel, table: pd.DataFrame, files: Mapping[str, Path], labels: list[int], graph: Graph
+    settings: Explorer, panel: Panel, table: pd.DataFrame, files: Mapping[str, Path], labels: list[int], graph: Graph
 ) -> dict[str, Any]:
-    role, column = f"{told.run}/{panel.method}", f"predicted_k{told.k}"
+    role, column = f"{settings.run}/{panel.method}", f"predicted_k{settings.k}"
     found = read_npz(files[f"{role}/predictions"], ("name", "label", column))
     at = pd.Index(found["name"]).get_indexer(table["name"])
     if (at < 0).any():
@@ -105,7 +105,7 @@ def _method(
     true, predicted = (np.searchsorted(labels, found[name]) for name in ("label", column))
     metrics = read_json(files[f"{role}/metrics"])
     scores = metrics["results"]
-    top1 = next(one["top1"] for one in scores if one.get("output", "encoder") == "encoder" and one.get("k") == told.k)
+    top1 = next(one["top1"] for one in scores if one.get("output", "encoder") == "encoder" and one.get("k") == settings.k)
     return {
         "title": panel.title,
         "top1": round(top1, 2),
@@ -122,14 +122,14 @@ def _method(
 
 
 def square(xy: np.ndarray) -> np.ndarray:
-    """Points (N, 2) about the centre of the box around them, the farthest along an axis at 1."""
+    """Centre points (N, 2) on their bounding box and scale the largest coordinate to 1."""
     centred = xy - (xy.min(axis=0) + xy.max(axis=0)) / 2
     return centred / max(float(np.abs(centred).max()), 1e-12)
 
 
 def align(methods: list[dict[str, Any]]) -> None:
-    """Turn and mirror maps: the first so that it is wide, each other to lie as near as possible to the one before it (orthogonal Procrustes).
-    Only then a change between methods shows what moved. Points become rounded lists.
+    """Rotate and mirror maps: the first to be wide, each other to match the previous one (orthogonal Procrustes), so that switching methods
+    shows only real changes. Converts points to rounded lists.
     """
     for kind in KINDS:
         centred = [method[kind] - method[kind].mean(axis=0) for method in methods]
@@ -143,6 +143,6 @@ def align(methods: list[dict[str, Any]]) -> None:
 
 
 def chosen(truth: np.ndarray, predicted: np.ndarray, most: int) -> np.ndarray:
-    """At most `most` places, ascending, such that no cell of the confusion matrix gets a second clip before each has one."""
+    """At most `most` ascending indices; every cell of the confusion matrix gets one clip before any gets a second."""
     cells = pd.Series(list(zip(truth.tolist(), predicted.tolist(), strict=True)))
     return np.sort(np.argsort(cells.groupby(cells).cumcount().to_numpy(), kind="stable")[:most])

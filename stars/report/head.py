@@ -1,4 +1,4 @@
-"""What stands at the head of the page: which data, when, by what source, the main numbers, and whether everything was as recorded."""
+"""The head of the page: data, dates, source, main numbers, and the result of an audit."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from stars.provenance.lineage import Record
 from stars.report.explorer import Explorer
 from stars.report.lineage import Graph
 
-MOST = 6  # tables of which a number stands at the head
-NAMED = 20  # findings that the page names
+MOST = 6  # tables with a number at the head
+NAMED = 20  # findings listed on the page
 
 
 def head(
@@ -25,7 +25,7 @@ def head(
     """Context of the page's head.
 
     Args:
-        tables, qualities: what the page shows of tables and data; explorers: as it was told, of which the first names the main method.
+        tables, qualities: content about tables and data; explorers: their settings, of which the first names the main method.
         graph: the records behind it.
     """
     main = explorers[0].first_title if explorers else ""
@@ -42,7 +42,7 @@ def head(
 
 
 def _number(table: Mapping[str, Any], main: str) -> dict[str, Any] | None:
-    """The main method's number in the first column that this run has any in, else its best one; None for a table without."""
+    """The main method's number, or the best one, in the first column with values of this run; None if there is none."""
     rows = [row for group in table["groups"] for row in group["rows"] if row["class"] == "own"]
     for at, column in enumerate(table["columns"]):
         own = [(row["cells"][at]["value"], row["facts"][0], row["cells"][at]) for row in rows if row["cells"][at]["value"] is not None]
@@ -60,14 +60,14 @@ def _dates(days: Sequence[str]) -> str:
 
 
 def _commits(sources: Sequence[Mapping[str, Any]]) -> str:
-    """Every state of the source that made something, each once."""
+    """All states of the source behind the results, each once."""
     states = sorted({(one["commit"] or "", bool(one["dirty"]), "" if one["commit"] else one["digest"][:9]) for one in sources})
     words = [f"commit {commit[:9]}{' with changes' if dirty else ''}" if commit else f"source {digest}" for commit, dirty, digest in states]
     return ", ".join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
 
 
 def _audit(graph: Graph) -> dict[str, Any]:
-    """Whether every file of the records behind the page was as they say when the page was made."""
+    """Whether all files behind the page matched their records when the page was made."""
     files = intact.Files(Path())
     makers = {path: record for record in graph.records for path in record.outputs}
     there = sum(files[path] is not None for path in makers)

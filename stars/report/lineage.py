@@ -1,4 +1,4 @@
-"""From shown files back to the raw ones, as plain data: which record made a file, and from which files."""
+"""Lineage of shown files back to the raw ones, as plain data: each file's record and inputs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ KEPT = ("settings", "seed", "command", "versions", "hardware", "slurm_job", "sta
 
 
 class Graph:
-    """Files and the records that made them, numbered in the order in which they are first asked for.
+    """Files and their records, numbered in order of first use.
 
-    Files are called as records call them, whatever the results folder is called.
+    Paths are as in records, independent of the results folder's current name.
     """
 
     def __init__(self, records: Sequence[Record], results: Path = Path(RESULTS)) -> None:
@@ -28,15 +28,15 @@ class Graph:
 
     @classmethod
     def of(cls, records: Iterable[Path], results: Path = Path(RESULTS)) -> Graph:
-        """The graph of these record files of a results folder; InputError where one is damaged."""
+        """Build the graph of these record files of a results folder; InputError if one is damaged."""
         return cls([Record.read(Path(), path, results) for path in records], results)
 
     def noted(self, path: Path) -> Path:
-        """A file as records call it."""
+        """A path as in records."""
         return RESULTS / path.relative_to(self._results) if path.is_relative_to(self._results) else path
 
     def number(self, path: Path | str) -> int:
-        """A file's number; all that it was made from gets one too."""
+        """A file's number; also numbers all its inputs."""
         path = self.noted(Path(path))
         if path not in self._files:
             self._files[path] = len(self._files)
@@ -50,13 +50,13 @@ class Graph:
 
     def _add(self, record: Record) -> None:
         self._records[record.path] = len(self._told)
-        told = {"stage": record.stage, "path": str(self.noted(record.path)), "code": record.told["code"]}
-        entry: dict[str, Any] = {**told, **{name: record.told.get(name) for name in KEPT}}
+        facts = {"stage": record.stage, "path": str(self.noted(record.path)), "code": record.told["code"]}
+        entry: dict[str, Any] = {**facts, **{name: record.told.get(name) for name in KEPT}}
         self._told.append(entry)
         entry["inputs"] = [self.number(path) for path in record.inputs]
 
     def data(self) -> dict[str, Any]:
-        """{files: [[path, sha256 or "", number of the record that made it or −1], …], records: […]}."""
+        """{files: [[path, sha256 or "", number of its record or −1], …], records: […]}."""
         files = [[str(path), self._digests.get(path, ""), self._record_of(path)] for path in self._files]
         return {"files": files, "records": self._told}
 

@@ -1,4 +1,4 @@
-"""The report: tables, figures, an explorer of features with their clips, data quality, fidelity, and where each number comes from."""
+"""The report: tables, figures, an explorer of features and clips, data quality, fidelity, and the lineage of each number."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Shown(Settings):
     """A table or figure."""
 
     name: str = key(..., "its role among the files: tableN, or a figure's")
-    title: str = key(..., "what stands above it")
+    title: str = key(..., "heading")
 
 
 class Data(Settings):
@@ -46,17 +46,17 @@ class Departure(Settings):
     setting: str = key(..., "dotted key")
     ours: str = key(..., "this run's value, as JSON")
     paper: str = key(..., "the paper's, as JSON")
-    methods: tuple[str, ...] = key(..., "methods that have it")
+    methods: tuple[str, ...] = key(..., "methods with this value")
 
 
 class ReportStage(Settings):
-    """What the page shows."""
+    """Settings of the page."""
 
     shown: tuple[Shown, ...] = key((), "tables and figures, in order")
     explorers: tuple[Explorer, ...] = key((), "one a split")
     data: tuple[Data, ...] = key((), "data sets whose quality is shown")
     clips: int = key(600, "clips that can be played, shared by all explorers", ge=0)
-    preset: str = key("paper", "what contested points default to")
+    preset: str = key("paper", "preset that contested points default to")
     departures: tuple[Departure, ...] = key((), "settings that are not the paper's")
 
 
@@ -84,7 +84,7 @@ def report(settings: ReportStage, files: Mapping[str, Path], out: Path, results:
         judged = claims(files["claims"], graph) | {"picture": picture(files["forest"].read_bytes())} if "claims" in files else None
         qualities = [quality(entry.name, entry.dataset, files, graph) for entry in settings.data]
         most = settings.clips // max(len(settings.explorers), 1)
-        explorers = [explorer(told, files, datasets[told.data], most, graph) for told in settings.explorers]
+        explorers = [explorer(one, files, datasets[one.data], most, graph) for one in settings.explorers]
         text = render(
             {
                 "lineage": graph.data(),
@@ -105,7 +105,7 @@ def report(settings: ReportStage, files: Mapping[str, Path], out: Path, results:
 
 
 def _palette(classes: Sequence[Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """A colour for each class, as the figures have them, for a light and for a dark page."""
+    """A colour for each class, as in the figures, for light and dark pages."""
     count = max([*map(len, classes), len(palette.OKABE_ITO)])
     return {"light": palette.colours(count), "dark": palette.on_dark(count)}
 
@@ -117,7 +117,7 @@ def _figure(one: Shown, files: Mapping[str, Path], graph: Graph) -> dict[str, An
 
 
 def _fidelity(settings: ReportStage, tables: list[dict[str, Any]]) -> dict[str, Any]:
-    """What each table's notes say of choices, and every setting that is not the paper's, with who has it unless all have."""
+    """Choices in the tables' notes, and all settings that differ from the paper's, with their methods unless all have them."""
     everyone = list(dict.fromkeys(method for one in settings.departures for method in one.methods))
     rows = [{**one.model_dump(), "who": _who(one.methods, everyone)} for one in settings.departures]
     choices = [(one["number"], [one["caption"], *filter(_chosen, one["notes"])]) for one in tables]

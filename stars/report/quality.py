@@ -1,4 +1,4 @@
-"""What the report says of the data: counts beside those of the complete set, what was dropped, what is suspicious."""
+"""Data quality in the report: counts beside the complete data set's, dropped files, suspicious clips."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def quality(name: str, dataset: Dataset, files: Mapping[str, Path], graph: Graph
     store, facts = open_store(files[f"{name}/offsets.npy"].parent), read_json(files[f"{name}/quality.json"])
     with files[f"{name}/suspicious.csv"].open(encoding="utf-8", newline="") as file:
         suspicious = list(csv.DictReader(file))
-    clips = {line["name"]: line for line in reversed(suspicious)}  # the worst reason of each stands first
+    clips = {line["name"]: line for line in reversed(suspicious)}  # keeps the worst reason of each
     hours = len(store.frames) / dataset.fps / 3600
     tiles = [
         ("clips", f"{len(store):,}", f"of {dataset.clips:,}" if dataset.clips else ""),
@@ -28,7 +28,7 @@ def quality(name: str, dataset: Dataset, files: Mapping[str, Path], graph: Graph
         ("people", str(store.table["subject"].nunique()), ""),
         ("cameras", str(store.table["camera"].nunique()), ""),
         ("length", f"{hours:.1f} h" if hours > 2 else f"{60 * hours:.0f} min", f"{len(store.frames):,} frames"),
-        ("files that are no clip", f"{len(facts['dropped']):,}", ""),
+        ("dropped files", f"{len(facts['dropped']):,}", ""),
         ("suspicious clips", f"{len(clips):,}", ", ".join(f"{kind} {count}" for kind, count in _kinds(clips).items())),
     ]
     return {

@@ -1,4 +1,4 @@
-"""A table of the paper as the template shows it: each number with the files that it comes from."""
+"""A table of the paper for the template: each number with its source files."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from stars.provenance.files import read_json
 from stars.report.lineage import Graph
 
 CLASSES = {"published": "published", "this run": "own", "difference": "difference", "p-value": "test"}
-RANKED = ("published", "this run")  # what sorting orders; differences and p-values stay below
+RANKED = ("published", "this run")  # rows that sorting orders; differences and p-values stay below
 
 
 def table(path: Path, graph: Graph) -> dict[str, Any]:
-    """Context of a table{N}.json: rows in groups, `from` of a cell the numbers of its files, empty where it has no value."""
-    told = read_json(path)
+    """Context of a table{N}.json: rows in groups, `from` of a cell are the numbers of its files, empty without a value."""
+    content = read_json(path)
     groups = [
         {"title": title, "ranked": ranked, "rows": [_row(row, path, graph) for row in rows]}
-        for (title, ranked), rows in groupby(told["rows"], lambda row: (row["group"], row["origin"] in RANKED))
+        for (title, ranked), rows in groupby(content["rows"], lambda row: (row["group"], row["origin"] in RANKED))
     ]
-    heads = [(title, len(list(columns))) for title, columns in groupby(told["columns"], lambda column: column["group"])]
-    return {**told, "groups": groups, "heads": heads if any(title for title, _ in heads) else [], "file": graph.numbers([path])}
+    heads = [(title, len(list(columns))) for title, columns in groupby(content["columns"], lambda column: column["group"])]
+    return {**content, "groups": groups, "heads": heads if any(title for title, _ in heads) else [], "file": graph.numbers([path])}
 
 
 def _row(row: dict[str, Any], path: Path, graph: Graph) -> dict[str, Any]:
