@@ -54,6 +54,7 @@ MORE = {"from": "stars", "tune": {"layer_decay": 0.5}}
 # Where a key is changed, if not at data.demo or methods.stars, and to what, where that does not follow from its kind.
 NAMES = {"data": "demo", "methods": "stars", "protocols": "centroid", "tables": "mine"}
 WHERE = {
+    "compute.nodes": "compute",  # with as many GPUs
     **dict.fromkeys(("tune.optimiser.min_lr", "tune.optimiser.steps"), "tune.optimiser"),  # with the schedule that reads them
     **{f"data.NAME.{name}": f"data.given.{name}" for name in ("raw", "ingest_jobs", "ingest.missing_list", "ingest.joints")},
     **{f"methods.NAME.{name}": f"methods.mamp.{name}" for name in ("model", "pretrain")},
@@ -158,6 +159,7 @@ VALUES: dict[str, Any] = {
     "claims.file": "tests/config/claims.yaml",
     "checkpoint.folder": "elsewhere",
     "compute.gpus": 2,
+    "compute.nodes": {"gpus": 2, "nodes": 2},
 }
 ENDINGS: dict[str, Any] = {
     "crop": [0.6, 1.0],

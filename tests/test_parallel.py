@@ -20,7 +20,7 @@ from test_strategies import STRATEGIES
 from test_training import NNCLR, TUNE, Bench, write_clips
 
 from stars import objectives
-from stars.cli import main
+from stars.cli import main, nodes
 from stars.cli.launch import free_port
 from stars.config import Augment, TrainOptimiser, TuneOptimiser
 from stars.config.train import TrainBase
@@ -242,6 +242,103 @@ def test_torchrun_works_too(bench):
     assert json.loads((bench.folder / "torchrun/record.json").read_text())["notes"]["processes"] == 2
 
 
+SRUN = """#!/bin/sh
+echo "$*" >> {0}/asked
+while [ "${{1#--}}" != "$1" ]; do shift; done
+SLURMD_NODENAME=node2 SLURM_LAUNCH_NODE_IPADDR=127.0.0.1 exec "$@"
+"""
+
+
+@pytest.fixture
+def two_nodes(tmp_path, monkeypatch) -> Path:
+    """Job 7 of a stand-in for Slurm that has two nodes, this machine both of them; what srun was asked for."""
+    for name, script in {
+        "srun": SRUN.format(tmp_path),
+        "squeue": "#!/bin/sh\necho node[1-2]\n",
+        "scontrol": "#!/bin/sh\necho node1\necho node2\n",
+    }.items():
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    for name, value in {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", "SLURMD_NODENAME": "node1"}.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path / "asked"
+
+
+def test_two_nodes_make_the_bytes_of_one_with_two_processes(bench, two_nodes):
+    for number in ("1", "2"):
+        done = start(command(bench, f"nodes{number}", 2, "--gpus", "2", "--nodes", number))
+        assert done.wait(timeout=PATIENCE) == 0, done.stderr.read()
+    one, two = ((bench.folder / f"nodes{number}/encoder.safetensors").read_bytes() for number in (1, 2))
+    assert one == two
+    notes = [json.loads((bench.folder / f"nodes{number}/record.json").read_text())["notes"] for number in (1, 2)]
+    assert [(each["processes"], each["nodes"], len(each.get("hardware_of_nodes", []))) for each in notes] == [(2, 1, 0), (2, 2, 2)]
+    asked = two_nodes.read_text().splitlines()
+    assert len(asked) == 1
+    assert (
+        asked[0].startswith("--jobid=7 --overlap --nodes=1 --ntasks=1 --nodelist=node2 --cpu-bind=none ") and " -m stars tune " in asked[0]
+    )
+
+
+def of_two_nodes(launcher: int) -> list[int]:
+    """The first process, what runs on the other node, and its process."""
+    first, other = ranks_of(launcher)
+    return [first, other, *ranks_of(other)]
+
+
+def test_a_signal_to_the_first_node_s_command_stops_both(bench, two_nodes):
+    run = start(command(bench, "stopped_nodes", 1e5, "--gpus", "2", "--nodes", "2"))
+    under_way(bench, "stopped_nodes")
+    everything = of_two_nodes(run.pid)
+    run.send_signal(signal.SIGTERM)
+    said = run.communicate(timeout=PATIENCE)[1]
+    assert run.returncode == 75 and len(everything) == 3 and all(map(gone, everything))
+    assert said.count("stars: tune: stopped after step") == 1 and "Traceback" not in said
+
+
+def test_a_killed_command_leaves_no_process_on_any_node(bench, two_nodes):
+    run = start(command(bench, "killed_nodes", 1e5, "--gpus", "2", "--nodes", "2"))
+    under_way(bench, "killed_nodes")
+    everything = of_two_nodes(run.pid)
+    run.kill()
+    run.wait()
+    assert len(everything) == 3 and all(map(gone, everything))
+
+
+def test_a_process_that_dies_on_another_node_ends_all_with_a_line_that_names_the_node(bench, two_nodes):
+    run = start(command(bench, "broken_nodes", 1e5, "--gpus", "2", "--nodes", "2"))
+    under_way(bench, "broken_nodes")
+    everything = of_two_nodes(run.pid)
+    os.kill(everything[-1], signal.SIGKILL)
+    said = run.communicate(timeout=PATIENCE)[1]
+    assert run.returncode == 1 and all(map(gone, everything))
+    assert "stars: a process of this training failed" in said.splitlines()[-1] and "node node2 with code 1" in said.splitlines()[-1]
+    assert "process 1 with code -9" in said  # what the other node's command said of its own
+
+
+@pytest.mark.parametrize(
+    ("asked", "missing", "line"),
+    [
+        (("2", "2"), "SLURM_JOB_ID", "--nodes 2: this is no Slurm job: run `snakemake --profile slurm`, or set compute.nodes to 1"),
+        (("3", "3"), "", "--nodes 3: this Slurm job has 2: run `snakemake --profile slurm`, or set compute.nodes to 1"),
+        (("3", "2"), "", "--gpus 3 cannot be spread evenly over --nodes 2: change either"),
+        (("1", "2"), "", "--gpus 1 cannot be spread evenly over --nodes 2: change either"),
+    ],
+    ids=["no Slurm", "too few nodes", "three on two", "one on two"],
+)
+def test_nodes_that_there_are_not_are_one_line(bench, two_nodes, monkeypatch, capsys, asked, missing, line):
+    monkeypatch.delenv(missing, raising=False)
+    gpus, number = asked
+    assert main(command(bench, "refused", 2, "--gpus", gpus, "--nodes", number)[3:]) == 2
+    assert capsys.readouterr().err == f"stars: {line}\n"
+
+
+def test_gloo_listens_where_the_other_node_can_reach_it(monkeypatch):
+    monkeypatch.delenv(nodes.GLOO_INTERFACE, raising=False)
+    assert nodes.interface("127.0.0.1") == {nodes.GLOO_INTERFACE: "lo"} and nodes.interface("node.invalid") == {}
+    monkeypatch.setenv(nodes.GLOO_INTERFACE, "eth7")
+    assert nodes.interface("127.0.0.1") == {}
+
+
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(monkeypatch):
     monkeypatch.setattr(parallel, "count", lambda: 3)
     with pytest.raises(InputError, match="tune: 3 GPUs cannot share a batch of 14 clips evenly: change gpus or the batch"):
@@ -261,6 +358,13 @@ def test_a_configuration_whose_batches_cannot_be_shared_is_refused_before_any_jo
         configuration.load_file("config/config.yaml", ["methods.stars.gpus=3"])
     config = configuration.load_file("config/config.yaml", ["compute.gpus=2", "methods.stars.gpus=4"])
     assert [configuration.method(config, "demo", name).gpus for name in ("mamp", "stars", "stars_two_views")] == [2, 4, 4]
+
+
+def test_a_configuration_spreads_gpus_evenly_over_nodes_but_for_methods_of_one():
+    with pytest.raises(InputError, match=r"methods\.mamp on data\.demo: its gpus \(1\) cannot be spread evenly over compute\.nodes \(2\)"):
+        configuration.load_file("config/config.yaml", ["compute.nodes=2"])
+    config = configuration.load_file("config/config.yaml", ["compute.gpus=4", "compute.nodes=2", "methods.stars.gpus=1"])
+    assert [configuration.method(config, "demo", name).nodes for name in ("mamp", "stars", "stars_two_views")] == [2, 1, 1]
 
 
 @pytest.mark.parametrize(

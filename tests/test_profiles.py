@@ -1,5 +1,6 @@
 """Profiles: what each rule asks of Slurm at different sites, read off the sbatch line; nothing is submitted."""
 
+import json
 import os
 import re
 import subprocess
@@ -47,9 +48,9 @@ def submit(own, tmp_path, monkeypatch):
     monkeypatch.setenv("LINES", str(tmp_path / "lines"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
-    def run(*arguments: str, **site: object) -> tuple[list[str], str]:
+    def run(*arguments: str, jobs: tuple[str, ...] = JOBS, **site: object) -> tuple[list[str], str]:
         set_site(own, **site)
-        done = subprocess.run([*COMMAND, *arguments, *JOBS], cwd=own, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run([*COMMAND, *arguments, *jobs], cwd=own, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 1, done.stderr
         return (tmp_path / "lines").read_text().splitlines(), done.stderr
 
@@ -94,6 +95,22 @@ def test_a_site_without_the_option_gpus_asks_by_gres_and_loads_modules(submit):
 def test_a_site_with_accounts_names_it_in_every_job(submit):
     lines, _ = submit("--retries", "0", account="p1234")
     assert of("evaluate_linear", lines) and of("evaluate_knn", lines) and all(" -A p1234 " in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("compute", "options", "others"),
+    [
+        ({"device": "cuda", "gpus": 8, "nodes": 2}, ("--nodes=2", "--gres=gpu:4"), ("--gpus", "--ntasks")),
+        ({"device": "cuda", "gpus": 4}, ("--nodes=1", "--gpus=4"), ("--gres", "--ntasks")),
+        ({"device": "cpu", "gpus": 2, "nodes": 2}, ("--nodes=2", "--ntasks=2"), ("--gres", "--gpus")),
+    ],
+    ids=["GPUs of two nodes", "GPUs of one node", "processors of two nodes"],
+)
+def test_a_training_asks_for_its_nodes_and_for_what_it_needs_on_each(submit, compute, options, others):
+    chosen = ("--forcerun", "pretrain", "--config", f"compute={json.dumps(compute)}", "--configfile", CONFIG)
+    lines, _ = submit("--retries", "0", jobs=(*chosen, "--", "results/demo_xsub/mamp/encoder.safetensors"))
+    assert len(lines) == 1 and "--comment rule_pretrain_" in lines[0]
+    assert all(f" {option} " in lines[0] for option in options) and not any(f" {other}" in lines[0] for other in others)
 
 
 LOOPS = {  # rules that a loop makes, by how their names begin

@@ -58,7 +58,7 @@ def device(name: str, threads: int | None) -> str:
     from stars.training import parallel
 
     if threads:
-        torch.set_num_threads(max(1, threads // parallel.expected()))
+        torch.set_num_threads(max(1, threads // parallel.on_this_node()))
     if name != "cpu" and parallel.expected() > 1:
         return "cuda"  # whose number `parallel.group` checks; the process that started this one holds the GPUs
     if name != "cpu":

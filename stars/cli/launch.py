@@ -14,34 +14,46 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import IO
+
+from stars.cli import nodes
 
 SPEAKS_FOR_ALL = (0, 2, 75)  # the first process's exit codes that say how the training ended, whatever became of the others
 GRACE = 10.0  # seconds in which the others may end after one has failed
 CHILD = "STARS_LAUNCHED"
 
 
-def launch(arguments: Sequence[str], processes: int) -> int:
-    """Run `stars ARGUMENTS` in `processes` processes on this machine and pass SIGINT, SIGTERM and SIGUSR1 on; its exit code.
+def launch(arguments: Sequence[str], processes: int, across: int = 1) -> int:
+    """Run `stars ARGUMENTS` in `processes` processes, spread evenly `across` nodes of a Slurm job, and give their exit code.
 
+    SIGINT, SIGTERM and SIGUSR1 are passed on to the processes on this machine; those on other nodes stop with them, at the same step.
     The first process speaks: what the others write to stderr is shown only if one of them broke.
     """
+    here, node = nodes.share(processes, across), nodes.number()
+    others = nodes.others(across) if across > 1 and node == 0 else []
+    shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(here), "MASTER_ADDR": nodes.first(), CHILD: "1"}
+    shared["MASTER_PORT"] = os.environ["MASTER_PORT"] if node else str(free_port())
+    names = [f"process {node * here + rank}" for rank in range(here)] + [f"node {name}" for name in others]
     with ExitStack() as stack:
-        said = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(1, processes)]
+        said = [stack.enter_context(tempfile.TemporaryFile()) for _ in names[1:]]
         ranks: list[subprocess.Popen[bytes]] = []
+        sruns: list[subprocess.Popen[bytes]] = []
         stack.enter_context(_passed_on(ranks))
-        stack.callback(_end, ranks)
-        port = str(free_port())
-        for rank in range(processes):
-            ranks.append(_start(arguments, rank, processes, port, said[rank - 1] if rank else None))
-        _wait(ranks)
-        return _verdict([rank.returncode for rank in ranks], said)
+        stack.callback(_end, ranks, sruns)
+        gloo = nodes.interface(others[0] if others else nodes.first()) if across > 1 else {}
+        for rank in range(here):
+            place = {"RANK": str(node * here + rank), "LOCAL_RANK": str(rank), **gloo}
+            ranks.append(_start(arguments, {**shared, **place}, said[rank - 1] if rank else None))
+        for number, (name, file) in enumerate(zip(others, said[here - 1 :], strict=True), 1):
+            sruns.append(nodes.start(arguments, number, name, shared, file))
+        _wait(ranks, sruns)
+        return _verdict({name: child.returncode for name, child in zip(names, ranks + sruns, strict=True)}, said)
 
 
 def follow_launcher() -> None:
-    """In a process that `launch` started: end when the launcher is gone, however it went, so that none is left behind."""
+    """In a process that `launch` started, on whatever node: end when the launcher is gone, however it went, so that none is left behind."""
     if CHILD in os.environ:
         threading.Thread(target=_follow, daemon=True).start()
 
@@ -51,14 +63,13 @@ def _follow() -> None:
     os._exit(1)
 
 
-def _start(arguments: Sequence[str], rank: int, processes: int, port: str, stderr: IO[bytes] | None) -> subprocess.Popen[bytes]:
-    place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+def _start(arguments: Sequence[str], place: dict[str, str], stderr: IO[bytes] | None) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "stars", *arguments],
-        env={**os.environ, **place, CHILD: "1"},
+        env={**os.environ, **place},
         process_group=0,  # so that a terminal's Ctrl-C reaches them once, through this process
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL if rank else None,
+        stdout=None if place["RANK"] == "0" else subprocess.DEVNULL,
         stderr=stderr,
     )
 
@@ -66,7 +77,7 @@ def _start(arguments: Sequence[str], rank: int, processes: int, port: str, stder
 def free_port() -> int:
     """A TCP port of this machine that nobody listens to."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind(("", 0))
         return listener.getsockname()[1]
 
 
@@ -84,31 +95,38 @@ def _passed_on(ranks: list[subprocess.Popen[bytes]]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _wait(ranks: list[subprocess.Popen[bytes]]) -> None:
+def _wait(ranks: list[subprocess.Popen[bytes]], sruns: list[subprocess.Popen[bytes]]) -> None:
     """Until all have ended; when one fails, the others have a little time, since they may wait for it for ever."""
     deadline = float("inf")
-    while any(rank.poll() is None for rank in ranks):
-        if any(rank.returncode not in (None, 0, 75) for rank in ranks):
+    while None in (codes := [child.poll() for child in ranks + sruns]):
+        if not {None, 0, 75}.issuperset(codes):
             deadline = min(deadline, time.monotonic() + GRACE)
         if time.monotonic() > deadline:
-            _end(ranks)
+            _end(ranks, sruns)
         time.sleep(0.05)
 
 
-def _end(ranks: list[subprocess.Popen[bytes]]) -> None:
+def _end(ranks: list[subprocess.Popen[bytes]], sruns: list[subprocess.Popen[bytes]]) -> None:
+    """End what has not ended. A killed srun would leave its task; the end of its input is what that task follows."""
     for rank in ranks:
         rank.kill()
         rank.wait()
+    for srun in sruns:
+        with suppress(subprocess.TimeoutExpired):
+            srun.communicate(timeout=GRACE)
+        srun.kill()
+        srun.wait()
 
 
-def _verdict(codes: list[int], said: Sequence[IO[bytes]]) -> int:
-    if codes[0] in SPEAKS_FOR_ALL:
-        return codes[0]
-    if -signal.SIGINT in codes:
+def _verdict(codes: dict[str, int], said: Sequence[IO[bytes]]) -> int:
+    spoken = next(iter(codes.values()))
+    if spoken in SPEAKS_FOR_ALL:
+        return spoken
+    if -signal.SIGINT in codes.values():
         return 128 + signal.SIGINT
     for file in said:
         file.seek(0)
         print(file.read().decode(errors="replace"), end="", file=sys.stderr)
-    ended = ", ".join(f"process {rank} with code {code}" for rank, code in enumerate(codes))
+    ended = ", ".join(f"{name} with code {code}" for name, code in codes.items())
     print(f"stars: a process of this training failed ({ended}): run again to go on from the last checkpoint", file=sys.stderr)
     return 1

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from stars.cli import inference
+from stars.cli import inference, nodes
 from stars.cli.common import add_config, device, read_json
 from stars.cli.launch import follow_launcher, launch
 from stars.errors import InputError
@@ -67,6 +67,7 @@ def _add_stage(commands: Any, name: str, command: Stage) -> None:
         parser.add_argument("--threads", type=int, metavar="N", help="CPU threads [all cores]")
     if command.shared:
         parser.add_argument("--gpus", type=int, default=1, metavar="N", help="GPUs that share each batch; with --device cpu: processes [1]")
+        parser.add_argument("--nodes", type=int, default=1, metavar="N", help="nodes of this Slurm job that these GPUs are spread over [1]")
     if command.trains:
         if name != "linear":  # whose encoder is not trained
             parser.add_argument(
@@ -89,10 +90,12 @@ def _run_stage(chosen: argparse.Namespace) -> int:
         return 0
     if missing := [path for path in command.paths if getattr(chosen, path) is None]:
         raise InputError(f"give files and --encoder; or, for the clips of a split, --{', --'.join(missing)}")
-    if command.shared and chosen.gpus > 1 and "LOCAL_RANK" not in os.environ:
+    if command.shared and max(chosen.gpus, chosen.nodes) > 1 and "LOCAL_RANK" not in os.environ:
+        follow_launcher()  # on a node other than the first
+        here = nodes.share(chosen.gpus, chosen.nodes)
         if chosen.device != "cpu":
-            devices.hold(chosen.gpus)
-        return launch(chosen.arguments, chosen.gpus)
+            devices.hold(here)
+        return launch(chosen.arguments, chosen.gpus, chosen.nodes)
     settings = _settings(chosen)
     paths = [getattr(chosen, path) for path in command.paths]
     options = {name: getattr(chosen, name) for name in command.options if getattr(chosen, name) is not None}

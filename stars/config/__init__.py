@@ -141,6 +141,11 @@ class Compute(Settings):
         1,
         "GPUs that share each batch of a training, one process per GPU; with `device: cpu`, processes on the CPU. `batch` stays the total",
     )
+    nodes: Count = key(
+        1,
+        "nodes of a Slurm cluster that the GPUs of a training are spread over, the same number on each: with `gpus: 8`, `nodes: 2`, four a node; "
+        "`threads` are those on each node. A method with `gpus: 1` of its own stays on one",
+    )
 
 
 class Config(Settings):

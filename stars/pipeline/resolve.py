@@ -30,7 +30,7 @@ class Method:
         network: of kind network, which of its parent's; networks: of kind train, by name: `backbone` and `model` of each.
         members: of kind ensemble, methods and their weights.
         compared: heads whose outputs KNN may compare.
-        gpus: that share each batch of its training.
+        gpus: that share each batch of its training; nodes: that they are spread over.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Method:
     heads: str | None
     blocks: dict[str, dict[str, Any]]
     gpus: int
+    nodes: int
     network: str | None = None
     networks: dict[str, dict[str, Any]] = field(default_factory=dict)
     members: dict[str, float] = field(default_factory=dict)
@@ -83,6 +84,7 @@ def method(config: Config, data: str, name: str) -> Method:
         heads=_first(chain, "heads"),
         blocks=blocks,
         gpus=_first(chain, "gpus") or config.compute.gpus,
+        nodes=1 if _first(chain, "gpus") == 1 else config.compute.nodes,
         network=_first(chain, "network") if kind == "network" else None,
         networks=networks,
         members=dict(_first(chain, "ensemble") or {}),
@@ -215,6 +217,10 @@ def _check(config: Config, data: str, found: Method, chain: Chain) -> None:
         if batch % found.gpus:
             raise InputError(
                 f"{where} on data.{data}: {found.gpus} GPUs cannot share {found.kind}.optimiser.batch ({batch}) evenly: change either"
+            )
+        if found.gpus % found.nodes:
+            raise InputError(
+                f"{where} on data.{data}: its gpus ({found.gpus}) cannot be spread evenly over compute.nodes ({found.nodes}): change either"
             )
 
 

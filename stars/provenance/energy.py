@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -39,12 +40,18 @@ def _read(nvml: Any) -> Iterator[tuple[str, float]]:
 
 
 def used_since(before: Mapping[str, float]) -> float | None:
-    """Joules that this process's GPUs used since `before`, those of all processes of a shared training; None where none is used or counts."""
+    """Joules that this process's GPUs used since `before`, those of all processes of a shared training.
+
+    None where none is used or counts, and for a training on several nodes, whose GPUs this one cannot read.
+    """
     torch = sys.modules.get("torch")
     if torch is None or not before or not torch.cuda.is_initialized():
         return None
     shared = torch.distributed.is_available() and torch.distributed.is_initialized()
-    numbers = range(torch.distributed.get_world_size()) if shared else [torch.cuda.current_device()]
+    processes = torch.distributed.get_world_size() if shared else 1
+    if processes > int(os.environ.get("LOCAL_WORLD_SIZE", processes)):
+        return None
+    numbers = range(processes) if shared else [torch.cuda.current_device()]
     after = counters()
     own = [f"GPU-{torch.cuda.get_device_properties(number).uuid}" for number in numbers]
     return round(sum(after[name] - before[name] for name in own), 1) if all(name in before and name in after for name in own) else None

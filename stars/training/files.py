@@ -80,7 +80,7 @@ def facts(plan: Plan, device: str, precision: str) -> dict[str, str | float]:
     }
     if plan.planned:
         size["cut_off_after_epochs"] = round(plan.epochs, 4)
-    found = {**size, "processes": parallel.count(), "precision": resolve(device, precision)}
+    found = {**size, "processes": parallel.count(), "nodes": parallel.nodes(), "precision": resolve(device, precision)}
     if torch.device(device).type != "cuda":
         return {**found, "device": device}
     return {**found, "device": device, "peak_gpu_memory_mb": round(torch.cuda.max_memory_allocated(device) / 1e6, 1)}

@@ -28,6 +28,11 @@ def expected() -> int:
     return int(os.environ.get("WORLD_SIZE", 1)) if "LOCAL_RANK" in os.environ else 1
 
 
+def on_this_node() -> int:
+    """Those of them that were started on this machine, each with a GPU of it."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", expected())) if "LOCAL_RANK" in os.environ else 1
+
+
 @contextmanager
 def group(device: str) -> Iterator[None]:
     """Join the process group; on `cuda`, each process uses its own GPU. InputError if there are too few."""
@@ -36,8 +41,8 @@ def group(device: str) -> Iterator[None]:
         return
     if device == "cuda":
         seen, place = torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
-        if seen < expected():
-            raise InputError(f"{expected()} processes need a GPU each, but torch sees {seen}: request fewer processes or more GPUs")
+        if seen < (needed := on_this_node()):
+            raise InputError(f"{needed} processes need a GPU each, but torch sees {seen}: request fewer processes or more GPUs")
         torch.cuda.set_device(place)
     distributed.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
     yield
@@ -47,6 +52,20 @@ def group(device: str) -> Iterator[None]:
 def count() -> int:
     """Number of processes that train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def nodes() -> int:
+    """Machines that they run on, the same number on each."""
+    return count() // on_this_node() if distributed.is_initialized() else 1
+
+
+def of_nodes(value: Value) -> list[Value]:
+    """What the first process of each node has."""
+    if nodes() == 1:
+        return [value]
+    found: list[Value] = [value] * count()
+    distributed.all_gather_object(found, value)
+    return found[:: on_this_node()]
 
 
 def rank() -> int:

@@ -17,6 +17,7 @@ from stars.data.device import sent
 from stars.data.store import ClipStore
 from stars.errors import InputError
 from stars.objectives.base import Batch
+from stars.provenance.record import hardware
 from stars.training import memory, online_knn, parallel
 from stars.training.collapse import effective_rank, feature_std
 from stars.training.files import cost, facts, held_clips, training_clips, undertaken, write_settings
@@ -81,10 +82,13 @@ def run(
         step = Step(model.to(device), held, step_settings)
         step.check_memory(plan)
         curve = train(_job(step, plan, [store.names[row] for row in index]), plan, work)
+        machines = parallel.of_nodes(hardware())
         if parallel.rank() > 0:
             return
         first = next(iter(model.result().values()))
         notes.update(facts(plan, device, step_settings.precision), encoder=cost(first, store.bodies), earlier_runs=work.earlier)
+        if len(machines) > 1:
+            notes["hardware_of_nodes"] = machines
         curve.write(out / "curve.csv")
         write_settings(out / "settings.yaml", settings)
         _save(model, step_settings.objective, out, outputs)

@@ -1,4 +1,4 @@
-"""A whole Slurm on this machine: munged, slurmctld and slurmd on the loopback address, for as long as a `with` block lasts.
+"""A whole Slurm on this machine: munged, slurmctld and a slurmd for each node on the loopback address, for as long as a `with` block lasts.
 
 Everything lies in one folder and runs as the user who starts it; nothing of an installed Slurm's configuration is read or changed.
 """
@@ -23,7 +23,7 @@ Found = TypeVar("Found")
 DAEMONS = {
     "munged": "--foreground --key-file={0}/munge.key --socket={0}/munge.socket --pid-file={0}/munged.pid --seed-file={0}/munged.seed --force",
     "slurmctld": "-D -f {0}/slurm.conf",
-    "slurmd": "-D -f {0}/slurm.conf",
+    "slurmd": "-D -f {0}/slurm.conf -N {1}",
 }
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo", "setpriv")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")  # what stands for GPUs: Slurm wants device files, each once
@@ -32,8 +32,7 @@ SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 CONFIGURATION = """
 ClusterName=loopback
 SlurmctldHost=localhost(127.0.0.1)
-SlurmctldPort={ports[0]}
-SlurmdPort={ports[1]}
+SlurmctldPort={port}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
@@ -41,9 +40,9 @@ AuthInfo=socket={folder}/munge.socket,cred_expire=10
 CredType=cred/munge
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool/%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd_%n.pid
 MailProg=/bin/true
 MpiDefault=none
 ProctrackType=proctrack/linuxproc
@@ -66,12 +65,13 @@ ReturnToService=1
 JobRequeue=0
 SlurmdParameters=config_overrides
 GresTypes=gpu
-NodeName=localhost NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus}
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-PartitionName=cpu Nodes=localhost Default=YES MaxTime=INFINITE
-PartitionName=gpu Nodes=localhost MaxTime=INFINITE
-PartitionName=urgent Nodes=localhost PriorityTier=10 PreemptMode=OFF
+"""
+PARTITIONS = """
+PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE
+PartitionName=gpu Nodes=ALL MaxTime=INFINITE
+PartitionName=urgent Nodes=ALL PriorityTier=10 PreemptMode=OFF
 """
 
 
@@ -130,11 +130,11 @@ class Cluster:
             self.ask("scancel", *left)
             wait_for(lambda: not self.jobs(), "jobs to end")
 
-    def start(self, name: str) -> None:
-        """Start a daemon; it ends with this process, however that ends."""
-        command = ["setpriv", "--pdeathsig", "TERM", str(_program(name)), *DAEMONS[name].format(self.folder).split()]
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self.daemons[name] = subprocess.Popen(command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    def start(self, name: str, node: str = "") -> None:
+        """Start a daemon, slurmd with the node it is; it ends with this process, however that ends."""
+        command = ["setpriv", "--pdeathsig", "TERM", str(_program(name)), *DAEMONS[name].format(self.folder, node).split()]
+        with (self.folder / f"{name}{node}.log").open("ab") as log:
+            self.daemons[name + node] = subprocess.Popen(command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def stop(self, name: str) -> None:
         """Stop a daemon and wait for its end."""
@@ -142,24 +142,27 @@ class Cluster:
         self.daemons.pop(name).wait(timeout=PATIENCE)
 
     def wait_until_idle(self) -> None:
-        """Wait until the node takes jobs."""
-        wait_for(lambda: self._state() in ("idle", "mixed", "allocated"), f"an idle node; {self.folder}/*.log say why")
+        """Wait until the nodes take jobs."""
+        wait_for(lambda: {"idle", "mixed", "allocated"}.issuperset(self._states()), f"idle nodes; {self.folder}/*.log say why")
 
-    def _state(self) -> str:
+    def _states(self) -> list[str]:
         assert all(daemon.poll() is None for daemon in self.daemons.values()), f"a daemon ended: {self.folder}/*.log say why"
         done = subprocess.run(["sinfo", "-h", "-p", "gpu", "-o", "%T"], env=self.environment, capture_output=True, text=True, check=False)
-        return done.stdout.strip()
+        return done.stdout.split() or ["unknown"]
 
 
 @contextmanager
-def running(folder: Path, cpus: int = 8, memory: int = 200_000, gpus: int = 4) -> Iterator[Cluster]:
-    """A cluster of one node with partitions `cpu`, `gpu` and `urgent`, which preempts them. GPUs, at most four, are in name only; memory in MB."""
-    cluster = _prepare(folder, cpus, memory, gpus)
+def running(
+    folder: Path, nodes: tuple[str, ...] = ("localhost",), cpus: int = 8, memory: int = 200_000, gpus: int = 4
+) -> Iterator[Cluster]:
+    """A cluster with partitions `cpu`, `gpu` and `urgent`, which preempts them. A node's GPUs, at most four, are in name only; memory in MB."""
+    cluster = _prepare(folder, nodes, cpus, memory, gpus)
     try:
         cluster.start("munged")
         wait_for((folder / "munge.socket").exists, "munged")
         cluster.start("slurmctld")
-        cluster.start("slurmd")
+        for node in nodes:
+            cluster.start("slurmd", node)
         cluster.wait_until_idle()
         yield cluster
         cluster.cancel_all()
@@ -171,16 +174,20 @@ def running(folder: Path, cpus: int = 8, memory: int = 200_000, gpus: int = 4) -
                 os.kill(int(process.name), signal.SIGKILL)
 
 
-def _prepare(folder: Path, cpus: int, memory: int, gpus: int) -> Cluster:
-    for name in ("state", "spool", "bin"):
+def _prepare(folder: Path, nodes: tuple[str, ...], cpus: int, memory: int, gpus: int) -> Cluster:
+    for name in ("state", "bin", *(f"spool/{node}" for node in nodes)):
         (folder / name).mkdir(parents=True)
     folder.chmod(0o755)  # munged refuses a socket in a folder that others may write to
     key = folder / "munge.key"
     key.touch(mode=0o600)
     key.write_bytes(secrets.token_bytes(128))
-    text = CONFIGURATION.format(folder=folder, user=getpass.getuser(), ports=_free_ports(2), cpus=cpus, memory=memory, gpus=gpus)
-    (folder / "slurm.conf").write_text(text)
-    (folder / "gres.conf").write_text("".join(f"NodeName=localhost Name=gpu File={device}\n" for device in DEVICES[:gpus]))
+    port, *ports = _free_ports(1 + len(nodes))
+    text = CONFIGURATION.format(folder=folder, user=getpass.getuser(), port=port)
+    for node, own in zip(nodes, ports, strict=True):  # a hostname that is this machine's for all: what tells them apart is the port
+        text += f"NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={own} CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus}\n"
+    (folder / "slurm.conf").write_text(text + PARTITIONS)
+    devices = [f"NodeName={node} Name=gpu File={device}\n" for node in nodes for device in DEVICES[:gpus]]
+    (folder / "gres.conf").write_text("".join(devices))
     wrapper = folder / "bin/srun"  # the job step executor of Snakemake takes SLURM_CONF out of srun's environment
     wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {_program("srun")} "$@"\n')
     wrapper.chmod(0o755)

@@ -1,4 +1,4 @@
-"""One cluster for each of pytest's processes, and pairs of project folders: one whose jobs go through it, one for the same without it."""
+"""Clusters for each of pytest's processes, and pairs of project folders: one whose jobs go through one of them, one for the same without it."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,12 +11,21 @@ from flow import Flow
 from tiny import project, set_site, snakemake
 
 
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory) -> Iterator[Cluster]:
+def _with_nodes(folder: Path, *nodes: str) -> Iterator[Cluster]:
     if lacking := missing():
         pytest.skip(f"no {', '.join(lacking)} here: apt-get install slurm-wlm munge")
-    with running(tmp_path_factory.mktemp("cluster")) as cluster:
+    with running(folder, nodes) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory) -> Iterator[Cluster]:
+    yield from _with_nodes(tmp_path_factory.mktemp("cluster"), "localhost")
+
+
+@pytest.fixture(scope="session")
+def two_nodes(tmp_path_factory) -> Iterator[Cluster]:
+    yield from _with_nodes(tmp_path_factory.mktemp("nodes"), "node1", "node2")
 
 
 @pytest.fixture(scope="session")
@@ -29,10 +38,14 @@ def clips(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def flows(cluster, clips, tmp_path):
-    """Make (flow through Slurm, flow on this machine) with those clips; `site` edits the profile. Nothing runs on after the test."""
+def flows(request, clips, tmp_path):
+    """Make (flow through Slurm, flow on this machine) with those clips; `site` edits the profile. Nothing runs on after the test.
 
-    def make(changed: dict, **site: object) -> tuple[Flow, Flow]:
+    `through` names the cluster's fixture.
+    """
+
+    def make(changed: dict, through: str = "cluster", **site: object) -> tuple[Flow, Flow]:
+        cluster = request.getfixturevalue(through)
         pair = Flow(project(tmp_path / "slurm"), changed, cluster), Flow(project(tmp_path / "here"), changed)
         for flow in pair:
             shutil.copytree(clips / "results/demo", flow.folder / "results/demo")

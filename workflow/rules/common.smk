@@ -215,9 +215,19 @@ def processes(wildcards):
     return of_method(wildcards).gpus
 
 
+def nodes(wildcards):
+    """Nodes of a Slurm cluster that they run on."""
+    return of_method(wildcards).nodes
+
+
 def gpus(wildcards):
-    """GPUs of a method's training."""
-    return GPU and processes(wildcards)
+    """GPUs of a method's training, where they are asked for as a total: on several nodes that could be spread unevenly."""
+    return GPU and (processes(wildcards) if nodes(wildcards) == 1 else 0)
+
+
+def gpus_of_node(wildcards):
+    """What Slurm is asked for on each of several nodes, as its option --gres says it."""
+    return f"gpu:{processes(wildcards) // nodes(wildcards)}" if GPU and nodes(wildcards) > 1 else ""
 
 
 def drawing(wildcards):

@@ -59,6 +59,10 @@ rule pretrain:
         mem_mb=grows(16000),
         runtime=1440,
         gpu=gpus,
+        gres=gpus_of_node,
+        nodes=nodes,
+        tasks=nodes,  # Slurm gives as many nodes as it has tasks for
+        tasks_per_gpu=0,  # else the plugin takes `tasks` for it
         processes=processes,
         device=COMPUTE.device,
         compiled=COMPILED,
@@ -75,5 +79,5 @@ rule pretrain:
     shell:
         "stars pretrain --clips {params.clips} --train {input.train} --out {params.method}"
         " --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds} --checkpoint-epochs {resources.checkpoint_epochs} --compile {resources.compiled}"
-        " --device {resources.device} --threads {threads} --gpus {resources.processes}"
+        " --device {resources.device} --threads {threads} --gpus {resources.processes} --nodes {resources.nodes}"
         " --settings {params.settings:q} 2>&1 | tee {log}"

@@ -29,6 +29,10 @@ rule tune:
         mem_mb=grows(16000),
         runtime=720,
         gpu=gpus,
+        gres=gpus_of_node,
+        nodes=nodes,
+        tasks=nodes,  # Slurm gives as many nodes as it has tasks for
+        tasks_per_gpu=0,  # else the plugin takes `tasks` for it
         processes=processes,
         device=COMPUTE.device,
         compiled=COMPILED,
@@ -45,5 +49,5 @@ rule tune:
     shell:
         "stars tune --clips {params.clips} --train {input.train} --parent {input.encoder} --heads {input.heads} --out {params.method}"
         " --work {resources.work:q} --checkpoint-seconds {resources.checkpoint_seconds} --checkpoint-epochs {resources.checkpoint_epochs} --compile {resources.compiled}"
-        " --device {resources.device} --threads {threads} --gpus {resources.processes}"
+        " --device {resources.device} --threads {threads} --gpus {resources.processes} --nodes {resources.nodes}"
         " --settings {params.settings:q} 2>&1 | tee {log}"
