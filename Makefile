@@ -124,8 +124,8 @@ coverage: $(INSTALLED)
 constraints: $(INSTALLED) $(VENV)/.docs
 	$(BIN)/pip install --quiet --constraint envs/constraints.txt --editable '.[onnx]'
 	{ echo "# Exact versions of everything that is installed, so that a run next year is the run of today. Made by \`make constraints\`."; \
-	  echo "# torch stands in torch-cpu.txt and torch-cuda.txt."; \
-	  $(BIN)/pip freeze --exclude torch --exclude-editable; } > envs/constraints.txt
+	  echo "# torch stands in torch-cpu.txt and torch-cuda.txt, triton in triton.txt."; \
+	  $(BIN)/pip freeze --exclude torch --exclude triton --exclude-editable; } > envs/constraints.txt
 
 $(INSTALLED): pyproject.toml envs/constraints.txt $(TORCH)
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "stars needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": name another with PYTHON=")'

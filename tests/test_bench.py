@@ -85,6 +85,7 @@ def test_a_table_says_rates_and_shares():
         (("train", "--config", TINY, "--batch", "6", "--stage", "1"), 5),
         (("train", "--config", f"{TINY}+tests/config/methods.yaml", "--batch", "6", "--method", "gru", "gcn"), 6),
         (("encode", "--config", TINY, "--batch", "6"), 3),
+        (("attention", "--config", TINY, "--batch", "6"), 8),
         (("sample", "--config", TINY, "--batch", "6"), 4),
         (("knn", "--queries", "30", "--references", "40", "--width", "8"), 2),
     ],

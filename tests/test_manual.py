@@ -164,7 +164,7 @@ FAMILIES = {
     "draw": ("stars.paper.tables", "stars.paper.hyperparameters", "stars.paper.figures", "stars.paper.plugin_table", "stars.inspect.page", "stars.report.page"),
 }  # fmt: skip
 DISTRIBUTIONS = {"yaml": "pyyaml", "PIL": "pillow", "sklearn": "scikit-learn", "torch": "pytorch", "matplotlib": "matplotlib-base"}
-BROUGHT = {"pydantic_core": "pydantic", "markupsafe": "jinja2", "threadpoolctl": "scikit-learn"}
+BROUGHT = {"triton": "pytorch", "pydantic_core": "pydantic", "markupsafe": "jinja2", "threadpoolctl": "scikit-learn"}
 
 
 LAZY = ("stars.backbones", "stars.objectives", "stars.views")  # imported for methods that name one, by whoever resolves the configuration

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stars.backbones.attention import attend
 from stars.backbones.transformer import Network
-from stars.bench.measure import Case
-from stars.bench.steps import Step, as_baseline, of_method, plain, random_clips, stage_1, stage_2
+from stars.bench.measure import Case, precisions
+from stars.bench.steps import Step, as_baseline, of_method, plain, plain_attention, random_clips, stage_1, stage_2, with_pytorch_attention
 from stars.config import Augment, Config, Embed, Pretrain, Sampling, Tune
 from stars.config.reading import merge, nearest
 from stars.data.dataset import Dataset
@@ -24,6 +25,7 @@ from stars.evaluation.knn import neighbours
 from stars.pipeline import configuration
 from stars.plan.encoder import Encoder, encoder_flops
 from stars.plan.work import Size, amount
+from stars.training.precision import half
 from stars.training.train import TrainStage
 from stars.views.crop import Clips, random_crop, random_view, rotate
 from stars.views.spatial import augment
@@ -61,6 +63,10 @@ class Bench:
         """Bodies of a clip, on average."""
         return 2 - self.single
 
+    def possible(self, cases: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+        """Those of the cases, by name, whose precision the device has: tf32 is a GPU's."""
+        return [(name, changes) for name, changes in cases.items() if changes["precision"] in precisions(self.device)]
+
     def clips(self) -> Clips:
         """Random clips on the device."""
         return random_clips(max(POOL, self.batch), self.joints, self.single, self.device)
@@ -71,7 +77,7 @@ class Bench:
 
 
 def train(bench: Bench) -> Iterator[Case]:
-    """A step of stage 1 and of stage 2, plain and as configured, in both precisions, and with each loss."""
+    """A step of stage 1 and of stage 2, plain and as configured, in each precision that the device has, and with each loss."""
     clips, shape = bench.clips(), bench.config.model
 
     def case(group: str, name: str, stage: str, settings: Pretrain | Tune, step: Step) -> Case:
@@ -79,13 +85,16 @@ def train(bench: Bench) -> Iterator[Case]:
         operations = amount(stage, told, Encoder.transformer(shape), Size(bench.batch, 0, bench.bodies)).amount
         return Case(group, name, partial(step, bench.batch), bench.batch, operations, settings.precision)
 
-    for name, changes in FIRST.items():
+    for name, changes in bench.possible(FIRST):
         first = Pretrain.model_validate(merge(bench.config.pretrain.model_dump(), changes))
         step = stage_1(shape, first, bench.joints, clips)
         yield case("stage 1", name, "pretrain", first, as_baseline(step) if name == BASELINE else step)
         if bench.compile and name == LAST[0]:
             yield case("stage 1", f"{name}, compiled", "pretrain", first, stage_1(shape, first, bench.joints, clips, compiled=True))
-    for name, changes in SECOND.items():
+            if bench.device == "cuda":
+                step = with_pytorch_attention(stage_1(shape, first, bench.joints, clips, compiled=True))
+                yield case("stage 1", "compiled, PyTorch's attention", "pretrain", first, step)
+    for name, changes in bench.possible(SECOND):
         second = Tune.model_validate(merge(bench.config.tune.model_dump(), changes))
         step = stage_2(shape, second, bench.joints, bench.described.mirror, clips)
         yield case("stage 2", name, "tune", second, as_baseline(step) if name == BASELINE else step)
@@ -127,6 +136,7 @@ LAST = ("bf16, bodies: present", "bf16")  # of each stage, what is compiled too
 FIRST: dict[str, dict[str, Any]] = {
     BASELINE: {"precision": "fp32", "bodies": "all"},
     "fp32": {"precision": "fp32", "bodies": "all"},
+    "tf32": {"precision": "tf32", "bodies": "all"},
     "bf16": {"precision": "bf16", "bodies": "all"},
     "fp32, bodies: present": {"precision": "fp32", "bodies": "present"},
     "bf16, bodies: present": {"precision": "bf16", "bodies": "present"},
@@ -134,10 +144,41 @@ FIRST: dict[str, dict[str, Any]] = {
 SECOND: dict[str, dict[str, Any]] = {
     BASELINE: {"precision": "fp32", "strategy": "nnclr"},
     "fp32": {"precision": "fp32", "strategy": "nnclr"},
+    "tf32": {"precision": "tf32", "strategy": "nnclr"},
     "bf16": {"precision": "bf16", "strategy": "nnclr"},
     "bf16, moco": {"precision": "bf16", "strategy": "moco"},
     "bf16, dino": {"precision": "bf16", "strategy": "dino"},
 }
+
+
+def attention(bench: Bench) -> Iterator[Case]:
+    """Forward and backward passes of attention in one block of the decoder of stage 1, of the bodies of a batch."""
+    shape, rows = bench.config.model, round(bench.batch * bench.bodies)
+    tokens, channels = shape.frames // shape.segment * bench.joints, shape.decoder_width // shape.heads
+    qkv = torch.randn(rows, tokens, 3, shape.heads, channels, generator=torch.Generator().manual_seed(0)).to(bench.device)
+    gradient = torch.randn(rows, tokens, shape.heads, channels, generator=torch.Generator().manual_seed(1)).to(bench.device).transpose(1, 2)
+    operations = 4.0 * rows * shape.heads * tokens**2 * channels
+
+    def forward(work: Callable[..., Tensor], inputs: list[Tensor], number: int) -> None:
+        work(*inputs)
+
+    def backward(mixed: Tensor, inputs: list[Tensor], number: int) -> None:
+        torch.autograd.grad(mixed, inputs, gradient.to(mixed.dtype), retain_graph=True)
+
+    for group in ("forward", "backward"):
+        for name, work, precision in ATTENTION:
+            dtype = half(qkv.device) if precision == "bf16" else torch.float32
+            inputs = [part.transpose(1, 2).to(dtype).requires_grad_() for part in qkv.unbind(2)]
+            run = partial(forward, work, inputs) if group == "forward" else partial(backward, work(*inputs), inputs)
+            yield Case(group, name, run, rows, operations if group == "forward" else 2 * operations, precision)
+
+
+ATTENTION: tuple[tuple[str, Callable[..., Tensor], str], ...] = (
+    ("plain", plain_attention, "fp32"),
+    ("fp32", F.scaled_dot_product_attention, "fp32"),
+    ("bf16, PyTorch's", F.scaled_dot_product_attention, "bf16"),
+    ("bf16, as a training takes it", attend, "bf16"),
+)
 
 
 def encode(bench: Bench) -> Iterator[Case]:
@@ -154,8 +195,8 @@ def encode(bench: Bench) -> Iterator[Case]:
         with plain():
             run(settings, number)
 
-    for name, work in ((BASELINE, run_plainly), ("fp32", run), ("bf16", run)):
-        precision = "bf16" if name == "bf16" else "fp32"
+    for name in (BASELINE, *reversed(precisions(bench.device))):
+        work, precision = (run_plainly, "fp32") if name == BASELINE else (run, name)
         settings = bench.config.embed.model_copy(update={"precision": precision})
         yield Case("encoder", name, partial(work, settings), bench.batch, operations, precision)
 

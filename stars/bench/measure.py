@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from stars.training.precision import arithmetic
+from stars.training.precision import float32_products, half, resolve
 
 SIZES = {"cpu": 2048, "cuda": 8192}  # of the square matrices whose product gauges a device
 GAUGING = 1.0  # seconds spent on it at most, after the first product
@@ -28,7 +28,7 @@ class Case:
         run: does the work of the round with this number.
         items: clips (or queries) a round.
         operations: floating-point operations that the method needs for them, whatever a configuration computes in vain; 0: not counted.
-        precision: of its matrix products, fp32 or bf16.
+        precision: of its matrix products, fp32, tf32 or bf16.
     """
 
     group: str
@@ -93,14 +93,19 @@ def _resident(entry: str) -> float:
     return 1024.0 * int(line.split()[1])
 
 
+def precisions(device: str) -> tuple[str, ...]:
+    """Those that are compared: bf16 wherever it runs, tf32 on GPUs that have it."""
+    return ("bf16", "tf32", "fp32") if device == "cuda" and resolve(device, "auto") == "bf16" else ("bf16", "fp32")
+
+
 def product_rate(device: str, precision: str) -> float:
     """Floating-point operations a second of a large square matrix product: what this machine could do at best."""
     size = SIZES[device]
     a, b = torch.randn(2, size, size, device=device)
     taken: list[float] = []
-    with arithmetic(torch.device(device), precision):
+    with float32_products(torch.device(device), precision):
         if precision == "bf16":
-            a, b = a.bfloat16(), b.bfloat16()
+            a, b = a.to(half(a.device)), b.to(half(a.device))
         seconds(lambda: a @ b, device)
         while not taken or sum(taken) < GAUGING:
             taken.append(seconds(lambda: a @ b, device))

@@ -10,7 +10,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from stars.backbones import bi_gru
+from stars.backbones import bi_gru, narrow_attention
 from stars.backbones.base import Backbone
 from stars.backbones.transformer import Network
 from stars.config import Model, Pretrain, Tune
@@ -19,6 +19,7 @@ from stars.evaluation import features
 from stars.objectives import base
 from stars.training import compiling, pretrain, train, tune
 from stars.training.optimiser import optimiser_of
+from stars.training.precision import float32_products
 from stars.training.run import Step as TrainingStep
 from stars.views.crop import Clips, View
 from stars.views.spatial import Pairs
@@ -44,7 +45,9 @@ def stage_1(shape: Model, settings: Pretrain, joints: int, clips: Clips, compile
     model = pretrain.untrained(told, joints).to(clips.device)
     with compiling.wanted(compiled):
         compiling.compile_blocks(model, settings.precision)
-    return _stepper(TrainingStep(model, clips, pretrain.step_settings(told)), optimiser_of(model.parts(), settings.optimiser), len(clips))
+    return _stepper(
+        TrainingStep(model, clips, pretrain.step_settings(told)), optimiser_of(model.parts(), settings.optimiser), clips, settings.precision
+    )
 
 
 def stage_2(shape: Model, settings: Tune, joints: int, mirror: Pairs, clips: Clips, compiled: bool = False) -> Step:
@@ -53,9 +56,8 @@ def stage_2(shape: Model, settings: Tune, joints: int, mirror: Pairs, clips: Cli
     model = tune.tuning(Network(shape, joints), told).to(clips.device).train()
     with compiling.wanted(compiled):
         compiling.compile_blocks(model, settings.precision)
-    step = _stepper(
-        TrainingStep(model, clips, tune.step_settings(model, told)), optimiser_of(model.parts(), settings.optimiser), len(clips)
-    )
+    optimiser = optimiser_of(model.parts(), settings.optimiser)
+    step = _stepper(TrainingStep(model, clips, tune.step_settings(model, told)), optimiser, clips, settings.precision)
 
     def followed(batch: int, number: int) -> None:
         step(batch, number)
@@ -68,7 +70,7 @@ def of_method(settings: train.TrainStage, joints: int, clips: Clips) -> Step:
     """A step of a training with any backbone and objective."""
     model = train.new(settings, joints, clips.frames.shape[1]).to(clips.device).train()
     objective, optimiser = model.objective, optimiser_of(model.parts(), settings.train.optimiser)
-    step = _stepper(TrainingStep(model, clips, train.step_settings(model, settings)), optimiser, len(clips))
+    step = _stepper(TrainingStep(model, clips, train.step_settings(model, settings)), optimiser, clips, settings.train.precision)
 
     def whole(batch: int, number: int) -> None:
         objective.before(model.by_name, 0, 0)
@@ -78,12 +80,13 @@ def of_method(settings: train.TrainStage, joints: int, clips: Clips) -> Step:
     return whole
 
 
-def _stepper(loss: Callable[[Tensor, torch.Generator], Tensor], optimiser: torch.optim.Optimizer, count: int) -> Step:
+def _stepper(loss: Callable[[Tensor, torch.Generator], Tensor], optimiser: torch.optim.Optimizer, clips: Clips, precision: str) -> Step:
     def step(batch: int, number: int) -> None:
         generator = torch.Generator().manual_seed(number)
-        value = loss(torch.randperm(count, generator=generator)[:batch], generator)
-        optimiser.zero_grad(set_to_none=True)
-        value.backward()
+        with float32_products(clips.device, precision):
+            value = loss(torch.randperm(len(clips), generator=generator)[:batch], generator)
+            optimiser.zero_grad(set_to_none=True)
+            value.backward()
         optimiser.step()
 
     return step
@@ -140,6 +143,20 @@ def plain() -> Iterator[None]:
         mock.patch.object(train, "make_views", plain_views),
     ):
         yield
+
+
+def with_pytorch_attention(step: Step) -> Step:
+    """The same step with PyTorch's attention for narrow heads too."""
+
+    def run(batch: int, number: int) -> None:
+        with mock.patch.object(narrow_attention, "fits", _never):
+            step(batch, number)
+
+    return run
+
+
+def _never(*inputs: Tensor) -> bool:
+    return False
 
 
 def as_baseline(step: Step) -> Step:

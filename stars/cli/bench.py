@@ -12,10 +12,11 @@ from stars.errors import InputError
 WHAT = {
     "train": "training steps of both stages, and of each loss",
     "encode": "features of whole clips",
+    "attention": "attention of one block, forward and backward",
     "sample": "training crops",
     "knn": "the exact search of the KNN protocol, at the size of NTU-120 cross-subject",
 }
-PRECISIONS = {"train": ("bf16", "fp32"), "encode": ("bf16", "fp32")}  # of the matrix products that are compared; else fp32
+IN_ALL = ("train", "encode", "attention")  # what is compared in several precisions; else in fp32
 LEAST = {"batch": 2}  # a batch of one has no spread
 SEARCH = {"queries": 50_919, "references": 63_026, "width": 256, "k": 10, "classes": 120}
 
@@ -58,7 +59,8 @@ def _bench(chosen: argparse.Namespace) -> None:
         torch.set_num_threads(chosen.threads)
     device = _device(getattr(chosen, "device", "cpu"))
     compared = _cases(chosen, device)
-    rates = {precision: measure.product_rate(device, precision) for precision in PRECISIONS.get(chosen.what, ("fp32",))}
+    compared_in = measure.precisions(device) if chosen.what in IN_ALL else ("fp32",)
+    rates = {precision: measure.product_rate(device, precision) for precision in compared_in}
     print(
         f"{_name(device)}, torch {torch.__version__}",
         *(f"matrix product {name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in rates.items()),

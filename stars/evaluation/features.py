@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stars.backbones import narrow_attention
 from stars.backbones.base import Backbone
 from stars.backbones.clips import clip_features
 from stars.config import Embed, Settings
@@ -75,6 +76,8 @@ def embed(clips: Path, train: Path, test: Path, method: Path, out: Path, target:
                 check_finite(values, task.names[rows], path)
                 write_npy(path, values)
             say(f"embed: {len(rows)} {part} clips")
+        if torch.device(device).type == "cuda":
+            notes["attention"] = narrow_attention.kernels_used()
 
 
 def open_encoder(path: Path, store: ClipStore, device: str) -> Backbone:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import yaml
 
+from stars.backbones import narrow_attention
 from stars.backbones.base import Backbone
 from stars.config import Checkpoint, Settings
 from stars.data.store import ClipStore
@@ -71,7 +72,7 @@ def write_settings(path: Path, settings: Settings) -> None:
 
 
 def facts(plan: Plan, device: str, precision: str) -> dict[str, str | float]:
-    """Facts about a training for its record: size, precision and, on a GPU, peak memory (10^6 bytes)."""
+    """Facts about a training for its record: size, precision and, on a GPU, attention and peak memory (10^6 bytes)."""
     size: dict[str, str | float] = {
         "train_clips": plan.clips,
         "effective_batch": plan.batch,
@@ -83,6 +84,7 @@ def facts(plan: Plan, device: str, precision: str) -> dict[str, str | float]:
     found = {**size, "processes": parallel.count(), "nodes": parallel.nodes(), "precision": resolve(device, precision)}
     if torch.device(device).type != "cuda":
         return {**found, "device": device}
+    found["attention"] = narrow_attention.kernels_used()
     return {**found, "device": device, "peak_gpu_memory_mb": round(torch.cuda.max_memory_allocated(device) / 1e6, 1)}
 
 
