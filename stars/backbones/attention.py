@@ -69,7 +69,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
     On GPUs 16-bit inputs with heads of 16 or 32 channels and without a mask go to `narrow_attention`, where that works; all else goes to PyTorch's.
     On CPUs bf16 inputs are computed in whichever arithmetic was measured to be faster (docs/bench.md):
 
-    - without AMX tiles (all CPUs but Intel's Xeons since Sapphire Rapids): forward and backward in float32, which is also returned;
+    - without AMX tiles (all CPUs but Intel's Xeons since Sapphire Rapids): forward and backward in float32, which is also returned (with
+      AVX512-BF16 bf16 is a little faster forward, by too little for its rounding);
     - with AMX tiles: forward in bf16, backward in float32.
     """
     if mask is None and narrow_attention.fits(query, key, value):
