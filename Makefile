@@ -81,7 +81,7 @@ benchmark-page: $(INSTALLED)
 	$(BIN)/snakemake $(UTD) -- benchmarks || whole=1; \
 	$(BIN)/snakemake $(UTD) config/ablation_utd_mhad.yaml -- benchmarks || whole=1; \
 	exit $$whole
-	{ printf '# Benchmarks\n\nMade by `make benchmark-page` from the records of its runs; what follows from it: [results](settings.md#stage-2-one-setting-at-a-time).\n\n' \
+	{ printf '# Every protocol on UTD-MHAD\n\nMade by `make benchmark-page` from the records of its runs; what follows from it: [results](settings.md#stage-2-one-setting-at-a-time).\n\n' \
 	  && cat results/utd_mhad_xsub/benchmarks.md && echo && cat results/utd_mhad_held/benchmarks.md; } > docs/benchmarks.md.part
 	mv docs/benchmarks.md.part docs/benchmarks.md
 
