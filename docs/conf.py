@@ -12,7 +12,7 @@ exclude_patterns = ["pictures"]
 html_theme = "furo"  # light and dark, as the browser asks or by the button at the top
 html_title = "stars"
 html_theme_options = {"navigation_with_keys": True, "top_of_page_buttons": []}
-html_show_sphinx = False
+html_show_sphinx = html_show_copyright = False
 html_copy_source = False
 html_static_path = html_css_files = ["style.css"]
 copybutton_exclude = ".linenos, .gp, .go"  # prompts and output are not copied

@@ -18,6 +18,7 @@ from stars.provenance.files import atomic
 
 WIDTH = 5.2  # inches; printed in one column of 3.4 in, text of 7.5 to 10 pt is 5 to 6.5 pt high
 LINE = 60  # characters of a title that fit on it
+LEAST = 7.5  # points, the smallest text
 DPI = 150
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 PARAMETERS: Any = {
@@ -53,6 +54,12 @@ def figure(height: float, width: float = WIDTH, layout: Literal["constrained", "
         yield drawn
 
 
+def settle(drawn: Figure) -> None:
+    """Give everything its place, and keep it there: what is drawn afterwards may be placed by pixels."""
+    drawn.draw_without_rendering()
+    drawn.set_layout_engine("none")
+
+
 def save(drawn: Figure, stem: Path) -> None:
     """Write stem.svg and stem.png, without dates or versions in them. Call it inside `figure`."""
     for ending, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
@@ -67,6 +74,20 @@ def fitted(text: str, columns: int = 1) -> str:
     return next(
         filled for width in range(max(most // 2, 1), most + 1) if (filled := textwrap.fill(text, width)).count("\n") < max(lines, 1)
     )
+
+
+def line(drawn: Figure, text: str, size: float, width: float) -> tuple[str, float]:
+    """A title on one line of so many inches: the text, cut short where it must be, and its size in points, down to LEAST."""
+    measured = drawn.text(0, 0, text, fontsize=size)
+    wide = measured.get_window_extent().width / drawn.dpi
+    size = min(size, max(LEAST, size * width / wide))
+    measured.set_fontsize(size)
+    kept = text
+    while len(kept) > 1 and measured.get_window_extent().width / drawn.dpi > width:
+        kept = kept[:-1]
+        measured.set_text(kept.rstrip() + "…")
+    measured.remove()
+    return measured.get_text(), size
 
 
 def say(axis: Axes, text: str) -> None:

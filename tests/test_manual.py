@@ -18,6 +18,7 @@ from stars.provenance import code
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs"]
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 PINNED = dict(re.findall(r"(?m)^([\w.-]+)==(\S+)$", (ROOT / "envs/constraints.txt").read_text()))
 TORCH = re.findall(r"(?m)^torch==(\S+)$", (ROOT / "envs/torch-cpu.txt").read_text())[0]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -34,6 +35,18 @@ def test_a_dead_link_is_found(tmp_path):
     (tmp_path / "a.md").write_text("# A `b`, c\n[1](#a-b-c) [2](#c) [3](b.md) [4](a.md#a-b-c) [5](https://x)\n```\n[6](none.md)\n```\n")
     (tmp_path / "c.html").write_text('<p id="x"><a href="#x"></a><img src="d.png"><a href="a.md#none">')
     assert [line.split(": ")[1] for line in links.dead(links.found([str(tmp_path)]))] == ["#c", "b.md", "d.png", "a.md#none"]
+
+
+def test_the_index_names_every_page_once_by_its_title():
+    sections = re.split(r"^## ", (ROOT / "docs/index.md").read_text(), flags=re.MULTILINE)[1:]
+    assert [section.splitlines()[0] for section in sections] == ["Tutorials", "How-to guides", "Reference", "Explanation"]
+    named = [link for section in sections for link in re.findall(r"^- \[([^]]+)\]\((\w+)\.md\)", section, re.MULTILINE)]
+    headings = {page.stem: page.read_text().splitlines()[0].removeprefix("# ") for page in (ROOT / "docs").glob("*.md")}
+    assert sorted(named) == sorted((title, page) for page, title in headings.items() if page != "index")
+
+
+def test_the_map_of_the_code_fits_its_box():
+    assert [line for block in ARCHITECTURE.split("```")[1:4:2] for line in block.splitlines() if len(line) > 88] == []
 
 
 def said() -> Iterator[str]:
@@ -113,9 +126,6 @@ def test_code_that_the_method_page_names_is_there():
     names = {name.rpartition(".")[2] for cell in where for name in re.findall(r"`([A-Za-z_.]+)`", cell) if not name.endswith(".py")}
     assert len(names) > 40 and [name for name in names if not re.search(rf"(def|class) {name}\b", code_text)] == []
     assert all(f"({number})" in page for number in range(1, 8))
-
-
-ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 
 
 def test_the_map_names_every_package_and_module_at_the_top():

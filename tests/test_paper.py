@@ -21,20 +21,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.text import Text
 
-from stars import figure_style
+from stars import figure_style, palette
 from stars.errors import InputError
 from stars.evaluation.projection import perplexity, tsne, unit
 from stars.evaluation.statistics import mean_std, paired_p
 from stars.paper import grid, hyperparameters, published, tables
+from stars.paper import tsne as projected
 from stars.paper.confusion import confusion
 from stars.paper.costs import Cost
 from stars.paper.figures import CurvesStage, Fig1Stage, Fig4Stage, Fig6Stage, SweepStage, curves, fig1, fig4, fig6, sweep
 from stars.paper.inputs import Panel
+from stars.paper.labels import apart
 from stars.paper.results import NOT_RUN, REHEARSED, Run
 from stars.paper.sources import tables as sources
 from stars.paper.sweep import Point
 from stars.paper.tables import TableStage
-from stars.paper.times import Trained, apart, training_seconds
+from stars.paper.times import Trained, training_seconds
 from stars.paper.tsne import Features, spread
 from stars.pipeline import configuration
 
@@ -512,6 +514,101 @@ def test_text_is_legible_in_one_column_of_print_and_no_title_is_cut_off(inputs, 
     )
     fig4(long, inputs / "clips", inputs / "test.npy", dict.fromkeys("abc", inputs / "x.npy"), inputs / "out")
     assert set(smallest) == {"curves", "fig1", "fig3a", "fig3b", "fig4", "fig6"} and min(smallest.values()) > 4.9
+
+
+@pytest.fixture
+def drawings(monkeypatch):
+    """The figures that are saved, as matplotlib holds them."""
+    drawn, save = [], figure_style.save
+    monkeypatch.setattr(figure_style, "save", lambda figure, stem: (save(figure, stem), drawn.append(figure)))
+    return drawn
+
+
+def draw_times(folder, times, top1, names, counts=(40091, 16487), seeds=(0, 1)):
+    """Figure 1 of made-up methods, a quarter of a point between two seeds."""
+    methods = [Trained(method=f"m{index}", title=name, trainings=(f"m{index}",)) for index, name in enumerate(names)]
+    files = {}
+    for index, seed in itertools.product(range(len(names)), seeds):
+        metrics, record = (folder / f"{index}_{seed}_{what}.json" for what in ("metrics", "record"))
+        entry = {"output": "encoder", "k": 1, "top1": 1.0}
+        told = {"train_clips": 40091, "test_clips": 16487, "top1": top1[index] + seed / 4, "results": [entry]}
+        metrics.write_text(json.dumps(told))
+        record.write_text(json.dumps({"wall_seconds": times[index], "hardware": {"cpu": "C", "cores": 4}, "notes": {}}))
+        files |= {f"m{index}/{seed}": metrics, f"record/m{index}/{seed}": record}
+    fig1(FIG1.model_copy(update={"methods": tuple(methods), "seeds": seeds, "counts": counts}), files, PUBLISHED, folder / "out")
+
+
+def crowded(count, seed=0):
+    rng = np.random.default_rng(seed)
+    names = [
+        "STARS",
+        "CrosSCLR, three streams",
+        "HiCo-Transformer",
+        "Predict & Cluster",
+        "MS²L",
+        "An encoder without a cluster loss, of bones",
+    ]
+    return np.exp(rng.normal(4, 0.7, count)), rng.normal(75, 7, count).clip(0, 99), [names[i % len(names)] + f" {i}" for i in range(count)]
+
+
+@pytest.mark.parametrize(("count", "counts"), [(1, None), (6, (40091, 16487)), (30, None)])
+def test_names_in_fig1_overlap_nothing_and_stay_inside_the_axes(tmp_path, drawings, count, counts):
+    draw_times(tmp_path, *crowded(count), counts=counts or (40091, 1))
+    axis = drawings[0].axes[0]
+    boxes = [text.get_window_extent() for text in axis.texts]
+    assert len(boxes) == count and len(drawings[0].axes) == (2 if counts else 1)
+    assert all(axis.bbox.contains(*corner) for box in boxes for corner in (box.min, box.max))
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    points = axis.transData.transform(pd.read_csv(tmp_path / "out/fig1.csv").query("origin == 'this run'")[["seconds", "top1"]])
+    points[:, 0] = axis.transData.transform(axis.containers[0].lines[0].get_xydata())[:, 0]
+    assert not any(box.contains(*point) for box in boxes for point in points)
+    if counts:
+        margin = drawings[0].axes[1]
+        names = [text.get_window_extent() for text in margin.texts]
+        assert len(names) > 10 and not any(one.overlaps(other) for one, other in itertools.combinations(names, 2))
+        assert all(drawings[0].bbox.x0 <= box.x0 and box.x1 <= drawings[0].bbox.x1 for box in names)
+
+
+def test_fig1_tells_published_points_from_this_runs(tmp_path, drawings):
+    draw_times(tmp_path, *crowded(4))
+    ours, cited = drawings[0].axes[0].containers[0].lines[0], drawings[0].axes[1].lines[0]
+    assert ours.get_color() in palette.OKABE_ITO and cited.get_color() in palette.OKABE_ITO
+    assert ours.get_color() != cited.get_color() and ours.get_marker() != cited.get_marker()
+    assert [text.get_text() for text in drawings[0].legends[0].get_texts()] == ["this run, mean ± std of 2 seeds", "published"]
+
+
+@pytest.mark.parametrize("times", [(100, 110, 115), (60, 100, 260), (5, 40, 4000), (3600, 3600.5, 3601), (0, 50, 80)])
+def test_fig1_has_no_points_in_a_corner(tmp_path, drawings, times):
+    draw_times(tmp_path, times, (50, 60, 90), "abc", counts=None)
+    axis = drawings[0].axes[0]
+    shares = axis.transAxes.inverted().transform(axis.transData.transform(axis.containers[0].lines[0].get_xydata()))
+    assert (shares > 0).all() and (shares < 1).all()
+    assert np.ptp(shares[:, 1]) > 0.5 and (np.ptp(shares[:, 0]) > 0.4 or max(times) < 1.1 * min(times))
+    assert shares[:, 0].min() < 0.5
+
+
+def test_fig4_has_titles_on_one_line_and_panels_of_one_scale(inputs, drawings, monkeypatch):
+    """At every width: one to five panels, short and long titles; points of one panel lie three times as wide apart."""
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(projected, "tsne", lambda matrix, *_: rng.normal(size=(len(matrix), 2)) * rng.choice([1, 3]))
+    for count, title in itertools.product(range(1, 6), ("A", "STARS without the cluster loss, bones and joints, three streams")):
+        panels = tuple(Features(method=f"m{index}", title=f"{title} {index}") for index in range(count))
+        stage = FIG4.model_copy(update={"panels": panels, "data_title": "Exercises at home, seen from the left of the person"})
+        given = {panel.method: inputs / "x.npy" for panel in panels}
+        fig4(stage, inputs / "clips", inputs / "test.npy", given, inputs / "out")
+        drawn = drawings.pop()
+        shown = [axis for axis in drawn.axes if axis.axison]
+        assert len(shown) == count and len(drawn.legends) == 1
+        for text, box in [(drawn._suptitle, drawn.bbox), *((axis.title, axis.bbox) for axis in shown)]:
+            extent = text.get_window_extent()
+            assert "\n" not in text.get_text() and box.x0 - 1 <= extent.x0 and extent.x1 <= box.x1 + 1
+        assert [axis.get_title() for axis in shown] == [panel.title for panel in panels] or len(title) > 40
+        legend = drawn.legends[0].get_window_extent()
+        assert drawn.bbox.x0 <= legend.x0 and legend.x1 <= drawn.bbox.x1
+        for extent in ("get_xlim", "get_ylim"):
+            assert np.ptp([np.diff(getattr(axis, extent)()) for axis in shown]) < 1e-6
+        sizes = np.array([axis.bbox.size for axis in shown])
+        assert np.ptp(sizes, axis=0).max() < 1 and abs(sizes[0, 0] - sizes[0, 1]) < 1
 
 
 def test_fig1_holds_times_of_all_runs_and_cites_the_paper_on_its_own_complete_data_alone(inputs):

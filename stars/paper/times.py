@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullLocator
 
 from stars import figure_style
 from stars.config import Settings, key
 from stars.errors import InputError, shown
 from stars.evaluation.statistics import mean_std
-from stars.paper import published
+from stars.paper import labels, published
 from stars.paper.inputs import Panel, write_csv
 from stars.paper.results import Accuracy, accuracy, whole
 from stars.provenance.files import read_json
@@ -25,6 +26,8 @@ UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 PICTURED = ("published; the paper", "gives times only", "as a picture")
 REACH = 15.0  # points below this run's least accuracy down to which published ones are drawn
 COLUMNS = ("method", "origin", "seconds", "top1", "std", "hardware")
+MARK, NAME, LINED = 6.0, 8.0, 8.0  # size of a mark, of a name, and the distance from which on a line leads to the name, in points
+OURS, PUBLISHED, INK, LINE = figure_style.colour(0), figure_style.colour(3), "#3c3c3c", "#8a8a8a"  # Okabe and Ito's blue and vermilion
 NAMES = ("fig1.svg", "fig1.png", "fig1.csv")
 
 
@@ -117,51 +120,74 @@ def _cited(printed: Path, column: str) -> list[dict[str, object]]:
 
 def _draw(settings: Fig1Stage, table: pd.DataFrame, out: Path) -> None:
     ours, cited = (table[table["origin"] == origin] for origin in ("this run", "published"))
-    with figure_style.figure(3.9 if cited.empty else 4.9) as drawn:
-        axes = drawn.subplots(1, 1 + (not cited.empty), squeeze=False, sharey=True, width_ratios=[9, 4][: 1 + (not cited.empty)])[0]
+    both = 1 + (not cited.empty)
+    with figure_style.figure(3.6 + 0.07 * max(len(ours), len(cited))) as drawn:
+        axes = drawn.subplots(1, both, squeeze=False, sharey=True, width_ratios=[9, 4][:both])[0]
         if ours.empty:
             figure_style.say(axes[0], "no method of this configuration is trained")
         else:
-            _points(axes[0], ours)
+            _points(axes[0], ours, f"this run, mean ± std of {len(settings.seeds)} seeds" if len(settings.seeds) > 1 else "this run")
         if not cited.empty:
-            _margin(axes[1], cited, ours["top1"].min())
+            values = cited.sort_values("top1")
+            near = values["top1"] >= ours["top1"].min() - REACH
+            _margin(axes[1], values[near], values[~near])
         drawn.suptitle(figure_style.fitted(f"Linear protocol against training time, {settings.data_title} {settings.split_title}"))
-        drawn.legend(loc="outside lower center", ncols=3, frameon=False)
+        drawn.legend(loc="outside lower center", ncols=2, frameon=False)
+        figure_style.settle(drawn)
+        if not ours.empty:
+            _name(axes[0], ours)
+        if not cited.empty:
+            _list(axes[1], values[near])
         figure_style.save(drawn, out / "fig1")
 
 
-def _points(axis: Axes, ours: pd.DataFrame) -> None:
-    unit, seconds = next(((unit, size) for unit, size in UNITS if ours["seconds"].max() >= 2 * size), UNITS[-1])
-    for index, point in enumerate(ours.itertuples()):
-        error = None if pd.isna(point.std) else point.std
-        look: dict[str, Any] = {
-            "marker": figure_style.marker(index),
-            "color": figure_style.colour(index),
-            "markersize": 8,
-            "linestyle": "",
-            "capsize": 3,
-        }
-        axis.errorbar(point.seconds / seconds, point.top1, error, label=point.method, **look)
-    longest = max(ours["seconds"].max() / seconds, 1e-9)
-    axis.set_xlim(-0.03 * longest, 1.06 * longest)
+def _points(axis: Axes, ours: pd.DataFrame, label: str) -> None:
+    unit, seconds = _unit(ours)
+    times, look = ours["seconds"] / seconds, {"marker": "o", "color": OURS, "markersize": MARK, "linestyle": "", "capsize": 2}
+    axis.errorbar(times, ours["top1"], None if ours["std"].isna().all() else ours["std"], elinewidth=1, label=label, **look)
+    least, longest = times.min(), times.max()
+    if least > 0 and longest > 8 * least:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.set_xlim(least / 1.5, longest * 1.5)
+    else:
+        room = max(0.3 * (longest - least), 0.05 * longest, 1e-9)
+        axis.set_xlim(0 if least < longest / 2 else least - room, longest + min(room, 0.1 * longest + 1e-9))
+        axis.locator_params(axis="x", nbins=6)
     axis.margins(y=0.12)
-    axis.locator_params(axis="x", nbins=5)
     axis.grid(color="#e4e4e4", linewidth=0.6)
     axis.set_axisbelow(True)
-    where = "; ".join(dict.fromkeys(ours["hardware"]))
-    axis.set(xlabel=f"training time, {unit}\n({where})", ylabel="top-1 accuracy, %")
+    where = textwrap.fill("; ".join(dict.fromkeys(ours["hardware"])), figure_style.LINE)
+    axis.set(xlabel=f"training time, {unit}{', logarithmic' * (axis.get_xscale() == 'log')}\n({where})", ylabel="top-1 accuracy, %")
 
 
-def _margin(axis: Axes, cited: pd.DataFrame, least: float) -> None:
-    """Published accuracies without a time, as hollow marks with their names; those far below this run's are only named."""
-    values = cited.sort_values("top1")
-    below, shown = values[values["top1"] < least - REACH], values[values["top1"] >= least - REACH]
-    axis.plot(np.zeros(len(shown)), shown["top1"], marker="o", linestyle="", color="#5c5c5c", fillstyle="none", markersize=5)
-    low, high = axis.get_ylim()
-    for place, point in zip(apart(shown["top1"], 0.052 * (high - low), high), shown.itertuples(), strict=True):
-        line = {"arrowstyle": "-", "color": "#b0b0b0", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3, "relpos": (0, 0.5)}
-        text: dict[str, Any] = {"xytext": (0.14, place), "va": "center", "fontsize": 8, "color": "#3c3c3c", "annotation_clip": False}
-        axis.annotate(point.method, (0, point.top1), arrowprops=line, **text)
+def _unit(ours: pd.DataFrame) -> tuple[str, float]:
+    return next(((unit, size) for unit, size in UNITS if ours["seconds"].max() >= 2 * size), UNITS[-1])
+
+
+def _name(axis: Axes, ours: pd.DataFrame) -> None:
+    """The method's name beside each point, with a line to it where they are apart. Call it when the axes have their place."""
+    axis.autoscale(False)  # lines to names leave the axes as they are
+    texts = [axis.text(0, 0, textwrap.fill(name, 26), va="center", ha="center", fontsize=NAME, color=INK) for name in ours["method"]]
+    scale, moves, back = axis.figure.dpi / 72, axis.transData, axis.transData.inverted()
+    times, std = ours["seconds"] / _unit(ours)[1], ours["std"].fillna(0)
+    low, high = (moves.transform(np.column_stack([times, ours["top1"] + sign * std])) for sign in (-1, 1))
+    marks = np.concatenate([low - scale * MARK / 2, high + scale * MARK / 2], axis=1) / scale
+    sizes = np.array([text.get_window_extent().size for text in texts]) / scale
+    places = labels.beside(marks, sizes, axis.bbox.extents / scale)
+    for text, place, size, point in zip(texts, places, sizes, (low + high) / 2 / scale, strict=True):
+        text.set_position(back.transform(place * scale))
+        end = np.clip(point, place - size / 2, place + size / 2)
+        if np.linalg.norm(end - point) > LINED:
+            axis.plot(*back.transform(np.array([point, end]) * scale).T, color=LINE, linewidth=0.6, zorder=1.5)
+
+
+def _margin(axis: Axes, near: pd.DataFrame, below: pd.DataFrame) -> None:
+    """Published accuracies without a time, as hollow marks; those far below this run's are only named."""
+    look: dict[str, Any] = {"marker": "D", "linestyle": "", "color": PUBLISHED, "fillstyle": "none", "markersize": MARK - 1}
+    axis.plot(np.zeros(len(near)), near["top1"], label="published", **look)
     names = [f"{point.method} {point.top1:.1f}" for point in below.itertuples()]
     axis.set_xlabel("\n".join([*PICTURED, *(["below: " + ", ".join(names)] if names else [])]), fontsize=8)
     axis.set(xlim=(-0.05, 1), xticks=[])
@@ -169,18 +195,11 @@ def _margin(axis: Axes, cited: pd.DataFrame, least: float) -> None:
     axis.spines[["bottom", "left"]].set_visible(False)
 
 
-def apart(places: Iterable[float], gap: float, top: float = math.inf) -> list[float]:
-    """Ascending places moved as little as that takes to stand `gap` apart, none above `top`: each cluster is spread about its own centre."""
-    clusters: list[list[float]] = []
-    for place in places:
-        clusters.append([place])
-        while len(clusters) > 1 and _low(clusters[-2], gap, top) + gap * len(clusters[-2]) > _low(clusters[-1], gap, top):
-            last = clusters.pop()
-            clusters[-1] += last
-    return [_low(cluster, gap, top) + gap * index for cluster in clusters for index in range(len(cluster))]
-
-
-def _low(cluster: list[float], gap: float, top: float) -> float:
-    """The lowest place of a cluster that is spread."""
-    width = gap * (len(cluster) - 1)
-    return min(sum(cluster) / len(cluster) - width / 2, top - width)
+def _list(axis: Axes, near: pd.DataFrame) -> None:
+    """The names of published accuracies, ascending, one under another and a line to each. Call it when the axes have their place."""
+    low, high = axis.get_ylim()
+    row = 1.3 * NAME * (high - low) / (axis.bbox.height * 72 / axis.figure.dpi)
+    for place, point in zip(labels.apart(near["top1"], row, high), near.itertuples(), strict=True):
+        line = {"arrowstyle": "-", "color": LINE, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3, "relpos": (0, 0.5)}
+        text: dict[str, Any] = {"xytext": (0.14, place), "va": "center", "fontsize": NAME, "color": INK, "annotation_clip": False}
+        axis.annotate(point.method, (0, point.top1), arrowprops=line, **text)

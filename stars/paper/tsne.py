@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from stars import figure_style
@@ -21,6 +23,7 @@ from stars.provenance.files import read_npy
 from stars.provenance.record import recording
 
 LEAST_CLIPS = 8
+SIDE = 4.6  # inches of a panel, at most
 Looks: TypeAlias = dict[int, tuple[str, str]]
 
 
@@ -108,50 +111,77 @@ def _looks(labels: list[int]) -> Looks:
 
 
 def _draw(settings: Fig4Stage, points: list[pd.DataFrame], names: dict[int, str], looks: Looks, out: Path) -> None:
-    columns = min(3, len(points))
-    named = any(panel.output != "encoder" for panel in settings.panels)
-    lines, legend = math.ceil(len(points) / columns), 3 if max(map(len, names.values())) < 26 else 2
-    side = min(figure_style.WIDTH / columns, 4.6)
-    what = f"{settings.data_title} {settings.split_title}: {len(names)} classes, {len(points[0]):,} clips"
-    head = figure_style.fitted(f"t-SNE of test features, {what}")
-    titles = [figure_style.fitted(f"{panel.title}, {panel.output}" if named else panel.title, columns) for panel in settings.panels]
-    above = 0.2 * (head.count("\n") + lines * max(title.count("\n") for title in titles))
-    height = (0.3 if columns > 1 else 0.45) + above + lines * (side + 0.2) + 0.22 * math.ceil(len(names) / legend)
-    with figure_style.figure(height) as drawn:
+    titles = _titles(settings)
+    with figure_style.figure(1) as drawn:
+        columns, titles, size = _columns(drawn, titles)
+        lines = math.ceil(len(points) / columns)
+        legend = _legend(drawn, names, looks, f"{len(names)} classes, {len(points[0]):,} test clips")
+        drawn.set_figheight(0.35 + lines * (min(figure_style.WIDTH / columns, SIDE) + 0.22) + legend)
+        head, large = figure_style.line(
+            drawn, f"t-SNE of test features, {settings.data_title} {settings.split_title}", 11.5, 0.97 * figure_style.WIDTH
+        )
+        drawn.suptitle(head, fontsize=large)
         axes = drawn.subplots(lines, columns, squeeze=False).ravel()
+        half = max(_half(table) for table in points)
         for axis, title, table in zip(axes, titles, points, strict=False):
-            _scatter(axis, title, table, names, looks)
+            _scatter(axis, table, names, looks, half)
+            axis.set_title(title, fontsize=size)
         for axis in axes[len(points) :]:
             axis.axis("off")
-        drawn.suptitle(head)
-        handles = [
-            Line2D([], [], linestyle="", marker=looks[label][0], color=looks[label][1], markersize=6, label=name)
-            for label, name in names.items()
-        ]
-        drawn.legend(handles=handles, loc="outside lower center", ncols=legend, frameon=False, handletextpad=0.1, columnspacing=1.2)
         figure_style.save(drawn, out / "fig4")
 
 
-def _scatter(axis: Axes, title: str, points: pd.DataFrame, names: dict[int, str], looks: Looks) -> None:
+def _titles(settings: Fig4Stage) -> list[str]:
+    named = any(panel.output != "encoder" for panel in settings.panels)
+    return [f"{panel.title}, {panel.output}" if named else panel.title for panel in settings.panels]
+
+
+def _columns(drawn: Figure, titles: list[str]) -> tuple[int, list[str], float]:
+    """How many panels stand side by side, three or two, so that each title fits on one line above its own; the titles, and one size for all."""
+    for columns in (len(titles),) if len(titles) < 3 else (2,) if len(titles) == 4 else (3, 2):
+        fitted = [figure_style.line(drawn, title, 10.5, 0.94 * figure_style.WIDTH / columns) for title in titles]
+        if [text for text, _ in fitted] == titles:
+            break
+    return columns, [text for text, _ in fitted], min(size for _, size in fitted)
+
+
+def _legend(drawn: Figure, names: dict[int, str], looks: Looks, title: str) -> float:
+    """One legend for all panels, in as many columns as the figure is wide for; its height in inches."""
+    handles = [
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker=looks[label][0],
+            color=looks[label][1],
+            markersize=6,
+            label=textwrap.shorten(name, 60, placeholder="…"),
+        )
+        for label, name in names.items()
+    ]
+    look: dict[str, Any] = {"frameon": False, "handletextpad": 0.1, "columnspacing": 1.2, "title": title}
+    for columns in (4, 3, 2, 1):
+        legend = drawn.legend(handles=handles, loc="outside lower center", ncols=columns, **look)
+        box = legend.get_window_extent()
+        if box.width < drawn.bbox.width or columns == 1:
+            break
+        legend.remove()
+    return float(box.height / drawn.dpi)
+
+
+def _scatter(axis: Axes, points: pd.DataFrame, names: dict[int, str], looks: Looks, half: float) -> None:
+    """One panel about the centre of its points: coordinates of t-SNE have no origin that panels share, but a unit of all panels is as long."""
     size = float(np.clip(3000 / len(points), 4, 26))
     for label in names:
         of, (marker, colour) = points[points["label"] == label], looks[label]
         axis.scatter(of["x"], of["y"], s=size, marker=marker, color=colour, linewidths=0, alpha=0.85)
-    centre, half = _square(points)
-    axis.set(
-        title=title,
-        xticks=[],
-        yticks=[],
-        box_aspect=1,
-        xlim=(centre[0] - half, centre[0] + half),
-        ylim=(centre[1] - half, centre[1] + half),
-    )
+    x, y = ((points[name].min() + points[name].max()) / 2 for name in ("x", "y"))
+    axis.set(xticks=[], yticks=[], box_aspect=1, xlim=(x - half, x + half), ylim=(y - half, y + half))
     axis.spines[["top", "right"]].set_visible(True)
     axis.spines[:].set_color("#b0b0b0")
 
 
-def _square(points: pd.DataFrame) -> tuple[np.ndarray, float]:
-    """Centre and half side of the square around all points: the same scale on both axes."""
-    xy = points[["x", "y"]].to_numpy()
-    low, high = xy.min(axis=0), xy.max(axis=0)
-    return (low + high) / 2, 0.54 * float((high - low).max())
+def _half(points: pd.DataFrame) -> float:
+    """Half the side of the square around all points of a panel."""
+    xy = points[["x", "y"]]
+    return 0.54 * float((xy.max() - xy.min()).max())
