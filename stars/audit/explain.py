@@ -9,12 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stars.audit import current
 from stars.audit.chain import check
+from stars.audit.made_with import made_with
 from stars.errors import InputError
 from stars.provenance.files import read_json
 from stars.provenance.lineage import MANIFEST, Lineage, Record, renamed
 
 OWN = ("this run", "p-value")  # origins of the cells that are explained
+SHORT = 200  # characters of a command that is printed whole
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class Explanation:
     lines: tuple[str, ...]
 
 
-def explain(results: Path, path: Path, cell: str | None = None, program: str = "stars") -> Explanation:
-    """Lines that lead from a result to the raw files, and the commands that make it again, to be run in the project's folder.
+def explain(results: Path, path: Path, cell: str | None = None, program: str = "stars", snakemake: str = "snakemake") -> Explanation:
+    """Lines that lead from a result to the raw files, and the command that makes it again, to be run in the project's folder.
 
     The first says whether the file, and all that it was made from, have the bytes of their records, and whether a cell is what its results
     give.
@@ -34,7 +37,7 @@ def explain(results: Path, path: Path, cell: str | None = None, program: str = "
     Args:
         results: the results folder; path: a file in it, from the folder above it.
         cell: of a table's csv, "METHOD,COLUMN", the column by its key or as it is shown: the chain of that cell's own files alone, of every seed.
-        program: what `stars` is called by where the commands are to be run.
+        program, snakemake: what `stars` and `snakemake` are called by where the command is to be run.
 
     Raises:
         InputError: no record speaks of the file, or the table has no such cell.
@@ -47,16 +50,26 @@ def explain(results: Path, path: Path, cell: str | None = None, program: str = "
     lines = [*found.lines(), *_place(results), *([] if row is None else [f"{cell} in {path}: {row['value']}"])]
     for depth, file, digest, maker in chains:
         lines.append("  " * (depth + (row is not None)) + f"{file}  {digest[:12]}  {_made(maker)}")
-    return Explanation(not found.faults, (*lines, *_again(lineage, (*starts, path), program)))
+    return Explanation(not found.faults, (*lines, *_again(lineage, results, (*starts, path), program, snakemake)))
 
 
-def _again(lineage: Lineage, files: Sequence[Path], program: str) -> Iterator[str]:
+def _again(lineage: Lineage, results: Path, files: Sequence[Path], program: str, snakemake: str) -> Iterator[str]:
     """The commands that make files again, and what follows from them."""
     makers = lineage.makers()
-    again = list(dict.fromkeys(makers[file] for file in files if file in makers))
-    for maker in again:
-        yield f"make again: {program} {shlex.join(maker.told['command'][1:])}"
-    if _leads_on(lineage, again):
+    again = {makers[file]: file for file in reversed(files) if file in makers}
+    by_rule = {record: file for record, file in reversed(again.items()) if not current.made_by_hand(Path(*record.path.parts[1:]))}
+    options = made_with(results, list(by_rule)) if by_rule else None
+    if options is not None:
+        yield f"make again: {snakemake} --cores 2 {shlex.join([*options, '--force', '--', *map(str, by_rule.values())])}"
+    for record in again if options is None else again.keys() - by_rule.keys():
+        command = f"{program} {shlex.join(record.told['command'][1:])}"
+        short = len(command) <= SHORT
+        yield (
+            f"make again: {command}"
+            if short
+            else f"make again: by the `command` in {record.path}; no configuration here has its `settings`"
+        )
+    if _leads_on(lineage, list(again)):
         yield "then run snakemake as before: what was made from these follows, and until it does `stars audit` names it"
 
 

@@ -2,6 +2,7 @@
 
 import signal
 
+from stars.cli import asked
 from stars.jobs import journal, tracking
 from stars.jobs.status import ending
 
@@ -43,7 +44,7 @@ def grows(amount):
 
 onstart:
     try:
-        JOURNAL.begin()
+        JOURNAL.begin(asked.values(sys.argv[1:], asked.FILES), asked.values(sys.argv[1:], asked.KEYS))
     except InputError as error:
         raise WorkflowError(str(error)) from None
 
