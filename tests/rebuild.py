@@ -63,6 +63,9 @@ def _package(folder: Path) -> Path:
     return folder
 
 
+PLAN = ("--dry-run", "--printshellcmds")  # with Snakemake's own reason of each job
+
+
 class Bench:
     """The project, and what Snakemake says in it."""
 
@@ -89,7 +92,7 @@ class Bench:
         self.files: dict[Path, None] = {}  # records, from the results folder
         for names in runs:
             self.files |= dict.fromkeys(self._pretend(EVERY, *names))
-        assert "Nothing to be done" in self._run("--dry-run", configs=(EVERY,))
+        assert "Nothing to be done" in self._run(*PLAN, configs=(EVERY,))
 
     def _write(self, name: str, content: Any) -> None:
         (self.folder / name).write_text(yaml.safe_dump(content, sort_keys=False))
@@ -106,7 +109,7 @@ class Bench:
 
     def planned(self) -> dict[str, tuple[str, str]]:
         """Jobs that would run as things are."""
-        return jobs(self._run("--dry-run", configs=(EVERY,)))
+        return jobs(self._run(*PLAN, configs=(EVERY,)))
 
     def graph(self) -> str:
         """Digest of which rule reads what which other makes, and of the small configuration: where it changes, so may who re-runs after whom."""
@@ -130,11 +133,11 @@ class Bench:
         """What a change of this key alone re-runs."""
         shown, changed = change(key, self.base)
         under = (EVERY, *([UNDER[key]] if key in UNDER else []))
-        before = jobs(self._run("--dry-run", configs=under)) if key in UNDER else {}
+        before = jobs(self._run(*PLAN, configs=under)) if key in UNDER else {}
         with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=self.folder) as file:
             yaml.safe_dump(changed, file)
             file.flush()
-            after = jobs(self._run("--dry-run", configs=(*under, file.name)))
+            after = jobs(self._run(*PLAN, configs=(*under, file.name)))
             plan = [job for message, job in after.items() if message not in before]
             otherwise = "" if plan else BESIDE.get(key) or self.otherwise((*under, file.name))
         again = {rule for rule, _ in plan}

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import random
-import re
 import shlex
 import shutil
 import subprocess
@@ -307,14 +306,16 @@ def test_a_results_folder_may_be_called_anything_and_lie_anywhere(results, tmp_p
 
 
 def test_a_p_value_leads_back_to_the_predictions_of_both_methods(results):
-    lines = explain(results, results / "tables/table2.csv", "STARS against MAMP,demo_xsub").lines
+    table = results / "tables/table2.csv"
+    lines = explain(results, table, "STARS against MAMP,demo_xsub").lines
     for method in ("stars", "mamp"):
         assert any(line.startswith(f"  results/demo_xsub/{method}/knn/predictions.npz  ") for line in lines)
-    again = [line.split()[3] for line in lines if line.startswith("make again: ")]
-    assert again == ["knn", "knn", "table"]
+    (again,) = (line for line in lines if line.startswith("make again: "))
+    files = [f"results/demo_xsub/{method}/knn/predictions.npz" for method in ("mamp", "stars")]
+    assert sorted(again.split(" -- ")[1].split()) == [*files, str(table)]
 
 
-def test_the_commands_that_are_printed_make_a_lost_cell_again(results, tmp_path):
+def test_the_command_that_is_printed_makes_a_lost_cell_again(results, tmp_path):
     """As a user would paste them, from the folder of the project, also where it has been moved since."""
     Path.cwd().rename(moved := tmp_path / "moved")
     os.chdir(moved)
@@ -325,12 +326,12 @@ def test_the_commands_that_are_printed_make_a_lost_cell_again(results, tmp_path)
     told = subprocess.run(
         [*stars, "explain", table, "--cell", "STARS,Demo xsub"], env=environment, capture_output=True, text=True, check=True
     )
-    commands = [line.removeprefix("make again: ") for line in told.stdout.splitlines() if line.startswith("make again: ")]
-    assert len(commands) == 2 and told.stdout.splitlines()[-1].startswith("then run snakemake as before")
+    (command,) = (line.removeprefix("make again: ") for line in told.stdout.splitlines() if line.startswith("make again: "))
+    assert len(command) < 300 and f"--configfile {CONFIG} --force -- " in command
+    assert told.stdout.splitlines()[-1].startswith("then run snakemake as before")
     shutil.rmtree(cell)
     table.unlink()
-    for command in commands:
-        subprocess.run(["bash", "-c", command], env=environment, check=True)
+    subprocess.run(["bash", "-c", command], env=environment, check=True)
     assert {path: path.read_bytes() for path in before} == before
     assert {line.split(":")[0] for line in audit(results)} == {"results/report/record.json"}  # it shows when the others were made
 
@@ -339,17 +340,17 @@ def test_the_commands_are_those_of_the_project_s_folder_wherever_one_asks(result
     def asked(program: str, results: str, file: str) -> str:
         monkeypatch.setattr(sys, "argv", [program])
         assert cli.main(["explain", file, "--results", results]) == 0
-        return capsys.readouterr().out.splitlines()[-2].split(" table ")[0]
+        return capsys.readouterr().out.splitlines()[-2].split(" --cores ")[0]
 
     here, other = Path.cwd(), tmp_path / "other"
     table = "results/tables/table2.csv"
     for program in ("./stars", ".venv/bin/stars", "stars", "/a b/stars"):
-        assert asked(program, "results", table) == f"make again: {shlex.quote(program)}"
+        assert asked(program, "results", table) == f"make again: {shlex.quote(program.replace('stars', 'snakemake'))}"
     other.mkdir()
     os.chdir(other)
     for file in (table, "../own/" + table, str(here / table)):
-        assert asked("../own/.venv/bin/stars", "../own/results", file) == f"make again: {other}/../own/.venv/bin/stars"
-        assert asked("stars", str(here / "results"), file) == "make again: stars"
+        assert asked("../own/.venv/bin/stars", "../own/results", file) == f"make again: {other}/../own/.venv/bin/snakemake"
+        assert asked("stars", str(here / "results"), file) == "make again: snakemake"
     for words in (["../own/" + table], [table, "--results", "../own/results"]):  # the folder is that of the file, where none is named
         assert cli.main(["explain", *words]) == 0
         assert capsys.readouterr().out.splitlines()[1] == "paths count from ../own, and the commands hold there"
@@ -362,12 +363,20 @@ def test_every_seed_of_a_cell_is_traced_and_has_its_command(results):
     source = "results/demo_xsub/stars/knn/metrics.json"
     assert f",{source}," in text
     table.write_text(text.replace(f",{source},", f",{source};results/demo_xsub/mamp/knn/metrics.json,"))
-    found = explain(results, table, "STARS, Demo xsub", program="run stars")
+    found = explain(results, table, "STARS, Demo xsub", snakemake="run snakemake")
     assert not found.whole and found.lines[0].startswith(f"NOT AS RECORDED: {table} has other bytes than ")
     lines = found.lines
-    again = [line for line in lines if line.startswith("make again: run stars ")]
-    assert [re.search(r"--out (\S+)", line)[1] for line in again[:2]] == ["results/demo_xsub/stars/knn", "results/demo_xsub/mamp/knn"]
-    assert len(again) == 3 and any("mamp/knn/metrics.json" in line for line in lines)
+    (again,) = (line for line in lines if line.startswith("make again: run snakemake --cores 2 "))
+    assert again.split(" -- ")[1].split() == [source, "results/demo_xsub/mamp/knn/metrics.json", str(table)]
+
+
+def test_a_result_whose_configuration_is_gone_is_made_again_as_its_record_says(results):
+    for path in Path("config").glob("*.yaml"):
+        path.unlink()
+    lines = explain(results, results / "tables/table2.csv").lines
+    assert [line.split(";")[0] for line in lines if line.startswith("make again")] == [
+        "make again: by the `command` in results/tables/table2.record.json"
+    ]
 
 
 def test_a_folder_that_may_not_be_read_is_named(results, monkeypatch, capsys):

@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 from test_training import Bench, write_clips
-from tiny import snakemake
+from tiny import messages, snakemake
 
 from stars.config import plugins
 from stars.data.store import ClipStore
@@ -183,7 +183,7 @@ def test_the_workflow_makes_them_and_nothing_else(package, own):
     for target, expected in (("hardest", {"Table hardest"}), ("centroid", {"Protocol centroid"})):
         done = snakemake(own, "--config", f"targets=[{target}]", config=("config/own.yaml",), package=package)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert set(re.findall(r"^Job \d+: ([^:\n]+)", done.stdout + done.stderr, re.MULTILINE)) == expected
+        assert {message.partition(":")[0] for message in messages(done.stdout + done.stderr)} == expected
     assert "MAMP" in (own / "results/tables/hardest.md").read_text()
     shown = [path.parts[-3] for path in own.glob("results/demo_xsub/*/centroid/metrics.json")]
     assert sorted(shown) == ["mamp", "scratch", "stars"]

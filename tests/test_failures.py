@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from stars.jobs.failures import HINTS, SCHEDULER_LOGS, report
+from stars.jobs.failures import HINTS, OTHERWISE, SCHEDULER_LOGS, report
 from stars.jobs.journal import Job
 
 SAID = {
@@ -61,4 +61,16 @@ def test_the_end_of_the_job_s_own_log_is_shown_and_of_slurm_s_only_its_errors(tm
         *(f"    line {number}" for number in range(95, 100)),
         f"  {slurm}",
         "    srun: error: localhost: task 0: Killed",
+        f"  hint: {OTHERWISE}",
+    ]
+
+
+def test_a_job_s_own_error_comes_before_what_it_said_besides(tmp_path):
+    log = tmp_path / "knn.log"
+    log.write_text("before\nstars: clips.csv is damaged: make it again\n" + "\n".join(f"line {number}" for number in range(9)))
+    lines = list(report([failed(logs=[str(log)])]))
+    assert lines[2:] == [
+        "    stars: clips.csv is damaged: make it again",
+        *(f"    line {number}" for number in range(4, 9)),
+        f"  hint: {OTHERWISE}",
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
-from tiny import project, snakemake
+from tiny import messages, project, snakemake
 
 from stars.config import Joints, Knn
 from stars.data.dataset import Split
@@ -298,7 +297,7 @@ def test_the_benchmark_page_asks_for_joint_positions_of_both_splits_and_no_encod
         folder, "--dry-run", "--config", f'data={{"utd_mhad": {{"raw": "{raw}"}}}}', config=("config/utd_mhad.yaml", "--", "benchmarks")
     )
     assert found.returncode == 0, found.stdout + found.stderr
-    jobs = set(re.findall(r"^Job \d+: (.+)$", found.stdout, re.MULTILINE))
+    jobs = set(messages(found.stdout))
     assert {"Joint positions: utd_mhad xsub raw_joints", "KNN: utd_mhad xsub raw_joints", "Benchmarks: utd_mhad xsub"} <= jobs
     assert {"Joint positions of another data set: utd_mhad base raw_joints on utd_mhad xsub"} <= jobs
     assert {job for job in jobs if "raw_joints" in job and not job.startswith(("Joint", "KNN", "Few-shot"))} == set()

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import ROOT, project, snakemake
+from tiny import ROOT, messages, project, snakemake
 
 from stars import cli
 from stars.config.reading import merge, read_yaml
@@ -143,7 +143,7 @@ def test_its_configuration_has_every_protocol_planned(tmp_path):
     (folder / "small.yaml").write_text(yaml.safe_dump({"data": {"nw_ucla": SMALL}, "targets": targets}))
     done = snakemake(folder, "--dry-run", config=("config/nw_ucla.yaml", "small.yaml"))
     assert done.returncode == 0, done.stdout + done.stderr
-    jobs = set(re.findall(r"^Job \d+: (.+)$", done.stdout + done.stderr, re.MULTILINE))
+    jobs = set(messages(done.stdout + done.stderr))
     for split in ("xview", "xsub"):
         for method in ("scratch", "mamp", "stars", "stars_two_views"):
             evaluated = {f"{job}: nw_ucla {split} {method}" for job in ("Embed", "KNN", "Linear probe", "Fine-tune")}

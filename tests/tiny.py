@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from stars.jobs.terminal import REASONS
+
 ROOT = Path(__file__).parents[1]
 CONFIG = "config/tiny.yaml"
 RULES = {
@@ -78,9 +80,14 @@ def planned(folder: Path, *config: str | Path, package: Path = ROOT) -> set[str]
     """Jobs of a dry run, as "rule (method)"."""
     done = snakemake(folder, "--dry-run", config=(CONFIG, *config), package=package)
     assert done.returncode == 0, done.stdout + done.stderr
-    jobs = {_job(message) for message in re.findall(r"^Job \d+: (.+)$", done.stdout + done.stderr, re.MULTILINE)}
+    jobs = set(map(_job, messages(done.stdout + done.stderr)))
     assert bool(jobs) != ("Nothing to be done" in done.stdout + done.stderr)
     return jobs
+
+
+def messages(text: str) -> list[str]:
+    """What the jobs are, of what a run or a dry run says of each."""
+    return re.findall(rf"^(?:\[.+?\]  )?(.+) \((?:{'|'.join(set(REASONS.values()))})\)$", text, re.MULTILINE)
 
 
 def _job(message: str) -> str:

@@ -9,12 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stars.audit import current
 from stars.audit.chain import check
+from stars.audit.made_with import made_with
 from stars.errors import InputError
 from stars.provenance.files import read_json
 from stars.provenance.lineage import MANIFEST, Lineage, Record, renamed
 
 OWN = ("this run", "p-value")  # origins of cells that can be explained
+SHORT = 200  # characters of a command that is printed whole
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,15 @@ class Explanation:
     lines: tuple[str, ...]
 
 
-def explain(results: Path, path: Path, cell: str | None = None, program: str = "stars") -> Explanation:
-    """Lines from a result to the raw files, and commands that rebuild it in the project's folder.
+def explain(results: Path, path: Path, cell: str | None = None, program: str = "stars", snakemake: str = "snakemake") -> Explanation:
+    """Lines from a result to the raw files, and the command that rebuilds it in the project's folder.
 
     The first line says whether the file and everything behind it match their records, and whether a cell follows from its results.
 
     Args:
         results: the results folder; path: a file in it, relative to the folder above it.
         cell: a cell of a table's csv, "METHOD,COLUMN", the column by key or heading: only the chain of this cell's files, for every seed.
-        program: name of the `stars` command in the printed commands.
+        program, snakemake: names of both commands in what is printed.
 
     Raises:
         InputError: the file has no record, or the table no such cell.
@@ -46,17 +49,27 @@ def explain(results: Path, path: Path, cell: str | None = None, program: str = "
     lines = [*found.lines(), *_place(results), *([] if row is None else [f"{cell} in {path}: {row['value']}"])]
     for depth, file, digest, maker in chains:
         lines.append("  " * (depth + (row is not None)) + f"{file}  {digest[:12]}  {_made(maker)}")
-    return Explanation(not found.faults, (*lines, *_again(lineage, (*starts, path), program)))
+    return Explanation(not found.faults, (*lines, *_again(lineage, results, (*starts, path), program, snakemake)))
 
 
-def _again(lineage: Lineage, files: Sequence[Path], program: str) -> Iterator[str]:
+def _again(lineage: Lineage, results: Path, files: Sequence[Path], program: str, snakemake: str) -> Iterator[str]:
     """Commands that rebuild files, and what depends on them."""
     makers = lineage.makers()
-    again = list(dict.fromkeys(makers[file] for file in files if file in makers))
-    for maker in again:
-        yield f"make again: {program} {shlex.join(maker.told['command'][1:])}"
-    if _leads_on(lineage, again):
-        yield "then run snakemake as before: what was made from these follows, and until it does `stars audit` names it"
+    again = {makers[file]: file for file in reversed(files) if file in makers}
+    by_rule = {record: file for record, file in reversed(again.items()) if not current.made_by_hand(Path(*record.path.parts[1:]))}
+    options = made_with(results, list(by_rule)) if by_rule else None
+    if options is not None:
+        yield f"make again: {snakemake} --cores 2 {shlex.join([*options, '--force', '--', *map(str, by_rule.values())])}"
+    for record in again if options is None else again.keys() - by_rule.keys():
+        command = f"{program} {shlex.join(record.told['command'][1:])}"
+        short = len(command) <= SHORT
+        yield (
+            f"make again: {command}"
+            if short
+            else f"make again: by the `command` in {record.path}; no configuration here has its `settings`"
+        )
+    if _leads_on(lineage, list(again)):
+        yield "then run snakemake as before: it rebuilds what depends on these, and until then `stars audit` names it"
 
 
 def _place(results: Path) -> Iterator[str]:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from stars.errors import InputError
 
+FILES, KEYS = ("--configfile", "--configfiles"), ("--config", "-C")  # options that take configuration files, and KEY=VALUE
+
 
 def check(arguments: Sequence[str] | None = None) -> None:
     """End with one line and exit code 1 where the words after --configfile are no files, or those after --config no KEY=VALUE.
@@ -20,10 +22,10 @@ def check(arguments: Sequence[str] | None = None) -> None:
     """
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        for word in values(given, ("--configfile", "--configfiles")):
+        for word in values(given, FILES):
             if not Path(word).is_file():
                 raise InputError(f"configuration file {word} does not exist: give the path of a .yaml file, and put targets after --")
-        for word in values(given, ("--config", "-C")):
+        for word in values(given, KEYS):
             if "=" not in word:
                 raise InputError(f"--config {word}: expected key=value, e.g. 'seeds=[0,1]'; put targets after --")
     except InputError as error:

@@ -70,7 +70,7 @@ def add(commands: Any) -> None:
     explain = commands.add_parser(
         "explain",
         help="where a result comes from, back to the raw files",
-        description="Print what a result was made from, file by file, back to the raw files, and the commands that make it again.",
+        description="Print what a result was made from, file by file, back to the raw files, and the command that makes it again.",
     )
     explain.add_argument("file", type=Path, metavar="FILE", help="a result, e.g. results/tables/table2.csv")
     explain.add_argument("--cell", metavar="METHOD,COLUMN", help='one cell of a table\'s csv, e.g. "STARS,demo_xsub"')
@@ -162,7 +162,7 @@ def _explain(chosen: argparse.Namespace) -> int:
     project = results.parent
     there = project / chosen.file
     file = Path(os.path.relpath(there if there.exists() else chosen.file, project))
-    found = explain(results, file, chosen.cell, _program(project))
+    found = explain(results, file, chosen.cell, _program(project, "stars"), _program(project, "snakemake"))
     for line in found.lines:
         print(line)
     return 0 if found.whole else 1
@@ -179,13 +179,15 @@ def _around(file: Path) -> Path:
     return here if found is None else Path(os.path.relpath(found))
 
 
-def _program(project: Path) -> str:
-    """What this command was called by, so that it holds in folder `project` too."""
-    called = sys.argv[0]
-    if Path(called).name == "__main__.py":
-        return f"{shlex.quote(sys.executable)} -m stars"
-    elsewhere = os.sep in called and not project.samefile(Path.cwd())
-    return shlex.quote(str(Path(called).absolute()) if elsewhere else called)
+def _program(project: Path, name: str) -> str:
+    """What this command, or another that was installed with it, is called by, so that it holds in folder `project` too."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m {name}"
+    if os.sep not in sys.argv[0]:
+        return name
+    beside = called.with_name(name)
+    return shlex.quote(str(beside if project.samefile(Path.cwd()) else beside.absolute()))
 
 
 def _history(chosen: argparse.Namespace) -> None:

@@ -35,9 +35,11 @@ HINTS = {
     r"cancelled": "it was cancelled (scancel, or by an administrator): run again, training goes on where it stopped",
 }
 
+OTHERWISE = "correct what it says and run the same command again; what is done is kept"
+
 
 def report(jobs: Iterable[Job]) -> Iterator[str]:
-    """Lines on each failed job: what it was, the end of its logs, and a hint where the cause is a usual one."""
+    """Lines on each failed job: what it was, the end of its logs, with its own error first, and what to do."""
     for job in jobs:
         yield f"failed: {job.what}" + (f" (Slurm job {job.slurm})" if job.slurm else "")
         logs = {path: _end(path) for path in map(Path, job.logs) if _is_of(path, job)}
@@ -45,17 +47,23 @@ def report(jobs: Iterable[Job]) -> Iterator[str]:
         shown = {path: _schedulers_lines(text) if own and _is_schedulers(path) else text for path, text in logs.items()}
         for path, text in shown.items():
             yield f"  {path}"
-            yield from (f"    {line}" for line in _last(text))
+            yield from (f"    {line}" for line in _error_first(text))
         if not logs:
             yield from (f"    {line}" for line in _last(job.reason.partition("    sbatch call:")[0]))
             yield from (f"  {path} was not written" for path in job.logs if not job.reason)
-        if hint := _hint([job.reason, *logs.values()]):
-            yield f"  hint: {hint}"
+        yield f"  hint: {_hint([job.reason, *logs.values()])}"
 
 
-def _hint(texts: Iterable[str]) -> str | None:
+def _hint(texts: Iterable[str]) -> str:
     text = "\n".join(texts)
-    return next((hint for pattern, hint in HINTS.items() if re.search(pattern, text, re.IGNORECASE)), None)
+    return next((hint for pattern, hint in HINTS.items() if re.search(pattern, text, re.IGNORECASE)), OTHERWISE)
+
+
+def _error_first(text: str) -> list[str]:
+    """The last lines of a log, led by its last line of ours, which says what is wrong and what to do."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    error = [line for line in lines if line.startswith("stars: ")][-1:]
+    return [*error, *(line for line in lines[-TAIL:] if line not in error)]
 
 
 def _is_of(path: Path, job: Job) -> bool:

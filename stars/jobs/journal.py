@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -21,6 +21,7 @@ from stars.errors import InputError
 
 PATH = Path("results/logs/jobs.jsonl")
 AGAIN = "interrupted, run again to go on"
+SAID = b"\ninterrupted: no new job starts, and a training saves after this step; a second Ctrl-C ends it at once\n"
 SCHEDULER_LOGS = Path("results/logs/slurm")  # as workflow/profiles/slurm says
 
 
@@ -34,12 +35,16 @@ class Journal(logging.Handler):
         self.file: TextIO | None = None
         self.interrupts = 0
 
-    def begin(self) -> None:
-        """Start the journal of this run, in place of the last one's; InputError while jobs of that one are still in a queue."""
+    def begin(self, configfile: Iterable[str] = (), config: Iterable[str] = ()) -> None:
+        """Start the journal of this run, in place of the last one's; InputError while jobs of that one are still in a queue.
+
+        Args:
+            configfile, config: what stood behind these options of Snakemake, which no file of the results says.
+        """
         _refuse_leftovers(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.file = self.path.open("w", encoding="utf-8", buffering=1)
-        self._write({"event": "run", "pid": os.getpid(), "host": platform.node()})
+        self._write({"event": "run", "pid": os.getpid(), "host": platform.node(), "configfile": [*configfile], "config": [*config]})
         for entry in self.heard:
             self._write(entry)
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as under `nohup`
@@ -54,6 +59,8 @@ class Journal(logging.Handler):
         assert self.file is not None
         line = json.dumps({"time": int(time.time()), "event": "interrupted"}) + "\n"
         os.write(self.file.fileno(), line.encode())  # past the buffer, which may be in use at this moment
+        if self.interrupts == 1:
+            os.write(2, SAID)
         if self.interrupts != 2:
             signal.default_int_handler(number, frame)
 
@@ -120,7 +127,11 @@ class Job:
 
 @dataclass
 class Run:
-    """A run as its journal tells it. `slurm`: the name that its Slurm jobs have; `interrupted`: by Ctrl-C; `planned`: rule → number of jobs."""
+    """A run as its journal tells it.
+
+    `slurm`: the name that its Slurm jobs have; `interrupted`: by Ctrl-C; `planned`: rule → number of jobs; `configfile`, `config`: what stood
+    behind these options.
+    """
 
     began: float = 0.0
     pid: int = 0
@@ -130,6 +141,8 @@ class Run:
     interrupted: bool = False
     planned: dict[str, int] = field(default_factory=dict)
     jobs: dict[int, Job] = field(default_factory=dict)
+    configfile: list[str] = field(default_factory=list)
+    config: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path = PATH) -> Run:
@@ -149,6 +162,7 @@ class Run:
         match entry["event"]:
             case "run":
                 self.began, self.pid, self.host = entry["time"], entry["pid"], entry["host"]
+                self.configfile, self.config = entry.get("configfile", []), entry.get("config", [])
             case "slurm":
                 self.slurm = entry["name"]
             case "plan":

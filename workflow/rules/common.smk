@@ -15,14 +15,18 @@ from stars.pipeline import configuration
 from stars.config.reading import nearest
 from stars.data.dataset import obtain
 from stars.errors import InputError
+from stars.jobs import terminal
 from stars.plan import fits
 from stars.provenance import code, stale
 
+TERMINAL = terminal.install(logger, workflow)
+
 # `stars` is this installation's, whatever else is on the PATH; under --use-conda it is the environment's. After Ctrl-C a log still gets what
-# a training says while it saves. A prefix takes the place of Snakemake's own `set`.
+# a training says while it saves; the terminal gets it only with Snakemake's own words. A prefix takes the place of Snakemake's own `set`.
 in_conda = any(method.name == "CONDA" for method in workflow.deployment_settings.deployment_method)
 own_path = "" if in_conda else f'PATH="{Path(sys.executable).parent}:$PATH"; '
-shell.prefix(f'set -euo pipefail; {own_path}tee() {{{{ command tee -i "$@"; }}}}; ')
+unheard = " > /dev/null" if TERMINAL else ""
+shell.prefix(f'set -euo pipefail; {own_path}tee() {{{{ command tee -i "$@"{unheard}; }}}}; ')
 
 try:
     given = functools.reduce(configuration.merge, map(configuration.read_yaml, workflow.configfiles), {})
@@ -30,6 +34,8 @@ try:
     CONFIG = configuration.load_over(given, config, ", ".join(map(str, workflow.configfiles)), added)
 except InputError as error:
     raise WorkflowError(str(error)) from None
+if TERMINAL:
+    TERMINAL.config = CONFIG
 
 
 def checked(of_configuration):
@@ -289,5 +295,7 @@ for data, block in CONFIG.data.items():
         described = configuration.dataset(CONFIG, data)
         raise WorkflowError(f"{described.title}: no raw files at {block.raw}: {obtain(described.home, data)}")
 
-for line in (*checked(fits.lines), *stale.warnings(Path("results"))):
+kept = list(stale.warnings(Path("results")))
+more = [f"and {len(kept) - 3} more results of earlier versions: stars audit names them"] if len(kept) > 4 else kept[3:]
+for line in (*checked(fits.lines), *kept[:3], *more):
     logger.warning(line)

@@ -1,0 +1,185 @@
+"""What a run says on the terminal: a line a job, with the time left and why it runs. Snakemake's own log keeps everything.
+
+`snakemake --printshellcmds` or `--verbose` shows Snakemake's own words instead.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import textwrap
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from stars.config import Config
+from stars.plan import duration
+
+# How Snakemake's reason begins → ours. A job may have several: the first of these that it has is told.
+REASONS = {
+    "Forced execution": "forced",
+    "Missing output files": "missing",
+    "Incomplete output files": "incomplete",
+    "Params have changed": "settings changed",
+    "Code has changed": "code changed",
+    "Updated input files": "input changed",
+    "Input files updated by another job": "input changed",
+    "Set of input files has changed": "input changed",
+    "Software environment definition has changed": "environment changed",
+}
+SETTLING = 60.0  # seconds over which measured time takes the place of the estimate
+NOTHING = "Nothing to be done"
+# Of a job that failed, which the end of the run tells with what the job itself said.
+TOLD = ("RuleException:\nCalledProcessError", "WorkflowError:\nAt least one job did not complete successfully.")
+# An exception that the workflow's files raise: what comes before its message, and after.
+HEAD = r'(?:WorkflowError|InputFunctionException)\b[^\n]* in file "[^\n]*", line \d+:\n(?:Error:\n +WorkflowError:\n)?'
+PLACE = r"(?=\nWildcards:|\n  File |\Z)"
+BEGUN = "{jobs} jobs. Logs: {logs}. Epoch and loss: stars status"
+
+
+class Terminal(logging.StreamHandler[Any]):
+    """Handler of Snakemake's own logger, in place of the one that writes to the terminal.
+
+    Args:
+        shown: Snakemake's handler, whose stream and filters (`--quiet`) it takes over.
+        workflow: Snakemake's workflow.
+
+    Attributes:
+        config: the configuration, by which jobs are given their expected time.
+    """
+
+    def __init__(self, shown: logging.StreamHandler[Any], workflow: Any) -> None:
+        super().__init__(shown.stream)
+        self.filters = list(shown.filters)
+        self.workflow = workflow
+        self.config: Config | None = None
+        self.jobs: dict[int, tuple[str, str]] = {}  # of each job that was begun: what it is, and why it runs
+        self.expected: dict[int, float] = {}  # seconds of every job
+        self.begun: dict[int, float] = {}
+        self.done: set[int] = set()
+        self.began = time.monotonic()
+        self.total = self.told = 0
+        self.failed = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print what is to be said of a record, which may be nothing."""
+        try:
+            for line in self._lines(record):
+                self.stream.write(f"{line}\n")
+            self.flush()
+        except Exception:
+            self.handleError(record)
+
+    def _lines(self, record: logging.LogRecord) -> Iterator[str]:
+        told, event = vars(record), str(getattr(record, "event", ""))
+        if event == "run_info":
+            yield from self._plan(record.getMessage(), told["stats"])
+        elif event == "job_info" and told["output"]:
+            yield from self._start(told)
+        elif event == "job_finished":
+            self.done.add(told["job_id"])
+            if self.workflow.remote_exec and told["job_id"] in self.jobs:
+                yield self._line(told["job_id"])
+        elif event == "job_error":
+            self.failed = True
+            if self.workflow.execution_settings.keep_going:
+                yield f"failed, the rest goes on: {self._what(told['jobid'])}"
+        elif event == "error":
+            yield from [] if record.getMessage().startswith(TOLD) else [one_line(record.getMessage())]
+        elif not event:
+            yield from self._message(record)
+
+    def _plan(self, table: str, stats: Mapping[str, int]) -> Iterator[str]:
+        """How many jobs there are: after a dry run in Snakemake's table, before a run in a line."""
+        if self.workflow.dryrun:
+            yield from ["", table.rstrip()] if self.jobs else []
+            return
+        targets = {rule.name for rule in self.workflow.rules if not rule.output}
+        self.total = sum(count for rule, count in stats.items() if rule not in targets and rule != "total")
+        if self.config is not None:
+            jobs = {self.workflow.dag.jobid(job): job for job in self.workflow.dag.needrun_jobs() if job.output}
+            self.expected = duration.expected({number: (job.shellcmd or "", job.output) for number, job in jobs.items()}, self.config)
+        self.began = time.monotonic()
+        logs = [str(Path(path).relative_to(Path.cwd())) for path in self.workflow.logger_manager.get_logfile()]
+        yield BEGUN.format(jobs=self.total, logs=", ".join(["results/logs", *logs]))
+
+    def _start(self, told: Mapping[str, Any]) -> Iterator[str]:
+        number, again = told["jobid"], told["jobid"] in self.jobs
+        self.jobs[number] = told["rule_msg"] or told["rule_name"], reason(told["reason"])
+        self.begun[number] = time.monotonic()
+        if self.workflow.dryrun:
+            yield self._what(number)
+        elif not self.workflow.remote_exec and not again:
+            yield self._line(number)
+
+    def _line(self, number: int) -> str:
+        self.told += 1
+        now, width = time.monotonic(), len(str(self.total))
+        left = self._left(now)
+        about = "" if left is None else f"  about {tqdm.format_interval(round(left))} left"
+        return f"[{self.told:{width}}/{self.total}  {tqdm.format_interval(int(now - self.began))}{about}]  {self._what(number)}"
+
+    def _left(self, now: float) -> float | None:
+        """Seconds until the end: the expected time of what is not done, as much longer or shorter as what is done took."""
+        if not self.expected:
+            return None
+        under_way = {number: min(now - self.begun[number], self.expected.get(number, 0.0)) for number in self.begun.keys() - self.done}
+        done = sum(self.expected.get(number, 0.0) for number in self.done) + sum(under_way.values())
+        return (sum(self.expected.values()) - done) * (now - self.began + SETTLING) / (done + SETTLING)
+
+    def _what(self, number: int) -> str:
+        what, why = self.jobs.get(number, (f"job {number}", ""))
+        return f"{what} ({why})" if why else what
+
+    def _message(self, record: logging.LogRecord) -> Iterator[str]:
+        """Of Snakemake's other messages its warnings, and what says something of this run."""
+        text = record.getMessage()
+        if text.startswith("Elapsed time:"):
+            if not self.failed:
+                yield f"{self.total} jobs done in {tqdm.format_interval(int(time.monotonic() - self.began))}"
+        elif again := re.fullmatch(r"Trying to restart job (\d+)\.", text):
+            yield f"once more: {self._what(int(again[1]))}"
+        elif text.startswith("Exiting because a job execution failed"):  # which the end says, with what each one said
+            return
+        elif record.levelno >= logging.WARNING or text.startswith((NOTHING, "Complete log(s)" if self.failed else NOTHING)):
+            yield text
+
+
+def install(logger: logging.Logger, workflow: Any) -> Terminal | None:
+    """Let a run speak through a `Terminal`, and its log keep the shell commands; None where Snakemake's own words are asked for.
+
+    Args:
+        logger: Snakemake's; workflow: Snakemake's workflow.
+    """
+    for handler in logger.handlers:
+        if handler.name == "DefaultLogFileHandler":
+            vars(handler.filters[0])["printshellcmds"] = True
+    settings = workflow.output_settings
+    shown = next((handler for handler in logger.handlers if handler.name == "DefaultStreamHandler"), None)
+    wordy = settings.printshellcmds or settings.verbose or settings.debug_dag
+    if wordy or not workflow.is_main_process or not isinstance(shown, logging.StreamHandler):
+        return None
+    terminal = Terminal(shown, workflow)
+    logger.removeHandler(shown)
+    logger.addHandler(terminal)
+    return terminal
+
+
+def reason(told: str) -> str:
+    """Why a job runs, in at most three words, of Snakemake's own reason."""
+    parts = told.split("; ")
+    found = next((begins for begins in REASONS if any(part.startswith(begins) for part in parts)), None)
+    if found is None:
+        return "always"
+    if found == "Params have changed" and "{" not in told:  # settings are JSON; what else a job is told is the digest of its source
+        return "code changed"
+    return REASONS[found]
+
+
+def one_line(text: str) -> str:
+    """An error of the configuration, or of what was asked, without its place in the workflow's files; any other error as Snakemake tells it."""
+    found = re.match(rf"{HEAD}(.*?){PLACE}", text, re.DOTALL)
+    return f"stars: {textwrap.dedent(found[1]).strip()}" if found else text
