@@ -1,11 +1,12 @@
 """What is said of a job that failed: its logs, and what to do, by the words of Slurm 22.05 and of CUDA."""
 
+import logging
 import re
 
 import pytest
 
 from stars.jobs.failures import HINTS, OTHERWISE, SCHEDULER_LOGS, report
-from stars.jobs.journal import Job
+from stars.jobs.journal import SIGKILL, Job, Journal
 
 SAID = {
     "sbatch: error: invalid partition specified: nowhere": "no such partition: `sinfo -s` lists them",
@@ -25,6 +26,7 @@ SAID = {
     "slurmstepd-localhost: error: *** JOB 1 ON localhost CANCELLED AT 2026-11-24T03:23:12 DUE TO TIME LIMIT ***": "it needed more time",
     "SLURM-job '7' failed, SLURM status is: 'TIMEOUT'.": "it needed more time: raise runtime",
     "SLURM-job '7' failed, SLURM status is: 'NODE_FAIL'.": "its node failed: run again",
+    SIGKILL: "it was killed, as the system does when memory runs out",
     "SLURM-job '7' failed, SLURM status is: 'CANCELLED'.": "it was cancelled",
     "slurmstepd: error: *** STEP 1.0 ON localhost CANCELLED AT 2026-11-24T03:23:12 ***": "it was cancelled",
 }
@@ -74,3 +76,22 @@ def test_a_job_s_own_error_comes_before_what_it_said_besides(tmp_path):
         *(f"    line {number}" for number in range(4, 9)),
         f"  hint: {OTHERWISE}",
     ]
+
+
+def test_a_killed_job_is_told_from_one_that_failed(tmp_path):
+    """Snakemake says how the command ended before it says which job that was."""
+    journal = Journal(tmp_path / "jobs.jsonl")
+    logger = logging.getLogger("test of killed jobs")
+    logger.propagate = False
+    logger.addHandler(journal)
+    error = {"event": "job_error", "rule_msg": None, "aux": {}, "log": []}
+    for job, ended in (
+        (1, "died with <Signals.SIGKILL: 9>."),
+        (2, "returned non-zero exit status 137."),
+        (3, "returned non-zero exit status 2."),
+    ):
+        logger.error(f"RuleException:\nCalledProcessError …\nCommand 'stars tune' {ended}", extra={"event": "error"})
+        logger.error("error", extra={**error, "jobid": job})
+    assert [(entry["job"], entry["reason"]) for entry in journal.heard] == [(1, SIGKILL), (2, SIGKILL), (3, "")]
+    (said,) = (line for line in report([Job("tune", "Stage 2", "demo", True, [], 0.0, "failed", SIGKILL)]) if "hint" in line)
+    assert "memory runs out" in said

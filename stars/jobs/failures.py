@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stars.jobs.journal import SCHEDULER_LOGS, Job
+from stars.jobs.journal import SCHEDULER_LOGS, SIGKILL, Job
 
 PROFILE = "workflow/profiles/slurm/config.yaml"
 TAIL = 5  # lines of a log that are shown
@@ -25,6 +25,7 @@ HINTS = {
     r"out_of_memory|oom.?kill|exceeded (job )?memory limit|can't allocate memory|memoryerror|\bkilled\b.*stars": (
         f"it ran out of memory: raise mem_mb of this rule under set-resources in {PROFILE}"
     ),
+    SIGKILL.lower(): "it was killed, as the system does when memory runs out: run again, with fewer --cores if it does so again",
     r"torch sees (no gpu|0)|no nvidia driver|cuda driver version|libcuda|nvidia-smi has failed": (
         f"no usable GPU driver on that node: load its module (modules in {PROFILE}), or install the build that fits (envs/torch-cuda.txt)"
     ),

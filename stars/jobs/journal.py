@@ -22,6 +22,7 @@ from stars.errors import InputError
 PATH = Path("results/logs/jobs.jsonl")
 AGAIN = "interrupted, run again to go on"
 SAID = b"\ninterrupted: no new job starts, and a training saves after this step; a second Ctrl-C ends it at once\n"
+KILLED, SIGKILL = re.compile(r"returned non-zero exit status 137\.|died with <Signals\.SIGKILL"), "killed by SIGKILL"
 SCHEDULER_LOGS = Path("results/logs/slurm")  # as workflow/profiles/slurm says
 
 
@@ -34,6 +35,7 @@ class Journal(logging.Handler):
         self.heard: list[dict[str, Any]] = []
         self.file: TextIO | None = None
         self.interrupts = 0
+        self.killed = False
 
     def begin(self, configfile: Iterable[str] = (), config: Iterable[str] = ()) -> None:
         """Start the journal of this run, in place of the last one's; InputError while jobs of that one are still in a queue.
@@ -71,6 +73,10 @@ class Journal(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Note an event of a job."""
         entry = _entry(record)
+        self.killed |= bool(KILLED.search(record.getMessage()))  # said before the job's own event
+        if entry and entry["event"] == "error":
+            entry["reason"] = entry["reason"] or (SIGKILL if self.killed else "")
+            self.killed = False
         if entry and self.file:
             self._write(entry)
         elif entry:

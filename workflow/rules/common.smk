@@ -26,7 +26,9 @@ TERMINAL = terminal.install(logger, workflow)
 in_conda = any(method.name == "CONDA" for method in workflow.deployment_settings.deployment_method)
 own_path = "" if in_conda else f'PATH="{Path(sys.executable).parent}:$PATH"; '
 unheard = " > /dev/null" if TERMINAL else ""
-shell.prefix(f'set -euo pipefail; {own_path}tee() {{{{ command tee -i "$@"{unheard}; }}}}; ')
+# Of a command that is killed bash writes the whole line, settings and all; what the command itself says goes to its log.
+silent = "exec 2> /dev/null; " if TERMINAL else ""
+shell.prefix(f'set -euo pipefail; {silent}{own_path}tee() {{{{ command tee -i "$@"{unheard}; }}}}; ')
 
 try:
     given = functools.reduce(configuration.merge, map(configuration.read_yaml, workflow.configfiles), {})
