@@ -155,7 +155,11 @@ def test_all_faults_of_a_folder_are_listed(tmp_path):
     (raw / "clips.csv").write_text(HEAD + "a.npy,wave,1\nb.npy,weave,2\nd.npy,wave,1\n")
     with pytest.raises(InputError, match="3 files cannot be used") as error:
         ingest(raw, tmp_path / "out", stage)
-    for fault in ("line 3: expected the number or name", "line 4: expected a file that is there", "c.npy: expected a line for it"):
+    for fault in (
+        "line 3: expected the number or name",
+        "line 4: expected an existing .npy, .json or .csv file",
+        "c.npy: expected a line for it",
+    ):
         assert fault in str(error.value)
     (raw / "clips.csv").write_text(HEAD + "a.npy,wave,1\nb.npy,3,2\nc.npy,wave,2\n")
     ingest(raw, tmp_path / "out", stage)

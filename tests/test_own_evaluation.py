@@ -68,7 +68,7 @@ def test_folds_keep_subjects_together_and_actions_in_equal_shares():
         assert all(len(set(fold[np.array(groups) == group])) == 1 for group in groups)
     fold = folds(labels, None)
     assert {int(((fold == number) & (labels == label)).sum()) for number in range(5) for label in range(4)} == {6}
-    with pytest.raises(InputError, match="two actions at least"):
+    with pytest.raises(InputError, match="at least two actions"):
         folds(np.zeros(9, int), None)
     right = np.arange(120) % 30 < 15  # of thirty subjects, half always right and half never
     alone, together = interval(right, None), interval(right, many)

@@ -96,7 +96,7 @@ def test_random_numbers_depend_on_purpose_alone():
 
 def test_batch_is_at_most_the_training_set_and_at_least_two(capsys):
     assert Plan.of(0, "tune", 5, Optimiser(batch=64)).batch == 5
-    assert "batch of 64 is larger than the training set: every step takes all 5 clips" in capsys.readouterr().err
+    assert "batch of 64 is larger than the training set: every step uses all 5 clips" in capsys.readouterr().err
     for clips, batch in ((1, 64), (9, 1)):
         with pytest.raises(InputError, match="at least 2 clips"):
             Plan.of(0, "tune", clips, Optimiser(batch=batch))

@@ -82,7 +82,7 @@ def test_same_settings_same_bytes_as_zip_or_folder(tmp_path):
         "c",
         "c.record.json",
     ]
-    with pytest.raises(InputError, match="already holds"):
+    with pytest.raises(InputError, match="is not empty"):
         simulate(tmp_path / "c", SMALL)
 
 

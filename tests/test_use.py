@@ -263,7 +263,7 @@ def test_wrong_libraries_and_options_are_one_line(model, capsys, tmp_path):
     )
     run("embed", tmp_path / "a.npy", "--encoder", ENCODER, "--device", "cpu", "--out", tmp_path / "a.npz")
     capsys.readouterr()
-    assert "a.npz holds clips without a label" in complaint(*told, "--library", tmp_path / "a.npz")
+    assert "a.npz contains clips without a label" in complaint(*told, "--library", tmp_path / "a.npz")
     arrays = dict(np.load(tmp_path / "a.npz"))
     np.savez(tmp_path / "a.npz", **arrays | {"encoder": np.array("0")})
     assert "a.npz has features of another encoder than" in complaint(*told, "--library", tmp_path / "a.npz")
