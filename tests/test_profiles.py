@@ -180,5 +180,5 @@ def test_what_a_profile_says_is_not_said_elsewhere():
 
 def test_profiles_resolve_in_a_fresh_copy(own):
     assert Path(ROOT / "slurm").readlink() == Path("workflow/profiles/slurm")
-    done = snakemake(own, "--profile", "profiles/local", "--forcerun", "table")
+    done = snakemake(own, "--profile", "profiles/local", "--forcerun", "table", "--verbose")
     assert done.returncode == 0 and re.search(r"Provided resources: gpu=.*4", done.stderr)

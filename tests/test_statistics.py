@@ -55,7 +55,7 @@ def test_two_files_are_compared_where_their_clips_are_the_same(tmp_path):
     assert paired_p_of(tmp_path / "a.npz", tmp_path / "b.npz") < 0.001
     assert paired_p_of(tmp_path / "a.npz", tmp_path / "b.npz", ["predicted_k2"]) == 1
     assert 0.0001 < paired_p_of(tmp_path / "a.npz", tmp_path / "b.npz", ["predicted", "predicted_k2"]) < 0.01
-    with pytest.raises(InputError, match=r"a\.npz and \S+c\.npz are not of the same test clips"):
+    with pytest.raises(InputError, match=r"a\.npz and \S+c\.npz have different test clips"):
         paired_p_of(tmp_path / "a.npz", tmp_path / "c.npz")
     with pytest.raises(InputError, match=r"c\.npz has no array predicted_k2"):
         paired_p_of(tmp_path / "c.npz", tmp_path / "c.npz", ["predicted_k2"])

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from tiny import CONFIG, messages, project, snakemake
 
-from stars.jobs.terminal import REASONS, Terminal, install, one_line, reason
+from stars.cli.terminal import REASONS, Terminal, install, one_line, reason
 
 TOLD = re.compile(r"\[ *(\d+)/(\d+)  \d\d:\d\d(  about \d\d:\d\d left)?\]  \S.* \(\S+( \S+){0,2}\)")
 WORDS = {
@@ -73,7 +73,7 @@ def start(logger: logging.Logger, number: int) -> None:
 
 def test_the_time_left_is_the_expected_one_by_the_measured_pace(logger, screen, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("stars.jobs.terminal.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("stars.cli.terminal.time.monotonic", lambda: now[0])
     terminal = install(logger, workflow())
     logger.info("table", extra={"event": "run_info", "stats": {"knn": 3, "targets": 1, "total": 4}})
     terminal.expected = {1: 60.0, 2: 60.0, 3: 1200.0}

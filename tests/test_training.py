@@ -371,5 +371,5 @@ def test_missing_files_are_named(bench, tmp_path):
 
 def test_an_encoder_for_other_joints_is_refused(bench, tmp_path):
     save_encoder(tmp_path / "other.safetensors", Network(MODEL, 7))
-    with pytest.raises(InputError, match=r"other\.safetensors is for 7 joints, but the clips in \S+ have 5"):
+    with pytest.raises(InputError, match=r"other\.safetensors has 7 joints, but the clips in \S+ have 5"):
         bench.tune("out", parent=tmp_path / "other.safetensors")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stars.jobs.terminal import REASONS
+from stars.cli.terminal import REASONS
 
 ROOT = Path(__file__).parents[1]
 CONFIG = "config/tiny.yaml"

@@ -186,8 +186,8 @@ def _program(project: Path, name: str) -> str:
         return f"{shlex.quote(sys.executable)} -m {name}"
     if os.sep not in sys.argv[0]:
         return name
-    beside = called.with_name(name)
-    return shlex.quote(str(beside if project.samefile(Path.cwd()) else beside.absolute()))
+    beside = os.path.join(os.path.dirname(sys.argv[0]), name)  # noqa: PTH118, PTH120 - a Path would lose the ./ that a shell needs
+    return shlex.quote(beside if project.samefile(Path.cwd()) else str(Path(beside).absolute()))
 
 
 def _history(chosen: argparse.Namespace) -> None:

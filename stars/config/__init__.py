@@ -133,7 +133,9 @@ class Compute(Settings):
     """Where the arithmetic runs. Not part of any digest; the machine is in every record."""
 
     device: Literal["auto", "cpu", "cuda"] = key("auto", "device to compute on; auto: a GPU if there is one")
-    threads: Count = key(1, "CPU threads of a training job, over all its processes; as many jobs run side by side as cores allow")
+    threads: Count = key(
+        1, "CPU threads of a training job on each of its nodes, shared by its processes there; as many jobs run side by side as cores allow"
+    )
     compile: bool = key(
         False, "compile the transformer blocks with torch.compile in training; if it is not supported, a line in the log says so"
     )

@@ -15,7 +15,7 @@ from stars.pipeline import configuration
 from stars.config.reading import nearest
 from stars.data.dataset import obtain
 from stars.errors import InputError
-from stars.jobs import terminal
+from stars.cli import terminal
 from stars.plan import fits
 from stars.provenance import code, stale
 
