@@ -154,7 +154,7 @@ def _points(axis: Axes, ours: pd.DataFrame, label: str) -> None:
         axis.set_xlim(least / 1.5, longest * 1.5)
     else:
         room = max(0.3 * (longest - least), 0.05 * longest, 1e-9)
-        axis.set_xlim(0 if least < longest / 2 else least - room, longest + min(room, 0.1 * longest + 1e-9))
+        axis.set_xlim(min(0, least - 0.03 * longest) if least < longest / 2 else least - room, longest + min(room, 0.1 * longest + 1e-9))
         axis.locator_params(axis="x", nbins=6)
     axis.margins(y=0.12)
     axis.grid(color="#e4e4e4", linewidth=0.6)
@@ -189,7 +189,7 @@ def _margin(axis: Axes, near: pd.DataFrame, below: pd.DataFrame) -> None:
     look: dict[str, Any] = {"marker": "D", "linestyle": "", "color": PUBLISHED, "fillstyle": "none", "markersize": MARK - 1}
     axis.plot(np.zeros(len(near)), near["top1"], label="published", **look)
     names = [f"{point.method} {point.top1:.1f}" for point in below.itertuples()]
-    axis.set_xlabel("\n".join([*PICTURED, *(["below: " + ", ".join(names)] if names else [])]), fontsize=8)
+    axis.set_xlabel("\n".join([*PICTURED, *textwrap.wrap("below: " + ", ".join(names) if names else "", 22)]), fontsize=8)
     axis.set(xlim=(-0.05, 1), xticks=[])
     axis.tick_params(left=False, labelleft=False)
     axis.spines[["bottom", "left"]].set_visible(False)
