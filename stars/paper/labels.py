@@ -65,7 +65,7 @@ def beside(marks_n4: np.ndarray, sizes_n2: np.ndarray, bounds: np.ndarray) -> np
 
 def _overlaps(boxes_n4: np.ndarray, others_m4: np.ndarray) -> np.ndarray:
     """(N, M) which boxes overlap."""
-    return np.asarray((boxes_n4[:, None, :2] < others_m4[:, 2:]) & (boxes_n4[:, None, 2:] > others_m4[:, :2])).all(axis=2)
+    return np.asarray(((boxes_n4[:, None, :2] < others_m4[:, 2:]) & (boxes_n4[:, None, 2:] > others_m4[:, :2])).all(axis=2))
 
 
 def _hits(starts: np.ndarray, ends_n2: np.ndarray, boxes_m4: np.ndarray) -> np.ndarray:

@@ -143,7 +143,8 @@ def _draw(settings: Fig1Stage, table: pd.DataFrame, out: Path) -> None:
 
 def _points(axis: Axes, ours: pd.DataFrame, label: str) -> None:
     unit, seconds = _unit(ours)
-    times, look = ours["seconds"] / seconds, {"marker": "o", "color": OURS, "markersize": MARK, "linestyle": "", "capsize": 2}
+    times = ours["seconds"] / seconds
+    look: dict[str, Any] = {"marker": "o", "color": OURS, "markersize": MARK, "linestyle": "", "capsize": 2}
     axis.errorbar(times, ours["top1"], None if ours["std"].isna().all() else ours["std"], elinewidth=1, label=label, **look)
     least, longest = times.min(), times.max()
     if least > 0 and longest > 8 * least:
@@ -176,9 +177,10 @@ def _name(axis: Axes, ours: pd.DataFrame) -> None:
     low, high = (moves.transform(np.column_stack([times, ours["top1"] + sign * std])) for sign in (-1, 1))
     marks = np.concatenate([low - scale * MARK / 2, high + scale * MARK / 2], axis=1) / scale
     sizes = np.array([text.get_window_extent().size for text in texts]) / scale
-    places = labels.beside(marks, sizes, axis.bbox.extents / scale)
+    places = labels.beside(marks, sizes, np.asarray(axis.bbox.extents) / scale)
     for text, place, size, point in zip(texts, places, sizes, (low + high) / 2 / scale, strict=True):
-        text.set_position(back.transform(place * scale))
+        x, y = back.transform(place * scale)
+        text.set_position((x, y))
         end = np.clip(point, place - size / 2, place + size / 2)
         if np.linalg.norm(end - point) > LINED:
             axis.plot(*back.transform(np.array([point, end]) * scale).T, color=LINE, linewidth=0.6, zorder=1.5)
