@@ -76,7 +76,7 @@ def fitted(text: str, columns: int = 1) -> str:
     )
 
 
-def line(drawn: Figure, text: str, size: float, width: float) -> tuple[str, float]:
+def one_line(drawn: Figure, text: str, size: float, width: float) -> tuple[str, float]:
     """A title on one line of so many inches: the text, cut short where it must be, and its size in points, down to LEAST."""
     measured = drawn.text(0, 0, text, fontsize=size)
     wide = measured.get_window_extent().width / drawn.dpi

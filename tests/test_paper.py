@@ -559,13 +559,15 @@ def test_names_in_fig1_overlap_nothing_and_stay_inside_the_axes(tmp_path, drawin
     assert len(boxes) == count and len(drawings[0].axes) == (2 if counts else 1)
     assert all(axis.bbox.contains(*corner) for box in boxes for corner in (box.min, box.max))
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
-    points = axis.transData.transform(pd.read_csv(tmp_path / "out/fig1.csv").query("origin == 'this run'")[["seconds", "top1"]])
-    points[:, 0] = axis.transData.transform(axis.containers[0].lines[0].get_xydata())[:, 0]
+    points = axis.transData.transform(axis.containers[0].lines[0].get_xydata())
     assert not any(box.contains(*point) for box in boxes for point in points)
+    leaders = [line.get_transform().transform_path(line.get_path()) for line in axis.lines if line.get_zorder() == 1.5]
+    assert (count < 30 or leaders) and not any(path.intersects_bbox(box.padded(-1)) for path in leaders for box in boxes)
     if counts:
         margin = drawings[0].axes[1]
-        names = [text.get_window_extent() for text in margin.texts]
+        names = [Text.get_window_extent(text) for text in margin.texts]  # without the lines to them
         assert len(names) > 10 and not any(one.overlaps(other) for one, other in itertools.combinations(names, 2))
+        names.append(margin.xaxis.label.get_window_extent())
         assert all(drawings[0].bbox.x0 <= box.x0 and box.x1 <= drawings[0].bbox.x1 for box in names)
 
 

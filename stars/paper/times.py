@@ -155,7 +155,7 @@ def _points(axis: Axes, ours: pd.DataFrame, label: str) -> None:
         axis.set_xlim(least / 1.5, longest * 1.5)
     else:
         room = max(0.3 * (longest - least), 0.05 * longest, 1e-9)
-        axis.set_xlim(0 if least < longest / 2 else least - room, longest + min(room, 0.1 * longest + 1e-9))
+        axis.set_xlim(min(0, least - 0.03 * longest) if least < longest / 2 else least - room, longest + min(room, 0.1 * longest + 1e-9))
         axis.locator_params(axis="x", nbins=6)
     axis.margins(y=0.12)
     axis.grid(color="#e4e4e4", linewidth=0.6)
@@ -177,9 +177,10 @@ def _name(axis: Axes, ours: pd.DataFrame) -> None:
     low, high = (moves.transform(np.column_stack([times, ours["top1"] + sign * std])) for sign in (-1, 1))
     marks = np.concatenate([low - scale * MARK / 2, high + scale * MARK / 2], axis=1) / scale
     sizes = np.array([text.get_window_extent().size for text in texts]) / scale
-    places = labels.beside(marks, sizes, np.array(axis.bbox.extents) / scale)
+    places = labels.beside(marks, sizes, np.asarray(axis.bbox.extents) / scale)
     for text, place, size, point in zip(texts, places, sizes, (low + high) / 2 / scale, strict=True):
-        text.set_position(tuple(back.transform(place * scale)))
+        x, y = back.transform(place * scale)
+        text.set_position((x, y))
         end = np.clip(point, place - size / 2, place + size / 2)
         if np.linalg.norm(end - point) > LINED:
             axis.plot(*back.transform(np.array([point, end]) * scale).T, color=LINE, linewidth=0.6, zorder=1.5)
@@ -190,7 +191,7 @@ def _margin(axis: Axes, near: pd.DataFrame, below: pd.DataFrame) -> None:
     look: dict[str, Any] = {"marker": "D", "linestyle": "", "color": PUBLISHED, "fillstyle": "none", "markersize": MARK - 1}
     axis.plot(np.zeros(len(near)), near["top1"], label="published", **look)
     names = [f"{point.method} {point.top1:.1f}" for point in below.itertuples()]
-    axis.set_xlabel("\n".join([*PICTURED, *(["below: " + ", ".join(names)] if names else [])]), fontsize=8)
+    axis.set_xlabel("\n".join([*PICTURED, *textwrap.wrap("below: " + ", ".join(names) if names else "", 22)]), fontsize=8)
     axis.set(xlim=(-0.05, 1), xticks=[])
     axis.tick_params(left=False, labelleft=False)
     axis.spines[["bottom", "left"]].set_visible(False)

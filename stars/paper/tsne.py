@@ -117,7 +117,7 @@ def _draw(settings: Fig4Stage, points: list[pd.DataFrame], names: dict[int, str]
         lines = math.ceil(len(points) / columns)
         legend = _legend(drawn, names, looks, f"{len(names)} classes, {len(points[0]):,} test clips")
         drawn.set_figheight(0.35 + lines * (min(figure_style.WIDTH / columns, SIDE) + 0.22) + legend)
-        head, large = figure_style.line(
+        head, large = figure_style.one_line(
             drawn, f"t-SNE of test features, {settings.data_title} {settings.split_title}", 11.5, 0.97 * figure_style.WIDTH
         )
         drawn.suptitle(head, fontsize=large)
@@ -139,7 +139,7 @@ def _titles(settings: Fig4Stage) -> list[str]:
 def _columns(drawn: Figure, titles: list[str]) -> tuple[int, list[str], float]:
     """How many panels stand side by side, three or two, so that each title fits on one line above its own; the titles, and one size for all."""
     for columns in (len(titles),) if len(titles) < 3 else (2,) if len(titles) == 4 else (3, 2):
-        fitted = [figure_style.line(drawn, title, 10.5, 0.94 * figure_style.WIDTH / columns) for title in titles]
+        fitted = [figure_style.one_line(drawn, title, 10.5, 0.94 * min(figure_style.WIDTH / columns, SIDE)) for title in titles]
         if [text for text, _ in fitted] == titles:
             break
     return columns, [text for text, _ in fitted], min(size for _, size in fitted)
