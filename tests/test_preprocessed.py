@@ -234,7 +234,7 @@ def test_what_is_unknown_is_called_so(tmp_path):
     store = read(npz(tmp_path), tmp_path / "clips")
     assert counts(store, DATASETS["ntu60"])["single"] == "Subject unknown, camera unknown, setup unknown"
     assert known_numbers(store.table.iloc[0]) == [] and known_numbers(store.table.assign(camera=2).iloc[0]) == ["camera 2"]
-    with pytest.raises(InputError, match="the simulator writes raw files, not npz: give raw"):
+    with pytest.raises(InputError, match="the simulator writes raw files, not npz: set raw"):
         plan(SimulateStage.of(DATASETS["ntu60"].model_copy(update={"reader": "npz"}), Simulate()))
 
 
