@@ -239,10 +239,7 @@ def test_a_protocol_is_a_target_by_name(finished):
 
 def test_an_override_s_mistake_is_not_said_of_the_file(tmp_path):
     done = snakemake(project(tmp_path / "project"), "--dry-run", "--config", "tune={optimizer: {lr: 0.1}}")
-    assert (
-        done.returncode == 1
-        and "\nstars: --config tune: unknown key tune.optimizer: did you mean optimiser?\n" in done.stdout + done.stderr
-    )
+    assert done.returncode == 1 and "stars: --config tune: unknown key tune.optimizer: did you mean optimiser?" in done.stdout.splitlines()
 
 
 def test_a_job_that_fails_shows_its_line_and_the_rest_is_kept(own):
