@@ -57,7 +57,8 @@ def _again(lineage: Lineage, results: Path, files: Sequence[Path], program: str,
     makers = lineage.makers()
     again = {makers[file]: file for file in reversed(files) if file in makers}
     by_rule = {record: file for record, file in reversed(again.items()) if not current.made_by_hand(Path(*record.path.parts[1:]))}
-    options = made_with(results, list(by_rule)) if by_rule else None
+    behind = dict.fromkeys(record for file in again.values() for *_, record in lineage.chain(file) if record is not None)
+    options = made_with(results, list(behind)) if by_rule else None
     if options is not None:
         yield f"make again: {snakemake} --cores 2 {shlex.join([*options, '--force', '--', *map(str, by_rule.values())])}"
     for record in again if options is None else again.keys() - by_rule.keys():

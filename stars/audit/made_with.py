@@ -18,10 +18,12 @@ DEFAULT = "config/config.yaml"
 def made_with(results: Path, records: Sequence[Record]) -> list[str] | None:
     """Options of `snakemake` in the project's folder under which the jobs of these records have the settings of the records.
 
-    Tried are the default configuration, that of the newest run, and each file in config/; None where none of them fits.
+    Give those of all that stands behind a result: Snakemake makes that again too where its settings are others. What is made by hand is left
+    out. Tried are the default configuration, that of the newest run, and each file in config/; None where none of them fits.
     """
     if results.name != RESULTS:
         return None
+    records = [record for record in records if not current.made_by_hand(Path(*record.path.parts[1:]))]
     with chdir(results.parent):
         return next((_options(*given) for given in _candidates() if _fits(*given, records)), None)
 

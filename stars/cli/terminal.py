@@ -37,7 +37,7 @@ TOLD = ("RuleException:\nCalledProcessError", "WorkflowError:\nAt least one job 
 # An exception that the workflow's files raise: what comes before its message, and after.
 HEAD = r'(?:WorkflowError|InputFunctionException)\b[^\n]* in file "[^\n]*", line \d+:\n(?:Error:\n +WorkflowError:\n)?'
 PLACE = r"(?=\nWildcards:|\n  File |\Z)"
-BEGUN = "{jobs} jobs. Logs: {logs}. Epoch and loss: stars status"
+BEGUN = "{jobs}. Logs: {logs}. Epoch and loss: stars status"
 
 
 class Terminal(logging.StreamHandler[Any]):
@@ -104,7 +104,7 @@ class Terminal(logging.StreamHandler[Any]):
             self.expected = duration.expected({number: (job.shellcmd or "", job.output) for number, job in jobs.items()}, self.config)
         self.began = time.monotonic()
         logs = [str(Path(path).relative_to(Path.cwd())) for path in self.workflow.logger_manager.get_logfile()]
-        yield BEGUN.format(jobs=self.total, logs=", ".join(["results/logs", *logs]))
+        yield BEGUN.format(jobs=self._jobs(), logs=", ".join(["results/logs", *logs]))
 
     def _start(self, told: Mapping[str, Any]) -> Iterator[str]:
         number, again = told["jobid"], told["jobid"] in self.jobs
@@ -134,12 +134,15 @@ class Terminal(logging.StreamHandler[Any]):
         what, why = self.jobs.get(number, (f"job {number}", ""))
         return f"{what} ({why})" if why else what
 
+    def _jobs(self) -> str:
+        return "1 job" if self.total == 1 else f"{self.total} jobs"
+
     def _message(self, record: logging.LogRecord) -> Iterator[str]:
         """Of Snakemake's other messages its warnings, and what says something of this run."""
         text = record.getMessage()
         if text.startswith("Elapsed time:"):
             if not self.failed:
-                yield f"{self.total} jobs done in {tqdm.format_interval(int(time.monotonic() - self.began))}"
+                yield f"{self._jobs()} done in {tqdm.format_interval(int(time.monotonic() - self.began))}"
         elif again := re.fullmatch(r"Trying to restart job (\d+)\.", text):
             yield f"once more: {self._what(int(again[1]))}"
         elif text.startswith("Exiting because a job execution failed"):  # which the end says, with what each one said
