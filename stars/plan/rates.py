@@ -48,11 +48,14 @@ class Machine:
         start = self.rates.get("start", 0.0)
         if done.amount and (rate := own_rate(own, stage, done.precision)):
             return start + done.amount / rate
-        beside = sum(amount / self.rates[kind] for kind, amount in done.besides.items() if kind in self.rates)
+        beside = {kind: amount / self.rates[kind] for kind, amount in done.besides.items() if kind in self.rates}
         if not done.amount:
-            return start + beside
-        rate = self.rate(done)
-        return None if rate is None else start + beside + done.amount / rate
+            return start + sum(beside.values())
+        rate, cut = self.rate(done), beside.pop("cut", 0.0)
+        if rate is None:
+            return None
+        computed = done.amount / rate
+        return start + sum(beside.values()) + (max(computed, cut) if self.gpu else computed + cut)  # a GPU computes while a CPU cuts
 
     def beside(self) -> dict[str, float]:
         """Its rates of all but arithmetic."""
