@@ -45,6 +45,7 @@ def workflow(remote: bool = False, keep_going: bool = False, **output: bool) -> 
         logger_manager=SimpleNamespace(get_logfile=lambda: []),
         output_settings=SimpleNamespace(**{"printshellcmds": False, "verbose": False, "debug_dag": False, **output}),
         execution_settings=SimpleNamespace(keep_going=keep_going),
+        cores=1,
         is_main_process=True,
         dryrun=False,
         remote_exec=remote,
@@ -90,6 +91,15 @@ def test_the_time_left_is_the_expected_one_by_the_measured_pace(logger, screen, 
         "[2/3  04:00  about 52:30 left]  KNN: 2 (missing)",
         "Snakemake warns",
     ]
+
+
+def test_several_cores_are_expected_to_take_their_share_of_the_time(logger, screen):
+    terminal = install(logger, given := workflow())
+    given.cores = 4
+    logger.info("table", extra={"event": "run_info", "stats": {"knn": 3, "targets": 1, "total": 4}})
+    terminal.expected = {1: 60.0, 2: 60.0, 3: 1200.0}
+    start(logger, 1)
+    assert "about 05:30 left" in screen.getvalue()
 
 
 def test_a_job_elsewhere_has_its_line_when_it_is_done_and_a_failure_when_the_rest_goes_on(logger, screen):

@@ -128,7 +128,8 @@ class Terminal(logging.StreamHandler[Any]):
             return None
         under_way = {number: min(now - self.begun[number], self.expected.get(number, 0.0)) for number in self.begun.keys() - self.done}
         done = sum(self.expected.get(number, 0.0) for number in self.done) + sum(under_way.values())
-        return (sum(self.expected.values()) - done) * (now - self.began + SETTLING) / (done + SETTLING)
+        at_once = 1 if self.workflow.remote_exec else max(1, self.workflow.cores or 1)
+        return (sum(self.expected.values()) - done) * (now - self.began + SETTLING / at_once) / (done + SETTLING)
 
     def _what(self, number: int) -> str:
         what, why = self.jobs.get(number, (f"job {number}", ""))
