@@ -265,8 +265,8 @@ def two_nodes(tmp_path, monkeypatch) -> Path:
 
 
 def test_two_nodes_make_the_bytes_of_one_with_two_processes(bench, two_nodes):
-    for number in ("1", "2"):
-        done = start(command(bench, f"nodes{number}", 2, "--gpus", "2", "--nodes", number))
+    for number, threads in (("1", "2"), ("2", "1")):  # those of a node: one a process
+        done = start(command(bench, f"nodes{number}", 2, "--gpus", "2", "--nodes", number, "--threads", threads))
         assert done.wait(timeout=PATIENCE) == 0, done.stderr.read()
     one, two = ((bench.folder / f"nodes{number}/encoder.safetensors").read_bytes() for number in (1, 2))
     assert one == two
