@@ -181,13 +181,13 @@ def _around(file: Path) -> Path:
 
 def _program(project: Path, name: str) -> str:
     """What this command, or another that was installed with it, is called by, so that it holds in folder `project` too."""
-    called = Path(sys.argv[0])
-    if called.name == "__main__.py":
+    called = sys.argv[0]
+    if Path(called).name == "__main__.py":
         return f"{shlex.quote(sys.executable)} -m {name}"
-    if os.sep not in sys.argv[0]:
+    if os.sep not in called:
         return name
-    beside = called.with_name(name)
-    return shlex.quote(str(beside if project.samefile(Path.cwd()) else beside.absolute()))
+    beside = called.rpartition(os.sep)[0] + os.sep + name
+    return shlex.quote(beside if project.samefile(Path.cwd()) else str(Path(beside).absolute()))
 
 
 def _history(chosen: argparse.Namespace) -> None:
