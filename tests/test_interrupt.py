@@ -66,6 +66,7 @@ def test_ctrl_c_through_snakemake_saves_and_goes_on(own, monkeypatch, capsys):
     trains()
     said = interrupt(run)
     assert run.returncode == 1 and AGAIN in said and "failed: Stage 1" not in said and "Traceback" not in said, said
+    assert said.count("interrupted: no new job starts, and a training saves after this step; a second Ctrl-C ends it at once") == 1
     log = LOG.read_text()
     saved = int(re.search(r"stars: interrupted, run again to go on: pretrain: stopped after step (\d+) of", log)[1])
     assert list(Path("results/.work").glob("*/last.ckpt"))
