@@ -26,7 +26,7 @@ SAID = {
     "slurmstepd-localhost: error: *** JOB 1 ON localhost CANCELLED AT 2026-11-24T03:23:12 DUE TO TIME LIMIT ***": "it needed more time",
     "SLURM-job '7' failed, SLURM status is: 'TIMEOUT'.": "it needed more time: raise runtime",
     "SLURM-job '7' failed, SLURM status is: 'NODE_FAIL'.": "its node failed: run again",
-    SIGKILL: "it was killed, as the system does when memory runs out",
+    SIGKILL: "it was killed, probably because memory ran out",
     "SLURM-job '7' failed, SLURM status is: 'CANCELLED'.": "it was cancelled",
     "slurmstepd: error: *** STEP 1.0 ON localhost CANCELLED AT 2026-11-24T03:23:12 ***": "it was cancelled",
 }
@@ -94,4 +94,4 @@ def test_a_killed_job_is_told_from_one_that_failed(tmp_path):
         logger.error("error", extra={**error, "jobid": job})
     assert [(entry["job"], entry["reason"]) for entry in journal.heard] == [(1, SIGKILL), (2, SIGKILL), (3, "")]
     (said,) = (line for line in report([Job("tune", "Stage 2", "demo", True, [], 0.0, "failed", SIGKILL)]) if "hint" in line)
-    assert "memory runs out" in said
+    assert "memory ran out" in said

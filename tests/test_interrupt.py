@@ -16,7 +16,7 @@ from stars.jobs.status import status
 
 PATIENCE = 600  # seconds after which a test takes a process for hung: a busy machine needs minutes for what takes seconds
 LOG = Path("results/logs/pretrain/demo_xsub/mamp.log")
-AGAIN = "interrupted, run again to go on"
+AGAIN = "interrupted: run the same command again to resume"
 # A training without an end, that saves when it is told to and at no other time.
 ENDLESS = ("pretrain={optimiser: {epochs: 100000}}", "checkpoint={seconds: 1000000}")
 
@@ -68,7 +68,7 @@ def test_ctrl_c_through_snakemake_saves_and_goes_on(own, monkeypatch, capsys):
     assert run.returncode == 1 and AGAIN in said and "failed: Stage 1" not in said and "Traceback" not in said, said
     assert said.count("interrupted: no new job starts, and a training saves after this step; a second Ctrl-C ends it at once") == 1
     log = LOG.read_text()
-    saved = int(re.search(r"stars: interrupted, run again to go on: pretrain: stopped after step (\d+) of", log)[1])
+    saved = int(re.search(r"stars: interrupted: run the same command again to resume: pretrain: stopped after step (\d+) of", log)[1])
     assert list(Path("results/.work").glob("*/last.ckpt"))
     assert cli.main(["status"]) == 0
     lines = capsys.readouterr().out.splitlines()

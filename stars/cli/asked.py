@@ -1,4 +1,4 @@
-"""What `snakemake` was asked on its command line, looked at before Snakemake itself stumbles on it in words of its own.
+"""Check snakemake's command line before Snakemake parses it, so that a mistake is one line and not a traceback.
 
 The default profile (workflow/profiles/default) calls `check`, since Snakemake opens configuration files before it reads the Snakefile.
 """

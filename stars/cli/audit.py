@@ -119,7 +119,7 @@ def _audit(chosen: argparse.Namespace) -> None:
         print(line)
     if lines:
         compared = f"; settings compared with {', '.join((*names, *chosen.set))} (others: --config, --set)" if names else ""
-        print(f"{results}: {len(lines)} of these in {found} files{compared}", file=sys.stderr)
+        print(f"{results}: {len(lines)} differences in {found} files{compared}", file=sys.stderr)
         raise SystemExit(1)
     print(f"{results}: {found} files, all as recorded{f' and as {MANIFEST} says' if packed else ''}", file=sys.stderr)
 

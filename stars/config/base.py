@@ -11,7 +11,7 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Epochs = Annotated[float, Field(ge=0)]
 Precision = Literal["auto", "fp32", "tf32", "bf16"]
-MAX_STEPS = "steps after which the training is cut off, its learning rate as if it went on: for rehearsals; null: it is not"
+MAX_STEPS = "stop after this many steps, with the learning-rate schedule of the full training, for trial runs; null: no limit"
 PRECISION = "arithmetic of matrix products: fp32; bf16; tf32, on GPUs; or auto, which is bf16 where the device has units for it, else fp32"
 
 

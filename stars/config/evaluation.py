@@ -133,7 +133,7 @@ class Shots(Settings):
 
     shots: tuple[Count, ...] = key(
         (1, 2, 5),
-        "n of n-shot: how many neighbours vote, and of exemplars how many each class has; the first is the main result",
+        "number of voting neighbours and, in reading `exemplars`, of labelled clips per class; the first is the main result",
         min_length=1,
     )
     readings: tuple[Reading, ...] = key(
@@ -146,7 +146,7 @@ class Shots(Settings):
     draws: Count = key(5, "random draws of exemplars; the result is their mean ± standard deviation")
     outputs: tuple[Compared, ...] = key(
         ("encoder", "projector", "predictor"),
-        "as in `knn`; rescaled as all training clips of the target have it, whose labels are not looked at",
+        "as in `knn`; standardised and whitened outputs are fitted on all training clips of the target, without labels",
         min_length=1,
     )
 

@@ -35,7 +35,7 @@ class TrainBase(Settings):
         {},
         "by name, the augmentations of a view, in order (docs/views.md); a view that is not named here keeps the objective's list",
     )
-    shared_crop: bool = key(False, "true: views of a clip that are cut alike come from one crop; false: each from a crop of its own")
+    shared_crop: bool = key(False, "true: views with the same crop settings share one crop of the clip; false: each draws its own")
     layer_decay: Fraction = key(1.0, "factor of the learning rate from each layer of a network to the one below it, as in `tune`")
     tuned_blocks: int | None = key(
         None, "blocks of a network that are trained, counted from the last; null: all, with what is before them", ge=0

@@ -205,7 +205,7 @@ class TuneBase(Settings):
         "training crops. The paper: a random crop of [.5, 1] and no augmentation; the released code: the whole clip, crop [1, 1]",
     )
     shared_crop: bool = key(
-        True, "views of a clip that are cut alike. true: all come from one crop (the released code); false: each from a crop of its own"
+        True, "true: views with the same crop settings share one crop of the clip (the released code); false: each draws its own"
     )
     augment: Augment = key(Augment(), "hand-crafted augmentations; the paper's method has none")
     optimiser: TuneOptimiser = key(

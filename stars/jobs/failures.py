@@ -25,7 +25,7 @@ HINTS = {
     r"out_of_memory|oom.?kill|exceeded (job )?memory limit|can't allocate memory|memoryerror|\bkilled\b.*stars": (
         f"it ran out of memory: raise mem_mb of this rule under set-resources in {PROFILE}"
     ),
-    SIGKILL.lower(): "it was killed, as the system does when memory runs out: run again, with fewer --cores if it does so again",
+    SIGKILL.lower(): "it was killed, probably because memory ran out: run the same command again, with fewer --cores if it happens again",
     r"torch sees (no gpu|0)|no nvidia driver|cuda driver version|libcuda|nvidia-smi has failed": (
         f"no usable GPU driver on that node: load its module (modules in {PROFILE}), or install the build that fits (envs/torch-cuda.txt)"
     ),
@@ -36,7 +36,7 @@ HINTS = {
     r"cancelled": "it was cancelled (scancel, or by an administrator): run again, training goes on where it stopped",
 }
 
-OTHERWISE = "correct what it says and run the same command again; what is done is kept"
+OTHERWISE = "fix the reported error and run the same command again; finished results are kept"
 
 
 def report(jobs: Iterable[Job]) -> Iterator[str]:

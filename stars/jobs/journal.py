@@ -20,7 +20,7 @@ from typing import Any, TextIO
 from stars.errors import InputError
 
 PATH = Path("results/logs/jobs.jsonl")
-AGAIN = "interrupted, run again to go on"
+AGAIN = "interrupted: run the same command again to resume"
 SAID = b"\ninterrupted: no new job starts, and a training saves after this step; a second Ctrl-C ends it at once\n"
 KILLED, SIGKILL = re.compile(r"returned non-zero exit status 137\.|died with <Signals\.SIGKILL"), "killed by SIGKILL"
 SCHEDULER_LOGS = Path("results/logs/slurm")  # as workflow/profiles/slurm says

@@ -43,10 +43,10 @@ def summary(run: Run) -> Iterator[str]:
     elif run.interrupted:
         yield "interrupted: trainings save their progress, and no new jobs start"
     elif run.ended and counts["done"] < total:
-        yield "Snakemake has ended: start it again to go on"
+        yield "Snakemake has ended: run the same command again to resume"
     elif not run.ended and _is_gone(run):
         left = f"; jobs that Slurm has may go on: squeue --name {run.slurm}" if run.slurm else ""
-        yield f"Snakemake (process {run.pid}) was killed: start it again to go on, after snakemake --unlock{left}"
+        yield f"Snakemake (process {run.pid}) was killed: run the same command again to resume, after snakemake --unlock{left}"
 
 
 def _is_gone(run: Run) -> bool:

@@ -1,7 +1,7 @@
-"""Settings that more clips are needed for than there are: what is known of that before any job runs.
+"""Check before any job runs whether settings need more clips than the data has.
 
-How many clips a split has is known of simulated data, whose performances are planned without acting any, and of a described data set,
-whose owners say. Raw files may lack some, so these are the most that there can be; of files of one's own nothing is known yet.
+The number of clips is known for simulated data and for data sets with published counts. Raw files may lack some, so these are upper
+bounds. Nothing is known yet of your own files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LEAST_BATCH = 2  # clips that a step of training needs
 
 
 class Most(NamedTuple):
-    """Clips that a split has at most; training clips of novel actions, None where nobody says."""
+    """Clips that a split has at most; training clips of novel actions, None if unknown."""
 
     train: int
     test: int
@@ -49,7 +49,7 @@ def lines(config: Config) -> list[str]:
 
 
 def most(config: Config, data: str, split: str) -> Most | None:
-    """The most clips of a split that there can be; None where nobody says."""
+    """The most clips of a split that there can be; None if unknown."""
     described, simulated = configuration.dataset(config, data), config.data[data].simulate
     rule = described.splits[split]
     if simulated is None:

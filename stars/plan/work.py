@@ -151,7 +151,7 @@ def _reading(job: Job, config: Config) -> Work:
 
 
 def clips_of(config: Config, data: str) -> int | None:
-    """Clips of a data set: of its description, or as many as are simulated; None where nobody says."""
+    """Clips of a data set: of its description, or as many as are simulated; None if unknown."""
     described, simulated = configuration.dataset(config, data), config.data[data].simulate
     counted = [sum(split.counts) for split in described.splits.values() if split.counts]
     return _simulated(simulated) if simulated else described.clips or (counted[0] if counted else None)
@@ -176,7 +176,7 @@ def size_of(config: Config, data: str, split: str) -> Size | None:
 
 
 def size_for(job: Job, config: Config) -> Size | None:
-    """Of the split whose rows a job reads; None where it is not configured, or nobody says."""
+    """Of the split whose rows a job reads; None if it is not configured or unknown."""
     place = job.place("train", ROWS) or job.place("test", ROWS)
     if place.get("data") not in config.data or place["split"] not in configuration.dataset(config, place["data"]).splits:
         return None

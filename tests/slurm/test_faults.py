@@ -147,7 +147,7 @@ def test_after_snakemake_was_killed_its_jobs_end_and_nothing_is_made_twice(clust
     process, job = stop(flow), job_of(flow)
     snakemake.kill()
     snakemake.wait()
-    assert "Snakemake (process " in flow.status() and "was killed: start it again" in flow.status()
+    assert "Snakemake (process " in flow.status() and "was killed: run the same command again" in flow.status()
     code, said = flow.run(ENCODER)
     assert code == 1 and "--unlock" in said
     assert flow.run(options=("--unlock",))[0] == 0
