@@ -72,25 +72,25 @@ benchmark: $(INSTALLED)
 	$(BIN)/stars bench knn --rounds 1
 	$(BIN)/python benchmarks/startup.py
 
-# docs/benchmarks.md from records of real data: every protocol, then the ablation of stage 2 on a held-out training subject, three seeds each. A job that fails
+# docs/comparison.md from records of real data: every protocol, then the ablation of stage 2 on a held-out training subject, three seeds each. A job that fails
 # stops no other; the page is written when both are whole, and the same command again makes only what is missing.
-.PHONY: benchmark-page
+.PHONY: comparison-page
 UTD = --cores $(CORES) --keep-going --config 'seeds=[0,1,2]' --configfile config/utd_mhad.yaml
-benchmark-page: $(INSTALLED)
+comparison-page: $(INSTALLED)
 	whole=0; \
-	$(BIN)/snakemake $(UTD) -- benchmarks || whole=1; \
-	$(BIN)/snakemake $(UTD) config/ablation_utd_mhad.yaml -- benchmarks || whole=1; \
+	$(BIN)/snakemake $(UTD) -- comparison || whole=1; \
+	$(BIN)/snakemake $(UTD) config/ablation_utd_mhad.yaml -- comparison || whole=1; \
 	exit $$whole
-	{ printf '# Every protocol on UTD-MHAD\n\nMade by `make benchmark-page` from the records of its runs; what follows from it: [results](settings.md#stage-2-one-setting-at-a-time).\n\n' \
-	  && cat results/utd_mhad_xsub/benchmarks.md && echo && cat results/utd_mhad_held/benchmarks.md; } > docs/benchmarks.md.part
-	mv docs/benchmarks.md.part docs/benchmarks.md
+	{ printf '# Every protocol on UTD-MHAD\n\nMade by `make comparison-page` from the records of its runs; what follows from it: [results](settings.md#stage-2-one-setting-at-a-time).\n\n' \
+	  && cat results/utd_mhad_xsub/comparison.md && echo && cat results/utd_mhad_held/comparison.md; } > docs/comparison.md.part
+	mv docs/comparison.md.part docs/comparison.md
 
-# docs/benchmarks_methods.md: every method on UTD-MHAD at equal effort, three seeds; some two hours on two cores
+# docs/comparison_methods.md: every method on UTD-MHAD at equal effort, three seeds; some two hours on two cores
 .PHONY: methods-page
 methods-page: $(INSTALLED)
-	$(BIN)/snakemake $(UTD) config/compare/utd_mhad_methods.yaml -- results/utd_mhad_xsub/benchmarks.md
-	{ sed '/^|/,$$d' docs/benchmarks_methods.md && sed -n '/^|/,$$p' results/utd_mhad_xsub/benchmarks.md; } > docs/benchmarks_methods.md.part
-	mv docs/benchmarks_methods.md.part docs/benchmarks_methods.md
+	$(BIN)/snakemake $(UTD) config/compare/utd_mhad_methods.yaml -- results/utd_mhad_xsub/comparison.md
+	{ sed '/^|/,$$d' docs/comparison_methods.md && sed -n '/^|/,$$p' results/utd_mhad_xsub/comparison.md; } > docs/comparison_methods.md.part
+	mv docs/comparison_methods.md.part docs/comparison_methods.md
 
 # docs/pictures/simulator.*, and the table of docs/simulator.md on the terminal
 .PHONY: realism

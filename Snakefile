@@ -2,7 +2,7 @@
 #
 #   snakemake --cores 2                                         the demo, on simulated raw files
 #   snakemake --cores 2 --configfile config/utd_mhad.yaml       real data
-#   snakemake --cores 2 table5                                  one table or figure: table1 … table11 fig1 fig3a fig3b fig4 fig6 curves benchmarks quality report
+#   snakemake --cores 2 table5                                  one table or figure: table1 … table11 fig1 fig3a fig3b fig4 fig6 curves comparison quality report
 #   snakemake --cores 2 all                                     everything
 #   snakemake --cores 2 knn                                     every result of a protocol: linear knn finetune semi transfer few_shot
 #   snakemake --cores 2 --configfile config/utd_mhad.yaml -- table2      a target after --configfile or --config stands behind --
@@ -47,5 +47,5 @@ include: "workflow/rules/finetune.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/plugins.smk"
-include: "workflow/rules/benchmarks.smk"
+include: "workflow/rules/comparison.smk"
 include: "workflow/rules/claims.smk"

@@ -16,7 +16,7 @@ RULES = {
     "Join setups": "join",
     "Map": "map",
     "Report": "report_page",
-    "Benchmarks": "benchmark_page",
+    "Comparison": "comparison_page",
     "Claims": "judge_claims",
     "Train": "train",
     "Take a network": "network",
@@ -54,7 +54,7 @@ def rule_of(place: Path, config: Config) -> str:
         return DRAWN.get(place.name.partition(".")[0], "table")
     if place.parts[0] == "claims":
         return "judge_claims"
-    pages = {"curves.record.json": "draw_curves", "benchmarks.record.json": "benchmark_page"}
+    pages = {"curves.record.json": "draw_curves", "comparison.record.json": "comparison_page"}
     if place.name in pages or place.parts[0] == "report":
         return pages.get(place.name, "report_page")
     stage, names = current.place_of(place) or ("", {})

@@ -225,11 +225,11 @@ def test_the_module_is_the_command(tmp_path):
 
 
 def test_an_argument_longer_than_linux_allows_comes_from_a_file(tmp_path, complain, capsys):
-    """Of 35 methods and three seeds the benchmark page's settings have 190 kB; a rule gives them as a file of the shell's, @/dev/fd/63."""
+    """Of 35 methods and three seeds the comparison page's settings have 190 kB; a rule gives them as a file of the shell's, @/dev/fd/63."""
     long = tmp_path / "settings"
     long.write_text('{"no_such_key": "' + "x" * 200_000 + '"}')
-    assert "no_such_key" in complain("benchmarks", "--settings", f"@{long}", "--files", "{}", "--out", str(tmp_path))
-    command = f'stars benchmarks --settings @<(printf %s "$(cat {long})" ) --files "{{}}" --out {tmp_path}'
+    assert "no_such_key" in complain("comparison", "--settings", f"@{long}", "--files", "{}", "--out", str(tmp_path))
+    command = f'stars comparison --settings @<(printf %s "$(cat {long})" ) --files "{{}}" --out {tmp_path}'
     done = subprocess.run(["bash", "-c", command], env=PATHED, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "no_such_key" in done.stderr and len(done.stderr) < 2000
-    assert complain("benchmarks", "--settings", "@nowhere") == "@nowhere: No such file or directory: name a file that holds the argument"
+    assert complain("comparison", "--settings", "@nowhere") == "@nowhere: No such file or directory: name a file that holds the argument"

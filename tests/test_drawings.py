@@ -11,7 +11,7 @@ from stars import figure_style, palette
 from stars.audit.check import current
 from stars.config.paper import TableNumber
 from stars.errors import InputError
-from stars.paper import benchmarks, confusion, curves, hyperparameters, published, sources, sweep, tables, times, tsne
+from stars.paper import comparison, confusion, curves, hyperparameters, published, sources, sweep, tables, times, tsne
 from stars.paper.sources.departures import differences
 from stars.pipeline import configuration
 from stars.report import page
@@ -170,7 +170,7 @@ STAGES = {
     "figures/fig4": tsne.Fig4Stage,
     "figures/fig6": confusion.Fig6Stage,
     "demo_xsub/curves": curves.CurvesStage,
-    "demo_xsub/benchmarks": benchmarks.BenchmarkStage,
+    "demo_xsub/comparison": comparison.ComparisonStage,
     "report/": page.ReportStage,
 }
 

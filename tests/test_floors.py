@@ -27,7 +27,7 @@ from stars.errors import InputError
 from stars.evaluation import joints, knn
 from stars.evaluation.rescale import standardised, whitened
 from stars.paper import sources
-from stars.paper.benchmarks import BenchmarkStage, benchmarks, duration
+from stars.paper.comparison import ComparisonStage, comparison, duration
 from stars.pipeline import configuration
 from stars.training.collapse import effective_rank
 
@@ -160,12 +160,12 @@ def test_joint_positions_refuse_what_needs_an_encoder(method, message):
 def planned_page(data=DATA, **more):
     pair = {"source": "utd_mhad", "source_split": "base", "target": "utd_mhad"}
     changes = {"knn": {"outputs": ["encoder", "whitened"]}, "few_shot": {"pairs": [pair], "shots": [1]}, "semi": {"fractions": [0.1]}}
-    return sources.benchmarks(configured(data, seeds=[0, 1], **changes, **more), "utd_mhad", "xsub")
+    return sources.comparison(configured(data, seeds=[0, 1], **changes, **more), "utd_mhad", "xsub")
 
 
 def test_an_ensemble_has_a_row_and_no_curve_of_its_own():
     both = {"both": {"ensemble": {"mamp": 0.5, "stars": 0.5}, "protocols": ["knn"]}}
-    page = sources.benchmarks(configured(methods={**METHODS, **both}), "utd_mhad", "xsub")
+    page = sources.comparison(configured(methods={**METHODS, **both}), "utd_mhad", "xsub")
     assert next(row for row in page.settings["methods"] if row["method"] == "both")["trainings"] == ["mamp", "stars"]
     assert "curve/stars/0" in page.files and "curve/both/0" not in page.files
     drawn = sources.curves(configured(methods={**METHODS, **both}), "utd_mhad", "xsub")
@@ -175,7 +175,7 @@ def test_an_ensemble_has_a_row_and_no_curve_of_its_own():
 def test_a_network_of_a_training_has_the_training_s_curve():
     trained = {"cmd": {"train": {"objective": "cmd"}}, "cmd_bone": {"from": "cmd", "network": "bone"}}
     config = configured(methods={**METHODS, **trained})
-    page = sources.benchmarks(config, "utd_mhad", "xsub")
+    page = sources.comparison(config, "utd_mhad", "xsub")
     assert page.files["curve/cmd_bone/0"] == page.files["curve/cmd/0"] == "results/utd_mhad_xsub/cmd/curve.csv"
     assert [panel["method"] for panel in sources.curves(config, "utd_mhad", "xsub").settings["panels"]] == ["mamp", "stars", "cmd"]
 
@@ -238,8 +238,8 @@ def written(root: Path, files: dict[str, str]) -> dict[str, Path]:
 def test_the_page_shows_the_means_of_its_files(tmp_path):
     page = planned_page()
     files = written(tmp_path, page.files)
-    benchmarks(BenchmarkStage.model_validate(page.settings), files, tmp_path / "out")
-    with (tmp_path / "out/benchmarks.csv").open(newline="") as file:
+    comparison(ComparisonStage.model_validate(page.settings), files, tmp_path / "out")
+    with (tmp_path / "out/comparison.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     cells = {(line["recipe"], line["column"]): line for line in lines}
     tops = [json.loads(files[f"utd_mhad_xsub_linear/stars/{seed}"].read_text())["top1"] for seed in (0, 1)]
@@ -252,7 +252,7 @@ def test_the_page_shows_the_means_of_its_files(tmp_path):
     assert (cells["stars", "steps"]["value"], cells["stars", "self_matches"]["value"]) == ("20", "25")
     assert cells["raw", "utd_mhad_xsub_linear"]["reason"] and cells["scratch", "seconds"]["reason"] == "Nothing is trained."
     assert list(dict.fromkeys(line["recipe"] for line in lines)) == ["raw", "scratch", "mamp", "stars"]  # floors first
-    text = (tmp_path / "out/benchmarks.md").read_text()
+    text = (tmp_path / "out/comparison.md").read_text()
     assert "431 training, 430 test clips" in text and "A CPU, 1 thread" in text and "over 2 seeds" in text
 
 
@@ -261,12 +261,12 @@ def test_durations_are_said_in_two_units(seconds, words):
     assert duration(seconds) == words
 
 
-def test_the_ablation_is_laid_over_the_benchmark_and_never_sees_the_test_split():
+def test_the_ablation_is_laid_over_the_comparison_and_never_sees_the_test_split():
     root = Path(__file__).parents[1] / "config"
     both = configuration.merge(configuration.read_yaml(root / "utd_mhad.yaml"), configuration.read_yaml(root / "ablation_utd_mhad.yaml"))
     config = configuration.load(both)
-    assert sources.benchmark_runs(config) == [("utd_mhad", "held")]
-    page = sources.benchmarks(config, "utd_mhad", "held")
+    assert sources.comparison_runs(config) == [("utd_mhad", "held")]
+    page = sources.comparison(config, "utd_mhad", "held")
     assert all("/utd_mhad_held/" in path for path in page.files.values())
     split = configuration.dataset(config, "utd_mhad").splits["held"]
     assert {*split.train, *split.test} == {*configuration.dataset(config, "utd_mhad").splits["xsub"].train}
@@ -289,16 +289,16 @@ def test_a_split_can_leave_out_subjects_and_actions():
         configuration.validate(Split, {"title": "", "by": "subject", "train": [1, 7], "test": [7]}, "x.yaml")
 
 
-def test_the_benchmark_page_asks_for_joint_positions_of_both_splits_and_no_encoder_of_them(tmp_path):
+def test_the_comparison_page_asks_for_joint_positions_of_both_splits_and_no_encoder_of_them(tmp_path):
     folder = project(tmp_path / "project")
     raw = folder / "raw"
     raw.mkdir()
     found = snakemake(
-        folder, "--dry-run", "--config", f'data={{"utd_mhad": {{"raw": "{raw}"}}}}', config=("config/utd_mhad.yaml", "--", "benchmarks")
+        folder, "--dry-run", "--config", f'data={{"utd_mhad": {{"raw": "{raw}"}}}}', config=("config/utd_mhad.yaml", "--", "comparison")
     )
     assert found.returncode == 0, found.stdout + found.stderr
     jobs = set(messages(found.stdout))
-    assert {"Joint positions: utd_mhad xsub raw_joints", "KNN: utd_mhad xsub raw_joints", "Benchmarks: utd_mhad xsub"} <= jobs
+    assert {"Joint positions: utd_mhad xsub raw_joints", "KNN: utd_mhad xsub raw_joints", "Comparison: utd_mhad xsub"} <= jobs
     assert {"Joint positions of another data set: utd_mhad base raw_joints on utd_mhad xsub"} <= jobs
     assert {job for job in jobs if "raw_joints" in job and not job.startswith(("Joint", "KNN", "Few-shot"))} == set()
     assert not any("base" in job and job.startswith(("KNN", "Linear", "Fine-tune", "Semi")) for job in jobs)

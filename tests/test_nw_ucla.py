@@ -139,7 +139,7 @@ SMALL = {"raw": None, "simulate": {"actions": 4, "subjects": 6, "repetitions": 1
 
 def test_its_configuration_has_every_protocol_planned(tmp_path):
     folder = project(tmp_path / "project")
-    targets = ["quickstart", "finetune", "semi", "few_shot", "transfer", "benchmarks"]
+    targets = ["quickstart", "finetune", "semi", "few_shot", "transfer", "comparison"]
     (folder / "small.yaml").write_text(yaml.safe_dump({"data": {"nw_ucla": SMALL}, "targets": targets}))
     done = snakemake(folder, "--dry-run", config=("config/nw_ucla.yaml", "small.yaml"))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -150,7 +150,7 @@ def test_its_configuration_has_every_protocol_planned(tmp_path):
             assert evaluated <= jobs and sum(job.startswith(f"Semi-supervised: nw_ucla {split} {method} ") for job in jobs) == 3
             assert f"Few-shot: nw_ucla base {method} on nw_ucla xview" in jobs
             assert f"Transfer: kinect_v2 xsub {method} on nw_ucla_common xview" in jobs
-    assert {"KNN: nw_ucla xview raw_joints", "Benchmarks: nw_ucla xview", "Benchmarks: nw_ucla xsub"} <= jobs
+    assert {"KNN: nw_ucla xview raw_joints", "Comparison: nw_ucla xview", "Comparison: nw_ucla xsub"} <= jobs
     assert not any(job.startswith(("KNN: kinect_v2", "KNN: nw_ucla_common", "KNN: nw_ucla base")) for job in jobs)
 
 

@@ -12,7 +12,7 @@ import rebuild_changes as changes
 MEND = "docs/rebuild_keys.md is not of today: make rebuild-table"
 ROWS = {rebuild.cells(line)[0]: line for line in rebuild.PAGE.read_text().splitlines() if line.startswith("| `")}
 TRIED = ("tune.dino.momentum", "methods.NAME.heads", "data.NAME.raw", "semi.subsets", "table8.method", "checkpoint.seconds", "tracking")
-FEWER = ("benchmarks.runs",)  # keys that, changed so, leave files that nobody asks for: who would be told, would be told nothing
+FEWER = ("comparison.runs",)  # keys that, changed so, leave files that nobody asks for: who would be told, would be told nothing
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ PLACES = {place: stage.name for stage in reversed(STAGES.values()) for place in 
     r"(?P<data>\w+)/quality/record\.json": "inspect",
     rf"{METHOD}/(?P<own>\w+)/record\.json": "protocol",
     rf"{RUN}/curves\.record\.json": "curves",
-    rf"{RUN}/benchmarks\.record\.json": "benchmarks",
+    rf"{RUN}/comparison\.record\.json": "comparison",
     r"report/record\.json": "report",
     r"claims/record\.json": "claims",
     r"tables/table(?P<number>\d+)\.record\.json": "table",
@@ -30,7 +30,7 @@ PLACES = {place: stage.name for stage in reversed(STAGES.values()) for place in 
     r"tables/(?P<own>\w+)\.record\.json": "own table",
 }
 MADE = PLACES[rf"{METHOD}/record\.json"]  # one place for all stages that create a method's encoder
-DRAWN = ("curves", "benchmarks", "report", "claims", "table", "own table", "figure")
+DRAWN = ("curves", "comparison", "report", "claims", "table", "own table", "figure")
 
 LEFT_OUT: dict[str, dict[str, Any]] = {
     "scratch": {"parents": [], "backbone": configuration.TRANSFORMER},
@@ -95,7 +95,7 @@ def _drawing(config: Config, stage: str, names: Mapping[str, str]) -> dict[str, 
         return sources.figure(config, names["name"]).settings
     if stage in ("report", "claims"):
         return {"report": sources.report, "claims": sources.claims}[stage](config).settings
-    drawn = {"curves": sources.curves, "benchmarks": sources.benchmarks}[stage]
+    drawn = {"curves": sources.curves, "comparison": sources.comparison}[stage]
     return drawn(config, names["data"], names["split"]).settings
 
 

@@ -17,7 +17,7 @@ GROUPS = {
     "Stages: the workflow runs them, and each can be run by itself": (
         *("simulate", "ingest", "join", "split", "scratch", "pretrain", "tune", "train", "network", "joints", "ensemble"),
         *("knn", "linear", "finetune", "subsets", "semi", "exemplars", "few-shot", "ensemble-scores", "plugin-protocol"),
-        *("map", "table", "figure", "benchmarks", "claims", "plugin-table"),
+        *("map", "table", "figure", "comparison", "claims", "plugin-table"),
     ),
     "Check, share and convert": ("audit", "pack", "verify", "import-weights", "export", "export-clips"),
 }

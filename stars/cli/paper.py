@@ -23,7 +23,7 @@ PUBLISHED = "folder of published numbers [config/published]"
 
 
 def add(commands: Any) -> None:
-    """table, figure, benchmarks and claims."""
+    """table, figure, comparison and claims."""
     text = "a table of the paper: published rows and this run's"
     table = commands.add_parser("table", help=text, description=f"Make {text}.")
     table.add_argument(
@@ -40,12 +40,12 @@ def add(commands: Any) -> None:
     figure.add_argument("--clips", type=Path, metavar="PATH", help=CLIPS + " [the configuration's]")
     figure.add_argument("--test", type=Path, metavar="PATH", help=TEST + " [the configuration's]")
     text = "all protocols on one split: accuracy and training time by method"
-    page = commands.add_parser("benchmarks", help=text, description=f"Write {text}.")
+    page = commands.add_parser("comparison", help=text, description=f"Write {text}.")
     text = "test the paper's claims on this run"
     claims = commands.add_parser(
         "claims", help=text, description="Test the paper's claims on this run; write differences, intervals and verdicts."
     )
-    for parser, handler in ((table, _table), (figure, _figure), (page, _benchmarks), (claims, _claims)):
+    for parser, handler in ((table, _table), (figure, _figure), (page, _comparison), (claims, _claims)):
         parser.add_argument("--settings", metavar="JSON", help="what to show, as a line of JSON [as the configuration says]")
         parser.add_argument("--files", metavar="JSON", help="roles and paths of the files to read, with --settings")
         parser.add_argument("--published", type=Path, default=shipped.found("config/published"), metavar="PATH", help=PUBLISHED)
@@ -91,12 +91,12 @@ def _figure(chosen: argparse.Namespace) -> None:
         figures.curves(configuration.validate(figures.CurvesStage, settings, "settings"), files, chosen.out)
 
 
-def _benchmarks(chosen: argparse.Namespace) -> None:
-    from stars.paper import benchmarks, sources
+def _comparison(chosen: argparse.Namespace) -> None:
+    from stars.paper import comparison, sources
     from stars.pipeline import configuration
 
-    settings, files = _drawing(chosen, lambda config: sources.benchmarks(config, *sources.benchmark_runs(config)[0]))
-    benchmarks.benchmarks(configuration.validate(benchmarks.BenchmarkStage, settings, "settings"), files, chosen.out)
+    settings, files = _drawing(chosen, lambda config: sources.comparison(config, *sources.comparison_runs(config)[0]))
+    comparison.comparison(configuration.validate(comparison.ComparisonStage, settings, "settings"), files, chosen.out)
 
 
 def _claims(chosen: argparse.Namespace) -> None:

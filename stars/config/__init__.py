@@ -168,7 +168,7 @@ class Config(Settings):
     )
     targets: tuple[str, ...] = key(
         ("quickstart",),
-        "what `snakemake` makes without a target: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, curves, claims, benchmarks, quality, "
+        "what `snakemake` makes without a target: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, curves, claims, comparison, quality, "
         "report, a table of your own; or every result of a protocol: linear, knn, finetune, semi, transfer, few_shot, or one of your own",
         min_length=1,
     )
@@ -217,7 +217,7 @@ class Config(Settings):
     fig3: Fig3 = key(Fig3(), "layer-wise decay (3a) and queue size (3b)")
     fig4: Fig4 = key(Fig4(), "t-SNE")
     fig6: Fig6 = key(Fig6(), "confusion matrix")
-    benchmarks: Comparison = key(Comparison(), "page of all protocols; `methods` null: as in Table 1")
+    comparison: Comparison = key(Comparison(), "page of all protocols; `methods` null: as in Table 1")
     claims: Claims = key(Claims(), "the paper's claims, tested")
     curves: Comparison = key(Comparison(), "training curves; `methods` null: as in Table 1")
     protocols: dict[str, PluginProtocol] = key({}, "protocols of your own by name: files of plugins/protocols")

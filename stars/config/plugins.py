@@ -12,10 +12,10 @@ from stars.config.reading import nearest
 from stars.errors import InputError
 
 PLAIN = ("knn", "linear", "finetune")  # protocols that file their results as {data}_{split}/{method}/{protocol}
-TAKEN = (*PLAIN, "semi", "transfer", "few_shot", "features", "all", "quickstart", "curves", "quality", "benchmarks", "claims", "report")
+TAKEN = (*PLAIN, "semi", "transfer", "few_shot", "features", "all", "quickstart", "curves", "quality", "comparison", "claims", "report")
 JOBS = (  # rules of the workflow, as which a target of one's own cannot be called
     "targets", "unknown_target", "simulate", "ingest", "ingest_setup", "join", "split", "scratch", "pretrain", "tune", "train", "network",
-    "embed", "joints", "ensemble", "subsets", "exemplars", "map", "inspect", "table", "report_page", "benchmark_page", "judge_claims",
+    "embed", "joints", "ensemble", "subsets", "exemplars", "map", "inspect", "table", "report_page", "comparison_page", "judge_claims",
     "plugin_protocol", "plugin_table",
 )  # fmt: skip
 PREFIXES = ("embed_", "joints_", "ensemble_", "evaluate_", "draw_", "linear_of_", "finetune_of_")  # of further ones

@@ -19,7 +19,7 @@ from stars.plan.encoder import BODIES, JOINTS, Encoder, tokens_of
 FRAMES = 80  # frames of a clip, where nothing is known of them; NTU's mean is near it
 CLIP = FRAMES * BODIES * JOINTS * 3 * 4  # bytes
 PROCESS, WITH_TORCH = 150e6, 450e6  # bytes of a process that has loaded what a light stage needs, or PyTorch
-LIGHT = ("simulate", "ingest", "join", "split", "subsets", "exemplars", "table", "figure", "report", "inspect", "benchmarks")
+LIGHT = ("simulate", "ingest", "join", "split", "subsets", "exemplars", "table", "figure", "report", "inspect", "comparison")
 FREE_NUMBERS = 20  # a token and layer's numbers that autograd keeps, in multiples of the width
 
 

@@ -277,7 +277,7 @@ def misspelt(wildcards):
 
 def page(wildcards):
     """What the page of a split is told, and the files it reads."""
-    return sources.benchmarks(CONFIG, wildcards.data, wildcards.split)
+    return sources.comparison(CONFIG, wildcards.data, wildcards.split)
 
 
 wildcard_constraints:

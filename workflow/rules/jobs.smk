@@ -14,7 +14,7 @@ localrules:  # seconds each
     linear_of_ensemble,
     finetune_of_ensemble,
     table,
-    benchmark_page,
+    comparison_page,
     plugin_table,
     draw_fig1,
     draw_sweep,

@@ -10,9 +10,9 @@ TARGETS["fig6"].append("results/figures/fig6_pairs.csv")
 TARGETS["curves"] = [
     f"{layout.run(data, split)}/curves.{kind}" for (data, split), kind in product(sources.curve_runs(CONFIG), ["svg", "png", "csv"])
 ]
-TARGETS["benchmarks"] = [
-    f"{layout.run(data, split)}/benchmarks.{kind}"
-    for (data, split), kind in product(sources.benchmark_runs(CONFIG), ["csv", "json", "md", "tex", "html"])
+TARGETS["comparison"] = [
+    f"{layout.run(data, split)}/comparison.{kind}"
+    for (data, split), kind in product(sources.comparison_runs(CONFIG), ["csv", "json", "md", "tex", "html"])
 ]
 TARGETS["quality"] = expand("results/{data}/quality/index.html", data=CONFIG.data)
 TARGETS["report"] = ["results/report/index.html"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from stars.config import Config
 from stars.config.paper import FIGURES, TABLES
 from stars.paper.sources import figures, tables
-from stars.paper.sources.benchmarks import benchmark_runs, benchmarks
 from stars.paper.sources.claims import claims, claims_if_any
 from stars.paper.sources.common import HYPERPARAMETERS, QUICKSTART, Drawing, place
+from stars.paper.sources.comparison import comparison, comparison_runs
 from stars.paper.sources.figures import SWEEPS, curve_runs, curves
 from stars.paper.sources.hyperparameters import hyperparameters
 from stars.paper.sources.report import report
@@ -19,10 +19,10 @@ __all__ = [
     "SWEEPS",
     "TABLES",
     "Drawing",
-    "benchmark_runs",
-    "benchmarks",
     "claims",
     "claims_if_any",
+    "comparison",
+    "comparison_runs",
     "curve_runs",
     "curves",
     "figure",

@@ -42,7 +42,7 @@ class Measured(Trained):
     floor: bool = key(False, "nothing is trained for it")
 
 
-class BenchmarkStage(Settings):
+class ComparisonStage(Settings):
     """What the page shows."""
 
     methods: tuple[Measured, ...] = key(..., "methods, a row each")
@@ -52,8 +52,8 @@ class BenchmarkStage(Settings):
     split_title: str = key(..., "split's name in the caption")
 
 
-def benchmarks(settings: BenchmarkStage, files: Mapping[str, Path], out: Path) -> None:
-    """Write out/benchmarks.csv, .json, .md, .tex, .html and .record.json.
+def comparison(settings: ComparisonStage, files: Mapping[str, Path], out: Path) -> None:
+    """Write out/comparison.csv, .json, .md, .tex, .html and .record.json.
 
     Args:
         files: `Run.name` → metrics.json; features/{method}/{seed} → test features of the encoder; curve/{method}/{seed} → curve.csv of a
@@ -62,14 +62,14 @@ def benchmarks(settings: BenchmarkStage, files: Mapping[str, Path], out: Path) -
     Raises:
         InputError: a file that is missing, or is not what it should be.
     """
-    names = [f"benchmarks{ending}" for ending in WRITERS]
-    with recording(out, __name__, settings.model_dump(mode="json"), files, names, "benchmarks.record.json"):
+    names = [f"comparison{ending}" for ending in WRITERS]
+    with recording(out, __name__, settings.model_dump(mode="json"), files, names, "comparison.record.json"):
         table = assemble(settings, files)
         for ending, text in WRITERS.items():
-            write_text(out / f"benchmarks{ending}", text(table))
+            write_text(out / f"comparison{ending}", text(table))
 
 
-def assemble(settings: BenchmarkStage, files: Mapping[str, Path]) -> Table:
+def assemble(settings: ComparisonStage, files: Mapping[str, Path]) -> Table:
     """The ranked table."""
     results = [read(run, files[run.name], {}) for run in settings.runs]
     measured = {result.run.column: Column(result.run.column, "", result.run.variant_title or "", published=False) for result in results}
@@ -80,18 +80,18 @@ def assemble(settings: BenchmarkStage, files: Mapping[str, Path]) -> Table:
     caption = f"{settings.data_title}, {settings.split_title} ({sizes}): top-1 accuracy, %, of every protocol"
     notes = (*spread_notes(results), *NOTES, _hardware(settings, files))
     told = tuple(column for column in columns if any(row.cells[column.key].text() != DASH for row in rows))
-    return ranked(Table("benchmarks", caption, (), told, tuple(rows), notes, cites=False))
+    return ranked(Table("comparison", caption, (), told, tuple(rows), notes, cites=False))
 
 
 def _row(
-    settings: BenchmarkStage, method: Measured, measured: Mapping[str, Column], results: Sequence[Result], files: Mapping[str, Path]
+    settings: ComparisonStage, method: Measured, measured: Mapping[str, Column], results: Sequence[Result], files: Mapping[str, Path]
 ) -> Row:
     own = [result for result in results if result.run.method == method.method]
     cells = {name: mean_cell([result for result in own if result.run.column == name]) for name in measured}
     return Row("this run", FLOOR if method.floor else LEARNT, method.title, cells | _facts(settings, method, files), recipe=method.method)
 
 
-def _facts(settings: BenchmarkStage, method: Measured, files: Mapping[str, Path]) -> dict[str, Cell]:
+def _facts(settings: ComparisonStage, method: Measured, files: Mapping[str, Path]) -> dict[str, Cell]:
     """What stands beside the accuracies, in words, so that it is not ranked among them."""
 
     def told(kind: str) -> list[Path]:
@@ -124,7 +124,7 @@ def _last_row(path: Path) -> dict[str, str]:
         raise InputError(f"{path} is not the curve of a training: train again") from None
 
 
-def _hardware(settings: BenchmarkStage, files: Mapping[str, Path]) -> str:
+def _hardware(settings: ComparisonStage, files: Mapping[str, Path]) -> str:
     trained = dict.fromkeys(f"record/{one}/{seed}" for method in settings.methods for one in method.trainings for seed in settings.seeds)
     machines = dict.fromkeys(training_seconds(files[role])[1] for role in trained)
     where = "; ".join(machines) or "nothing was trained"

@@ -25,15 +25,15 @@ WORDS = {"semi": "", "transfer": "transfer ", "few_shot": ""}  # before what a c
 FLOORS = ("scratch", "joints")
 
 
-def benchmark_runs(config: Config) -> list[tuple[str, str]]:
+def comparison_runs(config: Config) -> list[tuple[str, str]]:
     """The (data, split) that have a page: those named, else all that have results of their own."""
     every = layout.every_run(config)
-    return layout.runs(config) if config.benchmarks.runs is None else [run for run in every if "_".join(run) in config.benchmarks.runs]
+    return layout.runs(config) if config.comparison.runs is None else [run for run in every if "_".join(run) in config.comparison.runs]
 
 
-def benchmarks(config: Config, data: str, split: str) -> Drawing:
+def comparison(config: Config, data: str, split: str) -> Drawing:
     """Every protocol with results on this split: a cell for each method and seed that it evaluates, and the records of its trainings."""
-    names = methods(config, config.benchmarks.methods)
+    names = methods(config, config.comparison.methods)
     columns, cells, files = list(_columns(config, data, split)), [], {}
     for (protocol, shown), name, seed in product(columns, names, config.seeds):
         if name not in layout.evaluated(config, protocol):
