@@ -23,11 +23,11 @@ from stars.palette import OKABE_ITO
 
 WINDOW = 32  # frames of one spectrum, so that the shortest clips have one
 ROWS = {
-    "frames": "frames a clip, 5 / 50 / 95 %",
-    "stretch": "a bone's length within a clip, spread in % of its mean, 5 / 50 / 95 %",
-    "people": "a bone's length between people, spread in % of its mean",
+    "frames": "frames per clip, 5 / 50 / 95 %",
+    "stretch": "spread of a bone's length within a clip, % of its mean, 5 / 50 / 95 %",
+    "people": "spread of a bone's length between people, % of its mean",
     "speed": "joint speed in m/s, 50 / 95 / 99 %",
-    "fast": "power of the speed above 5 Hz, % of all",
+    "fast": "power of the speed above 5 Hz, % of the total",
     "noise": "jitter of the trunk in mm, 5 / 50 / 95 %",
     "absent": "frames without a body, %",
 }

@@ -149,7 +149,7 @@ def test_commands_from_a_folder_to_a_classifier_that_moves(home, model, clips, m
     told = ("--encoder", "encoder.safetensors", "--skeleton", "kinect_v2", "--group-by", r"(s\d)_")
     run("evaluate", "clips", *told, "--out", "verdict", "--finetune", 1)
     printed = capsys.readouterr()
-    assert printed.out.startswith("27 clips, 3 actions, 3 subjects, each tested on classifiers of the others; 3 folds\n")
+    assert printed.out.startswith("27 clips, 3 actions, 3 subjects, each tested with a classifier trained on the others; 3 folds\n")
     assert "copies of other clips are ignored" in printed.err and "none of these: " in printed.out
     kept = json.loads(Path("verdict/evaluation.json").read_text())
     assert list(kept["methods"]) == ["joints", "nearest", "linear", "finetuned"] and kept["chosen"] != "finetuned"
@@ -257,9 +257,9 @@ MISUSED = {  # what stands in the table → words of `stars predict`
     "millimetres": lambda: [array(standing() * 1000)],
     "a body upside down": lambda: [array(standing() * (-1, -1, 1))],
     "a single frame": lambda: [array(standing()[:1])],
-    "a library, to predict itself": lambda: ["library"],
-    "an action that the library lacks": lambda: [array(standing()[:, ::-1] * 1.3)],
-    "the same, by a classifier": lambda: [array(standing()[:, ::-1] * 1.3), "--classifier", "classifier"],
+    "the library itself": lambda: ["library"],
+    "an action that is not in the library": lambda: [array(standing()[:, ::-1] * 1.3)],
+    "the same, with `--classifier`": lambda: [array(standing()[:, ::-1] * 1.3), "--classifier", "classifier"],
 }
 
 
@@ -269,7 +269,7 @@ def test_misuse_is_answered_as_the_page_says(home, tmp_path, monkeypatch, capsys
     save_encoder(Path("encoder.safetensors"), Network(SHAPE, 25))
     encoder = ["--encoder", "encoder.safetensors", "--like", "demo"]
     run("fit", "library", *encoder, "--group-by", r"(s\d)_")
-    table = PAGE.split("| what you give | what you are told |\n|---|---|\n")[1].split("\n\n")[0]
+    table = PAGE.split("| input | what is printed |\n|---|---|\n")[1].split("\n\n")[0]
     rows = dict(line.strip("| ").split(" | ") for line in table.splitlines())
     assert rows.keys() == MISUSED.keys()
     missed = []

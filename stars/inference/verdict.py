@@ -30,7 +30,7 @@ WEAKEST = 3  # actions listed
 def lines(found: Evaluation) -> Iterator[str]:
     """Lines of the verdict, most important first."""
     clips = found.labelled
-    who = f"{len(set(clips.groups))} subjects, each tested on classifiers of the others" if clips.groups else "no subjects known"
+    who = f"{len(set(clips.groups))} subjects, each tested with a classifier trained on the others" if clips.groups else "no subjects known"
     yield f"{len(clips.names)} clips, {len(clips.actions)} actions, {who}; {int(found.fold.max()) + 1} folds"
     if not clips.groups:
         yield "  accuracy on a new person may be lower: set subjects in clips.csv, or --group-by"
@@ -43,7 +43,7 @@ def lines(found: Evaluation) -> Iterator[str]:
     if found.unknown is not None:
         unknown = found.unknown
         yield (
-            f"none of these: {100 * unknown.found:.0f} % of {unknown.clips} clips of an action left out of training are detected, "
+            f"none of these: {100 * unknown.found:.0f} % of {unknown.clips} clips whose action was left out of training are detected, "
             f"at {100 * unknown.false_alarms:.0f} % false alarms"
         )
     yield _growth(found)
