@@ -37,7 +37,7 @@ def results(own, monkeypatch) -> Path:
 def test_an_untouched_folder_is_clean_wherever_it_lies(results, tmp_path, capsys):
     assert cli.main(["audit", "--config", CONFIG]) == 0
     said = capsys.readouterr()
-    assert said.out == "" and said.err == f"results: {len(list(result_files(results)))} files, all as recorded\n"
+    assert said.out == "" and said.err == f"results: {len(list(result_files(results)))} files, all match their records\n"
     (tmp_path / "empty").mkdir()
     assert cli.main(["audit", "nowhere"]) == cli.main(["audit", str(tmp_path / "empty")]) == 2
 

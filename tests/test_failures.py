@@ -20,7 +20,7 @@ SAID = {
     "slurmstepd-localhost: error: StepId=3.0 exceeded memory limit (464420864 > 419430400), being killed": "it ran out of memory: raise mem_mb",
     "slurmstepd: error: Detected 1 oom_kill event in StepId=3.0. Some of the step tasks have been OOM Killed.": "it ran out of memory: raise mem_mb",
     "SLURM-job '7' failed, SLURM status is: 'OUT_OF_MEMORY'.": "it ran out of memory: raise mem_mb",
-    "stars: --device cuda: torch sees no GPU here: use --device auto": "no usable GPU driver on that node: load its module",
+    "stars: --device cuda: PyTorch finds no GPU: use --device auto": "no usable GPU driver on that node: load its module",
     "stars: 2 processes need a GPU each, but torch sees 0: request fewer processes or more GPUs": "no usable GPU driver on that node",
     "RuntimeError: Found no NVIDIA driver on your system.": "no usable GPU driver on that node: load its module",
     "slurmstepd-localhost: error: *** JOB 1 ON localhost CANCELLED AT 2026-11-24T03:23:12 DUE TO TIME LIMIT ***": "it needed more time",

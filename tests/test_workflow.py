@@ -262,7 +262,7 @@ def test_a_training_that_fails_is_not_taken_for_one_that_made_nothing(own, tmp_p
     (tmp_path / "changed.yaml").write_text("{compute: {device: cuda}, checkpoint: {seconds: 0.5}}")
     target = "results/demo_xsub/mamp/linear/metrics.json"
     done = snakemake(own, "--printshellcmds", "--forcerun", "evaluate_linear", config=(CONFIG, tmp_path / "changed.yaml", "--", target))
-    assert done.returncode == 1 and "torch sees no GPU" in done.stderr and "--checkpoint-seconds 0.5 " in done.stdout + done.stderr
+    assert done.returncode == 1 and "PyTorch finds no GPU" in done.stderr and "--checkpoint-seconds 0.5 " in done.stdout + done.stderr
     assert "MissingOutput" not in done.stderr
 
 

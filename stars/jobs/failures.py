@@ -26,7 +26,7 @@ HINTS = {
         f"it ran out of memory: raise mem_mb of this rule under set-resources in {PROFILE}"
     ),
     SIGKILL.lower(): "it was killed, probably because memory ran out: run the same command again, with fewer --cores if it happens again",
-    r"torch sees (no gpu|0)|no nvidia driver|cuda driver version|libcuda|nvidia-smi has failed": (
+    r"pytorch finds no gpu|torch sees 0|no nvidia driver|cuda driver version|libcuda|nvidia-smi has failed": (
         f"no usable GPU driver on that node: load its module (modules in {PROFILE}), or install the build that fits (envs/torch-cuda.txt)"
     ),
     r"status is: 'timeout'|due to time limit": (
