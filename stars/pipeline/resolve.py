@@ -220,7 +220,7 @@ def _check(config: Config, data: str, found: Method, chain: Chain) -> None:
             )
         if found.gpus % found.nodes:
             raise InputError(
-                f"{where} on data.{data}: its gpus ({found.gpus}) cannot be spread evenly over compute.nodes ({found.nodes}): change either"
+                f"{where} on data.{data}: its gpus ({found.gpus}) is not a multiple of compute.nodes ({found.nodes}): change either"
             )
 
 

@@ -138,7 +138,7 @@ def test_cancelled_killed_preempted_and_lost_with_its_node_a_training_goes_on(cl
     for target in targets:
         assert made(flow, target) == made(local, target)
         assert record(flow, target)["notes"]["earlier_runs"]  # none began anew
-    assert not flow.leftovers() and flow.said.read_text().count("once more: ") >= 2
+    assert not flow.leftovers() and flow.said.read_text().count("retrying: ") >= 2
 
 
 def test_after_snakemake_was_killed_its_jobs_end_and_nothing_is_made_twice(cluster, flows):
