@@ -30,7 +30,7 @@ MEANINGS = {
 
 def add(commands: Any) -> None:
     """bench."""
-    text = "measure the speed of training, encoding, sampling and search on this machine"
+    text = "measure the speed of training, encoding, sampling and search"
     bench = commands.add_parser("bench", help=text, description=f"{text[0].upper()}{text[1:]}, variants side by side.")
     kinds = bench.add_subparsers(metavar="WHAT", required=True)
     for what, text in WHAT.items():

@@ -21,7 +21,7 @@ GROUPS = {
     ),
     "Check, share and convert": ("audit", "pack", "verify", "import-weights", "export", "export-clips"),
 }
-ABOUT = "STARS: self-supervised 3D action recognition, from skeleton recordings to tables and figures."
+ABOUT = "Self-supervised 3D action recognition: from skeletons to tables and figures."
 USAGE = """usage: stars COMMAND ...
        stars                  show the state of this folder and what to do next
        stars COMMAND --help   show the options of a command"""

@@ -25,7 +25,7 @@ LIBRARY = (
 
 def add(commands: Any) -> None:
     """predict and search."""
-    text = "recognise the actions in your clips, with a classifier or by KNN"
+    text = "recognise actions in your clips, with a classifier or by KNN"
     about = (
         "Print the action of each clip. A classifier saved by `stars fit` gives calibrated probabilities. Without one, the nearest labelled"
         " clips vote; a vote share is not a probability."

@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
     """init."""
     init = commands.add_parser(
         "init",
-        help="create a project folder: Snakefile, profiles, commented configuration",
+        help="create a project: Snakefile, profiles, configuration",
         description="Create a folder with a Snakefile that runs the installed workflow, profiles, and a commented configuration. Then run snakemake there.",
     )
     init.add_argument("folder", type=Path, metavar="FOLDER", help="folder to create; it may exist, but not contain a project")

@@ -13,7 +13,7 @@ def add(commands: Any) -> None:
     """report."""
     parser = commands.add_parser(
         "report",
-        help="write one page of all results: tables, figures, origin of each result, map of features",
+        help="write one page: tables, figures, their origin, map of features",
         description="Write one self-contained HTML page from existing results. (`snakemake report` also makes missing results.)",
     )
     parser.add_argument("--settings", metavar="JSON", help="settings, as a line of JSON [from the configuration]")

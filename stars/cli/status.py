@@ -10,11 +10,11 @@ from stars.cli.common import add_folder, named_folder
 
 def add(commands: Any) -> None:
     """status and track."""
-    text = "show the progress of a run: jobs, epoch and loss, failures, hints"
+    text = "show a run's progress: jobs, epoch and loss, failures, hints"
     where = "Run it in the folder where snakemake runs. It only reads files and does not query the scheduler."
     parser = commands.add_parser("status", help=text, description=f"{text[0].upper()}{text[1:]}. {where}")
     parser.set_defaults(handler=_status)
-    text = "write training curves as TensorBoard event files, also of running trainings"
+    text = "write TensorBoard files of finished and running trainings"
     where = "They are written to logs/tensorboard in the results folder."
     parser = commands.add_parser("track", help=text, description=f"{text[0].upper()}{text[1:]}. {where}")
     add_folder(parser)

@@ -14,7 +14,7 @@ def add(commands: Any) -> None:
     """results, import-weights, export, export-clips and config."""
     results = commands.add_parser(
         "results",
-        help="show your rows of each table, and where tables, figures and report are",
+        help="show your table rows, and where tables, figures and report are",
         description="Print the rows of this run in each table, and the paths of tables, figures and the report.",
     )
     results.add_argument("folder", nargs="?", type=Path, default=Path("results"), help="results folder [results]")

@@ -69,7 +69,7 @@ STAGES = {
         blocks=("data.NAME.ingest",), kept=True,
     ),
     "split": Stage(
-        "write which clips of a split are for training and for testing", "split", "stars.data.splits:SplitStage", "stars.data.splits:split",
+        "write the training and test rows of an evaluation split", "split", "stars.data.splits:SplitStage", "stars.data.splits:split",
         {"clips": CLIPS, "out": "folder for the split's files"},
         {"raw": (Path, "folder or zip of raw files, if a list in it defines the split")},
         blocks=("data.NAME.splits",), places=(r"(?P<data>\w+)/splits/(?P<split>\w+)\.record\.json",), kept=True,
@@ -129,7 +129,7 @@ STAGES = {
         blocks=("knn",), places=(rf"{METHOD}/knn/record\.json",),
     ),
     "map": Stage(
-        "project test features to 2D for the report (PCA, t-SNE, neighbours)", "map", "stars.evaluation.feature_map:MapStage",
+        "project test features to 2D for the report (PCA, t-SNE)", "map", "stars.evaluation.feature_map:MapStage",
         "stars.evaluation.feature_map:feature_map",
         {"features": "folder of the features", "target": "name of the data set", "clips": CLIPS, "train": TRAIN, "test": TEST,
          "out": "folder for map.csv"},
@@ -143,7 +143,7 @@ STAGES = {
         blocks=("linear", "embed"), places=(rf"{METHOD}/linear/record\.json",), kept=True,
     ),
     "finetune": Stage(
-        "evaluate by fine-tuning; on another data set: transfer learning", "finetune",
+        "evaluate by fine-tuning (on other data: transfer learning)", "finetune",
         "stars.evaluation.finetune:FinetuneStage", "stars.evaluation.finetune:finetune",
         {"encoder": "encoder.safetensors to start from", "clips": CLIPS, "train": TRAIN, "test": TEST, "target": "name of the data set",
          "out": "folder for metrics.json and predictions.npz"},
@@ -158,7 +158,7 @@ STAGES = {
         places=(rf"{METHOD}/linear/record\.json", rf"{METHOD}/finetune/record\.json"),
     ),
     "subsets": Stage(
-        "draw random subsets of the training clips for `stars semi`", "subsets", "stars.data.subsets:SubsetStage", "stars.data.subsets:subsets",
+        "draw random subsets of the training clips, for `semi`", "subsets", "stars.data.subsets:SubsetStage", "stars.data.subsets:subsets",
         {"train": TRAIN, "out": "folder for the subsets' files"},
         blocks=("semi.fractions", "semi.subsets"), places=(r"(?P<data>\w+)/splits/semi/(?P<split>\w+)/(?P<variant>[^/]+)\.record\.json",), kept=True,
     ),
@@ -170,7 +170,7 @@ STAGES = {
         blocks=("semi", "finetune", "embed.test_crop", "embed.bodies"), places=(rf"{METHOD}/semi/(?P<variant>[^/]+)/record\.json",), kept=True,
     ),
     "exemplars": Stage(
-        "draw a few training clips per novel class for `stars few-shot`", "exemplars", "stars.data.subsets:ExemplarStage", "stars.data.subsets:exemplars",
+        "draw a few training clips per novel class, for `few-shot`", "exemplars", "stars.data.subsets:ExemplarStage", "stars.data.subsets:exemplars",
         {"clips": CLIPS, "train": TRAIN, "out": "folder for the exemplars' files"},
         blocks=("few_shot.shots", "few_shot.draws"), places=(r"(?P<data>\w+)/splits/few_shot/(?P<split>\w+)/(?P<variant>\d+)\.record\.json",), kept=True,
     ),

@@ -170,7 +170,7 @@ def test_after_snakemake_was_killed_its_jobs_end_and_nothing_is_made_twice(clust
     [
         ({}, {"gpu_partition": "nowhere"}, (), "no such partition: `sinfo -s` lists them; set cpu_partition and gpu_partition"),
         ({"compute": {"device": "cuda", "gpus": 2}}, {}, (), "no usable GPU driver on that node: load its module (modules in "),
-        ({}, {}, ("--set-resources", "pretrain:mem_mb=400"), "it ran out of memory: raise mem_mb of this rule under set-resources in "),
+        ({}, {}, ("--set-resources", "pretrain:mem_mb=400"), "out of memory: raise mem_mb of this rule under set-resources in "),
     ],
     ids=["a wrong partition", "two GPUs without a driver", "too little memory"],
 )
