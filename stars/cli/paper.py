@@ -24,7 +24,7 @@ PUBLISHED = "folder of published numbers [config/published]"
 
 def add(commands: Any) -> None:
     """table, figure, benchmarks and claims."""
-    text = "a table of the paper, with published rows and rows of this run"
+    text = "a table of the paper: published rows and rows of this run"
     table = commands.add_parser("table", help=f"write {text}", description=f"Write {text}.")
     table.add_argument(
         "number",
@@ -34,12 +34,12 @@ def add(commands: Any) -> None:
         metavar="N",
         help="number of the table, 1 to 11",
     )
-    text = "a figure of the paper, or the training curves, from this run"
+    text = "a figure of the paper, or training curves, of this run"
     figure = commands.add_parser("figure", help=f"draw {text}", description=f"Draw {text}.")
     figure.add_argument("name", choices=list(FIGURES), help="; ".join(f"{name}: {what}" for name, what in FIGURES.items()))
     figure.add_argument("--clips", type=Path, metavar="PATH", help=CLIPS + " [the configuration's]")
     figure.add_argument("--test", type=Path, metavar="PATH", help=TEST + " [the configuration's]")
-    text = "the comparison page: accuracy and training time of all methods on one split"
+    text = "the comparison page: all methods on one split"
     page = commands.add_parser("benchmarks", help=f"write {text}", description=f"Write {text}.")
     text = "test the paper's claims on this run"
     claims = commands.add_parser(
