@@ -194,7 +194,7 @@ def test_an_archive_s_folder_is_the_one_with_its_manifest(complain, tmp_path):
     (tmp_path / "results").mkdir()
     (tmp_path / "results/MANIFEST.json").write_text("{}")
     message = complain("audit", "--packed", str(tmp_path))
-    assert message == f"{tmp_path} holds no MANIFEST.json: name the folder of the unpacked archive that holds it"
+    assert message == f"{tmp_path} contains no MANIFEST.json: give the folder of the unpacked archive that contains it"
 
 
 @pytest.mark.parametrize(

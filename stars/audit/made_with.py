@@ -1,4 +1,4 @@
-"""By which configuration results were made: Snakemake's options that give their records' settings again."""
+"""The configuration with which results were made: Snakemake options that reproduce the settings of their records."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def made_with(results: Path, records: Sequence[Record]) -> list[str] | None:
 
 
 def _candidates() -> Iterator[tuple[list[str], list[str]]]:
-    """Configuration files, and the KEY=VALUE that are laid over them."""
+    """Configuration files, and KEY=VALUE overrides."""
     yield [], []
     try:
         run = Run.read()
         yield run.configfile, run.config
-    except (InputError, OSError, ValueError, KeyError, TypeError):  # no run, or no journal that can be read
+    except (InputError, OSError, ValueError, KeyError, TypeError):  # no run, or an unreadable journal
         pass
     yield from (([str(path)], []) for path in sorted(Path("config").glob("*.yaml")))
 
