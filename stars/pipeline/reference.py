@@ -1,4 +1,4 @@
-"""What is generated from `stars.config`: the reference page, the JSON schema for editors, the settings in `--help`."""
+"""Texts generated from `stars.config`: the reference page, the JSON schema for editors, the settings in `--help`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stars.provenance.files import json_text
 
 
 def rows(model: type[BaseModel] = Config, prefix: str = "", default: BaseModel | None = None) -> Iterator[tuple[str, str, str, str]]:
-    """(key, kind, default, meaning) of every setting, blocks opened, in the order of the definition."""
+    """(key, kind, default, meaning) of every setting, also inside blocks, in the order of the definition."""
     for name, field in model.model_fields.items():
         path = f"{prefix}{field.alias or name}"
         value = getattr(default, name) if default is not None else field.default
@@ -35,11 +35,11 @@ NAMED: dict[str, type[BaseModel]] = {"data": Data, "methods": Recipe, "protocols
 INNER: dict[str, type[BaseModel]] = {**NAMED, "data.NAME.simulate": Simulate}
 UNLESS = {
     "data.NAME.dataset": "like"
-}  # required key → the one beside it that may stand instead, from which `stars.pipeline.configuration` fills it in
+}  # required key → a key that may be given instead, from which `stars.pipeline.configuration` fills it in
 
 
 def _kind(annotation: Any) -> str:
-    """A type in a reader's words."""
+    """A type in words."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return "one of " + ", ".join(map(str, inner))
@@ -62,7 +62,7 @@ def _default(value: Any) -> str:
 
 
 def settings_list(stage: str) -> str:
-    """The settings a stage reads, a line each, for `stars STAGE --help`."""
+    """The settings that a stage reads, one per line, for `stars STAGE --help`."""
     blocks = STAGES[stage].blocks
     chosen = [row for row in rows() if any(row[0] == block or row[0].startswith(block + ".") for block in blocks)]
     return "\n".join(f"  {path:34} {meaning}" + (f" [{default}]" if default else "") for path, _, default, meaning in chosen)

@@ -11,7 +11,7 @@ from pathlib import Path
 from stars import plugins
 
 PACKAGE = Path(__file__).resolve().parents[1]
-# The decisions of these modules reach a stage as settings, which are compared separately.
+# These modules affect a stage only through its settings, which are compared separately.
 NOT_PART_OF_A_STAGE = ("stars.config", "stars.pipeline", "stars.plugins", "stars.errors", "stars.cli", "stars.provenance")
 
 
