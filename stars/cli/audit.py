@@ -19,7 +19,7 @@ def add(commands: Any) -> None:
     audit = commands.add_parser(
         "audit",
         help="check every result against its record, source and inputs",
-        description="Compare every result with its record and with the current source, inputs and settings. Print a line per difference and exit with code 1.",
+        description="Compare every result with its record and the current source, inputs and settings. Print each difference; exit code 1 if there is one.",
     )
     add_folder(audit)
     audit.add_argument(

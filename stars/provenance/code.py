@@ -97,7 +97,7 @@ def _file(module: str) -> Path:
 
 
 def _assets(module: str) -> list[Path]:
-    """Files in the folder `web` beside a module named `assets`: a page's scripts and styles are source, too."""
+    """Files in the folder `web` next to a module named `assets`: a page's scripts and styles are source, too."""
     return sorted(_file(module).with_name("web").glob("*.*")) if module.endswith(".assets") else []
 
 

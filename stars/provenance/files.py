@@ -35,7 +35,7 @@ CLAIM_SECONDS = 10.0  # allowed between a writer's claim and its file, which nor
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is deleted and the old file stays."""
+    """Yield a temporary path next to `path`; on success it replaces `path`, on failure it is deleted and the old file stays."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     try:

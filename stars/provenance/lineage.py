@@ -155,7 +155,7 @@ def behind(project: Path, inputs: Mapping[Path, str]) -> tuple[dict[Path, Record
 
 
 def _makers(project: Path, path: Path) -> Iterator[Record]:
-    """The records beside `path` with it as an output; several if weights were imported over those of a training."""
+    """The records next to `path` with it as an output; several if weights were imported over those of a training."""
     for beside in sorted((project / path).parent.glob(PATTERN)):
         try:
             record = Record.read(project, path.parent / beside.name)
