@@ -25,7 +25,7 @@ def audit(results: Path, packed: bool = False, configs: Sequence[Config] = ()) -
 
     Args:
         packed: the folder was unpacked from an archive of `stars pack`: also compare it with the manifest, and ignore files that the archive
-            omits, files beside the results, and today's source and configuration.
+            omits, files outside the results, and today's source and configuration.
         configs: each result must match one of these; empty: settings are not compared.
     """
     lineage = Lineage.read(results)

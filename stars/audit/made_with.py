@@ -18,8 +18,8 @@ DEFAULT = "config/config.yaml"
 def made_with(results: Path, records: Sequence[Record]) -> list[str] | None:
     """Options of `snakemake` in the project's folder under which the jobs of these records have the settings of the records.
 
-    Give those of all that stands behind a result: Snakemake makes that again too where its settings are others. What is made by hand is left
-    out. Tried are the default configuration, that of the newest run, and each file in config/; None where none of them fits.
+    Give the records of everything behind a result, since Snakemake also rebuilds what has other settings. Results made by hand
+    are ignored. Tries the default configuration, that of the newest run, and each file in config/; None if none of them fits.
     """
     if results.name != RESULTS:
         return None

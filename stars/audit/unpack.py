@@ -13,7 +13,7 @@ from stars.provenance.files import DAMAGE
 from stars.provenance.lineage import MANIFEST
 
 CHUNK = 1 << 20
-DESCRIBED = (crate.FILE, crate.WORKFLOW)  # files of `pack --crate` beside the results folder
+DESCRIBED = (crate.FILE, crate.WORKFLOW)  # files of `pack --crate` next to the results folder
 MOST_TIMES = 1100  # largest expansion by deflate; larger declared sizes are attacks
 
 

@@ -47,7 +47,7 @@ def dataset(config: Config, data: str) -> Dataset:
 def describe(name: str, key: str) -> Dataset:
     """The description of that name in config/datasets, or in a file whose path ends in .yaml; `key` is for messages.
 
-    `skeleton: NAME` in it stands for the joints, parents, mirror pairs and root of config/skeletons/NAME.yaml.
+    `skeleton: NAME` in it includes the joints, parents, mirror pairs and root of config/skeletons/NAME.yaml.
     """
     path = find("datasets", name, key)
     given = read_yaml(path)

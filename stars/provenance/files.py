@@ -205,7 +205,7 @@ def canonical(value: Any) -> str:
 def exclusive(path: Path | str) -> Iterator[None]:
     """Lock `path`, a folder or a file to be written, for this process; InputError if another run has locked it.
 
-    The lock is a file beside `path`, deleted on release; a lock file left by a killed run is ignored. On a filesystem without locks (Lustre
+    The lock is a file next to `path`, deleted on release; a lock file left by a killed run is ignored. On a filesystem without locks (Lustre
     mounted without `flock`), a message on stderr says so, and a single writer is assumed, as Snakemake ensures.
     """
     path = Path(path)
