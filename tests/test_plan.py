@@ -143,7 +143,7 @@ def test_own_runs_go_first_in_their_own_precision_alone(finished, tmp_path, monk
     assert hours() == pytest.approx(amount / own["pretrain", "bf16"] / 3600)
     job.settings["pretrain"]["precision"] = "auto"
     assert hours() == pytest.approx(amount / own["pretrain", "bf16"] / 3600)
-    assert "own runs, which go first: pretrain bf16 " in summary.report([], machine, own, [])
+    assert "own runs (used first): pretrain bf16 " in summary.report([], machine, own, [])
 
 
 def test_the_rates_that_come_with_the_repository_are_whole():

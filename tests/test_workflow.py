@@ -162,8 +162,8 @@ def test_a_change_of_a_training_s_source_only_warns_unless_told_to_rebuild(finis
     assert "Nothing to be done" in output and "demo_xsub/mamp:" not in output
     advice = (
         next(line for line in output.splitlines() if "demo_xsub/stars: made by" in line)
-        .partition("your command with ")[2]
-        .partition(";")[0]
+        .partition("To rebuild it, add ")[2]
+        .partition(" to your command;")[0]
     )
     again = snakemake(finished, "--dry-run", *advice.split(), package=package)
     assert "Stage 2, contrastive tuning: demo xsub stars (forced)" in again.stdout.splitlines()
