@@ -1,4 +1,4 @@
-"""The two ways a command ends early: the user can mend it, as where a file is not there, or a stage was asked to stop."""
+"""The two ways a command ends early: an error that the user can fix, such as a missing file, or a request to stop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
-LONGEST, END = 1500, 500  # characters of a message; of these, at most, from its end, where it says what to do
+LONGEST, END = 1500, 500  # characters of a message; of these, at its end, which contains what to do
 ECHO = 80  # characters of a value in a message
 UNPRINTED = re.compile(r"[\x00-\x1f\x7f]+")
 
@@ -15,7 +15,7 @@ UNPRINTED = re.compile(r"[\x00-\x1f\x7f]+")
 class InputError(ValueError):
     """Bad input or configuration. The message is one line: what is wrong, where, and what to do. Exit code 2.
 
-    Whatever it echoes, line breaks become spaces, and the middle of a very long message is left out.
+    Line breaks become spaces, and the middle of a very long message is left out.
     """
 
     def __init__(self, message: object) -> None:
@@ -29,7 +29,7 @@ def line_of(message: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as Python writes it, for a message: cut to `ECHO` characters, however large or deeply nested it is."""
+    """A value as Python writes it, for a message: cut to `ECHO` characters."""
     brief = reprlib.Repr()
     brief.maxlevel, brief.maxstring, brief.maxother, brief.maxlong = 3, ECHO, ECHO, ECHO
     text = brief.repr(value)
@@ -37,13 +37,13 @@ def shown(value: Any) -> str:
 
 
 def given(path: Path | str, what: str) -> Path:
-    """A file that the user names; InputError where it is not there, with `what` to name."""
+    """A file given by the user; InputError if it does not exist, with `what` to name."""
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file: name {what}")
     return Path(path)
 
 
 class Interrupted(RuntimeError):
-    """A stage saved its progress and left because it was told to, by `signal` (SIGINT, SIGTERM, SIGUSR1). Running it again continues."""
+    """A stage saved its progress and ended on `signal` (SIGINT, SIGTERM, SIGUSR1). Running it again resumes."""
 
     signal: int | None = None

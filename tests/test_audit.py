@@ -37,7 +37,7 @@ def results(own, monkeypatch) -> Path:
 def test_an_untouched_folder_is_clean_wherever_it_lies(results, tmp_path, capsys):
     assert cli.main(["audit", "--config", CONFIG]) == 0
     said = capsys.readouterr()
-    assert said.out == "" and said.err == f"results: {len(list(result_files(results)))} files, all as recorded\n"
+    assert said.out == "" and said.err == f"results: {len(list(result_files(results)))} files, all match their records\n"
     (tmp_path / "empty").mkdir()
     assert cli.main(["audit", "nowhere"]) == cli.main(["audit", str(tmp_path / "empty")]) == 2
 
@@ -54,7 +54,7 @@ def test_what_lies_on_another_disk_or_directly_in_the_folder_is_looked_at_too(re
         file.write(b"0")
     assert [line.split("; ")[0] for line in audit(results)] == [
         "results/demo_xsub/mamp/encoder.safetensors: its bytes differ from its record",
-        "results/numbers.csv: no record says what made it",
+        "results/numbers.csv: no record describes how it was made",
     ]
 
 
@@ -100,9 +100,9 @@ def test_what_else_is_wrong_is_named(results, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     for start in (
         "results/demo_xsub/stars/knn/metrics.json: gone",
-        "results/demo_xsub/own_notes.txt: no record says what made it",
+        "results/demo_xsub/own_notes.txt: no record describes how it was made",
         "results/demo_xsub/mamp/record.json: the record was changed or is damaged",
-        "results/demo_xsub/mamp/encoder.safetensors: no record says what made it",
+        "results/demo_xsub/mamp/encoder.safetensors: no record describes how it was made",
         "results/demo/splits/xsub.record.json: made by an earlier version of stars.data.splits",
     ):
         assert sum(line.startswith(start) for line in lines) == 1, start
@@ -274,7 +274,7 @@ def test_a_changed_cell_is_called_so_before_anything_else(results, capsys):
     table.write_text(table.read_text().replace(row, row.replace(f",{value},", ",99.25,", 1)))
     assert cli.main(["explain", str(table), "--cell", "STARS,demo_xsub"]) == 1
     first, second, third = capsys.readouterr().out.splitlines()[:3]
-    assert first == f"NOT AS RECORDED: {table} has other bytes than results/tables/table2.record.json says: it was changed"
+    assert first == f"NOT AS RECORDED: {table} differs from results/tables/table2.record.json: it was changed"
     assert second.endswith(f"cell STARS, demo_xsub (this run): the table says value 99.25, its results give {value}")
     assert third == f"STARS,demo_xsub in {table}: 99.25"
 
@@ -354,7 +354,7 @@ def test_the_commands_are_those_of_the_project_s_folder_wherever_one_asks(result
         assert asked("stars", str(here / "results"), file) == "make again: snakemake"
     for words in (["../own/" + table], [table, "--results", "../own/results"]):  # the folder is that of the file, where none is named
         assert cli.main(["explain", *words]) == 0
-        assert capsys.readouterr().out.splitlines()[1] == "paths count from ../own, and the commands hold there"
+        assert capsys.readouterr().out.splitlines()[1] == "paths are relative to ../own; run the commands there"
 
 
 def test_every_seed_of_a_cell_is_traced_and_has_its_command(results):
@@ -365,7 +365,7 @@ def test_every_seed_of_a_cell_is_traced_and_has_its_command(results):
     assert f",{source}," in text
     table.write_text(text.replace(f",{source},", f",{source};results/demo_xsub/mamp/knn/metrics.json,"))
     found = explain(results, table, "STARS, Demo xsub", snakemake="run snakemake")
-    assert not found.whole and found.lines[0].startswith(f"NOT AS RECORDED: {table} has other bytes than ")
+    assert not found.whole and found.lines[0].startswith(f"NOT AS RECORDED: {table} differs from ")
     lines = found.lines
     (again,) = (line for line in lines if line.startswith("make again: run snakemake --cores 2 "))
     assert again.split(" -- ")[1].split() == [source, "results/demo_xsub/mamp/knn/metrics.json", str(table)]
@@ -376,7 +376,7 @@ def test_a_result_whose_configuration_is_gone_is_made_again_as_its_record_says(r
         path.unlink()
     lines = explain(results, results / "tables/table2.csv").lines
     assert [line.split(";")[0] for line in lines if line.startswith("make again")] == [
-        "make again: by the `command` in results/tables/table2.record.json"
+        "make again: run the `command` in results/tables/table2.record.json"
     ]
 
 
@@ -452,12 +452,12 @@ def test_a_packed_folder_is_checked_where_it_was_unpacked(results, tmp_path, mon
     assert not list(elsewhere.rglob("frames.npy")) and not list(elsewhere.rglob("raw.zip"))
     assert cli.main(["audit", "--packed"]) == cli.main(["audit"]) == 0
     told = explain(results, results / "tables/table1.csv")
-    assert told.whole and "; not here to be looked at: results/demo/raw.zip" in told.lines[0]
+    assert told.whole and "; not here, so not checked: results/demo/raw.zip" in told.lines[0]
     assert any("results/demo/raw.zip" in line for line in told.lines)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["explain", "elsewhere/results/tables/table2.csv", "--cell", "STARS,demo_xsub"]) == 0
     assert capsys.readouterr().out.splitlines()[1] == (
-        "elsewhere/results was unpacked from an archive: paths count from elsewhere, the commands hold in the project that packed it"
+        "elsewhere/results was unpacked from an archive: paths are relative to elsewhere; run the commands in the project that packed it"
     )
     monkeypatch.chdir(elsewhere)
     with (results / "demo_xsub/stars/knn/metrics.json").open("a") as file:

@@ -96,7 +96,7 @@ def test_every_kind_prints_its_table(monkeypatch, capsys, what, groups):
     assert cli.main(["bench", *what, "--rounds", "1"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert sum("x  " in row and float(row.split()[-1].rstrip("x")) >= 0 for row in rows) == groups
-    assert any("matrix product fp32" in row for row in rows)
+    assert any("matmul fp32" in row for row in rows)
 
 
 @torch.no_grad()

@@ -194,7 +194,7 @@ def test_an_archive_s_folder_is_the_one_with_its_manifest(complain, tmp_path):
     (tmp_path / "results").mkdir()
     (tmp_path / "results/MANIFEST.json").write_text("{}")
     message = complain("audit", "--packed", str(tmp_path))
-    assert message == f"{tmp_path} holds no MANIFEST.json: name the folder of the unpacked archive that holds it"
+    assert message == f"{tmp_path} contains no MANIFEST.json: give the folder of the unpacked archive that contains it"
 
 
 @pytest.mark.parametrize(
@@ -232,4 +232,4 @@ def test_an_argument_longer_than_linux_allows_comes_from_a_file(tmp_path, compla
     command = f'stars comparison --settings @<(printf %s "$(cat {long})" ) --files "{{}}" --out {tmp_path}'
     done = subprocess.run(["bash", "-c", command], env=PATHED, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "no_such_key" in done.stderr and len(done.stderr) < 2000
-    assert complain("comparison", "--settings", "@nowhere") == "@nowhere: No such file or directory: name a file that holds the argument"
+    assert complain("benchmarks", "--settings", "@nowhere") == "@nowhere: No such file or directory: give a file that contains the argument"

@@ -74,7 +74,7 @@ def test_a_stage_takes_its_gpu_before_it_looks_for_one(monkeypatch, tmp_path):
 
 def test_more_gpus_than_there_are_is_one_clear_line(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    with pytest.raises(InputError, match=r"4 GPUs are asked for, and there are 2: lower compute\.gpus"):
+    with pytest.raises(InputError, match=r"4 GPUs requested, 2 available: lower compute\.gpus"):
         devices.hold(4)
 
 

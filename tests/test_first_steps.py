@@ -65,7 +65,7 @@ def test_alone_beside_results(alone, own):
     shutil.copyfile(own / CONFIG, own / "config/config.yaml")
     said = alone(own)
     assert "tables   1, 2" in said and "page     results/report/index.html" in said and "stars results" in said
-    assert "Up to date, by config/config.yaml." in said
+    assert "Up to date with config/config.yaml." in said
 
 
 def test_alone_names_what_is_out_of_date(alone, own):
@@ -82,7 +82,7 @@ def test_alone_names_what_is_out_of_date(alone, own):
 @pytest.mark.parametrize("text", ["knn: {", "nonsense: 1", "data: [1]"])
 def test_alone_with_a_configuration_that_is_wrong(alone, own, text):
     (own / "config/config.yaml").write_text(text)
-    assert "Cannot tell what is out of date" in alone(own)
+    assert "Cannot determine what is out of date" in alone(own)
 
 
 def test_stale_leaves_out_what_another_configuration_made(finished, monkeypatch):

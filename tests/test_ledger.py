@@ -93,18 +93,18 @@ def test_other_bytes_of_the_same_settings_and_source_are_told(results):
     told["stages"]["demo_xsub/mamp"]["files"]["encoder.safetensors"] = "0"
     write_text(path.with_name("29990101T000000Z_0.json"), json_text({**told, "seal": seal(told)}))
     lines = [line.strip() for line in history(results, method="stars", data="demo", protocol="knn")]
-    assert lines[-1] == "demo_xsub/mamp: made again with other bytes: encoder.safetensors"
+    assert lines[-1] == "demo_xsub/mamp: rebuilt, differing files: encoder.safetensors"
     first = json.loads(path.read_text())  # as it was written before files were kept
     for stage in first["stages"].values():
         del stage["files"]
     path.write_text(json_text({**first, "seal": seal(first)}))
-    assert "was not kept then" in list(history(results, method="stars", data="demo", protocol="knn"))[-1]
+    assert "do not record whether files differ" in list(history(results, method="stars", data="demo", protocol="knn"))[-1]
 
 
 def test_what_history_cannot_find_is_said(results, tmp_path, capsys):
     for words in (["--metric", "top2"], ["--method", "none"], ["--data", "none"], [str(tmp_path)], ["nowhere"]):
         assert cli.main(["history", *words]) == 2
-    assert "--metric top2: no evaluation has it: give one of " in capsys.readouterr().err
+    assert "--metric top2: no evaluation has this metric: give one of " in capsys.readouterr().err
 
 
 def test_entries_that_were_changed_or_are_gone_are_found(results):

@@ -232,7 +232,7 @@ def test_a_process_that_dies_ends_the_others_with_a_line_that_says_so(bench):
     os.kill(ranks_of(run.pid)[1], signal.SIGKILL)
     said = run.communicate(timeout=PATIENCE)[1]
     assert run.returncode == 1
-    assert "stars: a process of this training failed" in said.splitlines()[-1] and "process 1 with code -9" in said.splitlines()[-1]
+    assert "stars: a training process failed" in said.splitlines()[-1] and "process 1 with code -9" in said.splitlines()[-1]
 
 
 def test_torchrun_works_too(bench):
@@ -311,17 +311,17 @@ def test_a_process_that_dies_on_another_node_ends_all_with_a_line_that_names_the
     os.kill(everything[-1], signal.SIGKILL)
     said = run.communicate(timeout=PATIENCE)[1]
     assert run.returncode == 1 and all(map(gone, everything))
-    assert "stars: a process of this training failed" in said.splitlines()[-1] and "node node2 with code 1" in said.splitlines()[-1]
+    assert "stars: a training process failed" in said.splitlines()[-1] and "node node2 with code 1" in said.splitlines()[-1]
     assert "process 1 with code -9" in said  # what the other node's command said of its own
 
 
 @pytest.mark.parametrize(
     ("asked", "missing", "line"),
     [
-        (("2", "2"), "SLURM_JOB_ID", "--nodes 2: this is no Slurm job: run `snakemake --profile slurm`, or set compute.nodes to 1"),
+        (("2", "2"), "SLURM_JOB_ID", "--nodes 2: this is not a Slurm job: run `snakemake --profile slurm`, or set compute.nodes to 1"),
         (("3", "3"), "", "--nodes 3: this Slurm job has 2: run `snakemake --profile slurm`, or set compute.nodes to 1"),
-        (("3", "2"), "", "--gpus 3 cannot be spread evenly over --nodes 2: change either"),
-        (("1", "2"), "", "--gpus 1 cannot be spread evenly over --nodes 2: change either"),
+        (("3", "2"), "", "--gpus 3 is not a multiple of --nodes 2: change either"),
+        (("1", "2"), "", "--gpus 1 is not a multiple of --nodes 2: change either"),
     ],
     ids=["no Slurm", "too few nodes", "three on two", "one on two"],
 )
@@ -361,7 +361,7 @@ def test_a_configuration_whose_batches_cannot_be_shared_is_refused_before_any_jo
 
 
 def test_a_configuration_spreads_gpus_evenly_over_nodes_but_for_methods_of_one():
-    with pytest.raises(InputError, match=r"methods\.mamp on data\.demo: its gpus \(1\) cannot be spread evenly over compute\.nodes \(2\)"):
+    with pytest.raises(InputError, match=r"methods\.mamp on data\.demo: its gpus \(1\) is not a multiple of compute\.nodes \(2\)"):
         configuration.load_file("config/config.yaml", ["compute.nodes=2"])
     config = configuration.load_file("config/config.yaml", ["compute.gpus=4", "compute.nodes=2", "methods.stars.gpus=1"])
     assert [configuration.method(config, "demo", name).nodes for name in ("mamp", "stars", "stars_two_views")] == [2, 1, 1]

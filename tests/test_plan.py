@@ -81,7 +81,7 @@ def test_a_plan_has_snakemake_s_jobs_and_says_what_is_assumed(tmp_path, monkeypa
     lines = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line and line[0] != " "}
     assert lines["ingest"][0] == "49" and lines["pretrain"][0] == "4" and "linear" not in lines and lines["knn"][0] == "12"
     assert float(lines["pretrain"][2]) == pytest.approx(float(lines["pretrain"][1].replace(",", "")) * 1e15 / 20e12 / 3600, rel=0.01)
-    assert "20 TFLOP/s are assumed, not measured" in said and "Raw files of NTU-120 are not there yet" in said
+    assert "20 TFLOP/s are assumed, not measured" in said and "Raw files of NTU-120 are missing" in said
     assert not any((tmp_path / "project").rglob("results/*/*"))
 
 
@@ -143,7 +143,7 @@ def test_own_runs_go_first_in_their_own_precision_alone(finished, tmp_path, monk
     assert hours() == pytest.approx(amount / own["pretrain", "bf16"] / 3600)
     job.settings["pretrain"]["precision"] = "auto"
     assert hours() == pytest.approx(amount / own["pretrain", "bf16"] / 3600)
-    assert "own runs, which go first: pretrain bf16 " in summary.report([], machine, own, [])
+    assert "own runs (used first): pretrain bf16 " in summary.report([], machine, own, [])
 
 
 def test_the_rates_that_come_with_the_repository_are_whole():
@@ -161,7 +161,7 @@ def test_the_paper_s_cost_is_counted_at_measured_rates_of_its_precision(tmp_path
         said = capsys.readouterr().out
         row = next(line.split() for line in said.splitlines() if line.startswith("pretrain"))
         assert float(row[3]) == pytest.approx(float(row[2].replace(",", "")) * 1e15 / known.rates[work_name] / 3600, rel=0.01)
-        assert "Rates of NVIDIA H200: train 26,590 GFLOP/s" in said and "train, encode, train bf16, encode bf16: functions of" in said
+        assert "Speeds of NVIDIA H200: train 26,590 GFLOP/s" in said and "train, encode, train bf16, encode bf16: functions of" in said
     slow = rates.Machine("m", False, {"train": 1e9}, ())
     assert slow.rate(work.Work("train", 1, precision="bf16")) == 1e9 and slow.rate(work.Work("encode", 1)) is None
 
@@ -241,5 +241,5 @@ def test_what_clips_do_not_do_for_is_said_before_any_job(blocks, expected):
 def test_a_batch_that_is_larger_than_the_training_clips_is_said_and_stops_nothing():
     given = configuration.merge(configuration.read_yaml(ROOT / "tests" / CONFIG), {"tune": {"optimiser": {"batch": 64}}})
     assert fits.lines(configuration.load(given)) == [
-        "tune.optimiser.batch is 64 (stars), more than the 32 training clips of demo_xsub: every step takes all of them"
+        "tune.optimiser.batch is 64 (stars), more than the 32 training clips of demo_xsub: each step uses all of them"
     ]

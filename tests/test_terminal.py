@@ -112,8 +112,8 @@ def test_a_job_elsewhere_has_its_line_when_it_is_done_and_a_failure_when_the_res
     logger.info("Trying to restart job 1.")
     said = screen.getvalue().splitlines()
     assert said[0].endswith("KNN: 2 (missing)") and said[1:] == [
-        "failed, the rest goes on: KNN: 1 (missing)",
-        "once more: KNN: 1 (missing)",
+        "failed (other jobs continue): KNN: 1 (missing)",
+        "retrying: KNN: 1 (missing)",
     ]
 
 

@@ -269,7 +269,7 @@ def test_wrong_libraries_and_options_are_one_line(model, capsys, tmp_path):
     assert "a.npz has features of another encoder than" in complaint(*told, "--library", tmp_path / "a.npz")
     assert "k is 1000, but the library has" in complaint(*told, "-k", "1000")
     assert "embed: files need --encoder" in complaint("embed", "recordings")
-    assert "give files and --encoder; or, for the clips of a split, --clips, --train" in complaint("embed", "--encoder", ENCODER)
+    assert "give FILE and --encoder, or, for the clips of a split, --clips, --train" in complaint("embed", "--encoder", ENCODER)
     assert "give a name that ends in .npz" in complaint("embed", "recordings", "--encoder", ENCODER, "--out", tmp_path, "--device", "cpu")
     with pytest.raises(InputError, match=r"clip 0: expected an array of numbers, found object"):
         model.embed(np.array([None]))

@@ -59,7 +59,7 @@ def test_a_forgery_leaves_no_digest_to_be_found_by(archive, tmp_path, capsys):
     results = unpack(archive, tmp_path)
     altered_archive.a_cell(results)
     altered_archive.forge(results)
-    assert "all as records and manifest say" in verdict(results, capsys)[1]
+    assert "all match the records and the manifest" in verdict(results, capsys)[1]
 
 
 @pytest.mark.parametrize("name", ARCHIVES)

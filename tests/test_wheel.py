@@ -90,7 +90,7 @@ def test_a_project_that_is_laid_down_runs_the_workflow_of_the_wheel(installed, t
     assert "evaluate_knn" in done and "table2" in done
     assert "report_page" in works(installed, project, "--cores", "1", "--dry-run", "--profile", "profiles/local", module="snakemake")
     again = run(installed, tmp_path, "init", "mine")
-    assert again.returncode == 2 and "mine/Snakefile already exists: name another folder" in again.stderr
+    assert again.returncode == 2 and "mine/Snakefile already exists: give another folder" in again.stderr
 
 
 def test_the_workflow_runs_from_another_folder_and_as_a_module(installed, tmp_path):

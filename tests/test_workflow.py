@@ -162,8 +162,8 @@ def test_a_change_of_a_training_s_source_only_warns_unless_told_to_rebuild(finis
     assert "Nothing to be done" in output and "demo_xsub/mamp:" not in output
     advice = (
         next(line for line in output.splitlines() if "demo_xsub/stars: made by" in line)
-        .partition("your command with ")[2]
-        .partition(";")[0]
+        .partition("To rebuild it, add ")[2]
+        .partition(" to your command;")[0]
     )
     again = snakemake(finished, "--dry-run", *advice.split(), package=package)
     assert "Stage 2, contrastive tuning: demo xsub stars (forced)" in again.stdout.splitlines()
@@ -262,7 +262,7 @@ def test_a_training_that_fails_is_not_taken_for_one_that_made_nothing(own, tmp_p
     (tmp_path / "changed.yaml").write_text("{compute: {device: cuda}, checkpoint: {seconds: 0.5}}")
     target = "results/demo_xsub/mamp/linear/metrics.json"
     done = snakemake(own, "--printshellcmds", "--forcerun", "evaluate_linear", config=(CONFIG, tmp_path / "changed.yaml", "--", target))
-    assert done.returncode == 1 and "torch sees no GPU" in done.stderr and "--checkpoint-seconds 0.5 " in done.stdout + done.stderr
+    assert done.returncode == 1 and "PyTorch finds no GPU" in done.stderr and "--checkpoint-seconds 0.5 " in done.stdout + done.stderr
     assert "MissingOutput" not in done.stderr
 
 

@@ -35,8 +35,8 @@ class Found:
             yield from (f"  and {fault}" for fault in self.faults[1:])
         else:
             words = "the cell is what its results give, and " if self.cell else ""
-            left = f"; not here to be looked at: {', '.join(map(str, self.absent))}" if self.absent else ""
-            yield f"as recorded: {words}{self.files} files have the bytes of their records{left}"
+            left = f"; not here, so not checked: {', '.join(map(str, self.absent))}" if self.absent else ""
+            yield f"as recorded: {words}{self.files} files match their records{left}"
 
 
 def check(lineage: Lineage, results: Path, paths: Sequence[Path], row: Mapping[str, str] | None = None) -> Found:
@@ -59,13 +59,11 @@ def _changed(lineage: Lineage, results: Path, paths: Sequence[Path], looked: Seq
     makers = lineage.makers()
     folders = {path.parent for path in paths}
     yield from (line for line in lineage.damaged if Path(line.partition(": ")[0]).parent in folders)
-    yield from (f"{path}: no record says what made it" for path in paths if path not in makers and path.parts[0] == results.name)
+    yield from (f"{path}: no record describes how it was made" for path in paths if path not in makers and path.parts[0] == results.name)
     for record in dict.fromkeys(makers[path] for path in looked):
         for path, gone in intact.outputs(record, files):
             if path in looked:
-                yield (
-                    f"{path} is gone, {record.path} names it" if gone else f"{path} has other bytes than {record.path} says: it was changed"
-                )
+                yield (f"{path} is gone, although {record.path} lists it" if gone else f"{path} differs from {record.path}: it was changed")
         for path, _ in intact.inputs(record, makers, files):
             if path in makers:
                 yield f"{record.path} was made from another version of {path}"

@@ -25,7 +25,7 @@ def audit(results: Path, packed: bool = False, configs: Sequence[Config] = ()) -
 
     Args:
         packed: the folder was unpacked from an archive of `stars pack`: also compare it with the manifest, and ignore files that the archive
-            omits, files beside the results, and today's source and configuration.
+            omits, files outside the results, and today's source and configuration.
         configs: each result must match one of these; empty: settings are not compared.
     """
     lineage = Lineage.read(results)
@@ -45,7 +45,7 @@ def audit(results: Path, packed: bool = False, configs: Sequence[Config] = ()) -
     yield from _ledger(lineage, results)
     for path in result_files(results):
         if path not in makers and not path.match(PATTERN) and path.parts[1] != ledger.FOLDER:
-            yield f"{path}: no record says what made it; delete it, or run the workflow again"
+            yield f"{path}: no record describes how it was made; delete it, or run the workflow again"
 
 
 def _outputs(record: Record, files: intact.Files, absent: set[Path], packed: bool) -> Iterator[str]:

@@ -40,7 +40,7 @@ def compare(first: Path, second: Path, metric: str = "top1") -> Iterator[str]:
 def _by_place(results: Path) -> dict[str, Record]:
     records = Lineage.read(results).records
     if not records:
-        raise InputError(f"{results} holds no records: name a results folder that the workflow wrote")
+        raise InputError(f"{results} contains no records: give a results folder that the workflow wrote")
     return {record.place: record for record in records}
 
 

@@ -1,4 +1,4 @@
-"""The configuration's settings for the job behind a record, identified by the record's path (docs/files.md)."""
+"""The configuration's settings for the job of a record, identified by the record's path (docs/files.md)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from stars.provenance.files import read_json
 from stars.provenance.lineage import MANIFEST, Lineage, Record, renamed
 
 OWN = ("this run", "p-value")  # origins of cells that can be explained
-SHORT = 200  # characters of a command that is printed whole
+SHORT = 200  # characters of the longest command that is printed
 
 
 @dataclass(frozen=True)
@@ -67,18 +67,18 @@ def _again(lineage: Lineage, results: Path, files: Sequence[Path], program: str,
         yield (
             f"make again: {command}"
             if short
-            else f"make again: by the `command` in {record.path}; no configuration here has its `settings`"
+            else f"make again: run the `command` in {record.path}; no configuration here has its `settings`"
         )
     if _leads_on(lineage, list(again)):
-        yield "then run snakemake as before: it rebuilds what depends on these, and until then `stars audit` names it"
+        yield "then run snakemake as before: it rebuilds what depends on these; until then, `stars audit` lists it"
 
 
 def _place(results: Path) -> Iterator[str]:
     """The folder for paths and commands, if it is not the current one."""
     if (results / MANIFEST).is_file():
-        yield f"{results} was unpacked from an archive: paths count from {results.parent}, the commands hold in the project that packed it"
+        yield f"{results} was unpacked from an archive: paths are relative to {results.parent}; run the commands in the project that packed it"
     elif not results.parent.samefile(Path.cwd()):
-        yield f"paths count from {results.parent}, and the commands hold there"
+        yield f"paths are relative to {results.parent}; run the commands there"
 
 
 def _leads_on(lineage: Lineage, again: Sequence[Record]) -> bool:
@@ -106,7 +106,7 @@ def _row(table: Path, cell: str) -> dict[str, str]:
         cells = {(_plain(row["method"]), _plain(shown[row["column"]])): row for row in own if row["column"] in shown}
         cells |= {(_plain(row["method"]), _plain(row["column"])): row for row in own}
     except (OSError, KeyError, csv.Error, UnicodeDecodeError):
-        raise InputError(f"{table} is not a table's csv that stars wrote: name one of results/tables") from None
+        raise InputError(f"{table} is not a table (.csv) that stars wrote: give one of results/tables") from None
     words = cell.split(",")  # methods and headings may contain commas
     named = [(_plain(",".join(words[:at])), _plain(",".join(words[at:]))) for at in range(1, len(words))]
     row = next((cells[one] for one in named if one in cells), None)

@@ -34,7 +34,7 @@ def history(
         )
     if all(value(entry.metrics, metric) is None for own in runs.values() for entry in own):
         known = ", ".join(key for key, found in next(iter(runs.values()))[0].metrics.items() if isinstance(found, int | float))
-        raise InputError(f"--metric {metric}: no evaluation has it: give one of {known}, per_class.NAME or top1@k=10")
+        raise InputError(f"--metric {metric}: no evaluation has this metric: give one of {known}, per_class.NAME or top1@k=10")
     for place in sorted(runs):
         yield f"{place}  {metric}"
         yield from _lines(runs[place], metric)
@@ -69,12 +69,12 @@ def differences(before: Entry, after: Entry) -> list[str]:
 def _other_bytes(before: Entry, after: Entry) -> Iterator[str]:
     """Files that differ despite equal settings, source and raw files: from another machine or other libraries."""
     if any("files" not in stage for entry in (before, after) for stage in entry.stages.values()):
-        yield "settings, source and raw files are the same; whether files came out otherwise was not kept then"
+        yield "settings, source and raw files are the same; the older entries do not record whether files differ"
         return
     for place in after.stages:
         old, new = (entry.stages[place]["files"] for entry in (before, after))
         if differing := [name for name in new if name in old and old[name] != new[name]]:
-            yield f"{place}: made again with other bytes: {', '.join(differing)}"
+            yield f"{place}: rebuilt, differing files: {', '.join(differing)}"
 
 
 def value(metrics: Mapping[str, Any], metric: str) -> float | None:

@@ -1,4 +1,4 @@
-"""By which configuration results were made: Snakemake's options that give their records' settings again."""
+"""The configuration with which results were made: Snakemake options that reproduce the settings of their records."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ DEFAULT = "config/config.yaml"
 def made_with(results: Path, records: Sequence[Record]) -> list[str] | None:
     """Options of `snakemake` in the project's folder under which the jobs of these records have the settings of the records.
 
-    Give those of all that stands behind a result: Snakemake makes that again too where its settings are others. What is made by hand is left
-    out. Tried are the default configuration, that of the newest run, and each file in config/; None where none of them fits.
+    Give the records of everything behind a result, since Snakemake also rebuilds what has other settings. Results made by hand
+    are ignored. Tries the default configuration, that of the newest run, and each file in config/; None if none of them fits.
     """
     if results.name != RESULTS:
         return None
@@ -29,12 +29,12 @@ def made_with(results: Path, records: Sequence[Record]) -> list[str] | None:
 
 
 def _candidates() -> Iterator[tuple[list[str], list[str]]]:
-    """Configuration files, and the KEY=VALUE that are laid over them."""
+    """Configuration files, and KEY=VALUE overrides."""
     yield [], []
     try:
         run = Run.read()
         yield run.configfile, run.config
-    except (InputError, OSError, ValueError, KeyError, TypeError):  # no run, or no journal that can be read
+    except (InputError, OSError, ValueError, KeyError, TypeError):  # no run, or an unreadable journal
         pass
     yield from (([str(path)], []) for path in sorted(Path("config").glob("*.yaml")))
 

@@ -62,14 +62,14 @@ def pack(
     kept = {path: None for path in files if _handed_on(project, path, makers.get(path), with_clips)}
     left_out = [path for path in files if path not in kept]
     if not makers:
-        raise InputError(f"{results} holds no results: run the workflow first")
+        raise InputError(f"{results} contains no results: run the workflow first")
     manifest: dict[str, Any] = {"files": _digests(project, kept), "left_out": _digests(project, left_out)}
     for path in kept:
         if path in makers and manifest["files"][as_noted(path).as_posix()] != makers[path].outputs[path]:
             raise InputError(f"{path}: its bytes differ from its record: {again(path)}")
     manifest["seal"] = seal(manifest)
     if crate and results.name != RESULTS:
-        raise InputError(f"pack --crate: {results} is described by the names in its records: call the folder {RESULTS}")
+        raise InputError(f"pack --crate: the description uses the paths in the records: rename {results} to {RESULTS}")
     signed = sign(json_text(manifest), key) if key else None
     described = ro_crate.metadata(lineage, manifest["files"], agent) if crate else None
     with atomic(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -107,7 +107,7 @@ def _digests(project: Path, paths: Iterable[Path]) -> dict[str, str]:
 def read_manifest(results: Path) -> dict[str, Any]:
     """The manifest of an unpacked results folder; InputError if it is missing or was changed."""
     if not (results / MANIFEST).is_file():
-        raise InputError(f"{results} holds no {MANIFEST}: name the folder of the unpacked archive that holds it")
+        raise InputError(f"{results} contains no {MANIFEST}: give the folder of the unpacked archive that contains it")
     manifest = read_json(results / MANIFEST)
     try:
         whole = manifest["seal"] == seal(manifest) and json_text(manifest) == (results / MANIFEST).read_text(encoding="utf-8")
@@ -140,9 +140,9 @@ def differences(results: Path) -> Iterator[str]:
     for name, expected in named.items():
         path = project / name
         if not path.is_file():
-            yield f"{name}: gone, the manifest names it; unpack the archive again"
+            yield f"{name}: gone, although the manifest lists it; unpack the archive again"
         elif sha256(path) != expected:
             yield f"{name}: its bytes differ from the manifest; unpack the archive again"
     for path in result_files(results):
         if path not in named:
-            yield f"{path}: the manifest does not name it; it was not in the archive"
+            yield f"{path}: the manifest does not list it; it was not in the archive"

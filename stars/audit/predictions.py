@@ -39,7 +39,7 @@ def differing(record: Record, project: Path) -> Iterator[str]:
         yield from _other_clips(record, project, found, metrics["protocol"])
         yield from (f"{folder / METRICS} says {words}" for words in _other_numbers(metrics, behind, found))
     except (InputError, KeyError, TypeError, ValueError, IndexError) as error:
-        yield f"{folder}: its numbers cannot be worked out again: {error}"
+        yield f"{folder}: its numbers cannot be recomputed: {error}"
 
 
 def _behind(metrics: Mapping[str, Any]) -> dict[int, list[str]]:

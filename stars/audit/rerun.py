@@ -37,7 +37,7 @@ def differing(record: Record, project: Path) -> Iterator[str]:
         task = Task.of(open_store(files["clips"].parent), files["train"], files["test"], metrics["data"])
         yield from _rankings(settings, task, _features(files), metrics, project / folder / PREDICTIONS, folder)
     except (InputError, KeyError, TypeError, ValueError) as error:
-        yield f"{folder}: cannot be run again: {error}"
+        yield f"{folder}: cannot be repeated: {error}"
 
 
 def _features(files: dict[str, Path]) -> Path:
@@ -59,4 +59,4 @@ def _rankings(settings: KnnStage, task: Task, features: Path, metrics: dict[str,
                 name = differs[0]
                 yield f"{folder / METRICS} says {name} {said[output, one].get(name)} of {output}, K = {one}; run again it is {again[name]}"
             if output == outputs[0] and not np.array_equal(kept[f"predicted_k{one}"], ranking[:, 0]):
-                yield f"{folder / PREDICTIONS}: run again, K = {one} predicts otherwise"
+                yield f"{folder / PREDICTIONS}: run again, predictions with K = {one} differ"

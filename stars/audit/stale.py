@@ -1,4 +1,4 @@
-"""Finds out-of-date results from records only, within a second; `stars changes` asks Snakemake, and `stars audit` reads every file."""
+"""Finds out-of-date results from records only, within a second. (`stars changes` runs Snakemake, and `stars audit` reads every file.)"""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Stale:
         if self.following:
             yield f"and {len(self.following)} results made from these"
         if self.damaged:
-            yield f"{self.damaged} records are damaged: `stars audit` names them"
+            yield f"{self.damaged} records are damaged: `stars audit` lists them"
 
 
 def stale(results: Path, config: Config) -> Stale:

@@ -1,8 +1,8 @@
 """`stars COMMAND`: each stage of the pipeline, callable without Snakemake.
 
-A command takes the files it reads and writes as options, and its settings in one of two ways: resolved from a configuration
-(`--config`, `--data`, `--method`, `--set`), or exactly as given (`--settings`, which the workflow uses). Stages are imported when
-they run, so that `stars --help` answers at once.
+A command takes its input and output files as options, and its settings in one of two ways: resolved from a configuration
+(`--config`, `--data`, `--recipe`, `--set`), or exactly as given (`--settings`, which the workflow uses). Stages are imported when
+they run, which keeps `stars --help` fast.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from stars.errors import InputError, Interrupted, line_of, shown
 from stars.jobs.journal import AGAIN
 from stars.jobs.requeue import queue_again
 
-REQUEUE = 75  # EX_TEMPFAIL: progress is saved, running the command again continues
-CTRL_C = 130  # as a shell calls it: 128 + SIGINT
+REQUEUE = 75  # EX_TEMPFAIL: progress is saved; running the same command again resumes
+CTRL_C = 130  # 128 + SIGINT, as in shells
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Exit code 0: done; 1: failed; 2: bad input or configuration; 75: stopped, run again to continue; 130: Ctrl-C."""
+    """Run one command. Exit code 0: done; 1: failed; 2: bad input or configuration; 75: stopped, run again to resume; 130: Ctrl-C."""
     try:
         given = _expanded(sys.argv[1:] if arguments is None else arguments)
         if arguments is None:
-            sys.argv[1:] = given  # what a record keeps
+            sys.argv[1:] = given  # records contain it
         chosen = _parsed(given)
         chosen.arguments = given
         return chosen.handler(chosen) or 0
@@ -39,11 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as error:
         print(f"stars: {f'{AGAIN}: ' if error.signal == signal.SIGINT else ''}{error}", file=sys.stderr)
         if error.signal == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is left ends without a word at a second one
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C then ends the process silently
         if error.signal == signal.SIGUSR1:
             queue_again()
         return REQUEUE
-    except KeyboardInterrupt:  # while nothing trains
+    except KeyboardInterrupt:  # no training is running
         print(f"stars: {AGAIN}", file=sys.stderr)
         return CTRL_C
     except BrokenPipeError:
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _expanded(arguments: Sequence[str]) -> list[str]:
-    """Arguments, each @FILE replaced by what FILE holds: Linux starts no program with an argument of 128 KiB or more."""
+    """Replace each @FILE argument by the contents of FILE, since Linux limits an argument to 128 KiB."""
     return [_held(word[1:]) if word.startswith("@") else word for word in arguments]
 
 
@@ -60,11 +60,11 @@ def _held(file: str) -> str:
     try:
         return Path(file).read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(f"@{file}: {error.strerror}: name a file that holds the argument") from None
+        raise InputError(f"@{file}: {error.strerror}: give a file that contains the argument") from None
 
 
 class _Parser(argparse.ArgumentParser):
-    """Its complaints are short, however long the words are that it was given, and name the nearest right one."""
+    """Parser with short error messages that suggest the nearest valid choice."""
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
@@ -83,7 +83,7 @@ class _Commands(_Parser):
         return groups.text(self.helps())
 
     def helps(self) -> dict[str, str]:
-        """Command → what it does, in a phrase."""
+        """Command → its help text."""
         assert self._subparsers is not None
         (commands,) = self._subparsers._group_actions
         return {action.dest: str(action.help) for action in commands._get_subactions()}  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Check snakemake's command line before Snakemake parses it, so that a mistake is one line and not a traceback.
+"""Check snakemake's command line before Snakemake parses it: a mistake gives a one-line error instead of a traceback.
 
 The default profile (workflow/profiles/default) calls `check`, since Snakemake opens configuration files before it reads the Snakefile.
 """
@@ -15,10 +15,10 @@ FILES, KEYS = ("--configfile", "--configfiles"), ("--config", "-C")  # options t
 
 
 def check(arguments: Sequence[str] | None = None) -> None:
-    """End with one line and exit code 1 where the words after --configfile are no files, or those after --config no KEY=VALUE.
+    """Exit with code 1 and a one-line error if a value of --configfile is not a file, or one of --config is not KEY=VALUE.
 
     Args:
-        arguments: of snakemake; None: this process's.
+        arguments: snakemake's arguments; None: those of this process.
     """
     given = sys.argv[1:] if arguments is None else arguments
     try:

@@ -1,4 +1,4 @@
-"""Commands that trace results: audit, pack, verify, explain, history and diff."""
+"""Commands that check, share and trace results: audit, pack, verify, explain, history and diff."""
 
 from __future__ import annotations
 
@@ -19,74 +19,80 @@ def add(commands: Any) -> None:
     audit = commands.add_parser(
         "audit",
         help="check every result against its record, source and inputs",
-        description="Compare every result with its record, and with today's source, inputs and settings. Exit code 1, with a line for each difference.",
+        description="Compare every result with its record and the current source, inputs and settings. Print each difference; exit code 1 if there is one.",
     )
     add_folder(audit)
     audit.add_argument(
-        "--packed", action="store_true", help="the folder was unpacked from an archive of `stars pack` [if it contains a MANIFEST.json]"
+        "--packed", action="store_true", help="the folder is an unpacked archive of `stars pack` [yes if it contains a MANIFEST.json]"
     )
     audit.add_argument(
         "--config",
         action="append",
         metavar="FILE",
-        help="configuration to compare settings with; A+B: two files, B overrides A; repeat the option if several made the results"
-        " [config/config.yaml; for an unpacked archive none]",
+        help="configuration to compare settings with; A+B merges two files, B overriding A; repeat the option if the results are of several"
+        " configurations [config/config.yaml; for an unpacked archive none]",
     )
     audit.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="override one key in each of them, as in the run, e.g. seeds=[0,1]"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override one key in each configuration, as in the run, e.g. seeds=[0,1]",
     )
     audit.set_defaults(handler=_audit)
     pack = commands.add_parser(
         "pack",
-        help="pack the results into one archive with a manifest",
-        description="Pack every result and record into one zip with a manifest; `stars audit --packed` checks it after unpacking.",
+        help="pack the results into one zip file with a manifest",
+        description="Pack every result and record into one zip file with a manifest. `stars verify` checks the file.",
     )
     add_folder(pack)
     pack.add_argument("--out", type=Path, required=True, metavar="FILE", help="archive to write, ending in .zip")
-    pack.add_argument("--with-clips", action="store_true", help="include the joints of all clips; only if the data's licence allows it")
+    pack.add_argument(
+        "--with-clips", action="store_true", help="include the joints of all clips; only if the licence of the data allows it"
+    )
     pack.add_argument(
         "--sign", type=Path, metavar="KEY", help="sign the manifest with this OpenSSH private key, e.g. ~/.ssh/id_ed25519 [not signed]"
     )
-    pack.add_argument("--crate", action="store_true", help="also describe it as a Workflow Run RO-Crate (extra `crate`)")
-    pack.add_argument("--agent", metavar="NAME", help="crate: who ran the workflow [not stated]")
+    pack.add_argument("--crate", action="store_true", help="also describe the archive as a Workflow Run RO-Crate (needs the extra `crate`)")
+    pack.add_argument("--agent", metavar="NAME", help="with --crate: name of the person who ran the workflow [none]")
     pack.set_defaults(handler=_pack)
     verify = commands.add_parser(
         "verify",
-        help="verify an archive that you were sent: complete, consistent",
-        description="Unpack an archive of `stars pack` to a temporary folder, audit it, recompute every table from its predictions, repeat KNN on its"
-        " features, and print a verdict of five lines; errors go to stderr. Exit code 0 or 1. No code from the archive is run.",
+        help="check that an archive you received is complete and consistent",
+        description="Unpack an archive of `stars pack` to a temporary folder, audit it, recompute every table from its predictions and repeat KNN on its"
+        " features. Print a verdict of five lines, and errors to stderr; exit code 0 or 1. No code in the archive is run.",
     )
     verify.add_argument(
-        "archive", type=Path, metavar="ARCHIVE", help="archive written by `stars pack`, or the results folder of an unpacked one"
+        "archive", type=Path, metavar="ARCHIVE", help="archive written by `stars pack`, or the results folder of an unpacked archive"
     )
     verify.add_argument(
         "--signers",
         type=Path,
         metavar="FILE",
-        help="allowed signers: lines with a name and a public key [a signature is shown, not checked]",
+        help="allowed signers: lines with a name and a public key [without it, the signature is shown but not checked]",
     )
-    verify.add_argument("--keep", type=Path, metavar="PATH", help="unpack to this new folder and keep it [a temporary one]")
+    verify.add_argument("--keep", type=Path, metavar="PATH", help="unpack to this new folder and keep it [a temporary folder]")
     verify.set_defaults(handler=_verify)
     explain = commands.add_parser(
         "explain",
-        help="where a result comes from, back to the raw files",
-        description="Print what a result was made from, file by file, back to the raw files, and the command that makes it again.",
+        help="show where a result comes from, back to the raw files",
+        description="Print the files that a result was made from, back to the raw files, and the command that makes it again.",
     )
-    explain.add_argument("file", type=Path, metavar="FILE", help="a result, e.g. results/tables/table2.csv")
-    explain.add_argument("--cell", metavar="METHOD,COLUMN", help='one cell of a table\'s csv, e.g. "STARS,demo_xsub"')
+    explain.add_argument("file", type=Path, metavar="FILE", help="result, e.g. results/tables/table2.csv")
+    explain.add_argument("--cell", metavar="METHOD,COLUMN", help='one cell of a table (.csv), e.g. "STARS,demo_xsub"')
     explain.add_argument("--results", type=Path, metavar="PATH", help="results folder [the one that contains FILE]")
     explain.set_defaults(handler=_explain)
     history = commands.add_parser(
         "history",
-        help="a metric over time, and what changed between runs",
-        description="Print from the ledger, for each evaluation, a metric over time and what changed: settings, source, raw files.",
+        help="show a metric over time, and what changed between runs",
+        description="Print, from the ledger, a metric of each evaluation over time, and what changed: settings, source, raw files.",
     )
     add_folder(history)
     history.add_argument(
         "--metric",
         default="top1",
         metavar="KEY",
-        help='metric in metrics.json: top1, top5, per_class.NAME, or of one variant, e.g. "top1@k=10" [top1]',
+        help='metric in metrics.json: top1, top5, per_class.NAME; for one variant append @KEY=VALUE, e.g. "top1@k=10" [top1]',
     )
     for name, what in (("protocol", "protocol"), ("data", "data set"), ("method", "method")):
         history.add_argument(f"--{name}", metavar="NAME", help=f"only this {what} [all]")
@@ -94,10 +100,10 @@ def add(commands: Any) -> None:
     compare = commands.add_parser(
         "diff",
         help="compare two results folders: settings, numbers, significance",
-        description="Compare two results folders: settings and source of every stage, every number, and whether differences are significant.",
+        description="Compare two results folders: settings and source of every stage, every number, and the significance of differences.",
     )
     compare.add_argument("first", type=Path, metavar="A", help="results folder")
-    compare.add_argument("second", type=Path, metavar="B", help="another one")
+    compare.add_argument("second", type=Path, metavar="B", help="results folder to compare with")
     compare.add_argument("--metric", default="top1", metavar="KEY", help="as in `stars history` [top1]")
     compare.set_defaults(handler=_diff)
 
@@ -110,7 +116,7 @@ def _audit(chosen: argparse.Namespace) -> None:
     results = named_folder(chosen.results)
     found = sum(1 for _ in result_files(results))
     if not found:
-        raise InputError(f"{results} contains no results: run the workflow first, or name another folder")
+        raise InputError(f"{results} contains no results: run the workflow first, or give another folder")
     packed = chosen.packed or (chosen.config is None and (results / MANIFEST).is_file())
     names = [] if packed else chosen.config or ["config/config.yaml"]
     configs = [configuration.load_file(name, chosen.set) for name in names]
@@ -118,17 +124,17 @@ def _audit(chosen: argparse.Namespace) -> None:
     for line in lines:
         print(line)
     if lines:
-        compared = f"; settings compared with {', '.join((*names, *chosen.set))} (others: --config, --set)" if names else ""
+        compared = f"; settings compared with {', '.join((*names, *chosen.set))} (choose others with --config, --set)" if names else ""
         print(f"{results}: {len(lines)} differences in {found} files{compared}", file=sys.stderr)
         raise SystemExit(1)
-    print(f"{results}: {found} files, all as recorded{f' and as {MANIFEST} says' if packed else ''}", file=sys.stderr)
+    print(f"{results}: {found} files, all match their records{f' and {MANIFEST}' if packed else ''}", file=sys.stderr)
 
 
 def _pack(chosen: argparse.Namespace) -> None:
     from stars.audit.pack import pack
 
     told = pack(named_folder(chosen.results), chosen.out, chosen.with_clips, chosen.sign, chosen.crate, chosen.agent)
-    print(f"{chosen.out}: {len(told['files'])} files; left out, and named in its manifest: {len(told['left_out'])}", file=sys.stderr)
+    print(f"{chosen.out}: {len(told['files'])} files packed, {len(told['left_out'])} left out (listed in the manifest)", file=sys.stderr)
 
 
 def _verify(chosen: argparse.Namespace) -> int:
@@ -150,7 +156,7 @@ def _verify(chosen: argparse.Namespace) -> int:
 
 def _new_folder(folder: Path) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"--keep {folder}: it already exists: name a new or empty folder")
+        raise InputError(f"--keep {folder}: already exists: give a new or empty folder")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -169,7 +175,7 @@ def _explain(chosen: argparse.Namespace) -> int:
 
 
 def _around(file: Path) -> Path:
-    """The results folder around a file, wherever it lies and whatever it is called; the one here where there is none."""
+    """The results folder that contains a file; without one, ./results."""
     from stars.provenance.lineage import RESULTS, around
 
     here = Path(RESULTS)
@@ -180,7 +186,7 @@ def _around(file: Path) -> Path:
 
 
 def _program(project: Path, name: str) -> str:
-    """What this command, or another that was installed with it, is called by, so that it holds in folder `project` too."""
+    """How to call this command, or another one installed with it, from folder `project`."""
     called = Path(sys.argv[0])
     if called.name == "__main__.py":
         return f"{shlex.quote(sys.executable)} -m {name}"

@@ -1,4 +1,4 @@
-"""`stars bench`: how fast this machine is, configurations side by side."""
+"""`stars bench`: measure the speed of this machine, variants side by side."""
 
 from __future__ import annotations
 
@@ -10,38 +10,46 @@ from stars.cli.common import add_config
 from stars.errors import InputError
 
 WHAT = {
-    "train": "training steps of both stages, and of each loss",
-    "encode": "features of whole clips",
+    "train": "training steps of both stages and of each loss",
+    "encode": "computation of features of whole clips",
     "attention": "attention of one block, forward and backward",
-    "sample": "training crops",
-    "knn": "the exact search of the KNN protocol, at the size of NTU-120 cross-subject",
+    "sample": "sampling of training crops",
+    "knn": "exact KNN search, by default at the size of NTU-120 cross-subject",
 }
-IN_ALL = ("train", "encode", "attention")  # what is compared in several precisions; else in fp32
-LEAST = {"batch": 2}  # a batch of one has no spread
+IN_ALL = ("train", "encode", "attention")  # compared in several precisions; the others run in fp32
+LEAST = {"batch": 2}  # batch normalisation needs two clips
 SEARCH = {"queries": 50_919, "references": 63_026, "width": 256, "k": 10, "classes": 120}
+MEANINGS = {
+    "queries": "number of queries",
+    "references": "number of references",
+    "width": "dimension of a feature",
+    "k": "number of neighbours",
+    "classes": "number of classes",
+}
 
 
 def add(commands: Any) -> None:
     """bench."""
-    text = "measure how fast this machine trains, encodes, samples, searches"
-    bench = commands.add_parser("bench", help=text, description=f"{text[0].upper()}{text[1:]}; configurations side by side in one run.")
+    text = "measure the speed of training, encoding, sampling and search"
+    bench = commands.add_parser("bench", help=text, description=f"{text[0].upper()}{text[1:]}, variants side by side.")
     kinds = bench.add_subparsers(metavar="WHAT", required=True)
     for what, text in WHAT.items():
         parser = kinds.add_parser(what, help=text, description=f"Measure {text}.")
-        parser.add_argument("--rounds", type=int, default=5, metavar="N", help="timed rounds, of which the median is shown [5]")
+        parser.add_argument("--rounds", type=int, default=5, metavar="N", help="number of timed rounds; the median is shown [5]")
         parser.add_argument("--threads", type=int, metavar="N", help="CPU threads [all cores]")
         if what == "knn":
             for name, default in SEARCH.items():
-                parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"[{default:,}]")
+                text = f"{MEANINGS[name]} [{default:,}]"
+                parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=text)
         else:
-            parser.add_argument("--batch", type=int, metavar="N", help="clips per round [the configuration's batch of stage 1]")
-            parser.add_argument("--single", type=float, default=0.75, metavar="P", help="share of clips with one body [.75]")
+            parser.add_argument("--batch", type=int, metavar="N", help="clips per round [pretrain.optimiser.batch]")
+            parser.add_argument("--single", type=float, default=0.75, metavar="P", help="fraction of clips with one body [0.75]")
             parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="[auto: a GPU if there is one]")
             add_config(parser)
         if what == "train":
-            parser.add_argument("--compile", action="store_true", help="also measure compiled steps; compiling takes about a minute")
+            parser.add_argument("--compile", action="store_true", help="also measure compiled steps (compiling takes about a minute)")
             parser.add_argument(
-                "--method", nargs="+", metavar="NAME", help="measure steps of these methods instead, which the stage `train` trains"
+                "--method", nargs="+", metavar="NAME", help="measure steps of these methods instead; only methods trained by `stars train`"
             )
             parser.add_argument("--stage", type=int, choices=[1, 2], help="measure only steps of this stage")
         parser.set_defaults(handler=_bench, what=what)
@@ -63,7 +71,7 @@ def _bench(chosen: argparse.Namespace) -> None:
     rates = {precision: measure.product_rate(device, precision) for precision in compared_in}
     print(
         f"{_name(device)}, torch {torch.__version__}",
-        *(f"matrix product {name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in rates.items()),
+        *(f"matmul {name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in rates.items()),
         sep="; ",
     )
     heading = True
@@ -84,12 +92,12 @@ def _cases(chosen: argparse.Namespace, device: str) -> Any:
     if batch < LEAST["batch"]:
         raise InputError(f"pretrain.optimiser.batch is {batch}: give --batch, {LEAST['batch']} or more")
     if not 0 <= chosen.single <= 1:
-        raise InputError("--single: give a share, 0 to 1")
-    print(f"model of {chosen.config}, {batch} clips a round, {100 * chosen.single:.0f} % with one body")
+        raise InputError("--single: give a fraction, 0 to 1")
+    print(f"model of {chosen.config}, {batch} clips per round, {100 * chosen.single:.0f} % with one body")
     bench, stage = cases.Bench(config, batch, chosen.single, device, getattr(chosen, "compile", False)), getattr(chosen, "stage", None)
     if named := getattr(chosen, "method", None):
         if stage or chosen.compile:
-            raise InputError("--method: methods have no stage 1 or 2, and are not compiled: leave out --stage and --compile")
+            raise InputError("--method: these methods have no stage 1 or 2 and are not compiled: leave out --stage and --compile")
         return cases.methods(bench, named)
     compared = getattr(cases, chosen.what)(bench)
     return (case for case in compared if stage is None or case.group == f"stage {stage}")
@@ -99,7 +107,7 @@ def _device(name: str) -> str:
     import torch
 
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch sees no GPU here: use --device auto")
+        raise InputError("--device cuda: PyTorch finds no GPU: use --device auto")
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 

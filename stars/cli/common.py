@@ -18,7 +18,7 @@ def add_config(group: Any) -> None:
         "--config",
         default="config/config.yaml",
         metavar="FILE",
-        help="configuration file; A+B: two files, B overrides A [config/config.yaml]",
+        help="configuration file; A+B merges two files, B overriding A [config/config.yaml]",
     )
     group.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override one key, e.g. tune.optimiser.lr=1e-3; may be repeated"
@@ -26,13 +26,15 @@ def add_config(group: Any) -> None:
 
 
 def add_folder(group: Any) -> None:
-    """A results folder; without one, the one here, or this folder where an archive was unpacked into it."""
-    group.add_argument("results", nargs="?", type=Path, metavar="PATH", help="results folder, of any name [results, or the current folder]")
+    """Optional results folder; default: ./results, or the current folder if it is an unpacked archive."""
+    group.add_argument(
+        "results", nargs="?", type=Path, metavar="PATH", help="results folder [results; in an unpacked archive, the current folder]"
+    )
 
 
 def named_folder(given: Path | None) -> Path:
-    """A results folder with a name of its own, which "." lacks; InputError where there is none."""
-    from stars.provenance.lineage import MANIFEST, RESULTS  # which loads NumPy: `stars --help` waits for none
+    """A results folder as a path that contains its name, unlike "."; InputError if there is none."""
+    from stars.provenance.lineage import MANIFEST, RESULTS  # loads NumPy, which `stars --help` does not need
 
     found = given or Path(RESULTS)
     if given is None and not found.is_dir() and Path(MANIFEST).is_file():
@@ -43,7 +45,7 @@ def named_folder(given: Path | None) -> Path:
 
 
 def read_json(option: str, text: str) -> Any:
-    """The value of an option that takes JSON; InputError where it is none."""
+    """The value of an option that takes JSON; InputError if it is invalid."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -51,7 +53,7 @@ def read_json(option: str, text: str) -> Any:
 
 
 def device(name: str, threads: int | None) -> str:
-    """The device that --device and --threads ask for; a GPU is held for this process."""
+    """Apply --device and --threads: return the device, and reserve a GPU for this process."""
     import torch
 
     from stars.jobs import devices
@@ -60,9 +62,9 @@ def device(name: str, threads: int | None) -> str:
     if threads:
         torch.set_num_threads(max(1, threads // parallel.on_this_node()))
     if name != "cpu" and parallel.expected() > 1:
-        return "cuda"  # whose number `parallel.group` checks; the process that started this one holds the GPUs
+        return "cuda"  # `parallel.group` checks the number of GPUs; the launcher has reserved them
     if name != "cpu":
         devices.hold()
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch sees no GPU here: use --device auto, or install the CUDA build (envs/torch-cuda.txt)")
+        raise InputError("--device cuda: PyTorch finds no GPU: use --device auto, or install the CUDA build (envs/torch-cuda.txt)")
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""`stars --help`: the commands in groups, those for every day first."""
+"""`stars --help`: the commands in groups, everyday ones first."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ NAMES = 17  # columns of the commands' names
 
 GROUPS = {
     "Everyday": ("results", "status", "changes", "inspect", "predict"),
-    "Look at results": ("report", "explain", "history", "diff", "track"),
+    "Examine results": ("report", "explain", "history", "diff", "track"),
     "Use your own clips": ("evaluate", "fit", "search", "embed"),
     "Set up and plan a run": ("init", "config", "plan", "bench"),
-    "Stages: the workflow runs them, and each can be run by itself": (
+    "Stages (run by the workflow; each can also be run alone)": (
         *("simulate", "ingest", "join", "split", "scratch", "pretrain", "tune", "train", "network", "joints", "ensemble"),
         *("knn", "linear", "finetune", "subsets", "semi", "exemplars", "few-shot", "ensemble-scores", "plugin-protocol"),
         *("map", "table", "figure", "comparison", "claims", "plugin-table"),
     ),
     "Check, share and convert": ("audit", "pack", "verify", "import-weights", "export", "export-clips"),
 }
-ABOUT = "Self-supervised tuning for 3D action recognition in skeleton sequences."
+ABOUT = "Self-supervised 3D action recognition: from skeletons to tables and figures."
 USAGE = """usage: stars COMMAND ...
-       stars                  what to do next in this folder
-       stars COMMAND --help   options of one command"""
+       stars                  show the state of this folder and what to do next
+       stars COMMAND --help   show the options of a command"""
 
 
 def text(helps: Mapping[str, str]) -> str:
     """The message of `stars --help`.
 
     Args:
-        helps: command → what it does, in a phrase.
+        helps: command → its help text.
     """
     width = min(WIDEST, shutil.get_terminal_size().columns)
     blocks = ["\n".join([f"{title}:", *(_line(name, helps[name], width) for name in names)]) for title, names in GROUPS.items()]

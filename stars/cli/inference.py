@@ -1,4 +1,4 @@
-"""Commands for clips of one's own: predict, search, and `embed` of files."""
+"""Commands for the user's clips: predict, search, and `embed` of files."""
 
 from __future__ import annotations
 
@@ -25,37 +25,39 @@ LIBRARY = (
 
 def add(commands: Any) -> None:
     """predict and search."""
-    text = "label your own clips: classifier, or nearest labelled clips"
+    text = "recognise actions in your clips, with a classifier or by KNN"
     about = (
-        "Print the action of each of your clips: by a classifier that `stars fit` saved, with calibrated probabilities; or by a vote of the"
-        " nearest labelled clips, whose share is not a probability."
+        "Print the action of each clip. A classifier saved by `stars fit` gives calibrated probabilities. Without one, the nearest labelled"
+        " clips vote; a vote share is not a probability."
     )
     predict = commands.add_parser("predict", help=text, description=about)
-    predict.add_argument("-k", type=int, metavar="N", help="number of neighbours [that of the rarest action's clips, at most 10]")
+    predict.add_argument("-k", type=int, metavar="N", help="number of neighbours [number of clips of the rarest action, at most 10]")
     predict.add_argument(
         "--classifier", type=Path, metavar="FOLDER", help="folder written by `stars fit`, instead of --encoder and --library"
     )
     predict.add_argument(
         "--false-alarms",
         type=float,
-        metavar="SHARE",
-        help='accepted share of clips of known actions labelled "none of these" [0.05]; with --classifier',
+        metavar="FRACTION",
+        help='accepted fraction of clips of known actions predicted as "none of these" [0.05]; with --classifier',
     )
     predict.add_argument(
         "--timeline",
         type=Path,
         metavar="PATH",
-        help="write a timeline of each long recording, .csv and .png, to this folder; with --classifier",
+        help="folder to write a timeline of each long recording to (.csv and .png); with --classifier",
     )
-    predict.add_argument("--window", type=float, metavar="S", help="length of a window in seconds [that of the labelled clips]")
-    predict.add_argument("--step", type=float, metavar="S", help="seconds from one window to the next [an eighth of a window]")
+    predict.add_argument(
+        "--window", type=float, metavar="S", help="with --timeline: window length in seconds [length of the labelled clips]"
+    )
+    predict.add_argument("--step", type=float, metavar="S", help="with --timeline: seconds between window starts [an eighth of the window]")
     predict.set_defaults(handler=_predict)
-    text = "find the labelled clips nearest to your own clips"
+    text = "find the labelled clips nearest to your clips"
     search = commands.add_parser(
-        "search", help=text, description=f"{text[0].upper()}{text[1:]}, print them, and draw them with --pictures."
+        "search", help=text, description=f"{text[0].upper()}{text[1:]} and print them; with --pictures, also draw them."
     )
-    search.add_argument("-k", type=int, default=5, metavar="N", help="clips to find for each [5]")
-    search.add_argument("--pictures", type=Path, metavar="PATH", help="write a picture of each clip and its nearest clips to this folder")
+    search.add_argument("-k", type=int, default=5, metavar="N", help="number of nearest clips to find per clip [5]")
+    search.add_argument("--pictures", type=Path, metavar="PATH", help="folder to write a picture of each clip and its nearest clips to")
     search.set_defaults(handler=_search)
     for parser in (predict, search):
         parser.add_argument("files", nargs="+", metavar="FILE", help=FILES)
@@ -66,7 +68,7 @@ def add(commands: Any) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser, required: bool, form: bool = True) -> None:
-    """Which encoder reads the clips, and, where that can be chosen, in what `form` the answer is printed."""
+    """Options that select the encoder and, with `form`, the output format."""
     parser.add_argument(
         "--encoder",
         type=Path,
@@ -74,12 +76,12 @@ def add_model(parser: argparse.ArgumentParser, required: bool, form: bool = True
         metavar="FILE",
         help="encoder.safetensors, or a folder written by `stars export --format safetensors`",
     )
-    parser.add_argument("--like", metavar="NAME", help="data set description that fits the files [the encoder's own]")
+    parser.add_argument("--like", metavar="NAME", help="data set description to use for the files [that of the encoder]")
     add_sensor(parser)
     parser.add_argument(
         "--precision",
         choices=["fp32", "bf16", "quicker"],
-        help="precision of matrix products; quicker: the faster one on this machine [that of the features]",
+        help="precision of matmuls; quicker: whichever is faster on this machine [that of the encoder's features]",
     )
     if form:
         kinds = parser.add_mutually_exclusive_group()
@@ -88,7 +90,7 @@ def add_model(parser: argparse.ArgumentParser, required: bool, form: bool = True
 
 
 def add_sensor(parser: argparse.ArgumentParser) -> None:
-    """What the files hold."""
+    """Options that describe the files: joint layout and frame rate."""
     parser.add_argument(
         "--skeleton",
         metavar="NAME|FILE",
@@ -99,7 +101,7 @@ def add_sensor(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def warned() -> Iterator[None]:
-    """A warning is one line, as an error is."""
+    """Print warnings as one line, like errors."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *_: print(f"stars: {message}", file=sys.stderr)
@@ -123,7 +125,7 @@ def _predict(chosen: argparse.Namespace) -> None:
     places = [f"{one.rank} of {one.among}" if one.rank else "" for one in found]
     rows = [[one.clip, one.label, f"{one.votes:.2f}", place, one.nearest] for one, place in zip(found, places, strict=True)]
     head = ["clip", "action", "vote share", "rank", "nearest"]
-    if chosen.form == "csv":  # programs may go on reading the similarity
+    if chosen.form == "csv":  # other programs may read the similarity
         head.insert(3, "similarity")
         for row, one in zip(rows, found, strict=True):
             row.insert(3, f"{one.similarity:.3f}")
@@ -207,7 +209,7 @@ def embed(chosen: argparse.Namespace) -> None:
         from stars.inference.library import keep
 
         if chosen.out.suffix != ".npz":
-            raise InputError(f"--out {chosen.out}: of files, features are written to one file: give a name that ends in .npz")
+            raise InputError(f"--out {chosen.out}: features of files are written to one .npz file: give a name that ends in .npz")
         print(f"{chosen.out}: {keep(model, [Path(file) for file in chosen.files], chosen.out)} clips", file=sys.stderr)
         return
     names, features = model.named_features(model.read(chosen.files))
@@ -219,7 +221,7 @@ def embed(chosen: argparse.Namespace) -> None:
 
 
 def _model(chosen: argparse.Namespace) -> Any:
-    """The encoder, after a look whether what is asked for is there: loading it takes a second or two."""
+    """Load the encoder, after checking that all input files exist: loading takes a second or two."""
     import stars
     from stars.inference.files import existing
 
@@ -234,7 +236,7 @@ def _print_json(value: Any) -> None:
 
 
 def _print_rows(form: str | None, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """CSV, or columns as wide as they must be."""
+    """Print CSV, or aligned columns."""
     if form == "csv":
         csv.writer(sys.stdout, lineterminator="\n").writerows([[name.replace(" ", "_") for name in head], *rows])
         return

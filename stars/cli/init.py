@@ -1,4 +1,4 @@
-"""`stars init`: a project of one's own around the installed package, without a clone."""
+"""`stars init`: create a project that uses the installed package, without a clone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stars import shipped
 from stars.errors import InputError
 
 PROJECT, PROFILES = shipped.FOLDER / "project", shipped.FOLDER / "workflow/profiles"
-PLACES = {  # in the project → what is laid down there
+PLACES = {  # file in the project → file to copy
     "Snakefile": PROJECT / "Snakefile",
     "config/config.yaml": PROJECT / "config.yaml",
     "config/datasets/mine.yaml": PROJECT / "mine.yaml",
@@ -25,10 +25,10 @@ def add(commands: Any) -> None:
     """init."""
     init = commands.add_parser(
         "init",
-        help="create a project: Snakefile, profiles, commented configuration",
-        description="Create a folder with a Snakefile that runs the installed workflow, profiles, and a commented configuration; then run snakemake there.",
+        help="create a project: Snakefile, profiles, configuration",
+        description="Create a folder with a Snakefile that runs the installed workflow, profiles, and a commented configuration. Then run snakemake there.",
     )
-    init.add_argument("folder", type=Path, metavar="FOLDER", help="folder to create; files that it already has are kept")
+    init.add_argument("folder", type=Path, metavar="FOLDER", help="folder to create; it may exist, but not contain a project")
     init.set_defaults(handler=_init)
 
 
@@ -38,7 +38,7 @@ def _init(chosen: argparse.Namespace) -> None:
     folder: Path = chosen.folder
     for name in (*PLACES, *LINKS):
         if os.path.lexists(folder / name):
-            raise InputError(f"{folder / name} already exists: name another folder")
+            raise InputError(f"{folder / name} already exists: give another folder")
     for name, source in PLACES.items():
         write_text(folder / name, source.read_text(encoding="utf-8"))
     for name, to in LINKS.items():

@@ -1,4 +1,4 @@
-"""`stars inspect`: look at a data set or at a clip."""
+"""`stars inspect`: a quality page of a data set, or pictures of one clip."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ def add(commands: Any) -> None:
     """inspect."""
     parser = commands.add_parser(
         "inspect",
-        help="a quality page of a data set, or pictures of one clip",
-        description="Write a quality page of a data set; or a PNG strip and an animated GIF of a clip, and print what denoising did to its bodies.",
+        help="write a quality page of a data set, or pictures of one clip",
+        description="Write a quality page of a data set. For a clip: write a strip of poses (.png) and an animation (.gif), and print what denoising did.",
     )
-    parser.add_argument("what", metavar="WHAT", help="data set in the configuration, name of a clip, or raw file")
-    parser.add_argument("--data", metavar="NAME", help="data set of the clip or raw file [the first that has the clip or reads such files]")
-    parser.add_argument("--out", type=Path, metavar="PATH", help="folder to write [results/DATA/quality, results/DATA/inspect]")
+    parser.add_argument("what", metavar="WHAT", help="a data set in the configuration, the name of a clip, or a raw file")
+    parser.add_argument(
+        "--data", metavar="NAME", help="data set of the clip or raw file [the first that contains the clip or reads such files]"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="PATH", help="folder to write to [results/DATA/quality; for a clip, results/DATA/inspect]"
+    )
     parser.add_argument("--clips", type=Path, metavar="PATH", help=CLIPS + " [results/DATA/clips]")
-    parser.add_argument("--splits", type=Path, metavar="PATH", help="folder of the splits that the page counts [results/DATA/splits]")
-    parser.add_argument("--frames", type=int, default=8, metavar="N", help="poses in a clip's strip [8]")
+    parser.add_argument(
+        "--splits", type=Path, metavar="PATH", help="folder of the splits whose clips the page counts [results/DATA/splits]"
+    )
+    parser.add_argument("--frames", type=int, default=8, metavar="N", help="number of poses in a clip's strip [8]")
     parser.add_argument("--settings", metavar="JSON", help="settings of the page, as a line of JSON")
     add_config(parser)
     parser.set_defaults(handler=_inspect)
@@ -70,7 +76,7 @@ def _clip(chosen: argparse.Namespace, config: Any) -> None:
 
 
 def _reads(chosen: argparse.Namespace, config: Any, path: Path) -> str:
-    """The data set whose layout a raw file has, to judge by its name."""
+    """The data set that reads a raw file, according to the file name's ending."""
     from stars.data.readers import reader
     from stars.pipeline import configuration
 
@@ -79,12 +85,12 @@ def _reads(chosen: argparse.Namespace, config: Any, path: Path) -> str:
             return str(data)
     where = f"data.{chosen.data}" if chosen.data else "no data set of " + chosen.config
     raise InputError(
-        f"{path}: {where} {'does not read' if chosen.data else 'reads'} such files: give --data, or a --config that has its data set"
+        f"{path}: {where} {'does not read' if chosen.data else 'reads'} such files: give --data, or a --config that contains its data set"
     )
 
 
 def _holds(chosen: argparse.Namespace, config: Any) -> str:
-    """The data set whose clips have that name."""
+    """The data set that contains a clip of that name."""
     from stars.data.store import TABLE, read_table
     from stars.pipeline import layout
 
@@ -95,5 +101,5 @@ def _holds(chosen: argparse.Namespace, config: Any) -> str:
             return str(data)
     raise InputError(
         f"{chosen.what}: not a data set in {chosen.config}, not a file, and not a clip of {', '.join(names)}: "
-        "take a name from results/DATA/clips/clips.csv, which `snakemake` makes"
+        "results/DATA/clips/clips.csv lists the names, after a run of `snakemake`"
     )

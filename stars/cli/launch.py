@@ -1,6 +1,6 @@
-"""Several processes of one training: this command started once for each, with the environment that torchrun would give it.
+"""Several processes of one training: starts this command once per process, with the environment variables of torchrun.
 
-Not torchrun itself, which answers 1 for whatever exit code its processes had, and leaves them behind when it is killed.
+torchrun is not used: it exits with code 1 whatever its processes returned, and orphans them when it is killed.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from typing import IO
 
 from stars.cli import nodes
 
-SPEAKS_FOR_ALL = (0, 2, 75)  # the first process's exit codes that say how the training ended, whatever became of the others
-GRACE = 10.0  # seconds in which the others may end after one has failed
+SPEAKS_FOR_ALL = (0, 2, 75)  # exit codes of the first process that decide the result, whatever the others return
+GRACE = 10.0  # seconds for the others to end after one has failed
 CHILD = "STARS_LAUNCHED"
 
 
 def launch(arguments: Sequence[str], processes: int, across: int = 1) -> int:
-    """Run `stars ARGUMENTS` in `processes` processes, spread evenly `across` nodes of a Slurm job, and give their exit code.
+    """Run `stars ARGUMENTS` in `processes` processes, spread evenly `across` nodes of a Slurm job; return their exit code.
 
-    SIGINT, SIGTERM and SIGUSR1 are passed on to the processes on this machine; those on other nodes stop with them, at the same step.
-    The first process speaks: what the others write to stderr is shown only if one of them broke.
+    SIGINT, SIGTERM and SIGUSR1 are forwarded to the processes on this machine; those on other nodes stop at the same step.
+    Only the first process writes to the terminal; stderr of the others is shown only if one of them fails.
     """
     here, node = nodes.share(processes, across), nodes.number()
     others = nodes.others(across) if across > 1 and node == 0 else []
@@ -53,13 +53,13 @@ def launch(arguments: Sequence[str], processes: int, across: int = 1) -> int:
 
 
 def follow_launcher() -> None:
-    """In a process that `launch` started, on whatever node: end when the launcher is gone, however it went, so that none is left behind."""
+    """In a process that `launch` started, on any node: exit when the launcher exits for any reason, so that no process is orphaned."""
     if CHILD in os.environ:
         threading.Thread(target=_follow, daemon=True).start()
 
 
 def _follow() -> None:
-    os.read(sys.stdin.fileno(), 1)  # a pipe that nobody writes to: this returns when its other end is closed
+    os.read(sys.stdin.fileno(), 1)  # returns when the launcher closes its end of the pipe
     os._exit(1)
 
 
@@ -75,7 +75,7 @@ def _start(arguments: Sequence[str], place: dict[str, str], stderr: IO[bytes] | 
 
 
 def free_port() -> int:
-    """A TCP port of this machine that nobody listens to."""
+    """A free TCP port of this machine."""
     with socket.socket() as listener:
         listener.bind(("", 0))
         return listener.getsockname()[1]
@@ -96,7 +96,7 @@ def _passed_on(ranks: list[subprocess.Popen[bytes]]) -> Iterator[None]:
 
 
 def _wait(ranks: list[subprocess.Popen[bytes]], sruns: list[subprocess.Popen[bytes]]) -> None:
-    """Until all have ended; when one fails, the others have a little time, since they may wait for it for ever."""
+    """Wait until all have ended; if one fails, end the others after `GRACE`, since they may wait for it forever."""
     deadline = float("inf")
     while None in (codes := [child.poll() for child in ranks + sruns]):
         if not {None, 0, 75}.issuperset(codes):
@@ -107,7 +107,7 @@ def _wait(ranks: list[subprocess.Popen[bytes]], sruns: list[subprocess.Popen[byt
 
 
 def _end(ranks: list[subprocess.Popen[bytes]], sruns: list[subprocess.Popen[bytes]]) -> None:
-    """End what has not ended. A killed srun would leave its task; the end of its input is what that task follows."""
+    """End all processes. Each srun is given time first, since killing it would orphan its task, which exits when its input is closed."""
     for rank in ranks:
         rank.kill()
         rank.wait()
@@ -128,5 +128,5 @@ def _verdict(codes: dict[str, int], said: Sequence[IO[bytes]]) -> int:
         file.seek(0)
         print(file.read().decode(errors="replace"), end="", file=sys.stderr)
     ended = ", ".join(f"{name} with code {code}" for name, code in codes.items())
-    print(f"stars: a process of this training failed ({ended}): run again to go on from the last checkpoint", file=sys.stderr)
+    print(f"stars: a training process failed ({ended}): run the same command again to resume from the last checkpoint", file=sys.stderr)
     return 1

@@ -1,4 +1,4 @@
-"""Commands for a folder of one's own labelled clips: evaluate and fit."""
+"""Commands for the user's labelled clips: evaluate and fit."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from stars.cli.common import device
 from stars.cli.inference import add_model, warned
 from stars.errors import InputError
 
-FOLDER = "labelled clips: a folder or zip with a sub-folder for each action, or with a clips.csv (file, label, subject)"
+FOLDER = "labelled clips: a folder or zip with a sub-folder per action, or with a clips.csv (file, label, subject)"
 EPOCHS = 20
 
 
 def add(commands: Any) -> None:
     """evaluate and fit."""
-    text = "cross-validate classifiers of your labelled clips"
+    text = "cross-validate classifiers on your labelled clips"
     evaluate = commands.add_parser(
         "evaluate",
         help=text,
-        description=f"{text[0].upper()}{text[1:]}: print how well each separates your actions; write tables and pictures.",
+        description=f"{text[0].upper()}{text[1:]}: print the accuracy of each; write tables and figures.",
     )
     evaluate.add_argument("--out", type=Path, default=Path("evaluation"), metavar="PATH", help="folder to write to [evaluation]")
     evaluate.add_argument(
@@ -29,14 +29,14 @@ def add(commands: Any) -> None:
         type=int,
         const=EPOCHS,
         metavar="EPOCHS",
-        help=f"also fine-tune the encoder in each fold, for this many epochs; takes minutes [{EPOCHS}]",
+        help=f"also fine-tune the encoder in each fold (takes minutes); optional value: number of epochs [{EPOCHS}]",
     )
     evaluate.set_defaults(handler=_evaluate)
-    text = "fit the best classifier of your labelled clips and save it"
+    text = "train the best classifier on your labelled clips and save it"
     fit = commands.add_parser(
         "fit",
         help=text,
-        description="Evaluate as `stars evaluate` does, then fit the best classifier and save it as a folder for `stars predict --classifier`.",
+        description="Evaluate like `stars evaluate`, then train the best classifier and save it to a folder for `stars predict --classifier`.",
     )
     fit.add_argument("--out", type=Path, default=Path("classifier"), metavar="PATH", help="folder to write to [classifier]")
     fit.set_defaults(handler=_fit)
@@ -45,7 +45,7 @@ def add(commands: Any) -> None:
         parser.add_argument(
             "--group-by",
             metavar="COLUMN|REGEX",
-            help="subject of a clip: a column of clips.csv, or a regular expression whose first group matches the subject in the path [subject]",
+            help="subject of a clip: a column of clips.csv, or a regular expression whose first group matches it in the clip's path [subject]",
         )
         add_model(parser, required=True, form=False)
         parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="device to compute on [auto]")
@@ -74,7 +74,7 @@ def _fit(chosen: argparse.Namespace) -> None:
 
 
 def _evaluated(chosen: argparse.Namespace, epochs: int | None = None) -> tuple[Any, Any]:
-    """The encoder, and what it and the other classifiers come to."""
+    """The encoder, and the evaluation of the classifiers."""
     import stars
     from stars.inference import finetuning, labelled
     from stars.inference.evaluate import evaluate

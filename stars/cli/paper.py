@@ -1,4 +1,4 @@
-"""Commands that draw: a table, a figure."""
+"""Commands that write tables, figures, the comparison page and the claims."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ PUBLISHED = "folder of published numbers [config/published]"
 
 
 def add(commands: Any) -> None:
-    """table, figure, comparison and claims."""
-    text = "a table of the paper: published rows and this run's"
-    table = commands.add_parser("table", help=text, description=f"Make {text}.")
+    """table, figure, benchmarks and claims."""
+    text = "a table of the paper: published rows and rows of this run"
+    table = commands.add_parser("table", help=f"write {text}", description=f"Write {text}.")
     table.add_argument(
         "number",
         nargs="?",
         type=int,
         choices=range(1, 12),
         metavar="N",
-        help="number of the table, 1 to 11, made as the configuration says",
+        help="number of the table, 1 to 11",
     )
-    text = "a figure of the paper, or the training curves, of this run"
-    figure = commands.add_parser("figure", help=text, description=f"Draw {text}.")
+    text = "a figure of the paper, or training curves, of this run"
+    figure = commands.add_parser("figure", help=f"draw {text}", description=f"Draw {text}.")
     figure.add_argument("name", choices=list(FIGURES), help="; ".join(f"{name}: {what}" for name, what in FIGURES.items()))
     figure.add_argument("--clips", type=Path, metavar="PATH", help=CLIPS + " [the configuration's]")
     figure.add_argument("--test", type=Path, metavar="PATH", help=TEST + " [the configuration's]")
-    text = "all protocols on one split: accuracy and training time by method"
-    page = commands.add_parser("comparison", help=text, description=f"Write {text}.")
+    text = "the comparison page: all methods on one split"
+    page = commands.add_parser("benchmarks", help=f"write {text}", description=f"Write {text}.")
     text = "test the paper's claims on this run"
     claims = commands.add_parser(
-        "claims", help=text, description="Test the paper's claims on this run; write differences, intervals and verdicts."
+        "claims", help=text, description="Test the paper's claims on this run; write differences, confidence intervals and verdicts."
     )
-    for parser, handler in ((table, _table), (figure, _figure), (page, _comparison), (claims, _claims)):
-        parser.add_argument("--settings", metavar="JSON", help="what to show, as a line of JSON [as the configuration says]")
-        parser.add_argument("--files", metavar="JSON", help="roles and paths of the files to read, with --settings")
+    for parser, handler in ((table, _table), (figure, _figure), (page, _benchmarks), (claims, _claims)):
+        parser.add_argument("--settings", metavar="JSON", help="settings, as a line of JSON [from the configuration]")
+        parser.add_argument("--files", metavar="JSON", help="with --settings: input files, as a JSON object of roles and paths")
         parser.add_argument("--published", type=Path, default=shipped.found("config/published"), metavar="PATH", help=PUBLISHED)
         parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder to write to")
         add_config(parser)
@@ -109,7 +109,7 @@ def _claims(chosen: argparse.Namespace) -> None:
 
 
 def _drawing(chosen: argparse.Namespace, plan: Callable[[Any], Any]) -> tuple[Any, dict[str, Path]]:
-    """Settings and files of a table or figure, exactly as given or as the configuration says."""
+    """Settings and files of a table or figure, exactly as given or from the configuration."""
     from stars.paper import sources
     from stars.pipeline import configuration
 

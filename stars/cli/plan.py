@@ -1,4 +1,4 @@
-"""Commands that say what a run would cost, and what it would make and why."""
+"""Commands that estimate the cost of a run, and list its jobs with reasons."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from stars.errors import InputError
 
 def add(commands: Any) -> None:
     """plan and changes."""
-    text = "jobs, hours and disk space that a run would need"
-    plan = commands.add_parser("plan", help=text, description=f"Estimate the {text}, from Snakemake's dry run and measured speeds.")
+    text = "estimate the jobs, hours and disk space of a run"
+    plan = commands.add_parser("plan", help=text, description=f"{text[0].upper()}{text[1:]}, from Snakemake's dry run and measured speeds.")
     _add_options(plan)
-    plan.add_argument("--tflops", type=float, metavar="N", help="assume this speed for all computation, in 10^12 operations per second")
-    plan.add_argument("--everything", action="store_true", help="also count results that exist already")
+    plan.add_argument("--tflops", type=float, metavar="N", help="assume this speed for all computation, in TFLOP/s")
+    plan.add_argument("--everything", action="store_true", help="also count existing results")
     plan.set_defaults(handler=_plan)
-    text = "what a run would make, why, and how long it takes"
-    changes = commands.add_parser("changes", help=text, description=f"Print {text}, in ten lines: Snakemake's dry run in words.")
+    text = "list the jobs that a run would execute, why, and for how long"
+    changes = commands.add_parser("changes", help=text, description=f"{text[0].upper()}{text[1:]}: a dry run in at most ten lines.")
     _add_options(changes)
     changes.set_defaults(handler=_changes)
 
@@ -30,10 +30,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_config(parser)
     parser.add_argument(
-        "--rates", type=Path, default=Path("config/rates.csv"), metavar="FILE", help="measured speeds of machines [config/rates.csv]"
+        "--rates",
+        type=Path,
+        default=Path("config/rates.csv"),
+        metavar="FILE",
+        help="file of measured speeds of machines [config/rates.csv]",
     )
     parser.add_argument(
-        "--machine", metavar="NAME", help="machine in that file [the first with a GPU, or the first without, by `compute.device`]"
+        "--machine", metavar="NAME", help="machine in that file [the first with a GPU or without, according to `compute.device`]"
     )
 
 

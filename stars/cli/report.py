@@ -1,4 +1,4 @@
-"""`stars report`: the page with tables, figures, lineage and the explorer."""
+"""`stars report`: the page with tables, figures, lineage and feature explorer."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ def add(commands: Any) -> None:
     """report."""
     parser = commands.add_parser(
         "report",
-        help="write one page: tables, figures, lineage, feature explorer",
-        description="Write one self-contained page from existing results; `snakemake report` makes missing results first.",
+        help="write one page: tables, figures, their origin, map of features",
+        description="Write one self-contained HTML page from existing results. (`snakemake report` also makes missing results.)",
     )
-    parser.add_argument("--settings", metavar="JSON", help="what to show, as a line of JSON [as the configuration says]")
-    parser.add_argument("--files", metavar="JSON", help="roles and paths of the files to read, with --settings")
+    parser.add_argument("--settings", metavar="JSON", help="settings, as a line of JSON [from the configuration]")
+    parser.add_argument("--files", metavar="JSON", help="with --settings: input files, as a JSON object of roles and paths")
     parser.add_argument(
         "--results",
         type=Path,
         default=Path("results"),
         metavar="PATH",
-        help="results folder, of any name and anywhere, also of an unpacked archive [results]",
+        help="results folder, also of an unpacked archive [results]",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="PATH", help="folder to write to [report/ in the results folder; for an unpacked archive, ./report]"
+        "--out", type=Path, metavar="PATH", help="folder to write to [report in the results folder; for an unpacked archive, ./report]"
     )
     add_config(parser)
     parser.set_defaults(handler=_report)

@@ -1,4 +1,4 @@
-"""A stage as a command: its options, and the call of its function."""
+"""Stages as commands: options, and the call of the stage's function."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def add(commands: Any) -> None:
 
 
 def name_of_data(command: Stage) -> bool:
-    """Whether a stage is about a data set alone, not about a method."""
+    """Whether a stage concerns only a data set, not a method."""
     return not any("(?P<folder>" in place for place in command.places)
 
 
 class _StageHelp(argparse.Action):
-    """--help of a stage: usage, then every setting with its meaning, unit and default."""
+    """--help of a stage: usage, then every setting with its meaning and default."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None) -> None:
         from stars.pipeline.reference import settings_list
@@ -48,7 +48,7 @@ def _add_stage(commands: Any, name: str, command: Stage) -> None:
             f"--{path}", required=not command.reads_files, metavar="NAME" if path == "target" else "PATH", help=text, **several
         )
     for option, (kind, text) in command.options.items():
-        # An option without a value counts as left out: a rule may have nothing to give.
+        # An option without a value counts as left out, since a rule may have no value for it.
         parser.add_argument(f"--{option}", nargs="?", type=kind, metavar="PATH" if kind is Path else "N", help=text)
     if command.reads_files:
         parser.add_argument("files", nargs="*", metavar="FILE", help=inference.FILES)
@@ -59,24 +59,36 @@ def _add_stage(commands: Any, name: str, command: Stage) -> None:
     settings.add_argument("--data", metavar="NAME", help="data set in the configuration [the first]")
     settings.add_argument("--split", metavar="NAME", help="split of the data set [the first]") if name == "split" else None
     if not name_of_data(command):
-        settings.add_argument("--recipe", metavar="NAME", default="stars", help="method in the configuration [stars]")
+        settings.add_argument(
+            "--recipe", metavar="NAME", default="stars", help="recipe in the configuration: a name under `methods` [stars]"
+        )
     if command.uses_device:
         parser.add_argument(
             "--device", default="auto", choices=["auto", "cpu", "cuda"], help="device to compute on [auto: a GPU if there is one]"
         )
         parser.add_argument("--threads", type=int, metavar="N", help="CPU threads [all cores]")
     if command.shared:
-        parser.add_argument("--gpus", type=int, default=1, metavar="N", help="GPUs that share each batch; with --device cpu: processes [1]")
-        parser.add_argument("--nodes", type=int, default=1, metavar="N", help="nodes of this Slurm job that these GPUs are spread over [1]")
+        parser.add_argument(
+            "--gpus",
+            type=int,
+            default=1,
+            metavar="N",
+            help="number of GPUs that each batch is split across; with --device cpu: of processes [1]",
+        )
+        parser.add_argument(
+            "--nodes", type=int, default=1, metavar="N", help="number of nodes of this Slurm job that contain these GPUs [1]"
+        )
     if command.trains:
-        if name != "linear":  # whose encoder is not trained
+        if name != "linear":  # its encoder is not trained
             parser.add_argument(
                 "--compile", default="no", choices=["yes", "no"], help="compile the encoder with torch.compile, where supported [no]"
             )
-        parser.add_argument("--work", default="results/.work", metavar="PATH", help="folder for work in progress [results/.work]")
+        parser.add_argument(
+            "--work", default="results/.work", metavar="PATH", help="folder for checkpoints of unfinished trainings [results/.work]"
+        )
         parser.add_argument("--checkpoint-seconds", type=float, default=60.0, metavar="S", help="seconds between checkpoints [60]")
         parser.add_argument(
-            "--checkpoint-epochs", type=int, default=0, metavar="N", help="also save after every N epochs [0: by time only]"
+            "--checkpoint-epochs", type=int, default=0, metavar="N", help="also save a checkpoint every N epochs [0: only by time]"
         )
     parser.set_defaults(handler=_run_stage, command=command)
 
@@ -89,7 +101,7 @@ def _run_stage(chosen: argparse.Namespace) -> int:
         inference.embed(chosen)
         return 0
     if missing := [path for path in command.paths if getattr(chosen, path) is None]:
-        raise InputError(f"give files and --encoder; or, for the clips of a split, --{', --'.join(missing)}")
+        raise InputError(f"give FILE and --encoder, or, for the clips of a split, --{', --'.join(missing)}")
     if command.shared and max(chosen.gpus, chosen.nodes) > 1 and "LOCAL_RANK" not in os.environ:
         follow_launcher()  # on a node other than the first
         here = nodes.share(chosen.gpus, chosen.nodes)
@@ -108,7 +120,7 @@ def _run_stage(chosen: argparse.Namespace) -> int:
 
 @contextmanager
 def _training(chosen: argparse.Namespace, options: dict[str, Any]) -> Iterator[None]:
-    """The checkpoint options of a training, and the other processes that share it."""
+    """Set the checkpoint options of a training, and join the other processes that share it."""
     from stars.config import Checkpoint
     from stars.training import compiling, parallel, stopping
 

@@ -1,4 +1,4 @@
-"""`stars` alone: what to do next in this folder."""
+"""`stars` alone: the state of this folder and what to do next."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from stars.errors import InputError
 RESULTS, CONFIG, SNAKEFILE = Path("results"), Path("config/config.yaml"), Path("Snakefile")
 ELSEWHERE = """This folder is not a stars project. To start:
   stars init FOLDER                                   create a project, then run snakemake there
-  stars predict FILES --encoder FILE --library PATH   label clips of your own by an encoder that you have
-  stars evaluate FOLDER --encoder FILE                how well an encoder tells your own actions apart"""
+  stars predict FILES --encoder FILE --library PATH   recognise the actions in your clips with an existing encoder
+  stars evaluate FOLDER --encoder FILE                measure the accuracy of an encoder on your actions"""
 NOTHING = """No results yet. To make them:
   snakemake --cores 2   run the workflow on {config}
-  stars plan            jobs, hours and disk space that it would need"""
+  stars plan            estimate its jobs, hours and disk space"""
 HELP = "All commands: stars --help"
 
 
 def start(chosen: argparse.Namespace) -> None:
-    """Print what is here and what comes next. It fails in no folder."""
+    """Print the state of this folder and what to do next. Never fails."""
     for line in lines():
         print(line)
 
@@ -39,7 +39,7 @@ def lines() -> Iterator[str]:
 
 
 def _run() -> Iterator[str]:
-    """The newest run, where it did not make everything."""
+    """The newest run, if it is incomplete."""
     from stars.jobs.journal import Run
     from stars.jobs.status import summary
 
@@ -48,7 +48,7 @@ def _run() -> Iterator[str]:
         if run.ended and not run.of_state("failed") and not run.interrupted:
             return
         told = list(summary(run))
-    except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError):  # no run, or no journal that can be read
+    except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError):  # no run, or an unreadable journal
         return
     yield f"Last run: {told[0]}"
     yield from (f"  {line}" for line in told[1:])
@@ -56,7 +56,7 @@ def _run() -> Iterator[str]:
 
 
 def _made() -> Iterator[str]:
-    """Tables and figures that are there, the report page, and how to see more."""
+    """Existing tables and figures, the report page, and the command that prints the numbers."""
     from stars.paper.summary import PAGE, files
 
     try:
@@ -76,21 +76,21 @@ def _made() -> Iterator[str]:
 
 
 def _stale() -> Iterator[str]:
-    """What a run on the default configuration would make again."""
+    """Results that a run of the default configuration would rebuild."""
     from stars.audit.stale import stale
     from stars.pipeline import configuration
 
     try:
         found = list(stale(RESULTS, configuration.load_file(str(CONFIG), [])).lines())
     except InputError as error:
-        yield f"Cannot tell what is out of date: {error}"
+        yield f"Cannot determine what is out of date: {error}"
         return
-    except Exception as error:  # a results folder may hold anything: this command says less then, and does not fail
-        yield f"Cannot tell what is out of date ({type(error).__name__}): ask stars changes"
+    except Exception as error:  # a results folder may contain anything; this command must not fail
+        yield f"Cannot determine what is out of date ({type(error).__name__}): run stars changes"
         return
     if found:
-        yield f"Out of date, by {CONFIG}:"
+        yield f"Out of date according to {CONFIG}:"
         yield from (f"  {line}" for line in found)
-        yield "  to make them again: snakemake --cores 2   (stars changes: what, why, how long)"
+        yield "  to update: snakemake --cores 2   (details: stars changes)"
     else:
-        yield f"Up to date, by {CONFIG}."
+        yield f"Up to date with {CONFIG}."

@@ -1,4 +1,4 @@
-"""`stars status`: how far a run is. `stars track`: its training curves for TensorBoard."""
+"""`stars status`: progress of a run. `stars track`: its training curves for TensorBoard."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from stars.cli.common import add_folder, named_folder
 
 def add(commands: Any) -> None:
     """status and track."""
-    text = "progress of a run: jobs, epoch and loss, failures, hints"
-    where = "Run it in the folder where snakemake runs; it only reads files and does not ask the scheduler."
-    parser = commands.add_parser("status", help=text, description=f"Show the {text}. {where}")
+    text = "show a run's progress: jobs, epoch and loss, failures, hints"
+    where = "Run it in the folder where snakemake runs. It only reads files and does not query the scheduler."
+    parser = commands.add_parser("status", help=text, description=f"{text[0].upper()}{text[1:]}. {where}")
     parser.set_defaults(handler=_status)
-    text = "training curves of a results folder as TensorBoard event files, of trainings under way too"
-    parser = commands.add_parser("track", help=text, description=f"Write {text}. They lie in logs/tensorboard of that folder.")
+    text = "write TensorBoard files of finished and running trainings"
+    where = "They are written to logs/tensorboard in the results folder."
+    parser = commands.add_parser("track", help=text, description=f"{text[0].upper()}{text[1:]}. {where}")
     add_folder(parser)
-    parser.add_argument("--follow", action="store_true", help="go on until Ctrl-C, with a look every 10 seconds")
+    parser.add_argument("--follow", action="store_true", help="update every 10 seconds until Ctrl-C")
     parser.set_defaults(handler=_track)
 
 

@@ -1,6 +1,6 @@
-"""What a run says on the terminal: a line a job, with the time left and why it runs. Snakemake's own log keeps everything.
+"""Terminal output of a run: one line per job, with time left and reason. Snakemake's own log contains everything.
 
-`snakemake --printshellcmds` or `--verbose` shows Snakemake's own words instead.
+`snakemake --printshellcmds` or `--verbose` prints Snakemake's own output instead.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tqdm import tqdm
 from stars.config import Config
 from stars.plan import duration
 
-# How Snakemake's reason begins → ours. A job may have several: the first of these that it has is told.
+# Beginning of Snakemake's reason → ours. If a job has several, the first in this list is shown.
 REASONS = {
     "Forced execution": "forced",
     "Missing output files": "missing",
@@ -32,9 +32,9 @@ REASONS = {
 }
 SETTLING = 60.0  # seconds over which measured time takes the place of the estimate
 NOTHING = "Nothing to be done"
-# Of a job that failed, which the end of the run tells with what the job itself said.
+# Errors of a failed job: the end of the run prints them, with the job's own message.
 TOLD = ("RuleException:\nCalledProcessError", "WorkflowError:\nAt least one job did not complete successfully.")
-# An exception that the workflow's files raise: what comes before its message, and after.
+# An exception from the workflow's files: text before its message, and after.
 HEAD = r'(?:WorkflowError|InputFunctionException)\b[^\n]* in file "[^\n]*", line \d+:\n(?:Error:\n +WorkflowError:\n)?'
 PLACE = r"(?=\nWildcards:|\n  File |\Z)"
 BEGUN = "{jobs}. Logs: {logs}. Epoch and loss: stars status"
@@ -48,7 +48,7 @@ class Terminal(logging.StreamHandler[Any]):
         workflow: Snakemake's workflow.
 
     Attributes:
-        config: the configuration, by which jobs are given their expected time.
+        config: the configuration, from which the expected time of jobs is computed.
     """
 
     def __init__(self, shown: logging.StreamHandler[Any], workflow: Any) -> None:
@@ -56,7 +56,7 @@ class Terminal(logging.StreamHandler[Any]):
         self.filters = list(shown.filters)
         self.workflow = workflow
         self.config: Config | None = None
-        self.jobs: dict[int, tuple[str, str]] = {}  # of each job that was begun: what it is, and why it runs
+        self.jobs: dict[int, tuple[str, str]] = {}  # of each started job: what it is, and why it runs
         self.expected: dict[int, float] = {}  # seconds of every job
         self.begun: dict[int, float] = {}
         self.done: set[int] = set()
@@ -65,7 +65,7 @@ class Terminal(logging.StreamHandler[Any]):
         self.failed = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print what is to be said of a record, which may be nothing."""
+        """Print the lines for a record, if any."""
         try:
             for line in self._lines(record):
                 self.stream.write(f"{line}\n")
@@ -86,14 +86,14 @@ class Terminal(logging.StreamHandler[Any]):
         elif event == "job_error":
             self.failed = True
             if self.workflow.execution_settings.keep_going:
-                yield f"failed, the rest goes on: {self._what(told['jobid'])}"
+                yield f"failed (other jobs continue): {self._what(told['jobid'])}"
         elif event == "error":
             yield from [] if record.getMessage().startswith(TOLD) else [one_line(record.getMessage())]
         elif not event:
             yield from self._message(record)
 
     def _plan(self, table: str, stats: Mapping[str, int]) -> Iterator[str]:
-        """How many jobs there are: after a dry run in Snakemake's table, before a run in a line."""
+        """The number of jobs: after a dry run Snakemake's table, before a run one line."""
         if self.workflow.dryrun:
             yield from ["", table.rstrip()] if self.jobs else []
             return
@@ -123,7 +123,7 @@ class Terminal(logging.StreamHandler[Any]):
         return f"[{self.told:{width}}/{self.total}  {tqdm.format_interval(int(now - self.began))}{about}]  {self._what(number)}"
 
     def _left(self, now: float) -> float | None:
-        """Seconds until the end: the expected time of what is not done, as much longer or shorter as what is done took."""
+        """Seconds until the end: the expected time of the remaining jobs, scaled by how long the finished ones took."""
         if not self.expected:
             return None
         under_way = {number: min(now - self.begun[number], self.expected.get(number, 0.0)) for number in self.begun.keys() - self.done}
@@ -139,24 +139,24 @@ class Terminal(logging.StreamHandler[Any]):
         return "1 job" if self.total == 1 else f"{self.total} jobs"
 
     def _message(self, record: logging.LogRecord) -> Iterator[str]:
-        """Of Snakemake's other messages its warnings, and what says something of this run."""
+        """Of Snakemake's other messages, the warnings and those about this run."""
         text = record.getMessage()
         if text.startswith("Elapsed time:"):
             if not self.failed:
                 yield f"{self._jobs()} done in {tqdm.format_interval(int(time.monotonic() - self.began))}"
         elif again := re.fullmatch(r"Trying to restart job (\d+)\.", text):
-            yield f"once more: {self._what(int(again[1]))}"
-        elif text.startswith("Exiting because a job execution failed"):  # which the end says, with what each one said
+            yield f"retrying: {self._what(int(again[1]))}"
+        elif text.startswith("Exiting because a job execution failed"):  # the end of the run reports it, with each job's message
             return
         elif record.levelno >= logging.WARNING or text.startswith((NOTHING, "Complete log(s)" if self.failed else NOTHING)):
             yield text
 
 
 def install(logger: logging.Logger, workflow: Any) -> Terminal | None:
-    """Let a run speak through a `Terminal`, and its log keep the shell commands; None where Snakemake's own words are asked for.
+    """Replace Snakemake's terminal handler by a `Terminal`, and log the shell commands; None if Snakemake's own output is requested.
 
     Args:
-        logger: Snakemake's; workflow: Snakemake's workflow.
+        logger: Snakemake's logger; workflow: Snakemake's workflow.
     """
     for handler in logger.handlers:
         if handler.name == "DefaultLogFileHandler":
@@ -173,17 +173,17 @@ def install(logger: logging.Logger, workflow: Any) -> Terminal | None:
 
 
 def reason(told: str) -> str:
-    """Why a job runs, in at most three words, of Snakemake's own reason."""
+    """Why a job runs, in at most three words, from Snakemake's own reason."""
     parts = told.split("; ")
     found = next((begins for begins in REASONS if any(part.startswith(begins) for part in parts)), None)
     if found is None:
         return "always"
-    if found == "Params have changed" and "{" not in told:  # settings are JSON; what else a job is told is the digest of its source
+    if found == "Params have changed" and "{" not in told:  # settings are JSON; the only other parameter is the digest of the source
         return "code changed"
     return REASONS[found]
 
 
 def one_line(text: str) -> str:
-    """An error of the configuration, or of what was asked, without its place in the workflow's files; any other error as Snakemake tells it."""
+    """An error in the configuration or the arguments, without its place in the workflow's files; any other error as Snakemake prints it."""
     found = re.match(rf"{HEAD}(.*?){PLACE}", text, re.DOTALL)
     return f"stars: {textwrap.dedent(found[1]).strip()}" if found else text

@@ -1,4 +1,4 @@
-"""Commands beside the pipeline: configuration, weights, results at a glance."""
+"""Commands besides the pipeline: results at a glance, weights, clips, configuration."""
 
 from __future__ import annotations
 
@@ -14,39 +14,41 @@ def add(commands: Any) -> None:
     """results, import-weights, export, export-clips and config."""
     results = commands.add_parser(
         "results",
-        help="your rows of each table; paths of tables, figures and page",
-        description="Print this run's rows of each table, and the paths of tables, figures and the report page.",
+        help="show your table rows, and where tables, figures and report are",
+        description="Print the rows of this run in each table, and the paths of tables, figures and the report.",
     )
     results.add_argument("folder", nargs="?", type=Path, default=Path("results"), help="results folder [results]")
     results.set_defaults(handler=_results)
     weights = commands.add_parser(
         "import-weights",
         help="convert a released checkpoint to encoder.safetensors",
-        description="Convert a released checkpoint of MAMP, of STARS's stage 2, of SkeletonCLR, CrosSCLR, AimCLR, HiCLR, ActCLR, ISC, CMD, HiCo, P&C or"
-        " MS²L, or what `stars export --format torch` wrote, without running anything in it.",
+        description="Convert a released checkpoint (MAMP, STARS stage 2, SkeletonCLR, CrosSCLR, AimCLR, HiCLR, ActCLR, ISC, CMD, HiCo, P&C, MS²L) or a file"
+        " written by `stars export --format torch`. No code in the file is executed.",
     )
     weights.add_argument(
         "checkpoint",
         type=Path,
-        help="PyTorch file with a dict of tensors, possibly under `model` or `state_dict`; a classifier in it is ignored",
+        help="PyTorch file that contains a dict of tensors, directly or under `model` or `state_dict`; a classifier in it is ignored",
     )
     weights.add_argument(
         "--out",
         type=Path,
         required=True,
         metavar="FILE",
-        help="encoder.safetensors to write; heads of stage 2 go to heads.safetensors beside it",
+        help="encoder.safetensors to write; heads of stage 2 go to heads.safetensors in the same folder",
     )
     weights.add_argument("--heads", type=int, metavar="N", help="number of attention heads [from an exported file; otherwise 8]")
     weights.add_argument(
-        "--network", metavar="NAME", help="which network, if it holds several: joint, motion or bone; for ISC first or second [the first]"
+        "--network",
+        metavar="NAME",
+        help="which network, if the file contains several: joint, motion or bone; for ISC, first or second [the first]",
     )
-    weights.add_argument("--frames", type=int, metavar="N", help="frames per clip, if the tensors do not determine it [as released]")
+    weights.add_argument("--frames", type=int, metavar="N", help="frames per clip, if the tensors do not determine them [as released]")
     weights.set_defaults(handler=_import_weights)
     export = commands.add_parser(
         "export",
         help="export an encoder: safetensors folder, MAMP checkpoint, ONNX",
-        description="Write a trained encoder for use elsewhere.",
+        description="Export a trained encoder for use in other programs.",
     )
     export.add_argument("encoder", type=Path, help="encoder.safetensors")
     export.add_argument(
@@ -54,23 +56,23 @@ def add(commands: Any) -> None:
         choices=["safetensors", "torch", "onnx"],
         required=True,
         help="safetensors: a self-contained folder for `stars.load` and model hubs: weights, preprocessing, model card;"
-        " torch: a `model` dict with the released MAMP's parameter names, which import-weights reads, and the heads beside it;"
-        " onnx: clips (B, M, T, V, 3) in metres, T the model's frames, to features (B, C), checked against PyTorch (extra `onnx`)",
+        " torch: a `model` dict with the parameter names of the released MAMP, for `stars import-weights`, and the heads next to it;"
+        " onnx: maps clips (B, M, T, V, 3) in metres, T the model's frames, to features (B, C); checked against PyTorch (extra `onnx`)",
     )
     export.add_argument("--out", type=Path, required=True, metavar="PATH", help="file to write; for safetensors a folder")
-    export.add_argument("--bodies", choices=["all", "present"], default="all", help="onnx: which bodies to average, as embed.bodies [all]")
-    export.add_argument("--like", metavar="NAME", help="safetensors: data set description of the clips that it reads [the encoder's own]")
+    export.add_argument("--bodies", choices=["all", "present"], default="all", help="onnx: bodies to average, like embed.bodies [all]")
+    export.add_argument("--like", metavar="NAME", help="safetensors: data set description of the clips to read [that of the encoder]")
     export.add_argument(
         "--licence",
         default="other",
         metavar="NAME",
-        help="safetensors: licence of the weights, e.g. cc-by-nc-4.0 [other: as the data's owners say]",
+        help="safetensors: licence of the weights, e.g. cc-by-nc-4.0 [other: as determined by the owners of the training data]",
     )
     export.set_defaults(handler=_export)
     clips = commands.add_parser(
         "export-clips",
         help="export clips for other code: CTR-GCN, MAMP, pyskl, ST-GCN",
-        description="Write the clips of a store, and its splits, in a layout that other code reads: CTR-GCN's and MAMP's npz, pyskl's pkl, ST-GCN's arrays.",
+        description="Write the clips and splits of a clip store in a format of other code: .npz of CTR-GCN and MAMP, .pkl of pyskl, arrays of ST-GCN.",
     )
     clips.add_argument("clips", type=Path, help="folder of the clip store")
     clips.add_argument(
@@ -78,21 +80,21 @@ def add(commands: Any) -> None:
         choices=["npz", "pyskl", "npy"],
         required=True,
         help="npz: DATA_SPLIT.npz with x_train, y_train, x_test, y_test; pyskl: DATA.pkl with split and annotations;"
-        " npy: SPLIT/train_data_joint.npy with train_label.pkl, and the same of val",
+        " npy: SPLIT/train_data_joint.npy and train_label.pkl, and val_data_joint.npy and val_label.pkl",
     )
     clips.add_argument("--out", type=Path, metavar="PATH", default=Path("export"), help="folder to write to [export]")
-    clips.add_argument("--splits", type=Path, metavar="PATH", help="folder of the splits' files [splits, beside the clip store]")
+    clips.add_argument("--splits", type=Path, metavar="PATH", help="folder of the splits' files [splits, next to the clip store]")
     clips.add_argument("--split", action="append", default=[], metavar="NAME", help="write only this split; may be repeated [all]")
     clips.set_defaults(handler=_export_clips)
     config = commands.add_parser(
         "config",
         help="check or show a configuration",
-        description="Check a configuration, or write what is generated from its definition.",
+        description="Check or print a configuration; or print the manual page or JSON schema generated from its definition.",
     )
     config.add_argument(
         "what",
         choices=["check", "show", "reference", "schema"],
-        help="check: is the file valid; show: print it with all defaults; reference: page of the manual; schema: JSON schema for editors",
+        help="check: whether the file is valid; show: the file with all defaults; reference: the manual page; schema: a JSON schema for editors",
     )
     add_config(config)
     config.set_defaults(handler=_config)
@@ -152,7 +154,7 @@ def _config(chosen: argparse.Namespace) -> None:
         print(reference.page() if chosen.what == "reference" else reference.schema(), end="")
         return
     config = configuration.load_file(chosen.config, chosen.set)
-    sources.report(config)  # so that its mistakes, and those of a claims file, are told here, too
+    sources.report(config)  # also reports mistakes in it and in a claims file
     sources.claims_if_any(config)
     for line in fits.lines(config):
         print(f"stars: {line}", file=sys.stderr)

@@ -1,1 +1,1 @@
-"""Inspection of data before training: a page for a data set, pictures of a clip. It changes no result."""
+"""Inspection of data before training: a page for a data set, pictures of a clip. Results are not changed."""

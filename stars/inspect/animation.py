@@ -20,7 +20,7 @@ from stars.provenance.files import atomic
 
 FASTEST = 50.0  # pictures per second; browsers slow down faster GIFs
 WIDTH, POSE, ROW = 8.0, 4.2, 0.3  # inches: width of the picture, height of bodies, height of a row of the timeline
-NAMES = 0.16  # share of the width for joint names on either side
+NAMES = 0.16  # fraction of the width for joint names on either side
 GREYS, BLENDS = 16, 5  # levels in the palette from white to black, and from each colour towards white
 
 

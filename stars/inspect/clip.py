@@ -84,7 +84,7 @@ def _stored(clips: Path, raw: Path, settings: ClipStage) -> _Found:
     if found is None or not found.decisions:
         return _Found(kept, title, [], kept_of)
     changed = source.sha256[file] != row["sha256"]
-    notes = [f"{file} has changed since the clips were made from it: make them again"] if changed else []
+    notes = [f"{file} has changed since the clips were made from it: ingest it again"] if changed else []
     return _Found(found, title, notes, settings.dataset)
 
 

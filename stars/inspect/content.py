@@ -22,7 +22,7 @@ MOST_FILES = 50  # files listed under one reason
 
 @dataclass(frozen=True)
 class Tile:
-    """A number at the head of the page; differs: it is not the complete data set's."""
+    """A number at the head of the page; differs: it differs from the complete data set."""
 
     label: str
     value: str
@@ -31,7 +31,7 @@ class Tile:
 
 
 def tiles(store: ClipStore, dataset: Dataset, measures: Measures, sides: Mapping[tuple[str, str], int]) -> list[Tile]:
-    """Totals beside the complete data set's, if its description has them; sides: (split, train or test) → clips."""
+    """Totals next to those of the complete data set, if its description has them; sides: (split, train or test) → clips."""
     seconds, classes = len(store.frames) / dataset.fps, len(store.class_names)
     found = [_expected("Clips", len(store), dataset.clips)]
     for (name, side), count in sides.items():
@@ -78,7 +78,7 @@ def lengths(store: ClipStore, dataset: Dataset) -> charts.Chart:
 
 
 def missing(store: ClipStore, dataset: Dataset, measures: Measures) -> list[dict[str, Any]]:
-    """How often each body is absent: from whole clips, from some of a clip's frames, from all frames together (shares, 0 to 1)."""
+    """How often each body is absent: from whole clips, from some of a clip's frames, from all frames together (fractions, 0 to 1)."""
     seen = np.zeros((len(store), store.bodies), np.int64)
     seen[measures.column("clip"), measures.column("body")] = measures.column("seen")
     everything = np.ones(len(store), bool)

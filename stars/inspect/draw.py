@@ -82,7 +82,7 @@ class Bodies:
         return [self.leaders, self.ghosts, *self.lines, self.heads]
 
     def name(self, axis: Axes, skeleton: Skeleton, points_mvc: np.ndarray) -> None:
-        """Write joint names in columns beside the window with few crossing leaders; one column for each of two bodies, none for a third."""
+        """Write joint names in columns next to the window, with few crossing leader lines; one column for each of two bodies, none for a third."""
         left, right, low, high = self.stage.window
         places = np.argwhere(np.isfinite(points_mvc[: len(WIDTHS)]).all(axis=-1))
         own = places[:, 0] == 0 if len(np.unique(places[:, 0])) > 1 else None

@@ -1,4 +1,4 @@
-"""Places the names of joints in two columns beside a picture, without overlaps."""
+"""Places the names of joints in two columns next to a picture, without overlaps."""
 
 from __future__ import annotations
 

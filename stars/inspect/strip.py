@@ -12,8 +12,8 @@ from stars.inspect.skeleton import Skeleton
 from stars.provenance.files import atomic
 
 WIDTH, TITLE = 12.0, 0.45  # inches
-NAMES = 0.1  # share of the width for joint names on either side
-LEFT, SHARE = 0.64, 0.345  # shares of the width: start and width of the right panels
+NAMES = 0.1  # fraction of the width for joint names on either side
+LEFT, SHARE = 0.64, 0.345  # fractions of the width: start and width of the right panels
 SPEED, ALONE, ROW = 1.2, 2.6, 0.34  # inches: height of the speed panel, of the panel alone, and of a body id's row
 
 

@@ -12,7 +12,7 @@ from stars.inspect.skeleton import CENTRE, HEAD, LEFT, RIGHT, Skeleton
 
 SIZE = 100.0  # units of the longer side; coordinates have one decimal
 MARGIN = 6.0
-NAMES, TEXT = 42.0, 4.4  # units beside a labelled pose, and of its letters
+NAMES, TEXT = 42.0, 4.4  # units next to a labelled pose, and of its letters
 
 
 def poses(x_tmvc: np.ndarray, skeleton: Skeleton, view: np.ndarray, marked: Sequence[tuple[int, int, int]] = ()) -> list[str]:

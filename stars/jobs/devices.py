@@ -1,4 +1,4 @@
-"""Which GPU a process takes: free ones, held by lock files until it ends, so that jobs beside each other on one machine never share any."""
+"""Reserve free GPUs for a process by lock files, so that concurrent jobs on one machine never share one."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from stars.errors import InputError
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 SECONDS = 1.0  # between two looks for a free GPU
-_held = ExitStack()  # open lock files: the kernel lets go of them when the process ends, however it ends
+_held = ExitStack()  # open lock files: the kernel releases them when the process ends for any reason
 
 
 def hold(count: int = 1) -> list[str]:
-    """Take `count` free ones of the GPUs that this process may see, and hide the others from it and from what it starts.
+    """Reserve `count` free GPUs of those visible, and hide the others from this process and its children.
 
-    Waits until so many are free. A single GPU is taken without asking: how many jobs share it is for `gpu` among Snakemake's resources to say.
-    To be called before CUDA is in use. InputError where there are fewer GPUs than `count`; without any, nothing happens.
+    Waits until so many are free. A single visible GPU is not locked: Snakemake's resource `gpu` limits how many jobs share it.
+    Call it before CUDA is in use. InputError if there are fewer GPUs than `count`; without any, nothing happens.
     """
     seen = visible()
     if count > len(seen) > 0:
-        raise InputError(f"{count} GPUs are asked for, and there are {len(seen)}: lower compute.gpus, or ask the scheduler for more")
+        raise InputError(f"{count} GPUs requested, {len(seen)} available: lower compute.gpus, or request more from the scheduler")
     if len(seen) < 2:
         return seen
     taken = _take(seen, count)
     if not taken:
-        print(f"waiting for {count} of {len(seen)} GPUs to become free: other jobs of yours hold them", file=sys.stderr, flush=True)
+        print(f"waiting for {count} of {len(seen)} GPUs to become free: other jobs of yours are using them", file=sys.stderr, flush=True)
     while not taken:
         time.sleep(SECONDS)
         taken = _take(seen, count)
@@ -49,7 +49,7 @@ def visible() -> list[str]:
 
 
 def _take(seen: list[str], count: int) -> list[str]:
-    """Locks on `count` of the GPUs, or on none."""
+    """Lock `count` of the GPUs, or none."""
     taken: list[str] = []
     with ExitStack() as locks:
         for name in seen:

@@ -1,4 +1,4 @@
-"""Why jobs failed: where each one's log lies, its last lines, and what to do about the usual causes."""
+"""Why jobs failed: each job's log, its last lines, and hints on common causes."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from stars.jobs.journal import SCHEDULER_LOGS, SIGKILL, Job
 
 PROFILE = "workflow/profiles/slurm/config.yaml"
 TAIL = 5  # lines of a log that are shown
-READ = 20_000  # bytes at a log's end that are looked at
+READ = 20_000  # bytes at the end of a log that are searched
 
-# What a cause looks like in Slurm's status, its messages or a log (case does not matter) → what to do. The first that fits is said.
+# Pattern in Slurm's status, its messages or a log (ignoring case) → hint. The first match is printed.
 HINTS = {
     r"invalid partition": f"no such partition: `sinfo -s` lists them; set cpu_partition and gpu_partition in {PROFILE}",
     r"invalid account|account .* appears to be invalid": f"no such account: `sacctmgr show user $USER -s` lists yours; set account in {PROFILE}",
     r"invalid qos|invalid feature": f"Slurm knows no such constraint or qos: `sinfo -o %f` lists constraints; set them in {PROFILE}",
-    r"node configuration is not available|(memory|cpu count) specification": f"no node has that much: lower mem_mb, threads or GPUs in {PROFILE}",
+    r"node configuration is not available|(memory|cpu count) specification": f"no node has the requested resources: lower mem_mb, threads or GPUs in {PROFILE}",
     r"time limit is invalid": f"the partition allows less time (`sinfo -o '%P %l'`): lower gpu_minutes or runtime in {PROFILE}",
     r"sbatch: (command )?not found": "there is no Slurm here: log in to the cluster's login node, or leave out --profile slurm",
-    r"no space left|disk quota exceeded": "the disk is full or the quota is used up: free some space and run again; nothing half-written was left",
+    r"no space left|disk quota exceeded": "the disk is full or the quota is used up: free some space and run again; no partial files were left",
     r"cuda out of memory|cuda error: out of memory": f"out of GPU memory: request a larger GPU (constraint in {PROFILE}) or lower the batch size",
     r"out_of_memory|oom.?kill|exceeded (job )?memory limit|can't allocate memory|memoryerror|\bkilled\b.*stars": (
-        f"it ran out of memory: raise mem_mb of this rule under set-resources in {PROFILE}"
+        f"out of memory: raise mem_mb of this rule under set-resources in {PROFILE}"
     ),
     SIGKILL.lower(): "it was killed, probably because memory ran out: run the same command again, with fewer --cores if it happens again",
-    r"torch sees (no gpu|0)|no nvidia driver|cuda driver version|libcuda|nvidia-smi has failed": (
+    r"pytorch finds no gpu|torch sees 0|no nvidia driver|cuda driver version|libcuda|nvidia-smi has failed": (
         f"no usable GPU driver on that node: load its module (modules in {PROFILE}), or install the build that fits (envs/torch-cuda.txt)"
     ),
     r"status is: 'timeout'|due to time limit": (
-        f"it needed more time: raise runtime of this rule under set-resources in {PROFILE}; training goes on where it stopped"
+        f"time limit reached: raise runtime of this rule under set-resources in {PROFILE}; training resumes from its checkpoint"
     ),
-    r"node_fail|boot_fail": "its node failed: run again, training goes on where it stopped",
-    r"cancelled": "it was cancelled (scancel, or by an administrator): run again, training goes on where it stopped",
+    r"node_fail|boot_fail": "its node failed: run again; training resumes from its checkpoint",
+    r"cancelled": "it was cancelled (scancel, or by an administrator): run again; training resumes from its checkpoint",
 }
 
 OTHERWISE = "fix the reported error and run the same command again; finished results are kept"
 
 
 def report(jobs: Iterable[Job]) -> Iterator[str]:
-    """Lines on each failed job: what it was, the end of its logs, with its own error first, and what to do."""
+    """Lines on each failed job: its name, the end of its logs with its own error first, and a hint."""
     for job in jobs:
         yield f"failed: {job.what}" + (f" (Slurm job {job.slurm})" if job.slurm else "")
         logs = {path: _end(path) for path in map(Path, job.logs) if _is_of(path, job)}
@@ -61,14 +61,14 @@ def _hint(texts: Iterable[str]) -> str:
 
 
 def _error_first(text: str) -> list[str]:
-    """The last lines of a log, led by its last line of ours, which says what is wrong and what to do."""
+    """The last lines of a log, preceded by the last `stars:` message in it."""
     lines = [line for line in text.splitlines() if line.strip()]
     error = [line for line in lines if line.startswith("stars: ")][-1:]
     return [*error, *(line for line in lines[-TAIL:] if line not in error)]
 
 
 def _is_of(path: Path, job: Job) -> bool:
-    """Whether a log says something of this job: another may be left from an earlier run."""
+    """Whether a log is of this job, not left from an earlier run."""
     return path.is_file() and path.stat().st_size > 0 and path.stat().st_mtime >= job.since
 
 
@@ -77,12 +77,12 @@ def _is_schedulers(path: Path) -> bool:
 
 
 def _schedulers_lines(text: str) -> str:
-    """Of Slurm's log of a job, the errors that Slurm itself tells: the rest repeats the job's own log."""
+    """The errors that Slurm itself wrote to a job's log: the rest repeats the job's own log."""
     return "\n".join(dict.fromkeys(re.findall(r"^(?:slurmstepd|srun)\S*: error: .*$", text, re.MULTILINE)))
 
 
 def last_lines(path: Path) -> list[str]:
-    """The last lines of a log that are not empty."""
+    """The last non-empty lines of a log."""
     return _last(_end(path))
 
 

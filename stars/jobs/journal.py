@@ -1,4 +1,4 @@
-"""What becomes of each job of a run: a line of JSON an event, written while Snakemake runs, read by `stars status` and when it ends."""
+"""Journal of a run: one JSON line per job event, written while Snakemake runs, read by `stars status` and at the end of the run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCHEDULER_LOGS = Path("results/logs/slurm")  # as workflow/profiles/slurm says
 
 
 class Journal(logging.Handler):
-    """Handler of Snakemake's own logger. It keeps what it hears until `begin`, which only a run that has jobs calls."""
+    """Handler of Snakemake's own logger. Buffers events until `begin`, which is called only for runs with jobs."""
 
     def __init__(self, path: Path = PATH) -> None:
         super().__init__()
@@ -38,10 +38,10 @@ class Journal(logging.Handler):
         self.killed = False
 
     def begin(self, configfile: Iterable[str] = (), config: Iterable[str] = ()) -> None:
-        """Start the journal of this run, in place of the last one's; InputError while jobs of that one are still in a queue.
+        """Start the journal of this run, replacing the last run's; InputError while jobs of that run are still in a queue.
 
         Args:
-            configfile, config: what stood behind these options of Snakemake, which no file of the results says.
+            configfile, config: values of these Snakemake options, which are recorded nowhere else.
         """
         _refuse_leftovers(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,9 +53,9 @@ class Journal(logging.Handler):
             signal.signal(signal.SIGINT, self._interrupted)
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        """Note a Ctrl-C, and go on as Python does: Snakemake then starts no further job and waits for those that run.
+        """Record a Ctrl-C, then do what Python does: Snakemake starts no further jobs and waits for the running ones.
 
-        A second one ends these at once, and so Snakemake, which unlocks the folder and says what became of them; a third does not wait for that.
+        A second Ctrl-C ends the running jobs and Snakemake, which unlocks the folder and reports each job; a third skips this.
         """
         self.interrupts += 1
         assert self.file is not None
@@ -67,13 +67,13 @@ class Journal(logging.Handler):
             signal.default_int_handler(number, frame)
 
     def end(self) -> None:
-        """Say that Snakemake itself ended this run."""
+        """Record that Snakemake itself ended this run."""
         self._write({"event": "end"})
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note an event of a job."""
+        """Record an event of a job."""
         entry = _entry(record)
-        self.killed |= bool(KILLED.search(record.getMessage()))  # said before the job's own event
+        self.killed |= bool(KILLED.search(record.getMessage()))  # logged before the job's own event
         if entry and entry["event"] == "error":
             entry["reason"] = entry["reason"] or (SIGKILL if self.killed else "")
             self.killed = False
@@ -88,7 +88,7 @@ class Journal(logging.Handler):
 
 
 def _entry(record: logging.LogRecord) -> dict[str, Any] | None:
-    """What one of Snakemake's records tells of jobs; None for the others."""
+    """The journal entry for one of Snakemake's log records; None if it is not about jobs."""
     told, event = vars(record), str(getattr(record, "event", ""))
     if event == "run_info":
         return {"event": "plan", "jobs": {rule: count for rule, count in told["stats"].items() if rule != "total"}}
@@ -113,7 +113,7 @@ def _short(log: str) -> str:
 
 @dataclass
 class Job:
-    """A job that was begun: handed to the scheduler or, if it is local, started."""
+    """A job that was submitted to the scheduler or, if it is local, started."""
 
     rule: str
     what: str
@@ -126,17 +126,17 @@ class Job:
     slurm: str | None = None
 
     def scheduler_log(self) -> Path | None:
-        """Slurm's own log of this job, which is there once it runs."""
+        """Slurm's own log of this job, which exists once it runs."""
         found = [path for path in (SCHEDULER_LOGS / f"rule_{self.rule}" / self.wildcards).glob("*.log") if _changed(path) >= self.since]
         return max(found, key=_changed, default=None)
 
 
 @dataclass
 class Run:
-    """A run as its journal tells it.
+    """A run according to its journal.
 
-    `slurm`: the name that its Slurm jobs have; `interrupted`: by Ctrl-C; `planned`: rule → number of jobs; `configfile`, `config`: what stood
-    behind these options.
+    `slurm`: the name of its Slurm jobs; `interrupted`: by Ctrl-C; `planned`: rule → number of jobs; `configfile`, `config`: values of
+    these options.
     """
 
     began: float = 0.0
@@ -152,9 +152,9 @@ class Run:
 
     @classmethod
     def read(cls, path: Path = PATH) -> Run:
-        """The newest run; InputError where there is none."""
+        """The newest run; InputError if there is none."""
         if not path.is_file():
-            raise InputError(f"{path} is missing: nothing was run here yet; run snakemake first, in this folder")
+            raise InputError(f"{path} is missing, so nothing was run here yet: run snakemake in this folder first")
         run = cls()
         for entry in _lines(path):
             run._take(entry)
@@ -188,7 +188,7 @@ class Run:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Entries of a journal; a last line that a kill cut off is none."""
+    """Entries of a journal, without a last line that was cut off by a kill."""
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             yield json.loads(line)
@@ -210,6 +210,6 @@ def _refuse_leftovers(path: Path) -> None:
     asked = subprocess.run(["squeue", "--noheader", "--name", earlier.slurm, "--format", "%i"], capture_output=True, text=True, check=False)
     if left := asked.stdout.split():
         raise InputError(
-            f"{len(left)} jobs of the Snakemake that was killed are still in Slurm's queue (squeue --name {earlier.slurm}): let them end,"
-            f" what they make is kept; or cancel them, scancel --name {earlier.slurm}; then start again"
+            f"{len(left)} jobs of a killed Snakemake run are still in Slurm's queue (squeue --name {earlier.slurm}): wait for them, their results are"
+            f" kept; or cancel them with scancel --name {earlier.slurm}; then start again"
         )

@@ -1,4 +1,4 @@
-"""A batch job of Slurm that does not end within its time goes back into the queue, under its own number, as often as it takes."""
+"""Requeue a Slurm batch job that does not end within its time limit, under the same job id, until it is done."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import subprocess
 
 
 def queue_again() -> None:
-    """Queue the Slurm batch job that this process runs in again; Slurm then ends all its processes. Outside of Slurm nothing happens.
+    """Requeue the Slurm batch job of this process; Slurm then ends all its processes. Outside of Slurm nothing happens.
 
-    Only for SIGUSR1, the notice that time is nearly up: a job that a user cancels is told by SIGTERM, and must not come back.
+    Only for SIGUSR1, the notice before the time limit: cancelled jobs get SIGTERM and must not be requeued.
     """
     job = os.environ.get("SLURM_JOB_ID")
-    if job and shutil.which("scontrol") and os.environ.get("RANK", "0") == "0":  # of several processes one asks
-        subprocess.run(["scontrol", "requeue", job], check=False)  # it says itself why it could not
+    if job and shutil.which("scontrol") and os.environ.get("RANK", "0") == "0":  # one of several processes requests it
+        subprocess.run(["scontrol", "requeue", job], check=False)  # it prints its own errors

@@ -1,4 +1,4 @@
-"""`stars status`: how far a run is, what it waits for and what training says of itself. From files alone: no scheduler is asked."""
+"""`stars status`: progress of a run, from files only; the scheduler is not queried."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from stars.jobs.journal import AGAIN, PATH, Job, Run
 
 
 def status(path: Path = PATH) -> str:
-    """Lines on the newest run: counts, jobs under way with the last line of each one's log, waiting jobs, failures."""
+    """Lines on the newest run: counts, jobs under way with the last line of their logs, waiting jobs, failures."""
     run = Run.read(path)
     stopped = (f"interrupted: {job.what}" for job in run.of_state("interrupted"))
     return "\n".join([*summary(run), *_under_way(run), *stopped, *_waiting(run), *report(run.of_state("failed"))]) + "\n"
 
 
 def ending(path: Path = PATH) -> str:
-    """What is to be said when a run has not made everything: that it was interrupted, and why each job failed."""
+    """Message for an incomplete run: interruption, and the reason of each failure."""
     run = Run.read(path)
     return "\n".join([*report(run.of_state("failed")), *([AGAIN] if run.interrupted else [])])
 
 
 def summary(run: Run) -> Iterator[str]:
-    """How many jobs are done, and whether the run has ended; what to do where it did not end well."""
+    """Counts of jobs, whether the run has ended, and what to do if it did not end well."""
     counts = Counter(job.state for job in run.jobs.values())
     total = sum(run.planned.values())
     began = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.began))
@@ -45,19 +45,19 @@ def summary(run: Run) -> Iterator[str]:
     elif run.ended and counts["done"] < total:
         yield "Snakemake has ended: run the same command again to resume"
     elif not run.ended and _is_gone(run):
-        left = f"; jobs that Slurm has may go on: squeue --name {run.slurm}" if run.slurm else ""
+        left = f"; submitted Slurm jobs may still be running: squeue --name {run.slurm}" if run.slurm else ""
         yield f"Snakemake (process {run.pid}) was killed: run the same command again to resume, after snakemake --unlock{left}"
 
 
 def _is_gone(run: Run) -> bool:
-    """Whether Snakemake's process ended without a word, as far as this machine can tell."""
+    """Whether Snakemake's process is gone, if it ran on this machine."""
     if run.host != platform.node():
         return False
     try:
         os.kill(run.pid, 0)
     except ProcessLookupError:
         return True
-    except PermissionError:  # it is another user's
+    except PermissionError:  # the process is another user's
         return False
     return False
 
@@ -72,7 +72,7 @@ def _under_way(run: Run) -> Iterator[str]:
 
 
 def _newest_line(job: Job) -> Iterator[str]:
-    """What the job said last (a training: step, epoch, loss, clips a second, time left), and how long ago."""
+    """The last line of the job's log (of a training: step, epoch, loss, clips per second, time left), and its age."""
     for path in map(Path, job.logs):
         if path.is_file() and path.stat().st_mtime >= job.since and (lines := last_lines(path)):
             yield f"{lines[-1]}  ({_ago(path.stat().st_mtime)} ago)"

@@ -1,7 +1,7 @@
-"""Training curves as TensorBoard event files (docs/report.md): of a training that ended its curve.csv, of one under way what its log says.
+"""Training curves as TensorBoard event files (docs/report.md): from curve.csv for finished trainings, from the log for running ones.
 
-Results are read and nothing of them is written, so no job depends on this. TensorBoard's own package writes the records; `tensorboard` shows
-the files, and nothing leaves the machine.
+Results are only read, so no job depends on this. TensorBoard's own package writes the files, and `tensorboard` shows them; nothing leaves
+the machine.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from stars.provenance.files import atomic
 
 FOLDER = Path("logs/tensorboard")  # in the results folder
 LIVE = "live"
-SECONDS = 10.0  # between two looks at the results, as often as a log has a new line
+SECONDS = 10.0  # between two updates: logs get new lines as often
 LINE = re.compile(r"^\w+: step (\d+)/(\d+)  epoch \S+  loss (\S+)  (\d+) clips/s", re.MULTILINE)  # stars.training.progress
-FILE = "events.out.tfevents."  # how TensorBoard knows its files; it reads those of a folder in the order of their names
+FILE = "events.out.tfevents."  # prefix of TensorBoard's files; it reads those of a folder in the order of their names
 Row = tuple[int, dict[str, float]]  # steps done, tag → value
 
 
 def check() -> None:
-    """InputError where TensorBoard's package is not installed."""
+    """InputError if TensorBoard's package is not installed."""
     if importlib.util.find_spec("tensorboard") is None:
         raise InputError("tracking needs the package tensorboard: pip install 'stars-skeleton[tracking]', or '.[tracking]' in a clone")
 
@@ -41,20 +41,20 @@ class Tracker:
     """Event files of one results folder.
 
     Attributes:
-        folder: where they lie, what `tensorboard --logdir` is given.
+        folder: the folder that contains them, for `tensorboard --logdir`.
     """
 
     def __init__(self, results: Path) -> None:
         check()
         self.results, self.folder = results, results / FOLDER
-        self._live: dict[Path, tuple[list[Row], BinaryIO]] = {}  # log → what was written of it, and where
+        self._live: dict[Path, tuple[list[Row], BinaryIO]] = {}  # log → rows written, and their file
         shutil.rmtree(self.folder / LIVE, ignore_errors=True)
 
     def look(self) -> int:
-        """Bring the event files up to date; how many trainings they show. InputError where a curve is damaged."""
+        """Update the event files; returns the number of trainings in them. InputError if a curve is damaged."""
         count = 0
         for path in sorted(self.results.glob("*/*/**/curve.csv")):
-            with suppress(FileNotFoundError):  # Snakemake deletes what a job will make again
+            with suppress(FileNotFoundError):  # Snakemake deletes the results that a job will rebuild
                 count += sum(self._ended(run, rows, path) for run, rows in _curves(path))
         for log in sorted(self.results.glob("logs/*/*/*.log")):
             with suppress(FileNotFoundError):
@@ -66,7 +66,7 @@ class Tracker:
             file.close()
 
     def _ended(self, run: str, rows: list[Row], curve: Path) -> bool:
-        """A run of its own for a curve; the file's name has the curve's time and digest, so it is written once."""
+        """Write a curve as a separate TensorBoard run; the file name contains the curve's time and digest, so it is written once."""
         moment = curve.stat().st_mtime
         folder = self.folder / curve.parent.relative_to(self.results) / run
         path = folder / f"{FILE}{moment:010.0f}.{hashlib.sha256(repr(rows).encode()).hexdigest()[:12]}"
@@ -79,7 +79,7 @@ class Tracker:
         return bool(rows)
 
     def _under_way(self, log: Path) -> bool:
-        """What a log says of a training that has not come to its last step; nothing of it stays once it has."""
+        """Write the rows in the log of a running training; delete them once it has reached its last step."""
         rows = _progress(log.read_text(encoding="utf-8", errors="replace"))
         folder = self.folder / LIVE / log.relative_to(self.results / "logs").with_suffix("")
         before: list[Row] = []
@@ -100,7 +100,7 @@ class Tracker:
 
 
 def follow(tracker: Tracker, ended: threading.Event) -> None:
-    """Look again and again until `ended`, and once more then."""
+    """Update repeatedly until `ended`, and once after it."""
     while not ended.wait(SECONDS):
         tracker.look()
     tracker.look()
@@ -109,7 +109,7 @@ def follow(tracker: Tracker, ended: threading.Event) -> None:
 class Follower(logging.Handler):
     """Handler of Snakemake's logger: follows the results from the first job of a run until Snakemake ends.
 
-    What goes wrong is said in a line. InputError where TensorBoard's package is not installed.
+    Errors are printed as one line. InputError if TensorBoard's package is not installed.
     """
 
     def __init__(self, results: Path) -> None:
@@ -129,7 +129,7 @@ class Follower(logging.Handler):
             print(f"stars: tracking stopped: {error}", file=sys.stderr)
 
     def close(self) -> None:
-        """Python closes a handler when it ends."""
+        """Called by Python at exit."""
         self.ended.set()
         if self.thread.ident is not None:
             self.thread.join()
@@ -137,7 +137,7 @@ class Follower(logging.Handler):
 
 
 def _curves(path: Path) -> Iterator[tuple[str, list[Row]]]:
-    """The curves of a curve.csv, each with the name of its run below the file's folder: a protocol on several subsets has one a subset."""
+    """The curves of a curve.csv, each with the name of its run in the file's folder: a protocol on several subsets has one curve per subset."""
     found: dict[str, list[Row]] = {}
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
@@ -152,7 +152,7 @@ def _curves(path: Path) -> Iterator[tuple[str, list[Row]]]:
 
 
 def _progress(text: str) -> list[Row]:
-    """Steps with loss and speed, after the last training of a log that came to its end."""
+    """Steps with loss and speed, after the last finished training in a log."""
     rows: list[Row] = []
     for step, last, loss, speed in LINE.findall(text):
         rows = [] if step == last else [*rows, (int(step), {"loss": float(loss), "clips per second": float(speed)})]
@@ -160,7 +160,7 @@ def _progress(text: str) -> list[Row]:
 
 
 def _write(file: BinaryIO, rows: Iterable[Row], moment: float, new: bool = False) -> None:
-    """Append events, after the head of a new file. A row's time is `moment` in seconds since 1970: curves hold no times."""
+    """Append events, after the head of a new file. All rows get the time `moment` (seconds since 1970), since curves contain no times."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.record_writer import RecordWriter

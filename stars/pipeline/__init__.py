@@ -1,1 +1,1 @@
-"""From one configuration to jobs: resolved methods, the settings of each stage, and where its results lie."""
+"""From one configuration to jobs: resolved methods, the settings of each stage, and the paths of its results."""

@@ -1,4 +1,4 @@
-"""What a method's `train` comes to: its objective's settings and views, and its networks. Their files are imported here, and torch with them."""
+"""Resolve a method's `train`: its objective's settings and views, and its networks. Imports their files, and thereby torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TRANSFORMER = "transformer"
 
 
 def model(config: Config, backbone: str, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Settings of a backbone as they hold for a method that gives these differences."""
+    """Settings of a backbone, with a method's differences applied."""
     from stars import backbones
 
     found = backbones.find(backbone, f"{where}: backbone")
@@ -30,7 +30,7 @@ def resolved(
     Args:
         given: differences in the settings of each network; backbone: of a method that trains one network.
 
-    Raises InputError for an objective that there is not, for settings that it has not, and for a backbone that it cannot train.
+    Raises InputError for an unknown objective, for settings that it lacks, and for a backbone that it cannot train.
     """
     from stars import objectives
     from stars.views.spec import ViewSpec
@@ -92,7 +92,7 @@ def check_strategy(strategy: str, backbone: str, where: str) -> None:
 
 
 def compared(block: Mapping[str, Any], where: str, key: str = "train") -> tuple[str, ...]:
-    """Heads whose outputs KNN may compare, as an objective's settings say."""
+    """Heads whose outputs KNN may compare, according to the objective's settings."""
     from stars import objectives
 
     named = "objective" if key == "train" else "strategy"

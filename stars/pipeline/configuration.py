@@ -1,4 +1,4 @@
-"""From one configuration file to the settings of each stage: merging, checking, and the chain of `from:`.
+"""From one configuration file to the settings of each stage: merging, validation, and the chain of `from:`.
 
 Precedence, weakest first: defaults in `stars.config` · the preset · the methods of `recipes` · the preset's methods · the file ·
 `data.<name>.settings` · the recipe's chain, parent first.
@@ -33,7 +33,7 @@ from stars.pipeline.resolve import trainings as trainings
 
 
 def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
-    """Check a mapping (a file's, or Snakemake's merged one) against every setting there is, its preset and recipes laid under it."""
+    """Check a mapping (from a file, or merged by Snakemake) against all settings, after applying it over its preset and recipes."""
     preset: dict[str, Any] = {}
     for name in str(given.get("preset", "paper")).split("+"):
         preset = merge(preset, read_yaml(find("presets", name, f"{source}: preset")))
@@ -57,7 +57,7 @@ def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
 
 
 def _check_catalogue(catalogue: Mapping[str, Any], named: Mapping[str, Any], where: str) -> None:
-    """InputError where recipes build on a method that is not `named`, neither in them nor in the configuration."""
+    """InputError if recipes build on a method that is not `named`, neither in them nor in the configuration."""
     for name, block in _mapping(catalogue.get("methods")).items():
         for key in ("from", "starts", "heads"):
             if (other := block.get(key)) and other not in named:
@@ -67,7 +67,7 @@ def _check_catalogue(catalogue: Mapping[str, Any], named: Mapping[str, Any], whe
 
 
 def _only(blocks: Mapping[str, Any] | None, names: Any) -> dict[str, Any]:
-    """Those of a preset's methods that the configuration has."""
+    """The methods of a preset that the configuration contains."""
     return {name: block for name, block in (blocks or {}).items() if name in names}
 
 
@@ -76,7 +76,7 @@ def _mapping(given: Any) -> Mapping[str, Any]:
 
 
 def _alike(blocks: Mapping[str, Any], data: str, source: str) -> Any:
-    """A block of data, as it is given, over the files of the one that it is `like`."""
+    """A block under `data`, applied over the files of the one that it is `like`."""
     block = blocks[data]
     name = block.get("like") if isinstance(block, Mapping) else None
     if name is None:
@@ -89,12 +89,12 @@ def _alike(blocks: Mapping[str, Any], data: str, source: str) -> Any:
 
 
 def _defaults() -> dict[str, Any]:
-    """All defaults as plain data, so that a file that gives one key of a block keeps the block's other defaults."""
+    """All defaults as plain data, so that a file with one key of a block keeps the block's other defaults."""
     return Config().model_dump(mode="json", exclude={"data", "methods"})
 
 
 def load_file(path: Path | str, overrides: Iterable[str] = ()) -> Config:
-    """The configuration in `path`, or in files laid one over the other, "a.yaml+b.yaml", with `overrides` such as "tune.optimiser.lr=1e-3"."""
+    """The configuration in `path`, or in merged files "a.yaml+b.yaml", with `overrides` such as "tune.optimiser.lr=1e-3"."""
     given: dict[str, Any] = {}
     for file in files(path):
         given = merge(given, read_yaml(file))
@@ -118,13 +118,13 @@ def overriding(overrides: Iterable[str]) -> dict[str, Any]:
 
 
 def files(path: Path | str) -> list[str]:
-    """The files that "a.yaml+b.yaml" names, as `--configfile a.yaml b.yaml` does: of the working directory, else those that came with the package."""
+    """The files in "a.yaml+b.yaml", like `--configfile a.yaml b.yaml`: in the working directory, otherwise those of the package."""
     whole = Path(path).exists() or shipped.found(path).exists()
     return [str(shipped.found(file)) for file in ([path] if whole else str(path).split("+"))]
 
 
 def load_over(given: Mapping[str, Any], above: Mapping[str, Any], source: str, added: str) -> Config:
-    """Check `above`, which is `given` by `source` and more laid over it by `added`, which is blamed where `source` alone is right."""
+    """Check `above`: `given`, from `source`, with overrides from `added`. Errors name `added` if `source` alone is valid."""
     try:
         return load(above, source)
     except InputError as error:
@@ -137,7 +137,7 @@ def load_over(given: Mapping[str, Any], above: Mapping[str, Any], source: str, a
 
 
 def stage_settings(config: Config, stage: str, data: str, folder: str = "", split: str = "", variant: str = "") -> dict[str, Any]:
-    """What `stage` is told for this data set, split and method folder: plain data, nothing that the stage does not read.
+    """Settings of `stage` for this data set, split and method folder: plain data, only what the stage reads.
 
     Args:
         data: data set whose clips it reads; for transfer and few-shot that is the target.
@@ -192,7 +192,7 @@ def stage_settings(config: Config, stage: str, data: str, folder: str = "", spli
 
 
 def _of_the_networks(config: Config, data: str, recipe: Method) -> dict[str, Any]:
-    """What a training is told besides its block: of the skeleton, mirror pairs to flip it and parents to see its bones; its networks."""
+    """Settings of a training besides its block: the skeleton's mirror pairs (for flips) and parents (for bones), and its networks."""
     described, blocks = stored(config, data), recipe.blocks
     mirror, parents = [list(pair) for pair in described.mirror], list(described.parents)
     if recipe.kind == "train":
@@ -206,5 +206,5 @@ def _of_the_networks(config: Config, data: str, recipe: Method) -> dict[str, Any
 
 
 def as_argument(settings: Mapping[str, Any]) -> str:
-    """Settings as one line of JSON with sorted keys: what a rule's params hold and `--settings` takes."""
+    """Settings as one line of JSON with sorted keys, for a rule's params and `--settings`."""
     return json.dumps(settings, sort_keys=True, ensure_ascii=False)

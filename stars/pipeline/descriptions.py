@@ -1,4 +1,4 @@
-"""Descriptions of data sets and joint layouts: where their files are, and how one is read.
+"""Descriptions of data sets and joint layouts: where their files are, and how they are read.
 
 The working directory's `config/` comes before the one in the package.
 """
@@ -19,12 +19,12 @@ from stars.pipeline.once import once
 
 
 def folders(kind: str) -> tuple[Path, Path]:
-    """Where files of config/{kind} lie: in the working directory's, or else in the one that came with the package."""
+    """Folders of files of config/{kind}: in the working directory, then in the package."""
     return Path("config") / kind, shipped.FOLDER / "config" / kind
 
 
 def find(kind: str, name: str, key: str) -> Path:
-    """A file of config/{kind} by its name, the working directory's or else the one that came with the package, or by its path ending in .yaml.
+    """A file of config/{kind} by name, from the working directory or else from the package, or by a path ending in .yaml.
 
     Raises:
         InputError: there is none; it says what `key` of the configuration may be.
@@ -47,7 +47,7 @@ def dataset(config: Config, data: str) -> Dataset:
 def describe(name: str, key: str) -> Dataset:
     """The description of that name in config/datasets, or in a file whose path ends in .yaml; `key` is for messages.
 
-    `skeleton: NAME` in it stands for the joints, parents, mirror pairs and root of config/skeletons/NAME.yaml.
+    `skeleton: NAME` in it includes the joints, parents, mirror pairs and root of config/skeletons/NAME.yaml.
     """
     path = find("datasets", name, key)
     given = read_yaml(path)
@@ -57,7 +57,7 @@ def describe(name: str, key: str) -> Dataset:
 
 
 def skeleton(name: str, key: str) -> Skeleton:
-    """The layout of joints of that name in config/skeletons, or in a file whose path ends in .yaml; `skeleton: NAME` in it is laid below its keys."""
+    """The layout of joints of that name in config/skeletons, or in a file whose path ends in .yaml; its keys override those of its `skeleton: NAME`."""
     path = find("skeletons", name, key)
     given = read_yaml(path)
     if below := given.pop("skeleton", None):
@@ -67,7 +67,7 @@ def skeleton(name: str, key: str) -> Skeleton:
 
 @functools.cache
 def skeletons() -> dict[str, Skeleton]:
-    """The layouts known by name, those of many joints first."""
+    """The named layouts, those with the most joints first."""
     names = {path.stem for folder in folders("skeletons") for path in folder.glob("*.yaml")}
     found = {name: skeleton(name, "skeleton") for name in sorted(names)}
     return dict(sorted(found.items(), key=lambda entry: -len(entry[1].joints)))
@@ -75,7 +75,7 @@ def skeletons() -> dict[str, Skeleton]:
 
 @once
 def stored(config: Config, data: str) -> Dataset:
-    """The description as it holds for the clips that are stored: on the common joints, where `ingest.joints` says so."""
+    """The description of the stored clips: on the common joints, if `ingest.joints` is common."""
     found = dataset(config, data)
     if config.data[data].ingest.joints == "file":
         return found

@@ -1,4 +1,4 @@
-"""Where results lie (docs/files.md)."""
+"""Paths of results (docs/files.md)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def every_run(config: Config) -> list[tuple[str, str]]:
 
 
 def runs(config: Config, protocol: str | None = None) -> list[tuple[str, str]]:
-    """Every (data, split) of a configuration that has results of its own, of this protocol or of any."""
+    """Every (data, split) of a configuration that has its own results, of this protocol or of any."""
     wanted = {data: bool(block.protocols) if protocol is None else protocol in block.protocols for data, block in config.data.items()}
     return [(data, split) for data, block in config.data.items() if wanted[data] for split in block.splits]
 

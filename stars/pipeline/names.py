@@ -62,8 +62,8 @@ def _check_targets(config: Config, source: str) -> None:
 
 
 def targets(config: Config) -> tuple[str, ...]:
-    """Names that can be asked for (workflow/rules/targets.smk holds what each makes)."""
-    drawn = (*(f"table{number}" for number in TABLES), *FIGURES, "curves", "claims", "comparison", "quality", "report", *config.tables)
+    """Names of targets (workflow/rules/targets.smk defines what each makes)."""
+    drawn = (*(f"table{number}" for number in TABLES), *FIGURES, "curves", "claims", "benchmarks", "quality", "report", *config.tables)
     return (*drawn, "all", "quickstart", *PROTOCOLS, *config.protocols)
 
 
@@ -102,7 +102,7 @@ def _check_figures(config: Config, source: str) -> None:
 
 
 def _known(where: str, what: str, names: Iterable[str | None], known: Iterable[str]) -> None:
-    """InputError for the first of `names` that is not known; None is nothing named."""
+    """InputError for the first of `names` that is not known; None is ignored."""
     for name in names:
         if name is not None and name not in known:
             raise InputError(f"{where}: no {what} {name}{nearest(name, known)}")

@@ -1,4 +1,4 @@
-"""Results that are kept with a configuration."""
+"""Results cached with a configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Names = ParamSpec("Names")
 
 
 def once(resolve: Callable[Concatenate[Config, Names], Found]) -> Callable[Concatenate[Config, Names], Found]:
-    """`resolve(config, …)`, worked out once a configuration: a workflow asks for the same again and again."""
+    """`resolve(config, …)`, cached per configuration: a workflow requests the same many times."""
 
     @functools.wraps(resolve)
     def resolved(config: Config, *names: Names.args, **named: Names.kwargs) -> Found:

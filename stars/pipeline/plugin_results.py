@@ -1,4 +1,4 @@
-"""Protocols and tables of one's own: what their blocks ask for, and what their jobs are told. Their files are not imported here."""
+"""Plugin protocols and tables: the results they need, and the settings of their jobs. Does not import their files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stars.pipeline import configuration, layout
 
 
 class Place(NamedTuple):
-    """One result of a protocol: what was trained on which split, by which seed."""
+    """One result of a protocol: data set, split, method and seed."""
 
     data: str
     split: str
@@ -19,7 +19,7 @@ class Place(NamedTuple):
 
 
 def places(config: Config, protocol: str) -> list[Place]:
-    """Every result of a plain protocol or of one of one's own, in the order of the configuration."""
+    """Every result of a built-in or plugin protocol, in the order of the configuration."""
     if protocol in config.protocols:
         block = config.protocols[protocol]
         runs = layout.runs(config) if block.runs is None else [run for run in layout.every_run(config) if "_".join(run) in block.runs]
@@ -30,17 +30,17 @@ def places(config: Config, protocol: str) -> list[Place]:
 
 
 def results(config: Config, protocol: str) -> list[str]:
-    """metrics.json of every result of a protocol of one's own."""
+    """metrics.json of every result of a plugin protocol."""
     return [_metrics(config, place, protocol) for place in places(config, protocol)]
 
 
 def protocol_settings(config: Config, name: str) -> dict[str, Any]:
-    """What a job of a protocol of one's own is told."""
+    """Settings of a job of a plugin protocol."""
     return {"name": name, "options": config.protocols[name].options}
 
 
 def table(config: Config, name: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """What a table of one's own is told, and role → metrics.json of the results it reads."""
+    """Settings of a plugin table, and role → metrics.json of the results it reads."""
     block = config.tables[name]
     had = places(config, block.protocol)
     methods = block.methods or tuple(dict.fromkeys(place.method for place in had))

@@ -53,18 +53,18 @@ class Method:
         return "encoder", *self.compared
 
 
-Chain = list[tuple[str, Recipe]]  # a method and those that it is `from`, the method itself first
+Chain = list[tuple[str, Recipe]]  # a method and those in its chain of `from`, the method itself first
 
 
 @once
 def method(config: Config, data: str, name: str) -> Method:
-    """Recipe `name` as it holds for data set `data`; InputError where its chain makes no sense."""
+    """Recipe `name`, resolved for data set `data`; InputError if its chain is invalid."""
     chain = _chain(config, name)
     kind = _kind(chain)
     parent = _parent(config, chain, kind)
     where = f"methods.{name} on data.{data}"
     backbone = method(config, data, parent).backbone if parent and kind in ("tune", "network") else _first(chain, "backbone") or TRANSFORMER
-    from_networks = ("model",) if kind == "train" else ()  # which may be of other backbones
+    from_networks = ("model",) if kind == "train" else ()  # networks may have other backbones
     blocks = {block: _block(config, data, chain, block, backbone, where) for block in BLOCKS if block not in from_networks}
     networks: dict[str, dict[str, Any]] = {}
     if kind == "train":
@@ -95,7 +95,7 @@ def method(config: Config, data: str, name: str) -> Method:
 
 
 def _kind(chain: Chain) -> str:
-    """What makes a method: `joints` or `tune` anywhere in the chain; else what the nearest link says."""
+    """Kind of a method: `joints` or `tune` if anywhere in the chain; otherwise that of the nearest link with one."""
     for kind in ("joints", "tune"):
         if any(getattr(recipe, kind) is not None for _, recipe in chain):
             return kind
@@ -104,7 +104,7 @@ def _kind(chain: Chain) -> str:
 
 
 def _parent(config: Config, chain: Chain, kind: str) -> str | None:
-    """The method whose networks are the start, or one of whose networks it is."""
+    """The method from whose networks training starts, or one of whose networks is extracted."""
     name = chain[0][0]
     if kind == "tune":
         links = [link for link, _ in chain]
@@ -126,12 +126,12 @@ def _parent(config: Config, chain: Chain, kind: str) -> str | None:
 
 
 def _first(chain: Chain, name: str) -> Any:
-    """What the nearest link of the chain says, None where none does."""
+    """Value in the nearest link of the chain that has one; None if none has."""
     return next((value for _, recipe in chain if (value := getattr(recipe, name)) is not None), None)
 
 
 def _given(chain: Chain, block: str) -> dict[str, Any]:
-    """All that the chain says of a block, parent first."""
+    """A block merged along the chain, parent first."""
     value: dict[str, Any] = {}
     for _, recipe in reversed(chain):
         value = merge(value, getattr(recipe, block, None))
@@ -139,7 +139,7 @@ def _given(chain: Chain, block: str) -> dict[str, Any]:
 
 
 def _block(config: Config, data: str, chain: Chain, block: str, backbone: str, where: str) -> dict[str, Any]:
-    """One block of settings as it holds for a method."""
+    """One block of settings, resolved for a method."""
     if block == "model" and backbone != TRANSFORMER:
         return training.model(config, backbone, _given(chain, "model"), where)
     typed = getattr(config, block)
@@ -156,14 +156,14 @@ def _block(config: Config, data: str, chain: Chain, block: str, backbone: str, w
 
 
 def _blame(typed: type[Settings], value: dict[str, Any], chain: Chain, block: str) -> None:
-    """InputError that names the link of the chain, parent first, by which a block is no longer right: not the method that inherits it."""
+    """InputError that names the link of the chain that makes a block invalid, not the method that inherits it."""
     for name, recipe in reversed(chain):
         value = merge(value, getattr(recipe, block))
         validate(typed, value, f"methods.{name}", block)
 
 
 def _compared(kind: str, blocks: dict[str, dict[str, Any]], where: str) -> tuple[str, ...]:
-    """Heads whose outputs KNN may compare, as the objective's settings say."""
+    """Heads whose outputs KNN may compare, according to the objective's settings."""
     if kind == "train":
         return training.compared(blocks["train"], where)
     if kind != "tune":
@@ -198,7 +198,7 @@ def _chain(config: Config, name: str) -> Chain:
 
 
 def _check(config: Config, data: str, found: Method, chain: Chain) -> None:
-    """What a method of each kind must be, beyond valid blocks."""
+    """Check what a method of each kind needs beyond valid blocks."""
     where = f"methods.{found.name}"
     if found.kind == "joints":
         _check_joints(chain)
@@ -220,7 +220,7 @@ def _check(config: Config, data: str, found: Method, chain: Chain) -> None:
             )
         if found.gpus % found.nodes:
             raise InputError(
-                f"{where} on data.{data}: its gpus ({found.gpus}) cannot be spread evenly over compute.nodes ({found.nodes}): change either"
+                f"{where} on data.{data}: its gpus ({found.gpus}) is not a multiple of compute.nodes ({found.nodes}): change either"
             )
 
 
@@ -262,7 +262,7 @@ def _check_tuned(chain: Chain, parent: str | None) -> None:
 
 
 def _check_joints(chain: Chain) -> None:
-    """Joint positions are no encoder that could be trained, or evaluated by training."""
+    """Joint positions are not an encoder: they can neither be trained nor evaluated by training."""
     name = chain[0][0]
     if any(value is not None for _, recipe in chain for value in (recipe.pretrain, recipe.tune, recipe.train)):
         raise InputError(
@@ -274,7 +274,7 @@ def _check_joints(chain: Chain) -> None:
 
 
 def _check_strategy(config: Config, data: str, found: Method) -> None:
-    """What a tuned method needs of others: its loss's own settings, the data set's mirror pairs, heads of the same loss."""
+    """Check what a tuned method needs: settings of its loss, the data set's mirror pairs, heads of the same loss."""
     where, tune = f"methods.{found.name}", Tune.model_validate(found.blocks["tune"])
     if tune.block == "options":
         training.check_strategy(tune.strategy, found.backbone, where)
@@ -293,7 +293,7 @@ def _check_strategy(config: Config, data: str, found: Method) -> None:
 
 
 class Across(NamedTuple):
-    """An encoder's data set and split, and those it is evaluated on."""
+    """An encoder's data set and split, and those on which it is evaluated."""
 
     source: str
     source_split: str
@@ -312,7 +312,7 @@ def pairs(config: Config, protocol: str) -> list[Across]:
 
 
 def finetune_block(config: Config, protocol: str, data: str, name: str) -> dict[str, Any]:
-    """The block `finetune` as it holds for a protocol that fine-tunes on clips of `data`, its layer decay decided."""
+    """The block `finetune`, resolved for a protocol that fine-tunes on clips of `data`, with its layer decay."""
     recipe = method(config, data, name)
     differences = {"semi": config.semi.finetune, "transfer": config.transfer.finetune}.get(protocol)
     where = f"methods.{name} on data.{data}", "finetune" if differences is None else f"{protocol}.finetune"

@@ -1,1 +1,1 @@
-"""What a run would cost before anyone pays it: jobs, hours and disk, from Snakemake's own plan and measured rates."""
+"""Estimate the cost of a run: jobs, hours and disk space, from Snakemake's dry run and measured speeds."""

@@ -1,9 +1,9 @@
-"""What a job does besides the encoder's arithmetic: clips that it loads and cuts, features that it compares and places; and the memory that it holds.
+"""Work of a job other than the encoder's computation (loading and cropping clips, comparing features, t-SNE), and its memory.
 
 load     bytes of clips read into memory
-cut      frames of a body, cut out of clips and resampled
+cut      frames of a body, cropped from clips and resampled
 copy     bytes of a clip store copied
-compare  operations of nearest neighbours, and of the measures of clusters
+compare  operations of nearest-neighbour search and of clustering measures
 place    points of a t-SNE
 """
 
@@ -16,11 +16,11 @@ from typing import Any
 from stars.pipeline.resolve import TRANSFORMER
 from stars.plan.encoder import BODIES, JOINTS, Encoder, tokens_of
 
-FRAMES = 80  # frames of a clip, where nothing is known of them; NTU's mean is near it
+FRAMES = 80  # frames of a clip, if unknown; near NTU's mean
 CLIP = FRAMES * BODIES * JOINTS * 3 * 4  # bytes
-PROCESS, WITH_TORCH = 150e6, 450e6  # bytes of a process that has loaded what a light stage needs, or PyTorch
-LIGHT = ("simulate", "ingest", "join", "split", "subsets", "exemplars", "table", "figure", "report", "inspect", "comparison")
-FREE_NUMBERS = 20  # a token and layer's numbers that autograd keeps, in multiples of the width
+PROCESS, WITH_TORCH = 150e6, 450e6  # bytes of a process of a light stage, or of one that imports PyTorch
+LIGHT = ("simulate", "ingest", "join", "split", "subsets", "exemplars", "table", "figure", "report", "inspect", "benchmarks")
+FREE_NUMBERS = 20  # numbers per token and layer that autograd keeps, in multiples of the width
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Size:
 
 
 def amounts(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size) -> dict[str, float]:
-    """What a stage does besides arithmetic, by kind."""
+    """A stage's work other than the encoder's computation, by kind."""
     both = size.train + size.test
     if stage in ("pretrain", "tune", "train"):
         return {"load": CLIP * size.train, "cut": _frames(encoder, seen(settings[stage]["optimiser"], size.train))}
@@ -61,12 +61,12 @@ def seen(passes: Mapping[str, Any], clips: int) -> float:
 
 
 def scorings(block: Mapping[str, Any], seen: float, clips: int) -> float:
-    """How often fine-tuning looks at the test clips."""
+    """How often fine-tuning evaluates the test clips."""
     return max(1.0, seen / clips / block["score_epochs"])
 
 
 def memory(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size, gpu: bool) -> float:
-    """Bytes of main memory that a job holds at its peak."""
+    """Peak main memory of a job, in bytes."""
     width = 4 * encoder.width
     if stage in ("pretrain", "tune", "train"):
         return WITH_TORCH + CLIP * size.train + (0 if gpu else _step(settings[stage]["optimiser"]["batch"], encoder))
@@ -80,7 +80,7 @@ def memory(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size
 
 
 def _step(batch: int, encoder: Encoder) -> float:
-    """What a step of the transformer on a CPU keeps for its backward pass; on a GPU it lies there."""
+    """Bytes that a transformer step keeps for its backward pass on a CPU; on a GPU they are in GPU memory."""
     if encoder.backbone != TRANSFORMER:
         return 12.0 * encoder.parameters
     shape = encoder.shape

@@ -1,6 +1,6 @@
-"""What a run would make, why, and how long that takes, in a few lines: Snakemake's dry run in words.
+"""The jobs that a run would execute, why, and for how long, in a few lines: a readable `snakemake --dry-run`.
 
-A job's reason is found by the command that made its result before: other settings, other source, or inputs that are made again.
+The reason follows from comparing a job with the command that made its last result: settings, source or rebuilt inputs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NEW, FOLLOWS = "not made yet", "depends on results above"
 
 @dataclass(frozen=True)
 class Change:
-    """A job that would run: what it makes, why, and its seconds, None where nothing tells."""
+    """A job that would run: its result, why, and its seconds; None if unknown."""
 
     job: Job
     why: str
@@ -35,7 +35,7 @@ class Change:
 
     @property
     def what(self) -> str:
-        """The stage, and what tells its jobs apart: a method, or a table's number."""
+        """The stage, and what distinguishes its jobs: a method, or a table's number."""
         folder = Path(self.job.option("out"))
         if self.job.stage == "table":
             return f"table {self.job.settings.get('number', '')}"
@@ -43,12 +43,12 @@ class Change:
 
 
 def _method(folder: Path) -> tuple[str, ...]:
-    """The method that a folder of results is of; nothing for one that is of a data set."""
+    """The method of a results folder; empty for a folder of a data set."""
     return folder.parts[2:3] if len(folder.parts) > 2 and "_" in folder.parts[1] else ()
 
 
 def changes(jobs: Sequence[Job], results: Path, config: Config, machine: Machine, own: Own) -> list[Change]:
-    """Each of Snakemake's jobs with its reason and the time that it took before, or that it would take at measured rates."""
+    """Each of Snakemake's jobs with its reason, and the time that it took before or would take at measured speeds."""
     records = {}
     for record in Lineage.read(results).records:
         try:
@@ -65,7 +65,7 @@ def changes(jobs: Sequence[Job], results: Path, config: Config, machine: Machine
 
 
 def _key(job: Job) -> tuple[object, ...]:
-    """What names the result of a job, whatever it is told."""
+    """The identity of a job's result, independent of its settings."""
     number = job.settings.get("number") if job.stage == "table" else None
     return job.stage, job.named, job.option("out"), job.option("target"), job.option("setup"), number
 
@@ -83,11 +83,7 @@ def _why(job: Job, record: Record | None, made: set[Path], results: Path) -> str
     if record.told["code"]["digest"] != code.today(record.stage):
         now = {"digest": "", "modules": code.parts_of(record.stage)} if code.today(record.stage) else {"digest": ""}
         return changed_source(record.told["code"], now)[0]
-    return (
-        "it now reads other files"
-        if earlier.options.get("files") != job.options.get("files")
-        else "its inputs changed, or it was requested"
-    )
+    return "set of input files changed" if earlier.options.get("files") != job.options.get("files") else "input changed, or forced"
 
 
 def _seconds(job: Job, record: Record | None, config: Config, machine: Machine, own: Own, start: float) -> float | None:
@@ -99,7 +95,7 @@ def _seconds(job: Job, record: Record | None, config: Config, machine: Machine, 
 
 
 def lines(found: Sequence[Change]) -> Iterator[str]:
-    """At most ten: how much there is, then a line a reason, those that follow from others last."""
+    """At most ten lines: the total, then one line per reason; jobs that only depend on others come last."""
     if not found:
         yield "nothing to do: every result is up to date"
         return
@@ -116,7 +112,7 @@ def lines(found: Sequence[Change]) -> Iterator[str]:
 
 
 def _things(same: Sequence[Change]) -> str:
-    """What a few jobs make by name, of many how many of each stage."""
+    """Names of a few jobs; for many jobs, counts per stage."""
     names = list(dict.fromkeys(one.what for one in same))
     if len(names) <= NAMED:
         return ", ".join(names)

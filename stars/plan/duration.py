@@ -1,4 +1,4 @@
-"""How long jobs take, by their shell commands: what they took before, else by measured rates, without a backbone's code being loaded."""
+"""Expected time of jobs, from their shell commands: their last time, otherwise measured speeds; loads no backbone."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ RATES = Path("config/rates.csv")
 
 
 def expected(told: Mapping[int, tuple[str, Sequence[str]]], config: Config) -> dict[int, float]:
-    """Seconds of each job, from its shell command and outputs; one that nothing is known of counts as the longest.
+    """Seconds of each job, from its shell command and outputs; a job of unknown duration counts as the longest known.
 
-    Nothing where no machine's rates are known.
+    Empty if no machine's speeds are known.
     """
     try:
         known = [machine for machine in rates.load(shipped.found(RATES)).values() if machine.gpu == (config.compute.device == "cuda")]
@@ -32,7 +32,7 @@ def expected(told: Mapping[int, tuple[str, Sequence[str]]], config: Config) -> d
 
 
 def _before(outputs: Sequence[str]) -> float | None:
-    """Seconds that a job took when it last made these files, by its record."""
+    """Seconds that a job took when it last made these files, according to its record."""
     try:
         return next(float(read_json(path)["wall_seconds"]) for path in outputs if path.endswith("record.json"))
     except (StopIteration, InputError, KeyError, TypeError, ValueError):

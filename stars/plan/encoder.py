@@ -1,4 +1,4 @@
-"""How much an encoder computes of a body or a clip, and how large it is: by formula for the transformer, else counted by torch."""
+"""Operations of an encoder per body or clip, and its size: by formula for the transformer, otherwise counted by PyTorch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stars.pipeline.resolve import TRANSFORMER
 if TYPE_CHECKING:
     from stars.backbones.base import Backbone
 
-JOINTS, BODIES = 25, 2  # of every published data set; the count moves with it nearly in proportion
+JOINTS, BODIES = 25, 2  # of the published data sets; operations are nearly proportional to it
 PARENTS = (1, 1, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 7, 7, 11, 11)  # a tree for a graph of that size
 
 
@@ -23,7 +23,7 @@ class Encoder:
     """A backbone with its settings, plain data."""
 
     backbone: str
-    model: str  # JSON, so that equal ones are equal
+    model: str  # JSON, so that equal models compare equal
 
     @classmethod
     def of(cls, backbone: str, model: Mapping[str, Any]) -> Encoder:
@@ -58,7 +58,7 @@ class Encoder:
 
     @cached_property
     def frames(self) -> int:
-        """Frames of the clips that it is given."""
+        """Frames of its input clips."""
         return self.shape.frames if self.backbone == TRANSFORMER else self.network.frames
 
     @cached_property
@@ -78,13 +78,13 @@ class Encoder:
         return self._pass * (bodies if apart else 1)
 
     def trained(self, blocks: int | None) -> float:
-        """Share of its blocks that are trained where `blocks` of them are, None: half."""
+        """Fraction of its blocks that are trained if `blocks` of them are; None: half."""
         depth = self.shape.depth if self.backbone == TRANSFORMER else len(self.network.layers().blocks)
         return (depth // 2 if blocks is None else blocks) / depth
 
 
 def encoder_flops(shape: Model, joints: int, visible: float = 1.0) -> float:
-    """Forward pass of the encoder over this share of one body's tokens."""
+    """Forward pass of the encoder over this fraction of one body's tokens."""
     tokens = int(tokens_of(shape, joints) * visible)
     return shape.depth * block_flops(tokens, shape.width, shape.hidden)
 

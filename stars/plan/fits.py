@@ -18,7 +18,7 @@ from stars.errors import InputError
 from stars.pipeline import configuration, layout
 from stars.pipeline.resolve import TRAINED
 
-LEAST_BATCH = 2  # clips that a step of training needs
+LEAST_BATCH = 2  # clips that a training step needs
 
 
 class Most(NamedTuple):
@@ -30,10 +30,10 @@ class Most(NamedTuple):
 
 
 def lines(config: Config) -> list[str]:
-    """What is worth knowing and stops nothing: batches larger than the training clips.
+    """Warnings: batches larger than the training set.
 
     Raises:
-        InputError: what would stop a job for want of clips, neighbours above all, once everything before it is made.
+        InputError: a job would fail later for lack of clips, e.g. too few neighbours.
     """
     found = {(data, split): size for data, split in layout.every_run(config) if (size := most(config, data, split))}
     for (data, split), size in found.items():
@@ -49,7 +49,7 @@ def lines(config: Config) -> list[str]:
 
 
 def most(config: Config, data: str, split: str) -> Most | None:
-    """The most clips of a split that there can be; None if unknown."""
+    """Upper bounds of the clips of a split; None if unknown."""
     described, simulated = configuration.dataset(config, data), config.data[data].simulate
     rule = described.splits[split]
     if simulated is None:
@@ -94,7 +94,7 @@ def _batches(config: Config, data: str, split: str, size: Most) -> list[str]:
             raise InputError(f"methods.{name} on {data}_{split}: {where}, and {have}: a batch needs at least {LEAST_BATCH} clips")
         if batch > size.train:
             larger.setdefault(where, []).append(name)
-    after = f"more than the {size.train} training clips of {data}_{split}: every step takes all of them"
+    after = f"more than the {size.train} training clips of {data}_{split}: each step uses all of them"
     return [f"{where} ({', '.join(names)}), {after}" for where, names in larger.items()]
 
 

@@ -1,4 +1,4 @@
-"""The jobs that Snakemake would run, as the commands that it would give."""
+"""The jobs that Snakemake would run, as shell commands."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ from stars.errors import InputError
 from stars.pipeline import configuration, layout
 from stars.provenance import stale
 
-FRAME = ("Error:", "WorkflowError:", "InputFunctionException in rule unknown_target", "Wildcards:")  # of a message that is ours
+FRAME = (
+    "Error:",
+    "WorkflowError:",
+    "InputFunctionException in rule unknown_target",
+    "Wildcards:",
+)  # in Snakemake's message around one of ours
 COMMAND = "Shell command: stars "
-SUBSTITUTED = ("@<(printf", "%s", ")")  # what the shell writes to a file that stands for a long argument
+SUBSTITUTED = ("@<(printf", "%s", ")")  # process substitution that replaces a long argument
 
 
 @dataclass(frozen=True)
 class Job:
-    """One `stars` command: its stage, its options (a flag's values), the stage's settings, and what it names without an option."""
+    """One `stars` command: its stage, its options (name → values), the stage's settings, and its positional arguments."""
 
     stage: str
     options: dict[str, tuple[str, ...]]
@@ -49,11 +54,11 @@ class Job:
         return cls(words[0], {name: tuple(values) for name, values in options.items() if name}, settings, tuple(options[""]))
 
     def option(self, name: str) -> str:
-        """The option's only value, or nothing where it is not given."""
+        """The option's only value; empty if it is not given."""
         return next(iter(self.options.get(name, ())), "")
 
     def place(self, name: str, form: str) -> dict[str, str]:
-        """Named parts of an option's path by a pattern; nothing where it does not fit."""
+        """Named groups of a pattern in an option's path; empty without a match."""
         found = re.search(form, self.option(name))
         return found.groupdict() if found else {}
 
@@ -61,15 +66,15 @@ class Job:
 def planned(
     config: Config, path: Path | str, targets: Sequence[str], everything: bool = False, overrides: Mapping[str, Any] | None = None
 ) -> list[Job]:
-    """Jobs that `snakemake TARGET… --configfile PATH` would run now; `everything`: as if nothing was made yet.
+    """Jobs that `snakemake TARGET… --configfile PATH` would run now; `everything`: as if no results existed.
 
     Args:
-        config: what `path` and `overrides`, a configuration laid over it, come to.
+        config: the configuration in `path`, with `overrides` applied.
 
-    Raw files that are not there yet are taken to be there, where nothing was read of them.
+    Missing raw files that have not been ingested are assumed to exist.
 
     Raises:
-        InputError: Snakemake is not installed, or refuses; its message is passed on.
+        InputError: Snakemake is not installed, or fails; the error contains its message.
     """
     with tempfile.NamedTemporaryFile(suffix=".zip") as placeholder, tempfile.NamedTemporaryFile("w", suffix=".yaml") as above:
         absent = {data: _stand_in(config, data, placeholder.name) for data in missing(config)}
@@ -90,12 +95,12 @@ def planned(
 
 
 def missing(config: Config) -> list[str]:
-    """Data sets whose raw files are not where the configuration says, and were not read yet."""
+    """Data sets whose raw files are missing and have not been ingested."""
     return [data for data, block in config.data.items() if block.raw and not Path(block.raw).exists() and not _read(data, block.raw)]
 
 
 def parse(text: str) -> Iterator[Job]:
-    """The `stars` commands in what Snakemake printed."""
+    """The `stars` commands in Snakemake's output."""
     for line in text.splitlines():
         if line.startswith(COMMAND):
             words = shlex.split(line.removeprefix(COMMAND))
@@ -103,7 +108,7 @@ def parse(text: str) -> Iterator[Job]:
 
 
 def _stand_in(config: Config, data: str, placeholder: str) -> dict[str, Any]:
-    """Keys that let a data set be planned without its files."""
+    """Keys with which a data set can be planned without its files."""
     ingest = config.data[data].ingest
     return {"raw": placeholder, **({"ingest": {"missing_list": placeholder}} if ingest.missing_list else {})}
 
@@ -113,10 +118,10 @@ def _read(data: str, raw: str) -> bool:
 
 
 def _complaint(said: str) -> str:
-    """Snakemake's own error in one line: it names the error, says what is wrong, and then where in its files."""
+    """Snakemake's own error in one line, without the place in the workflow's files."""
     if "No module named snakemake" in said:
-        return "plan asks Snakemake, which is not installed: pip install '.[workflow]'"
+        return "stars plan needs Snakemake, which is not installed: pip install '.[workflow]'"
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     first = next((index for index, line in enumerate(lines) if re.match(r"\w*(Error|Exception)\b", line)), len(lines) - 2)
     kept = [line for line in lines[first:] if not line.startswith(("File ", *FRAME)) and line not in FRAME][:2]
-    return " ".join(kept) or "Snakemake failed without a word"
+    return " ".join(kept) or "Snakemake failed without an error message"

@@ -1,4 +1,4 @@
-"""How fast work is done: measured on machines that are named, and by this user's own runs, which count more."""
+"""Measured speeds: of named machines, and of this user's own runs, which take precedence."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ UNITS = {**dict.fromkeys(ARITHMETIC, "GFLOP/s"), "read": "files/s", "start": "s"
 FACTORS = {"GFLOP/s": 1e9, "MB/s": 1e6}
 TRAINING = {stage.module: stage.name for stage in stages.STAGES.values() if stage.trains}
 
-Own = dict[tuple[str, str], float]  # (stage, precision) → operations a second
+Own = dict[tuple[str, str], float]  # (stage, precision) → operations per second
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Rates of one machine: train and encode in operations a second, in fp32 and in bf16; read in files a second, start in seconds a job."""
+    """Rates of one machine: train and encode in operations per second (fp32, bf16), read in files per second, start in seconds per job."""
 
     name: str
     gpu: bool
@@ -37,14 +37,14 @@ class Machine:
     sources: tuple[str, ...]
 
     def rate(self, done: work.Work) -> float | None:
-        """How fast it does this kind of work: in a precision that was not measured, as fast as in fp32; in auto, as fast as was measured at all."""
+        """Rate for a kind of work. A precision that was not measured counts as fp32, auto as the fastest measured."""
         plain, half = self.rates.get(done.kind), self.rates.get(f"{done.kind} bf16")
         if done.precision == "auto":
             return max((rate for rate in (plain, half) if rate is not None), default=None)
         return half if done.precision == "bf16" and half is not None else plain
 
     def seconds(self, stage: str, done: work.Work, own: Own) -> float | None:
-        """Of one job; None where a rate of arithmetic or reading is not known. A rate of this user's own runs holds all that they did."""
+        """Seconds of one job; None if a rate of computation or reading is unknown. Rates of this user's own runs include all their work."""
         start = self.rates.get("start", 0.0)
         if done.amount and (rate := own_rate(own, stage, done.precision)):
             return start + done.amount / rate
@@ -58,21 +58,21 @@ class Machine:
         return start + sum(beside.values()) + (max(computed, cut) if self.gpu else computed + cut)  # a GPU computes while a CPU cuts
 
     def beside(self) -> dict[str, float]:
-        """Its rates of all but arithmetic."""
+        """Its rates of everything but computation."""
         return {work: rate for work, rate in self.rates.items() if work not in ARITHMETIC}
 
     def assuming(self, operations: float) -> Machine:
-        """The same machine, its arithmetic at so many operations a second."""
+        """The same machine, computing at so many operations per second."""
         assumed = f"{operations / 1e12:g} TFLOP/s are assumed, not measured"
         return Machine(self.name, self.gpu, {**self.beside(), "train": operations, "encode": operations}, (*self.sources, assumed))
 
 
 def load(path: Path) -> dict[str, Machine]:
-    """The machines of a rates file; InputError naming the line that is wrong."""
+    """The machines in a rates file; InputError with the line of an error."""
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
     except FileNotFoundError:
-        raise InputError(f"{path} is missing: it comes with the repository") from None
+        raise InputError(f"{path} is missing: restore it from the repository") from None
     found: dict[str, Machine] = {}
     for line, row in enumerate(rows, start=2):
         if list(row) != FIELDS or row["work"] not in UNITS or row["unit"] != UNITS[row["work"]]:
@@ -96,14 +96,14 @@ def _sources(rows: Sequence[Mapping[str, str]], machine: str) -> tuple[str, ...]
 
 
 def own(config: Config, results: Path, gpu: bool) -> Own:
-    """Operations a second in this user's own finished runs of the configured methods, on a GPU or not: the median of each stage and precision.
+    """Operations per second in this user's finished runs of the configured methods, on a GPU or not: medians per stage and precision.
 
-    Runs of a model or a number of clips that the configuration does not have are left out: their work is not what is counted.
+    Runs with another model or number of clips than configured are left out, since their work would be counted wrongly.
     """
     measured: dict[tuple[str, str], list[float]] = {}
     for path in sorted(results.glob("*_*/*/**/record.json")):
         record = read_json(path)
-        stage = TRAINING.get(record.get("stage", "").partition("+")[0])  # a tuning's names its loss, too
+        stage = TRAINING.get(record.get("stage", "").partition("+")[0])  # a tuning's also contains its loss
         if stage and bool(record["hardware"].get("gpu")) == gpu and (found := _rate(record, stage, path, config)):
             precision, rate = found
             measured.setdefault((stage, precision), []).append(rate)
@@ -111,13 +111,13 @@ def own(config: Config, results: Path, gpu: bool) -> Own:
 
 
 def own_rate(own: Own, stage: str, precision: str) -> float | None:
-    """This user's rate of a stage; `auto` was recorded as the precision that it became: the highest of them."""
+    """This user's rate of a stage. For `auto`, the highest, since records contain the precision that was chosen."""
     found = [rate for (name, computed), rate in own.items() if name == stage and precision in (computed, "auto")]
     return max(found, default=None)
 
 
 def _rate(record: Mapping[str, Any], stage: str, path: Path, config: Config) -> tuple[str, float] | None:
-    """Precision and operations a second of one finished job; None where it is not as the configuration would run it now."""
+    """Precision and operations per second of one finished job; None if the configuration would run it differently now."""
     read = {role: (record["inputs"][role]["path"],) for role in ("train", "test") if role in record["inputs"]}
     job = Job(stage, {"out": (str(path.parent),), **read}, record["settings"])
     done = work.of(job, config)
@@ -127,7 +127,7 @@ def _rate(record: Mapping[str, Any], stage: str, path: Path, config: Config) -> 
 
 
 def _alike(record: Mapping[str, Any], job: Job, config: Config) -> bool:
-    """Whether a job ran the model and as many training clips as the configuration has now, which its work is counted by."""
+    """Whether a job ran the configured model and number of training clips, from which its work is counted."""
     encoder, size = work.encoder_for(job, config), work.size_for(job, config)
     if encoder is None or size is None or _model(record) != json.loads(encoder.model):
         return False
@@ -136,7 +136,7 @@ def _alike(record: Mapping[str, Any], job: Job, config: Config) -> bool:
 
 
 def _model(record: Mapping[str, Any]) -> Any:
-    """The model block that a job was told, or the training behind its encoder; None where that left no record."""
+    """The model block of a job, or of the training of its encoder; None without a record of it."""
     if "model" in record["settings"]:
         return record["settings"]["model"]
     if "networks" in record["settings"]:

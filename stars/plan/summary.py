@@ -1,4 +1,4 @@
-"""A plan as text: jobs, hours and disk of each stage, and the rates that they come from."""
+"""A plan as text: jobs, hours and disk space per stage, and the speeds used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Stage:
     """All jobs of one stage.
 
     Attributes:
-        operations: of the encoder; hours: None where no rate is known; disk: bytes; memory: bytes of the job that holds most;
+        operations: of the encoder; hours: None if no speed is known; disk: bytes; memory: bytes of the job that needs most;
         unknown: jobs of unknown size.
     """
 
@@ -112,15 +112,15 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _sources(machine: Machine, own: Own) -> list[str]:
     shown = [f"{work} {_rate(work, rate)}" for work, rate in machine.rates.items()]
-    lines = [f"Rates of {machine.name}: {', '.join(shown) or 'none'}.", *(f"  {source}" for source in machine.sources)]
+    lines = [f"Speeds of {machine.name}: {', '.join(shown) or 'none'}.", *(f"  {source}" for source in machine.sources)]
     if own:
         measured = [
             f"{stage}{'' if precision == 'fp32' else ' ' + precision} {_rate('train', rate)}" for (stage, precision), rate in own.items()
         ]
-        lines.append(f"Rates of your own runs, which go first: {', '.join(measured)}.")
-    lines.append("Hours are those of one job after another; times vary with the machine and with what else runs on it.")
-    lines.append("Memory is main memory, of the job that holds most of it.")
-    return [*lines, "Not counted: pages, pictures and tables, which take seconds each, and waiting for a disk."]
+        lines.append(f"Speeds of your own runs (used first): {', '.join(measured)}.")
+    lines.append("Hours assume one job at a time; actual times depend on the machine and its load.")
+    lines.append("Memory: peak main memory of the job that needs most.")
+    return [*lines, "Not counted: pages, figures and tables (seconds each), and waiting for a disk."]
 
 
 def _rate(work: str, rate: float) -> str:
@@ -131,7 +131,7 @@ def _rate(work: str, rate: float) -> str:
 def _warnings(total: Stage, missing: Sequence[str]) -> list[str]:
     lines = []
     if total.gpu_hours is None or total.cpu_hours is None:
-        lines.append("?: no rate is known: benchmarks/rates.py measures one, --tflops assumes one.")
+        lines.append("?: unknown speed: measure it with benchmarks/rates.py, or assume one with --tflops.")
     if total.unknown:
         lines.append(f"{total.unknown} jobs are counted without time and disk: the number of clips in their data set is unknown.")
-    return lines + [f"Raw files of {data} are not there yet; the plan assumes the complete data set." for data in missing]
+    return lines + [f"Raw files of {data} are missing; the plan assumes the complete data set." for data in missing]

@@ -1,7 +1,7 @@
-"""How much a job computes and writes: floating-point operations of the encoder, clips read, bytes kept.
+"""Work and output of a job: floating-point operations of the encoder, clips read, bytes written.
 
-Counted are matrix products and attention (a multiplication and an addition are two), a backward pass as two forward ones. An absent or
-copied second body is not computed where nothing is masked (`stars.backbones.clips.clip_features`).
+Operations are those of matmuls and attention (2 per multiply-add); a backward pass counts as two forward passes. An absent or
+copied second body is skipped, except in masked training (`stars.backbones.clips.clip_features`).
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ COMPUTED = (
     "train",
     "finetune",
     "embed",
-)  # blocks that say in which precision a stage computes; a probe's encoder is run as `embed` says
+)  # blocks with the precision of a stage; a linear probe runs its encoder with that of `embed`
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one job does: an amount of a kind (train, encode: operations, in a precision; read: raw files), what it does besides
-    (`stars.plan.besides`), bytes that stay on disk, and bytes of memory that it holds.
+    """Work of one job: an amount of a kind (train, encode: operations, in a precision; read: raw files), its other work
+    (`stars.plan.besides`), bytes written to disk, and peak memory in bytes.
 
-    `known` is false where nobody can say how many clips there are.
+    `known` is false if the number of clips is unknown.
     """
 
     kind: Kind = ""
@@ -90,7 +90,7 @@ def _tune(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Ki
 
 
 def _train(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Kind, float]:
-    """Every network sees every view that the objective's passes name; what an objective computes besides is not counted."""
+    """Every network encodes every view in the objective's passes; other computation of an objective is not counted."""
     train = settings["train"]
     student, others = passes(train["objective"], train["options"])
     networks = [Encoder.of(one["backbone"], one["model"]) for one in settings["networks"]]
@@ -99,7 +99,7 @@ def _train(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[K
 
 
 def passes(objective: str, options: Mapping[str, Any]) -> tuple[int, int]:
-    """Views of a clip a step that a network sees with a gradient, and without one, by the objective."""
+    """Views per clip and step that a network encodes with and without gradient, according to the objective."""
     from stars import objectives
 
     found = objectives.find(objective)
@@ -116,7 +116,7 @@ def _linear(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[
 
 
 def _finetune(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Kind, float]:
-    """Fine-tuning computes both bodies in training; a pass over the test clips is a third of a step's cost a clip."""
+    """Fine-tuning computes both bodies in training; a pass over the test clips costs a third of a training step per clip."""
     block = settings["finetune"]
     passes = seen(block["optimiser"], size.train)
     scored = scorings(block, passes, size.train)
@@ -138,7 +138,7 @@ AMOUNTS = {"pretrain": _pretrain, "tune": _tune, "train": _train, "embed": _embe
 
 
 def _reading(job: Job, config: Config) -> Work:
-    """Raw files of a job, all of them or a setup's share; the clip store's bytes, which a part leaves to the join."""
+    """Raw files of a job, all or those of one setup; bytes of the clip store, which are counted with the join if it has parts."""
     data = job.place("out", r"results/(?P<data>\w+)/clips").get("data", "")
     clips, described = clips_of(config, data), configuration.stored(config, data)
     if clips is None:
@@ -151,7 +151,7 @@ def _reading(job: Job, config: Config) -> Work:
 
 
 def clips_of(config: Config, data: str) -> int | None:
-    """Clips of a data set: of its description, or as many as are simulated; None if unknown."""
+    """Number of clips of a data set, from its description or its simulation; None if unknown."""
     described, simulated = configuration.dataset(config, data), config.data[data].simulate
     counted = [sum(split.counts) for split in described.splits.values() if split.counts]
     return _simulated(simulated) if simulated else described.clips or (counted[0] if counted else None)
@@ -162,7 +162,7 @@ def _simulated(simulate: Simulate) -> int:
 
 
 def size_of(config: Config, data: str, split: str) -> Size | None:
-    """Of the split's files where they are made, else of the description, else half of the clips."""
+    """Size of a split: from its files if they exist, otherwise from the description, otherwise half of the clips per side."""
     described = configuration.dataset(config, data)
     bodies = 1 + len(described.two_person) / len(described.actions) if described.bodies > 1 else 1.0
     files = [Path(layout.split_rows(data, split, side)) for side in ("train", "test")]
@@ -176,7 +176,7 @@ def size_of(config: Config, data: str, split: str) -> Size | None:
 
 
 def size_for(job: Job, config: Config) -> Size | None:
-    """Of the split whose rows a job reads; None if it is not configured or unknown."""
+    """Size of the split whose rows a job reads; None if it is not configured or unknown."""
     place = job.place("train", ROWS) or job.place("test", ROWS)
     if place.get("data") not in config.data or place["split"] not in configuration.dataset(config, place["data"]).splits:
         return None
@@ -184,7 +184,7 @@ def size_for(job: Job, config: Config) -> Size | None:
 
 
 def encoder_for(job: Job, config: Config) -> Encoder | None:
-    """The encoder of the method whose folder a job reads or writes; None where it is not configured."""
+    """The encoder of the method whose folder a job reads or writes; None if it is not configured."""
     place = job.place("method", METHOD) or job.place("encoder", METHOD) or job.place("out", METHOD)
     name = configuration.untag(config, place["folder"])[0] if place else ""
     data = {f"{data}_{split}": data for data, split in layout.every_run(config)}.get(place.get("run", ""))
@@ -195,7 +195,7 @@ def encoder_for(job: Job, config: Config) -> Encoder | None:
 
 
 def _disk(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size) -> float:
-    """Bytes of an encoder's weights or of features; what else a job writes is small beside them."""
+    """Bytes of an encoder's weights or of features; other files of a job are small in comparison."""
     if stage == "train":
         return 4 * sum(Encoder.of(one["backbone"], one["model"]).parameters for one in settings["networks"])
     if stage in ("pretrain", "tune"):

@@ -11,7 +11,7 @@ from pathlib import Path
 from stars import plugins
 
 PACKAGE = Path(__file__).resolve().parents[1]
-# The decisions of these modules reach a stage as settings, which are compared separately.
+# These modules affect a stage only through its settings, which are compared separately.
 NOT_PART_OF_A_STAGE = ("stars.config", "stars.pipeline", "stars.plugins", "stars.errors", "stars.cli", "stars.provenance")
 
 
@@ -97,7 +97,7 @@ def _file(module: str) -> Path:
 
 
 def _assets(module: str) -> list[Path]:
-    """Files in the folder `web` beside a module named `assets`: a page's scripts and styles are source, too."""
+    """Files in the folder `web` next to a module named `assets`: a page's scripts and styles are source, too."""
     return sorted(_file(module).with_name("web").glob("*.*")) if module.endswith(".assets") else []
 
 

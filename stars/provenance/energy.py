@@ -1,4 +1,4 @@
-"""Energy used by GPUs, as their driver counts it (NVML, nvmlDeviceGetTotalEnergyConsumption): of the whole device, other processes included."""
+"""Energy used by GPUs, as counted by their driver (NVML, nvmlDeviceGetTotalEnergyConsumption): of the whole device, with all processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UUID_BYTES = 96
 
 
 def counters() -> dict[str, float]:
-    """UUID of each GPU that counts → joules since its driver was loaded; nothing where there is no NVIDIA driver. Starts no CUDA context."""
+    """UUID of each GPU with a counter → joules since its driver was loaded; empty without an NVIDIA driver. Starts no CUDA context."""
     try:
         nvml = ctypes.CDLL(LIBRARY)
         if nvml.nvmlInit_v2():
@@ -22,7 +22,7 @@ def counters() -> dict[str, float]:
             return dict(_read(nvml))
         finally:
             nvml.nvmlShutdown()
-    except (OSError, AttributeError):  # no such library; one that is older than this count
+    except (OSError, AttributeError):  # no such library, or one without this counter
         return {}
 
 
@@ -40,9 +40,9 @@ def _read(nvml: Any) -> Iterator[tuple[str, float]]:
 
 
 def used_since(before: Mapping[str, float]) -> float | None:
-    """Joules that this process's GPUs used since `before`, those of all processes of a shared training.
+    """Joules that this process's GPUs used since `before`; in a shared training, summed over all processes.
 
-    None where none is used or counts, and for a training on several nodes, whose GPUs this one cannot read.
+    None without a GPU or counter, and for trainings on several nodes, whose GPUs this process cannot read.
     """
     torch = sys.modules.get("torch")
     if torch is None or not before or not torch.cuda.is_initialized():

@@ -35,7 +35,7 @@ CLAIM_SECONDS = 10.0  # allowed between a writer's claim and its file, which nor
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is deleted and the old file stays."""
+    """Yield a temporary path next to `path`; on success it replaces `path`, on failure it is deleted and the old file stays."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     try:
@@ -205,7 +205,7 @@ def canonical(value: Any) -> str:
 def exclusive(path: Path | str) -> Iterator[None]:
     """Lock `path`, a folder or a file to be written, for this process; InputError if another run has locked it.
 
-    The lock is a file beside `path`, deleted on release; a lock file left by a killed run is ignored. On a filesystem without locks (Lustre
+    The lock is a file next to `path`, deleted on release; a lock file left by a killed run is ignored. On a filesystem without locks (Lustre
     mounted without `flock`), a message on stderr says so, and a single writer is assumed, as Snakemake ensures.
     """
     path = Path(path)

@@ -46,7 +46,7 @@ class Entry:
                 return cls(content["time"], content["place"], content["metrics"], content["stages"], content["given"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
-        raise InputError(f"{path}: the ledger's entry was changed or is damaged: restore it, or delete it, which loses its numbers")
+        raise InputError(f"{path}: the ledger's entry was changed or is damaged: restore it, or delete it and lose its numbers")
 
 
 def add(out: Path, record: Mapping[str, Any]) -> None:

@@ -133,7 +133,7 @@ class Lineage:
 
 
 def behind(project: Path, inputs: Mapping[Path, str]) -> tuple[dict[Path, Record], dict[Path, str]]:
-    """The records behind files, and external files with their sha256. Reads only records beside these files.
+    """The records behind files, and external files with their sha256. Reads only records next to these files.
 
     Args:
         project: folder that paths are relative to.
@@ -155,7 +155,7 @@ def behind(project: Path, inputs: Mapping[Path, str]) -> tuple[dict[Path, Record
 
 
 def _makers(project: Path, path: Path) -> Iterator[Record]:
-    """The records beside `path` with it as an output; several if weights were imported over those of a training."""
+    """The records next to `path` with it as an output; several if weights were imported over those of a training."""
     for beside in sorted((project / path).parent.glob(PATTERN)):
         try:
             record = Record.read(project, path.parent / beside.name)
@@ -180,7 +180,7 @@ def refuse_changed(inputs: Iterable[tuple[Path, str]]) -> None:
 def around(file: Path) -> Path | None:
     """The results folder that contains a file, under any name; None if unknown.
 
-    It is an unpacked archive, a folder called `results`, or the one that contains the inputs of the record beside the file.
+    It is an unpacked archive, a folder called `results`, or the one that contains the inputs of the record next to the file.
     """
     above = list(file.absolute().parents)
     named = [folder for folder in above if (folder / MANIFEST).is_file() or (folder.name == RESULTS and folder.is_dir())]

@@ -1,6 +1,6 @@
-"""Results made by an older version of the code where this only warns: whatever trains, protocols included, and what it is made from.
+"""Results made by an older version of the code where this only warns: trainings, including protocols that train, and their inputs.
 
-A reworded comment must not cost days on a GPU, whether it stands in a training stage or in one before it.
+A reworded comment must not cost days on a GPU, be it in a training stage or in a stage before it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ RECORDS = (
 
 
 def read_already(clips: Path, raw: str) -> bool:
-    """Whether a clip store is there and its record names no other raw files than these, which may then be gone."""
+    """Whether a clip store exists and was made from these raw files, which may then be deleted."""
     try:
         record = json.loads((clips / "record.json").read_text(encoding="utf-8"))
-        read = record["inputs"].get("raw") or record["notes"]["raw"]  # a folder is no input: its files stand in clips.csv
+        read = record["inputs"].get("raw") or record["notes"]["raw"]  # a folder is not an input: clips.csv lists its files
         return (clips / "offsets.npy").exists() and Path(read.get("path", raw)).absolute() == Path(raw).absolute()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
@@ -39,4 +39,7 @@ def warnings(results: Path) -> Iterator[str]:
             continue
         if stage.split("+")[0] in KEPT and digest != code.today(stage):
             made = path.parent if path.name == "record.json" else path.with_name(path.name.removesuffix(".record.json"))
-            yield f"{made}: made by an earlier version of {stage}; kept. To make it again: your command with --forcerun {path}; all such: code_changes: rebuild"
+            yield (
+                f"{made}: made by an earlier version of {stage}; kept. To rebuild it, add --forcerun {path} to your command;"
+                " to rebuild all such results, set code_changes: rebuild"
+            )

@@ -138,7 +138,7 @@ def test_cancelled_killed_preempted_and_lost_with_its_node_a_training_goes_on(cl
     for target in targets:
         assert made(flow, target) == made(local, target)
         assert record(flow, target)["notes"]["earlier_runs"]  # none began anew
-    assert not flow.leftovers() and flow.said.read_text().count("once more: ") >= 2
+    assert not flow.leftovers() and flow.said.read_text().count("retrying: ") >= 2
 
 
 def test_after_snakemake_was_killed_its_jobs_end_and_nothing_is_made_twice(cluster, flows):
@@ -170,7 +170,7 @@ def test_after_snakemake_was_killed_its_jobs_end_and_nothing_is_made_twice(clust
     [
         ({}, {"gpu_partition": "nowhere"}, (), "no such partition: `sinfo -s` lists them; set cpu_partition and gpu_partition"),
         ({"compute": {"device": "cuda", "gpus": 2}}, {}, (), "no usable GPU driver on that node: load its module (modules in "),
-        ({}, {}, ("--set-resources", "pretrain:mem_mb=400"), "it ran out of memory: raise mem_mb of this rule under set-resources in "),
+        ({}, {}, ("--set-resources", "pretrain:mem_mb=400"), "out of memory: raise mem_mb of this rule under set-resources in "),
     ],
     ids=["a wrong partition", "two GPUs without a driver", "too little memory"],
 )
