@@ -232,4 +232,4 @@ def test_an_argument_longer_than_linux_allows_comes_from_a_file(tmp_path, compla
     command = f'stars comparison --settings @<(printf %s "$(cat {long})" ) --files "{{}}" --out {tmp_path}'
     done = subprocess.run(["bash", "-c", command], env=PATHED, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "no_such_key" in done.stderr and len(done.stderr) < 2000
-    assert complain("benchmarks", "--settings", "@nowhere") == "@nowhere: No such file or directory: give a file that contains the argument"
+    assert complain("comparison", "--settings", "@nowhere") == "@nowhere: No such file or directory: give a file that contains the argument"

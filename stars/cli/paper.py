@@ -23,7 +23,7 @@ PUBLISHED = "folder of published numbers [config/published]"
 
 
 def add(commands: Any) -> None:
-    """table, figure, benchmarks and claims."""
+    """table, figure, comparison and claims."""
     text = "a table of the paper: published rows and rows of this run"
     table = commands.add_parser("table", help=f"write {text}", description=f"Write {text}.")
     table.add_argument(
@@ -40,12 +40,12 @@ def add(commands: Any) -> None:
     figure.add_argument("--clips", type=Path, metavar="PATH", help=CLIPS + " [the configuration's]")
     figure.add_argument("--test", type=Path, metavar="PATH", help=TEST + " [the configuration's]")
     text = "the comparison page: all methods on one split"
-    page = commands.add_parser("benchmarks", help=f"write {text}", description=f"Write {text}.")
+    page = commands.add_parser("comparison", help=f"write {text}", description=f"Write {text}.")
     text = "test the paper's claims on this run"
     claims = commands.add_parser(
         "claims", help=text, description="Test the paper's claims on this run; write differences, confidence intervals and verdicts."
     )
-    for parser, handler in ((table, _table), (figure, _figure), (page, _benchmarks), (claims, _claims)):
+    for parser, handler in ((table, _table), (figure, _figure), (page, _comparison), (claims, _claims)):
         parser.add_argument("--settings", metavar="JSON", help="settings, as a line of JSON [from the configuration]")
         parser.add_argument("--files", metavar="JSON", help="with --settings: input files, as a JSON object of roles and paths")
         parser.add_argument("--published", type=Path, default=shipped.found("config/published"), metavar="PATH", help=PUBLISHED)

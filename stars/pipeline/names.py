@@ -63,7 +63,7 @@ def _check_targets(config: Config, source: str) -> None:
 
 def targets(config: Config) -> tuple[str, ...]:
     """Names of targets (workflow/rules/targets.smk defines what each makes)."""
-    drawn = (*(f"table{number}" for number in TABLES), *FIGURES, "curves", "claims", "benchmarks", "quality", "report", *config.tables)
+    drawn = (*(f"table{number}" for number in TABLES), *FIGURES, "curves", "claims", "comparison", "quality", "report", *config.tables)
     return (*drawn, "all", "quickstart", *PROTOCOLS, *config.protocols)
 
 

@@ -19,7 +19,7 @@ from stars.plan.encoder import BODIES, JOINTS, Encoder, tokens_of
 FRAMES = 80  # frames of a clip, if unknown; near NTU's mean
 CLIP = FRAMES * BODIES * JOINTS * 3 * 4  # bytes
 PROCESS, WITH_TORCH = 150e6, 450e6  # bytes of a process of a light stage, or of one that imports PyTorch
-LIGHT = ("simulate", "ingest", "join", "split", "subsets", "exemplars", "table", "figure", "report", "inspect", "benchmarks")
+LIGHT = ("simulate", "ingest", "join", "split", "subsets", "exemplars", "table", "figure", "report", "inspect", "comparison")
 FREE_NUMBERS = 20  # numbers per token and layer that autograd keeps, in multiples of the width
 
 
