@@ -116,21 +116,25 @@ def copying(store: Path, folder: Path) -> float:
     return opened.frames.nbytes / seconds(copy, "cpu", 3)
 
 
-def comparing(clips: int = 4000, width: int = 256, classes: int = 60) -> float:
-    """Operations a second of the KNN protocol: neighbours and the measures of clusters."""
+def comparing(clips: int = 8000, classes: int = 60) -> float:
+    """Operations per second of the KNN protocol: neighbours and clustering measures."""
+    width = Model().width
     features, labels = np.random.default_rng(0).normal(size=(clips, width)).astype(np.float32), np.arange(clips) % classes
 
     def compare() -> None:
-        neighbours(features, features, labels, 40)
+        neighbours(features, features, labels, 1)
         clusters.describe(features, labels, {})
 
-    return 2.0 * width * clips * 3 * clips / seconds(compare, "cpu", 1)
+    settings = {"outputs": ["encoder"], "knn": {"outputs": ["encoder"], "k": [1]}}
+    counted = amount("knn", settings, Encoder.transformer(Model()), Size(clips, clips, BODIES, classes))
+    return counted.besides["compare"] / seconds(compare, "cpu", 1)
 
 
-def placing(clips: int = 4000, width: int = 256) -> float:
-    """Points a second that t-SNE places."""
+def placing(clips: int = 8000, width: int = 256) -> float:
+    """Points per second that a t-SNE of 4,000 points places."""
     features = unit(np.random.default_rng(0).normal(size=(clips, width)).astype(np.float32))
-    return clips / seconds(lambda: tsne(features, 30.0, 0), "cpu", 1)
+    counted = amount("map", {"points": clips}, Encoder.transformer(Model()), Size(0, clips, BODIES))
+    return counted.besides["place"] / seconds(lambda: tsne(features, 30.0, 0), "cpu", 1)
 
 
 def random_store(folder: Path, clips: int = 2000) -> Path:

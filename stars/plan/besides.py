@@ -19,7 +19,12 @@ from stars.plan.encoder import BODIES, JOINTS, Encoder, tokens_of
 FRAMES = 80  # frames of a clip, if unknown; near NTU's mean
 CLIP = FRAMES * BODIES * JOINTS * 3 * 4  # bytes
 PROCESS, WITH_TORCH = 150e6, 450e6  # bytes of a process of a light stage, or of one that imports PyTorch
-LIGHT = ("simulate", "ingest", "join", "split", "subsets", "exemplars", "table", "figure", "report", "inspect", "comparison")
+LIGHT = ("simulate", "ingest", "join", "split", "subsets", "exemplars", "table", "figure", "report", "inspect", "benchmarks")
+RESCALED = ("standardised", "whitened")  # from the encoder's output, which every method has
+MARGIN = 16  # candidates beyond k (stars.evaluation.knn)
+CANDIDATE = 400  # comparing a candidate in float64 costs as much as this many references in float32
+DISTANCE, ASSIGNMENT = 3, 630  # of clustering measures, per two clips, and per clip and class (5 starts of k-means, about 100 iterations)
+POINTS = 4000  # a t-SNE of n points takes as long as n·√(n / POINTS) points at the measured rate
 FREE_NUMBERS = 20  # numbers per token and layer that autograd keeps, in multiples of the width
 
 
@@ -30,6 +35,7 @@ class Size:
     train: int
     test: int
     bodies: float
+    classes: int = 0
 
 
 def amounts(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size) -> dict[str, float]:
@@ -49,9 +55,34 @@ def amounts(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Siz
         viewed = passes + size.test * scorings(block, passes, size.train)
         return {"load": CLIP * both, "cut": settings.get("subsets", 1) * _frames(encoder, viewed)}
     if stage == "knn":
-        found = len(settings["outputs"])
-        return {"compare": 2.0 * encoder.width * size.test * (found * size.train + 2 * size.test)}
-    return {"place": min(size.test, settings["points"])} if stage == "map" else {}
+        found = len(compared(settings["knn"], settings)) * _searched(size.test, size.train, max(settings["knn"]["k"]))
+        return {"compare": 2.0 * encoder.width * (found + _clustered(size))}
+    if stage == "few-shot":
+        return {"compare": 2.0 * encoder.width * len(compared(settings["few_shot"], settings)) * _few_shot(settings["few_shot"], size)}
+    points = min(size.test, settings["points"]) if stage == "map" else 0
+    return {"place": points * (points / POINTS) ** 0.5} if points else {}
+
+
+def compared(options: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """The outputs that a protocol compares."""
+    return [output for output in options["outputs"] if output in (*settings["outputs"], *RESCALED)]
+
+
+def _searched(queries: float, references: float, k: int) -> float:
+    """Similarities of a nearest-neighbour search, in float32, or as many that cost the same."""
+    return queries * (references + CANDIDATE * min(k + MARGIN, references))
+
+
+def _clustered(size: Size) -> float:
+    """Clustering measures of the test clips, in the unit of `_searched`."""
+    return DISTANCE * float(size.test) ** 2 + ASSIGNMENT * float(size.test) * size.classes
+
+
+def _few_shot(options: Mapping[str, Any], size: Size) -> float:
+    """The searches of one output, in the unit of `_searched`; `size` is of the novel classes."""
+    shots, readings = options["shots"], options["readings"]
+    drawn = options["draws"] * sum(_searched(size.test, n * size.classes, n) for n in shots) if "exemplars" in readings else 0.0
+    return drawn + (_searched(size.test, size.train, max(shots)) if "neighbours" in readings else 0.0)
 
 
 def seen(passes: Mapping[str, Any], clips: int) -> float:

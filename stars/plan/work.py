@@ -7,7 +7,7 @@ copied second body is skipped, except in masked training (`stars.backbones.clips
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -131,7 +131,7 @@ def _semi(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Ki
 
 def subset(settings: Mapping[str, Any], size: Size) -> Size:
     """A split whose training side is a fraction of it."""
-    return Size(max(1, round(settings["fraction"] * size.train)), size.test, size.bodies)
+    return replace(size, train=max(1, round(settings["fraction"] * size.train)))
 
 
 AMOUNTS = {"pretrain": _pretrain, "tune": _tune, "train": _train, "embed": _embed, "linear": _linear, "finetune": _finetune, "semi": _semi}
@@ -164,15 +164,16 @@ def _simulated(simulate: Simulate) -> int:
 def size_of(config: Config, data: str, split: str) -> Size | None:
     """Size of a split: from its files if they exist, otherwise from the description, otherwise half of the clips per side."""
     described = configuration.dataset(config, data)
+    classes = len(described.actions)
     bodies = 1 + len(described.two_person) / len(described.actions) if described.bodies > 1 else 1.0
     files = [Path(layout.split_rows(data, split, side)) for side in ("train", "test")]
     if all(file.exists() for file in files):
         train, test = (len(np.load(file, mmap_mode="r", allow_pickle=False)) for file in files)
-        return Size(train, test, bodies)
+        return Size(train, test, bodies, classes)
     if counts := described.splits[split].counts:
-        return Size(*counts, bodies)
+        return Size(*counts, bodies, classes)
     clips = clips_of(config, data)
-    return None if clips is None else Size(clips // 2, clips - clips // 2, bodies)
+    return None if clips is None else Size(clips // 2, clips - clips // 2, bodies, classes)
 
 
 def size_for(job: Job, config: Config) -> Size | None:
@@ -180,7 +181,13 @@ def size_for(job: Job, config: Config) -> Size | None:
     place = job.place("train", ROWS) or job.place("test", ROWS)
     if place.get("data") not in config.data or place["split"] not in configuration.dataset(config, place["data"]).splits:
         return None
-    return size_of(config, **place)
+    size, described = size_of(config, **place), configuration.dataset(config, place["data"])
+    if size is None or job.stage != "few-shot":
+        return size
+    novel = len(job.settings["novel"])
+    part = novel / size.classes
+    train, test = described.splits[place["split"]].novel_counts or (round(part * size.train), round(part * size.test))
+    return Size(train, test, size.bodies, novel)
 
 
 def encoder_for(job: Job, config: Config) -> Encoder | None:
