@@ -100,9 +100,7 @@ class Schedule(Settings):
 class Optimiser(Schedule):
     """AdamW and its schedule."""
 
-    betas: tuple[Fraction, Fraction] = key(
-        (0.9, 0.95), "AdamW's betas: decay rates of the running averages of gradient and squared gradient"
-    )
+    betas: tuple[Fraction, Fraction] = key((0.9, 0.95), "AdamW's betas: decay rates of its running averages")
     weight_decay: float = key(0.05, "weight decay, for matrices only", ge=0)
 
 

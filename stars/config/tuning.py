@@ -155,7 +155,7 @@ class TuneOptimiser(Optimiser):
     weight_decay: float = key(0.01, "weight decay, for the tensors of `decayed`", ge=0)
     decayed: Literal["all", "matrices"] = key(
         "all",
-        "tensors with weight decay. all: every tuned one, biases and norms included (the released code); matrices: matrices only",
+        "tensors with weight decay. all: every trained one, biases and norms included (the released code); matrices: matrices only",
     )
     schedule: Literal["constant", "steps", "cosine", "linear"] = key(
         "constant",
