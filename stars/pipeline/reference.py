@@ -35,7 +35,7 @@ NAMED: dict[str, type[BaseModel]] = {"data": Data, "methods": Recipe, "protocols
 INNER: dict[str, type[BaseModel]] = {**NAMED, "data.NAME.simulate": Simulate}
 UNLESS = {
     "data.NAME.dataset": "like"
-}  # required key → the one beside it that may stand instead, from which `stars.pipeline.configuration` fills it in
+}  # required key → the key that can replace it; `stars.pipeline.configuration` then fills it in
 
 
 def _kind(annotation: Any) -> str:
