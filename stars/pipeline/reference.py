@@ -33,9 +33,7 @@ def rows(model: type[BaseModel] = Config, prefix: str = "", default: BaseModel |
 
 NAMED: dict[str, type[BaseModel]] = {"data": Data, "methods": Recipe, "protocols": PluginProtocol, "tables": PluginTable}
 INNER: dict[str, type[BaseModel]] = {**NAMED, "data.NAME.simulate": Simulate}
-UNLESS = {
-    "data.NAME.dataset": "like"
-}  # required key → the key that can replace it; `stars.pipeline.configuration` then fills it in
+UNLESS = {"data.NAME.dataset": "like"}  # required key → the key that can replace it; `stars.pipeline.configuration` then fills it in
 
 
 def _kind(annotation: Any) -> str:
@@ -83,7 +81,8 @@ def page() -> str:
         lines += ["", f"## {head}", ""]
         field = Config.model_fields[head]
         if isinstance(field.default, BaseModel):
-            lines += [f"{field.description}"[0].upper() + f"{field.description}"[1:] + ".", ""]
+            summary = str(field.description)
+            lines += [f"{summary[0].upper()}{summary[1:]}.", ""]
         below = tuple((path.removeprefix(head), *others) for path, *others in found)
         if len(found) > 1 and (same := first.setdefault(below, head)) != head:
             lines += [f"Same keys and defaults as [{same}](#{same})."]
