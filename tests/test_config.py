@@ -48,7 +48,7 @@ TUNED = {
         ({"seeds": []}, "seeds: expected at least 1 value, found []"),
         ({"knn": {"k": [0]}}, "knn.k.0: expected a number of at least 1, found 0"),
         ({"tune": {"optimiser": {"lr": "fast"}}}, "tune.optimiser.lr: expected a number, found 'fast'"),
-        ({"tune": {"optimiser": {"batch": 1.5}}}, "tune.optimiser.batch: expected a whole number, found 1.5"),
+        ({"tune": {"optimiser": {"batch": 1.5}}}, "tune.optimiser.batch: expected an integer, found 1.5"),
         ({"embed": 3}, "embed: expected a block of `key: value`, found 3"),
         ({"knn": {"k": "x" * 10**6}}, "knn.k: expected a list, e.g. [1, 5], found 'xxx"),
         ({"methods": TUNED | {"stars": {"from": "mamp", "tune": {"nnclr": {"que": 64}}}}}, "methods.stars: unknown key tune.nnclr.que"),
@@ -61,7 +61,7 @@ TUNED = {
         ({"methods": {"x": {"tune": {}}}}, "methods.x has `tune` but no pre-trained parent"),
         ({"data": {"demo": {"splits": ["xsup"]}}}, "data.demo.splits: no split xsup: did you mean xsub?"),
         ({"data": {"demo": {"dataset": "ntu61"}}}, "data.demo.dataset: no ntu61 in config/datasets: did you mean ntu60?"),
-        ({"data": {"demo": {"raw": "x"}}}, "give either raw (a folder or zip with the raw files) or simulate"),
+        ({"data": {"demo": {"raw": "x"}}}, "set either raw (a folder or zip with the raw files) or simulate"),
         ({"targets": ["quickstrat"]}, "configuration: targets: no target quickstrat: did you mean quickstart?"),
         ({"data": {"demo": {"settings": {"tuen": {}}}}}, "unknown key data.demo.settings.tuen: did you mean tune?"),
     ],
@@ -234,9 +234,9 @@ def test_bones_are_told_the_tree_of_joints():
             {"tune": {"strategy": "dyno"}},
             "tune.strategy: no file plugins/objectives/dyno.py: did you mean dino?; or write it as docs/extending.md shows",
         ),
-        ({"tune": {"strategy": "moco", "options": {"queue": 3}}}, "those of moco are under tune.moco"),
+        ({"tune": {"strategy": "moco", "options": {"queue": 3}}}, "options is not for moco: set its settings under tune.moco"),
         ({"tune": {"dino": {"protypes": 3}}}, "unknown key tune.dino.protypes: did you mean prototypes?"),
-        ({"tune": {"dino": {"local_crop": [0.8, 0.4]}}}, "local_crop runs from the smaller to the larger"),
+        ({"tune": {"dino": {"local_crop": [0.8, 0.4]}}}, "local_crop must be [min, max], found [0.8, 0.4]"),
         ({"tune": {}, "heads": "head"}, "no method head: did you mean heads?"),
         ({"tune": {}, "heads": "mamp"}, "mamp must be a tuned method with strategy nnclr"),
         ({"tune": {}, "heads": "stars_3stage"}, "must be a tuned method with strategy nnclr that starts from new heads"),
@@ -358,15 +358,15 @@ def test_the_schema_is_what_a_data_set_must_have():
         assert not list(told.iter_errors(block)), block
     for wrong in ({"raw": "a"}, {"like": None, "raw": "a"}, {"like": "utd", "splitz": []}):
         assert list(told.iter_errors(wrong)), wrong
-    assert "| `data.NAME.dataset` | text | `(required unless like)` |" in reference.page()
+    assert "| `data.NAME.dataset` | str | `(required unless like)` |" in reference.page()
 
 
 @pytest.mark.parametrize(
     ("blocks", "expected"),
     [
-        ({"pretrain": {"optimiser": {"lr": 1e-4}}}, "min_lr (0.0005) is above lr (0.0001)"),
-        ({"pretrain": {"optimiser": {"epochs": 10}}}, "warmup_epochs (20) is above epochs (10)"),
-        ({"linear": {"sampling": {"crop": [1.0, 0.2]}}}, "crop runs from the smaller to the larger share"),
+        ({"pretrain": {"optimiser": {"lr": 1e-4}}}, "min_lr (0.0005) must not exceed lr (0.0001)"),
+        ({"pretrain": {"optimiser": {"epochs": 10}}}, "warmup_epochs (20) must not exceed epochs (10)"),
+        ({"linear": {"sampling": {"crop": [1.0, 0.2]}}}, "crop must be [min, max], found [1.0, 0.2]"),
         ({"seeds": [0, 0]}, "contains a duplicate"),
         ({"data": {}}, "data is empty"),
     ],

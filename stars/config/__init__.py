@@ -1,8 +1,8 @@
-"""Every setting of the pipeline, once: type, unit, default and meaning.
+"""All settings of the pipeline: type, default, unit and description.
 
-`config/*.yaml` only override what stands here; the JSON schema for editors and the reference page in docs are generated
-from it. The defaults are the paper's (docs/fidelity.md lists the contested points). How the blocks of one file combine into
-the settings of one stage is in `stars.pipeline.configuration`; a data set's own facts (joints, classes, splits) are in `stars.data.dataset`.
+`config/*.yaml` only override these defaults, which are the paper's (docs/fidelity.md lists the contested points). The JSON schema and
+docs/configuration.md are generated from this package. `stars.pipeline.configuration` combines the blocks of a file into the settings
+of a stage; `stars.data.dataset` describes data sets (joints, classes, splits).
 """
 
 from __future__ import annotations
@@ -78,75 +78,67 @@ __all__ = [
 
 
 class Recipe(Settings):
-    """A method: what is trained, as differences from the method it starts `from`."""
+    """A method: its differences from the method it starts `from`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
     start: str | None = Field(
         None,
         alias="from",
-        description="parent method. If it is untuned and this one has `tune`, its encoder is the start; if it is tuned, its settings are inherited",
+        description="parent method, whose settings are inherited. A tuned method starts from the encoder of its untuned ancestor",
     )
-    title: str | None = key(None, "name in tables and figures; null: the method's key")
-    heads: str | None = key(None, "tuned method to take the initial heads from (STARS-3stage); null: as its parent, by default new heads")
+    title: str | None = key(None, "name in tables and figures; null: the method's key in upper case")
+    heads: str | None = key(None, "tuned method that provides the initial heads (STARS-3stage); null: inherited, by default new heads")
     backbone: str | None = key(
         None,
-        "network: a file in stars/backbones or plugins/backbones; null: as its parent, by default transformer. `pretrain` needs transformer",
+        "file in stars/backbones or plugins/backbones; null: inherited, by default transformer, which `pretrain` needs",
     )
     starts: str | None = key(
         None,
-        "method whose networks initialise this one's `train`; null: new networks. (`tune` starts from the first untuned method of `from`)",
+        "method whose networks initialise `train`; null: inherited, by default new networks. For `tune`, see `from`",
     )
-    model: dict[str, Any] | None = key(None, "differences in the backbone's settings: in `model` for a transformer, else in `backbones`")
-    train: dict[str, Any] | None = key(
-        None, "differences in `train`; present, even if empty: the method is trained by the objective named there"
-    )
-    network: str | None = key(None, "name of one of the networks that its parent trained together; the method is that network")
-    ensemble: dict[str, float] | None = key(
-        None, "methods by name and their weights: the features and scores of this ensemble are their weighted sums"
-    )
-    pretrain: dict[str, Any] | None = key(None, "differences in `pretrain`; present, even if empty: the method has stage 1")
-    tune: dict[str, Any] | None = key(None, "differences in `tune`; present, even if empty: the method has stage 2")
+    model: dict[str, Any] | None = key(None, "overrides of the backbone's settings: `model` for a transformer, else `backbones`")
+    train: dict[str, Any] | None = key(None, "overrides of `train`. If present, even if empty, the method is trained with that objective")
+    network: str | None = key(None, "which of its parent's jointly trained networks this method is")
+    ensemble: dict[str, float] | None = key(None, "fusion: weight of each member method; features and scores are the weighted sums")
+    pretrain: dict[str, Any] | None = key(None, "overrides of `pretrain`. If present, even if empty, the method has stage 1")
+    tune: dict[str, Any] | None = key(None, "overrides of `tune`. If present, even if empty, the method has stage 2")
     joints: dict[str, Any] | None = key(
-        None, "differences in `joints`; present, even if empty: its features are joint positions, for the protocols knn and few_shot"
+        None, "overrides of `joints`. If present, even if empty, features are joint positions, for the protocols knn and few_shot"
     )
-    gpus: Count | None = key(
-        None, "GPUs that share each batch of its training; null: as its parent, by default `compute.gpus`. Triggers no rebuild"
-    )
+    gpus: Count | None = key(None, "GPUs that share each batch; null: inherited, by default `compute.gpus`. A change re-runs nothing")
     published: dict[str, dict[str, Any]] | None = key(
-        None, "differences in `embed`, `linear`, `finetune` as its authors evaluate it; used with `protocol: published`"
+        None, "overrides of `embed`, `linear` and `finetune` as its authors evaluate it, for `protocol: published`"
     )
     protocols: tuple[Literal["linear", "knn", "finetune", "semi", "transfer", "few_shot"], ...] | None = key(
         None, "protocols that evaluate it; null: all"
     )
-    tables: tuple[TableNumber, ...] | None = key(None, "tables that have a row for it; null: all of them, and figures that compare methods")
+    tables: tuple[TableNumber, ...] | None = key(None, "tables with a row for it; null: all. Figures compare the methods of Table 1")
 
 
 class Checkpoint(Settings):
-    """How often work in progress is saved. Changes nothing in any result, so nothing is rebuilt."""
+    """How often unfinished work is saved. Results do not depend on it, so a change re-runs nothing."""
 
-    seconds: Positive = key(60.0, "longest time between two checkpoints, the most that a kill or power loss can cost")
+    seconds: Positive = key(60.0, "maximum time between checkpoints, in seconds: a kill or power loss costs at most this")
     epochs: int = key(0, "also save after this many epochs; 0: by time only", ge=0)
-    folder: str = key("results/.work", "folder for work in progress, by digest of what it depends on")
+    folder: str = key("results/.work", "folder for unfinished work, in subfolders named by the digest of settings and inputs")
 
 
 class Compute(Settings):
-    """Where the arithmetic runs. Not part of any digest; the machine is in every record."""
+    """Device and parallelism. Not part of any digest; every record names the machine."""
 
-    device: Literal["auto", "cpu", "cuda"] = key("auto", "device to compute on; auto: a GPU if there is one")
-    threads: Count = key(
-        1, "CPU threads of a training job on each of its nodes, shared by its processes there; as many jobs run side by side as cores allow"
-    )
+    device: Literal["auto", "cpu", "cuda"] = key("auto", "cpu, cuda, or auto: a GPU if there is one")
+    threads: Count = key(1, "CPU threads of a training job per node, shared by its processes; as many jobs run in parallel as cores allow")
     compile: bool = key(
-        False, "compile the transformer blocks with torch.compile in training; if it is not supported, a line in the log says so"
+        False, "compile the transformer blocks with torch.compile in training; if it is not supported, the log contains a line about it"
     )
     gpus: Count = key(
         1,
-        "GPUs that share each batch of a training, one process per GPU; with `device: cpu`, processes on the CPU. `batch` stays the total",
+        "GPUs that share each batch of a training, one process each; with `device: cpu`, CPU processes. `batch` stays the total",
     )
     nodes: Count = key(
         1,
-        "nodes of a Slurm cluster that the GPUs of a training are spread over, the same number on each: with `gpus: 8`, `nodes: 2`, four a node; "
-        "`threads` are those on each node. A method with `gpus: 1` of its own stays on one",
+        "Slurm nodes over which a training's GPUs are spread evenly: `gpus: 8, nodes: 2` uses four per node. A "
+        "method that sets `gpus: 1` uses one node",
     )
 
 
@@ -155,44 +147,46 @@ class Config(Settings):
 
     preset: str = key(
         "paper",
-        "defaults of the keys: a file in config/presets. paper: as the paper states, otherwise as the released code; release: the released "
-        "code in every contested point; legacy: as this project did before the release of stage 2 was known; small: the paper's, with sizes, masks, "
-        "steps and more for a few hundred clips. Join several with +, where a later one overrides an earlier one: release+small",
+        "default values: a file in config/presets. paper: the paper, and the released code where the paper is "
+        "silent; release: the released code wherever they differ; legacy: this project before it followed the "
+        "released stage 2; small: the paper with sizes, masks, steps and more for a few hundred clips. Combine "
+        "with +, later ones override: release+small",
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = key(
-        (0,), "seeds of training; several give mean ± standard deviation in the tables", min_length=1
+        (0,), "training seeds; with several, tables show mean ± standard deviation", min_length=1
     )
     code_changes: Literal["rebuild", "warn"] | None = key(
         None,
-        "when a stage's own source changed: rebuild its results, or only warn; null: warn for training and all that comes before it, rebuild the rest",
+        "if a stage's source code changes. rebuild: re-run it; warn: only warn; null: warn for training and the "
+        "stages before it, re-run the others",
     )
     targets: tuple[str, ...] = key(
         ("quickstart",),
-        "what `snakemake` makes without a target: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, curves, claims, comparison, quality, "
-        "report, a table of your own; or every result of a protocol: linear, knn, finetune, semi, transfer, few_shot, or one of your own",
+        "default targets of `snakemake`: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, "
+        "curves, claims, benchmarks, quality, report or a plugin table; or all results of a protocol: linear, "
+        "knn, finetune, semi, transfer, few_shot or a plugin protocol",
         min_length=1,
     )
     data: dict[str, Data] = key({}, "data sets by name; the name is the folder under results/")
     recipes: str | None = key(
         None,
-        "methods to add to those under `methods`, which override them: name of a file in config/recipes, or a path ending in .yaml; join several "
-        "with +, as in paper+methods; null: none",
+        "methods to add to `methods`, which overrides them: name of a file in config/recipes, or path of a .yaml "
+        "file; combine with +, as in paper+methods; null: none",
     )
     methods: dict[str, Recipe] = key(
         {"scratch": {"protocols": ["linear", "knn", "finetune"]}, "mamp": {"pretrain": {}}, "stars": {"from": "mamp", "tune": {}}},
-        "methods by name; each may start `from` another and give only the differences",
+        "methods by name; each may start `from` another and set only what differs",
         validate_default=True,
     )
     model: Model = key(Model(), "transformer encoder and decoder")
     pretrain: Pretrain = key(Pretrain(), "stage 1")
     tune: Tune = key(Tune(), "stage 2")
-    backbones: dict[str, dict[str, Any]] = key(
-        {}, "settings of backbones other than the transformer, by name, where they differ from their defaults"
-    )
+    backbones: dict[str, dict[str, Any]] = key({}, "settings of backbones other than the transformer, by name; the rest keeps its defaults")
     train: Train = key(Train(), "training with any backbone and objective")
     protocol: Literal["common", "published"] = key(
         "common",
-        "how methods are evaluated. common: all with `embed`, `linear` and `finetune`; published: each as its authors do, with its `published`",
+        "common: evaluate all methods with the same `embed`, `linear` and `finetune`; published: evaluate each as "
+        "its authors do, with its `published`",
     )
     embed: Embed = key(Embed(), "features")
     joints: Joints = key(Joints(), "joint positions as features: a baseline without training")
@@ -207,7 +201,7 @@ class Config(Settings):
     table3: ResultTable = key(ResultTable(), "fine-tuning")
     table4: ResultTable = key(ResultTable(), "transfer learning; `runs` are the splits of pre-training")
     table5: ResultTable = key(ResultTable(), "few-shot protocol; `runs` are the splits of pre-training")
-    table6: ResultTable = key(ResultTable(), "tuning strategies, KNN protocol, k = 10")
+    table6: ResultTable = key(ResultTable(), "objectives of stage 2, KNN protocol, k = 10")
     table7: ResultTable = key(ResultTable(), "augmentations of stage 2, KNN protocol, k = 10")
     table8: Hyperparameters = key(Hyperparameters(method="moco_aug"), "settings of MoCo tuning")
     table9: ResultTable = key(ResultTable(), "semi-supervised protocol")
@@ -215,20 +209,20 @@ class Config(Settings):
     table11: ResultTable = key(ResultTable(), "local views in DINO tuning, KNN protocol, k = 10, 20, 40")
     fig1: Fig1 = key(Fig1(), "accuracy against training time")
     fig3: Fig3 = key(Fig3(), "layer-wise decay (3a) and queue size (3b)")
-    fig4: Fig4 = key(Fig4(), "t-SNE")
+    fig4: Fig4 = key(Fig4(), "test features (t-SNE)")
     fig6: Fig6 = key(Fig6(), "confusion matrix")
-    comparison: Comparison = key(Comparison(), "page of all protocols; `methods` null: as in Table 1")
-    claims: Claims = key(Claims(), "the paper's claims, tested")
-    curves: Comparison = key(Comparison(), "training curves; `methods` null: as in Table 1")
-    protocols: dict[str, PluginProtocol] = key({}, "protocols of your own by name: files of plugins/protocols")
-    tables: dict[str, PluginTable] = key({}, "tables of your own by name: files of plugins/tables")
-    inspect: Inspect = key(Inspect(), "quality page")
+    benchmarks: Comparison = key(Comparison(), "comparison page: all protocols")
+    claims: Claims = key(Claims(), "test of the paper's claims")
+    curves: Comparison = key(Comparison(), "training curves")
+    protocols: dict[str, PluginProtocol] = key({}, "plugin protocols by name: files in plugins/protocols")
+    tables: dict[str, PluginTable] = key({}, "plugin tables by name: files in plugins/tables")
+    inspect: Inspect = key(Inspect(), "quality page: what makes a clip suspicious")
     report: Report = key(Report(), "report page")
-    checkpoint: Checkpoint = key(Checkpoint(), "work in progress")
-    compute: Compute = key(Compute(), "where jobs compute")
+    checkpoint: Checkpoint = key(Checkpoint(), "checkpoints of unfinished work")
+    compute: Compute = key(Compute(), "device and parallelism")
     tracking: Literal["tensorboard"] | None = key(
         None,
-        "where training curves go while a run is under way, beside `curve.csv`. tensorboard: event files under results/logs/tensorboard, for which the "
-        "package tensorboard is needed (extra `tracking`); null: nowhere",
+        "where to log training curves besides `curve.csv`. tensorboard: event files in results/logs/tensorboard "
+        "(needs the extra `tracking`); null: nowhere",
     )
-    _resolved: dict[Any, Any] = PrivateAttr(default_factory=dict)  # what stars.pipeline.configuration worked out of it, once
+    _resolved: dict[Any, Any] = PrivateAttr(default_factory=dict)  # cache of stars.pipeline.configuration

@@ -1,4 +1,4 @@
-"""What every block of settings is made of."""
+"""Base class and types of all blocks of settings."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Epochs = Annotated[float, Field(ge=0)]
 Precision = Literal["auto", "fp32", "tf32", "bf16"]
-MAX_STEPS = "stop after this many steps, with the learning-rate schedule of the full training, for trial runs; null: no limit"
-PRECISION = "arithmetic of matrix products: fp32; bf16; tf32, on GPUs; or auto, which is bf16 where the device has units for it, else fp32"
+MAX_STEPS = "stop after this many steps, with the learning-rate schedule unchanged, for trial runs; null: no limit"
+PRECISION = "precision of matmuls: fp32, bf16, tf32 (GPUs only) or auto: bf16 if the device supports it natively, else fp32"
+KNN_EPOCHS = "epochs between KNN evaluations on training clips, for monitoring (`knn_top1` in curve.csv); 0: none"
 
 
 class Settings(BaseModel):
-    """Base of every block: unknown keys are refused, and it cannot be changed once made."""
+    """Base class of all blocks: rejects unknown keys; immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def key(default: Any, text: str, **limits: Any) -> Any:
-    """One setting: its default, and what it means with its unit."""
+    """A setting: its default, and its description with the unit."""
     return Field(default, description=text, **limits)

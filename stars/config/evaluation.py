@@ -18,15 +18,15 @@ Reading = Literal["exemplars", "neighbours"]
 class Embed(Settings):
     """Features of a trained encoder, computed once for every evaluation that reads them."""
 
-    test_crop: Fraction = key(0.9, "share of a clip's frames to keep, around its centre (release .95)")
-    bodies: Literal["all", "present"] = key("all", "bodies averaged into a clip's feature")
+    test_crop: Fraction = key(0.9, "centre crop: fraction of a clip's frames to keep (the released code: 0.95)")
+    bodies: Literal["all", "present"] = key("all", "bodies averaged into a clip's feature: all, absent ones included, or only present ones")
     precision: Precision = key("fp32", PRECISION)
 
 
 class Joints(Settings):
     """Joint positions as features, without an encoder."""
 
-    frames: Count = key(32, "frames at which the joints are taken, spread evenly over a clip")
+    frames: Count = key(32, "frames at which the joints are sampled, spread evenly over a clip")
 
 
 class Knn(Settings):
@@ -35,13 +35,14 @@ class Knn(Settings):
     k: tuple[Count, ...] = key((1, 10), "numbers of neighbours; the first is the main result", min_length=1)
     ties: Ties = key(
         "similarity",
-        "tie-breaking rule. similarity: those of the larger summed similarity, then of the lowest label; label: those of the "
-        "lowest label, as in scikit-learn, which the released code uses",
+        "tie-breaking. similarity: the class with the larger summed similarity, then the lowest label; label: the "
+        "lowest label, as in scikit-learn (the released code)",
     )
     outputs: tuple[Compared, ...] = key(
         ("encoder", "projector", "predictor"),
-        "outputs to compare, if the method has them; the first is the main result. standardised, whitened: the encoder's, rescaled to "
-        "variance 1 in each feature, or by PCA in each principal direction, as the training clips have it",
+        "outputs to compare, if the method has them; the first is the main result. standardised, whitened: the "
+        "encoder's output, scaled to unit variance per feature or per principal component (PCA), fitted on the "
+        "training clips",
         min_length=1,
     )
 
@@ -49,28 +50,30 @@ class Knn(Settings):
 class Linear(Settings):
     """Linear protocol: a classifier on the frozen encoder."""
 
-    epochs: Count = key(100, "passes over the training clips")
-    batch: Count = key(256, "clips per step (batch size)")
+    epochs: Count = key(100, "epochs")
+    batch: Count = key(256, "batch size")
     max_steps: Count | None = key(None, MAX_STEPS)
-    lr: Positive = key(0.1, "initial learning rate; decays to 0 by half a cosine, unless `steps` is given")
-    steps: tuple[Epochs, ...] = key((), "epochs after which the learning rate is reduced, ascending; none: half a cosine")
-    step_factor: Positive = key(0.1, "factor of the learning rate at each of `steps`")
+    lr: Positive = key(0.1, "initial learning rate; cosine decay to 0, unless `steps` is set")
+    steps: tuple[Epochs, ...] = key(
+        (), "milestones: ascending epochs after which the learning rate is multiplied by `step_factor`; empty: cosine decay"
+    )
+    step_factor: Positive = key(0.1, "factor of the learning rate at each milestone")
     momentum: Fraction = key(0.9, "momentum of SGD")
-    norm: bool = key(True, "batch normalisation without parameters before the linear layer (the paper); false: only the linear layer")
+    norm: bool = key(True, "whether BatchNorm without affine parameters precedes the linear layer (true: the paper)")
     sampling: Sampling = key(Sampling(), "training crops")
     cached_views: int = key(
-        0, "0: a fresh crop of every clip in every epoch; K: train on K stored crops of each clip (faster, not the paper's)", ge=0
+        0, "0: a new crop of each clip in every epoch; K: train on K stored crops per clip (faster, not the paper's)", ge=0
     )
 
     @model_validator(mode="after")
     def _falls(self) -> Linear:
         if list(self.steps) != sorted(set(self.steps)) or (self.steps and self.steps[-1] >= self.epochs):
             steps = ", ".join(f"{step:g}" for step in self.steps)
-            raise ValueError(f"steps is [{steps}]: give ascending epochs below epochs ({self.epochs})")
+            raise ValueError(f"steps is [{steps}]: set ascending epochs below epochs ({self.epochs})")
         return self
 
     def schedule(self) -> Schedule:
-        """The learning rate as a schedule: no warm-up, down to 0 or by steps."""
+        """The learning-rate schedule: no warm-up; cosine decay to 0, or steps."""
         falling = Schedule(epochs=self.epochs, warmup_epochs=0, batch=self.batch, lr=self.lr, min_lr=0)
         if not self.steps:
             return falling
@@ -81,19 +84,19 @@ class Finetune(Settings):
     """Fine-tuning protocol: the whole encoder and an MLP head, trained on labels."""
 
     hidden: Count = key(2048, "hidden dimension of the head: Linear, BatchNorm, ReLU, Linear")
-    token_dropout: float = key(0.3, "dropout rate on the encoder's outputs before pooling", ge=0, lt=1)
+    token_dropout: float = key(0.3, "dropout rate of the encoder's outputs before pooling", ge=0, lt=1)
     drop_path: float | None = key(
         None,
-        "stochastic depth: probability of dropping a branch of the last block, rising linearly from 0 at the first; null: .3, and 0 where the "
-        "encoder is no transformer",
+        "stochastic depth: probability of dropping a branch of the last block, rising linearly from 0 at the "
+        "first; null: 0.3 for a transformer, else 0",
         ge=0,
         lt=1,
     )
     label_smoothing: float = key(0.1, "label smoothing", ge=0, lt=1)
     layer_decay: Fraction | None = key(
         None,
-        "layer-wise learning-rate decay: factor from each layer to the one below it, down to the embeddings; null: .8, and 1 if the "
-        "encoder is not a transformer or not pre-trained",
+        "layer-wise learning-rate decay: factor from each layer to the one below, down to the embeddings; null: "
+        "0.8 for a pre-trained transformer, else 1",
     )
     sampling: Sampling = key(Sampling(), "training crops")
     optimiser: Optimiser = key(
@@ -105,27 +108,27 @@ class Finetune(Settings):
 
 
 class Semi(Settings):
-    """Semi-supervised protocol: fine-tuning on a share of the training clips (Table 9)."""
+    """Semi-supervised protocol: fine-tuning on a fraction of the training clips (Table 9)."""
 
-    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = key((0.01, 0.1), "shares of the training clips", min_length=1)
-    subsets: Count = key(5, "random subsets of each size; the result is their mean ± standard deviation")
-    finetune: dict[str, Any] = key({"score_epochs": 10}, "differences from `finetune`")
+    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = key((0.01, 0.1), "fractions of the training clips", min_length=1)
+    subsets: Count = key(5, "random subsets of each size; the result is mean ± standard deviation over them")
+    finetune: dict[str, Any] = key({"score_epochs": 10}, "overrides of `finetune`")
 
 
 class Pair(Settings):
-    """An encoder's data set and the one it is evaluated on."""
+    """Data set of an encoder's training, and data set of its evaluation."""
 
-    source: str = key(..., "data set that the encoder was trained on, by its name under `data`")
+    source: str = key(..., "data set that the encoder was trained on: a name under `data`")
     source_split: str | None = key(None, "its split; null: the first")
-    target: str = key(..., "data set that it is evaluated on")
+    target: str = key(..., "data set that it is evaluated on: a name under `data`")
     target_split: str | None = key(None, "its split; null: the first")
 
 
 class Transfer(Settings):
-    """Transfer protocol: fine-tuning on another data set than the encoder's (Table 4)."""
+    """Transfer protocol: fine-tuning on a data set other than the encoder's (Table 4)."""
 
-    pairs: tuple[Pair, ...] = key((), "pairs of data sets: a list of `source`, `target` and, if not the first, their splits")
-    finetune: dict[str, Any] = key({}, "differences from `finetune`")
+    pairs: tuple[Pair, ...] = key((), "list of `source`, `target` and, if not the first splits, `source_split` and `target_split`")
+    finetune: dict[str, Any] = key({}, "overrides of `finetune`")
 
 
 class Shots(Settings):
@@ -133,25 +136,25 @@ class Shots(Settings):
 
     shots: tuple[Count, ...] = key(
         (1, 2, 5),
-        "number of voting neighbours and, in reading `exemplars`, of labelled clips per class; the first is the main result",
+        "n of n-shot: number of voting neighbours and, for `exemplars`, of labelled clips per class; the first is the main result",
         min_length=1,
     )
     readings: tuple[Reading, ...] = key(
         ("exemplars", "neighbours"),
-        "meaning of n-shot; the first is the main result. exemplars: n labelled clips of each novel class are drawn, and n neighbours among them "
-        "vote; neighbours: n neighbours among all training clips of the novel classes vote, most probably the paper's",
+        "interpretation of n-shot; the first is the main result. exemplars: n-NN among n random clips per novel "
+        "class; neighbours: n-NN among all training clips of the novel classes, probably what the paper does",
         min_length=1,
     )
-    ties: Ties = key("similarity", "as in `knn`, of the reading neighbours; of exemplars it is always similarity")
-    draws: Count = key(5, "random draws of exemplars; the result is their mean ± standard deviation")
+    ties: Ties = key("similarity", "as in `knn`, for `neighbours`; `exemplars` always uses similarity")
+    draws: Count = key(5, "random draws of exemplars; the result is mean ± standard deviation over them")
     outputs: tuple[Compared, ...] = key(
         ("encoder", "projector", "predictor"),
-        "as in `knn`; standardised and whitened outputs are fitted on all training clips of the target, without labels",
+        "as in `knn`; standardised and whitened are fitted on all training clips of the target, without labels",
         min_length=1,
     )
 
 
 class FewShot(Shots):
-    """Where the few-shot protocol is run."""
+    """Few-shot protocol and the pairs of data sets on which it runs."""
 
-    pairs: tuple[Pair, ...] = key((), "as in `transfer`; the target's description says which of its actions are `novel`")
+    pairs: tuple[Pair, ...] = key((), "as in `transfer`; the target's description lists its `novel` actions")

@@ -6,15 +6,13 @@ from stars.config.base import Count, Positive, Settings, key
 
 
 class Inspect(Settings):
-    """What makes a clip suspicious on the quality page. Nothing is left out for it; it is only shown."""
+    """What makes a clip suspicious on the quality page. Suspicious clips are only reported, never excluded."""
 
     speed: Positive = key(
         25.0,
-        "a jump: a joint moves faster than this from one frame to the next, metres a second; the fastest throws and kicks come near it",
+        "jump: speed that a joint exceeds between two frames, in m/s; the fastest throws and kicks come close",
     )
-    still: Positive = key(
-        0.0002, "a frame is still when no joint moves farther than this to the next, metres; a sensor's noise alone moves more"
-    )
-    frozen: Positive = key(0.5, "frozen: a body is still for at least this time, seconds")
-    limb: Positive = key(0.25, "a huge limb: a bone is longer than its median in the data set by more than this, metres")
+    still: Positive = key(0.0002, "still frame: largest motion of any joint to the next frame, in metres; sensor noise alone is larger")
+    frozen: Positive = key(0.5, "frozen body: minimum time that it is still, in seconds")
+    limb: Positive = key(0.25, "huge limb: length by which a bone exceeds its median in the data set, in metres")
     shown: Count = key(12, "suspicious clips to show with pictures, worst first; suspicious.csv lists all")

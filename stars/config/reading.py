@@ -1,4 +1,4 @@
-"""A YAML file as plain data, and plain data as typed settings: every fault is one line that says where and what is right."""
+"""Read YAML files as plain data, and plain data as typed settings. Every error is one line: where, and what is expected."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pydantic import BaseModel, ValidationError
 from stars.config.base import Settings
 from stars.errors import ECHO, InputError, shown
 
-MOST_VALUES = 100_000  # in a YAML file, each alias counted as what it names; the largest configuration here has some hundreds
+MOST_VALUES = 100_000  # in a YAML file with its aliases expanded; the largest configuration here has some hundreds
 Block = TypeVar("Block", bound=Settings)
-# Faults of pydantic by the start of their names, in YAML's words.
+# What to write in YAML, by the start of pydantic's error types.
 KINDS = {
     "list_": "a list, e.g. [1, 5]", "tuple_": "a list, e.g. [1, 5]", "set_": "a list, e.g. [1, 5]",
     "dict_": "a block of `key: value`", "model_": "a block of `key: value`", "mapping_": "a block of `key: value`",
-    "int_": "a whole number", "float_": "a number", "finite_": "a finite number", "bool_": "true or false",
-    "string_type": "a text", "path_type": "a path", "none_required": "null",
+    "int_": "an integer", "float_": "a number", "finite_": "a finite number", "bool_": "true or false",
+    "string_type": "a string", "path_type": "a path", "none_required": "null",
 }  # fmt: skip
 LIMITS = {"greater_than": "above", "greater_than_equal": "of at least", "less_than": "below", "less_than_equal": "of at most"}
 LIMIT_KEYS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
 
 
 class Loader(yaml.SafeLoader):
-    """Plain data only, numbers as YAML 1.2 reads them (1e-3 is a number), no key twice, and no aliases that multiply what is there."""
+    """Loads plain data: numbers as in YAML 1.2 (1e-3 is a number), no duplicate keys, and no exponentially expanding aliases."""
 
     def get_single_node(self) -> yaml.Node | None:
         found = super().get_single_node()
@@ -50,7 +50,7 @@ Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\
 
 
 def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
-    """Values below a node where each alias counts as all that it names; a few lines of aliases to aliases can stand for billions."""
+    """Number of values below a node with aliases expanded; a few lines of aliases to aliases can expand to billions."""
     place = id(node)
     if place not in known:
         known[place] = 0  # until it is counted
@@ -64,7 +64,7 @@ def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
-    """The file's mapping, an empty file an empty one; InputError with file and line otherwise. A byte order mark is skipped."""
+    """The file's mapping, empty for an empty file; InputError with file and line otherwise. A byte order mark is skipped."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (FileNotFoundError, IsADirectoryError):
@@ -92,7 +92,7 @@ def parse_yaml(text: str, source: str) -> Any:
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any] | None) -> dict[str, Any]:
-    """`below` with the keys of `above` laid over it, block by block."""
+    """`below` overridden by the keys of `above`, block by block."""
     merged = dict(below)
     for name, value in (above or {}).items():
         old = merged.get(name)
@@ -101,7 +101,7 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any] | None) -> dict[str
 
 
 def validate(model: type[Block], value: Any, source: str, prefix: str = "") -> Block:
-    """`value` as a typed block; every fault in one line with its key, and the nearest right name of an unknown one."""
+    """`value` as a typed block. Raises InputError: one line with each wrong key, and the nearest valid name of an unknown key."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -122,7 +122,7 @@ def _explain(model: type[BaseModel], fault: Mapping[str, Any], prefix: str) -> s
 
 
 def _expected(fault: Mapping[str, Any]) -> str | None:
-    """What is right in place of a value that is not; None for a fault whose message says all."""
+    """What is expected in place of a wrong value; None if the error's own message is complete."""
     kind, facts = fault["type"], fault.get("ctx", {})
     if kind in LIMITS:
         return f"a number {LIMITS[kind]} {facts[LIMIT_KEYS[kind]]:g}"
@@ -135,7 +135,7 @@ def _expected(fault: Mapping[str, Any]) -> str | None:
 
 
 def _names_at(model: type[BaseModel], location: Iterable[str | int]) -> list[str]:
-    """Keys that are right in the block at `location`."""
+    """Valid keys of the block at `location`."""
     for name in location:
         field = model.model_fields.get(str(name))
         kinds = [] if field is None else _models_in(field.annotation)
@@ -150,7 +150,7 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """A hint such as ": did you mean lr?", or the list of names when none is near."""
+    """A hint such as ": did you mean lr?", or the list of names if none is similar."""
     names = list(names)
     close = difflib.get_close_matches(name[:ECHO], names, n=1, cutoff=0.5)
     return f": did you mean {close[0]}?" if close else f": expected one of {', '.join(names)}"

@@ -6,15 +6,15 @@ from stars.config.base import Count, Positive, Settings, key
 
 
 class Report(Settings):
-    """What the report page shows, and of how many clips."""
+    """What the report page shows."""
 
-    shows: tuple[str, ...] | None = key(None, "tables and figures shown, by their targets' names; null: those of `targets`")
+    shows: tuple[str, ...] | None = key(None, "tables and figures to show, by target name; null: those of `targets`")
     methods: tuple[str, ...] | None = key(None, "methods in the explorer; null: those of Table 2")
-    points: Count = key(2000, "most test clips in the explorer; of more, an even sample by name")
+    points: Count = key(2000, "maximum number of test clips in the explorer; more are sampled evenly by name")
     clips: int = key(
         600,
-        "clips that can be played, shared by all splits, first from different cells of the confusion matrix; 0: none",
+        "number of playable clips over all splits, first from different cells of the confusion matrix; 0: none",
         ge=0,
     )
-    neighbours: Count = key(5, "nearest clips to show beside one, among those in the explorer")
-    perplexity: Positive = key(30.0, "t-SNE's perplexity in the explorer; lowered when there are too few clips")
+    neighbours: Count = key(5, "nearest clips to show next to a clip, among those in the explorer")
+    perplexity: Positive = key(30.0, "perplexity of t-SNE in the explorer; lowered if there are too few clips")

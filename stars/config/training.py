@@ -6,26 +6,26 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from stars.config.base import MAX_STEPS, PRECISION, Count, Epochs, Fraction, Positive, Precision, Settings, key
+from stars.config.base import KNN_EPOCHS, MAX_STEPS, PRECISION, Count, Epochs, Fraction, Positive, Precision, Settings, key
 
 
 class BackboneOptions(Settings):
-    """What the settings of every backbone have."""
+    """Settings of every backbone."""
 
     stream: Literal["joint", "bone", "motion"] = key(
-        "joint", "what the encoder sees: joints, bones (a joint minus its parent) or motion (the next frame minus this one)"
+        "joint", "input of the encoder: joints, bones (a joint minus its parent) or motion (the next frame minus this one)"
     )
-    frames: Count = key(64, "frames a clip is resized to")
+    frames: Count = key(64, "number of frames that a clip is resampled to")
 
 
 class Model(BackboneOptions):
     """Transformer encoder and stage-1 decoder (paper §4.2)."""
 
-    frames: Count = key(120, "frames a clip is resized to, T_s")
-    segment: Count = key(4, "frames of one joint that form a token, l; must divide frames")
+    frames: Count = key(120, "number of frames that a clip is resampled to, T_s")
+    segment: Count = key(4, "segment length l: frames of one joint per token; must divide `frames`")
     width: Count = key(256, "embedding dimension, C_e")
     depth: Count = key(8, "encoder blocks, L_e")
-    heads: Count = key(8, "attention heads; must divide both widths")
+    heads: Count = key(8, "attention heads; must divide `width` and `decoder_width`")
     hidden: Count = key(1024, "hidden dimension of the encoder's feed-forward network")
     decoder_width: Count = key(256, "embedding dimension of the decoder")
     decoder_depth: Count = key(5, "decoder blocks, L_d")
@@ -44,14 +44,16 @@ class Model(BackboneOptions):
 class Sampling(Settings):
     """How a training clip is cut from a stored one (paper §4.2, Data Preprocessing)."""
 
-    crop: tuple[Fraction, Fraction] = key((0.5, 1.0), "share of a clip's frames to keep, drawn uniformly from this range")
-    min_frames: Count = key(64, "shortest crop in frames (a shorter clip is kept whole)")
-    rotation: float = key(0.3, "random rotation about the origin, drawn for each axis from ± this angle in radians; 0: none", ge=0)
+    crop: tuple[Fraction, Fraction] = key((0.5, 1.0), "temporal crop: fraction of a clip's frames, drawn uniformly from this range")
+    min_frames: Count = key(64, "minimum length of a crop, in frames; shorter clips are kept whole")
+    rotation: float = key(
+        0.3, "random rotation about the origin: one angle per axis, drawn uniformly from ± this, in radians; 0: none", ge=0
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Sampling:
         if self.crop[0] > self.crop[1]:
-            raise ValueError(f"crop runs from the smaller to the larger share, found {list(self.crop)}")
+            raise ValueError(f"crop must be [min, max], found {list(self.crop)}: swap the values")
         return self
 
 
@@ -60,55 +62,54 @@ class Motion(Settings):
 
     target: Literal["paper", "release", "positions"] = key(
         "paper",
-        "paper: M_i = S_i − S_(i−stride), the first frames padded by replication (Eq. 1); release: S_(t+stride) − S_t, the last frames zero; "
-        "positions: the joints themselves, as MAE would",
+        "paper: M_i = S_i − S_(i−stride), first frames padded by replication (Eq. 1); release: S_(t+stride) − "
+        "S_t, last frames zero; positions: the joints themselves, as in MAE",
     )
-    stride: Count | None = key(
-        None, "frames between the two poses whose difference is the motion, m; null: the segment length (release uses 1)"
-    )
+    stride: Count | None = key(None, "frames between the two poses of the motion, m; null: the segment length (the released code: 1)")
     score: Literal["paper", "release"] = key(
         "paper",
-        "mask probability. paper: Softmax(I/τ1) with I the segment's summed |motion| (Eq. 2); release: I its mean, divided by the row's largest",
+        "mask probability. paper: Softmax(I/τ1) with I the segment's summed |motion| (Eq. 2); release: I is its "
+        "mean |motion|, divided by the body's maximum",
     )
     temperature: float = key(0.8, "τ1 of the mask probability; 0 or less: uniform masking")
-    ratio: float = key(0.9, "masking ratio: share of tokens to mask", gt=0, lt=1)
-    normalise: bool = key(True, "standardise each token's target over its own values")
+    ratio: float = key(0.9, "masking ratio: fraction of tokens to mask", gt=0, lt=1)
+    normalise: bool = key(True, "whether each token's target is normalised to mean 0 and variance 1, as in MAE")
 
 
 class Schedule(Settings):
-    """How long a training goes on, and its learning rate as a pure function of the step."""
+    """Length of a training, and its learning rate as a pure function of the step."""
 
     epochs: Epochs = key(400, "epochs")
-    warmup_epochs: Epochs = key(20, "warm-up epochs, in which the learning rate grows linearly from 0")
-    batch: Count = key(128, "clips per step (batch size), over all devices")
+    warmup_epochs: Epochs = key(20, "epochs of linear warm-up from learning rate 0")
+    batch: Count = key(128, "batch size, over all devices")
     max_steps: Count | None = key(None, MAX_STEPS)
     lr: Positive = key(1e-3, "peak learning rate")
-    min_lr: float = key(5e-4, "learning rate at the end of the half-cosine", ge=0)
+    min_lr: float = key(5e-4, "final learning rate of the cosine decay", ge=0)
 
     @model_validator(mode="after")
     def _falls(self) -> Schedule:
         if self.min_lr > self.lr:
-            raise ValueError(f"min_lr ({self.min_lr:g}) is above lr ({self.lr:g}): the learning rate would rise; give both")
+            raise ValueError(f"min_lr ({self.min_lr:g}) must not exceed lr ({self.lr:g}): lower min_lr or raise lr")
         if self.warmup_epochs > self.epochs:
-            raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) is above epochs ({self.epochs:g}): give both")
+            raise ValueError(
+                f"warmup_epochs ({self.warmup_epochs:g}) must not exceed epochs ({self.epochs:g}): lower warmup_epochs or raise epochs"
+            )
         return self
 
 
 class Optimiser(Schedule):
     """AdamW and its schedule."""
 
-    betas: tuple[Fraction, Fraction] = key((0.9, 0.95), "AdamW's decay rates")
-    weight_decay: float = key(0.05, "weight decay, on matrices only", ge=0)
+    betas: tuple[Fraction, Fraction] = key((0.9, 0.95), "AdamW's betas: decay rates of its running averages")
+    weight_decay: float = key(0.05, "weight decay, for matrices only", ge=0)
 
 
 class Pretrain(Settings):
     """Stage 1: masked motion prediction (MAMP, paper §3.2)."""
 
-    motion: Motion = key(Motion(), "what is masked and what is predicted")
+    motion: Motion = key(Motion(), "mask and prediction target")
     sampling: Sampling = key(Sampling(), "training crops")
     optimiser: Optimiser = key(Optimiser(), "AdamW and its schedule")
-    bodies: Literal["all", "present"] = key("all", "all: an absent (all-zero) body is a row like any other; present: it is skipped")
+    bodies: Literal["all", "present"] = key("all", "all: absent (all-zero) bodies are computed like any other; present: they are skipped")
     precision: Precision = key("fp32", PRECISION)
-    knn_epochs: int = key(
-        0, "epochs between evaluations of KNN on training clips, `knn_top1` in the curve; 0: none. Only for monitoring", ge=0
-    )
+    knn_epochs: int = key(0, KNN_EPOCHS, ge=0)
