@@ -200,14 +200,14 @@ ALTERED: dict[str, Altered] = {
     "the seed in a record": Altered(
         edit(f"{METHOD}/record.json", '"seed": 0', '"seed": 1'), f"{METHOD}/record.json: the record was changed"
     ),
-    "a digest in a record, sealed again": Altered(a_digest, f"{METHOD}/record.json: its bytes differ from the manifest"),
-    "a file removed": Altered(lambda results: (results / "figures/fig4.png").unlink(), "fig4.png: gone, although the manifest lists it"),
-    "a file added": Altered(lambda results: (results / "more.csv").touch(), "more.csv: the manifest does not list it"),
-    "a folder renamed": Altered(renamed, "gone, although the manifest lists it"),
+    "a digest in a record, the record's digest recomputed": Altered(a_digest, f"{METHOD}/record.json: its bytes differ from the manifest"),
+    "a file removed": Altered(lambda results: (results / "figures/fig4.png").unlink(), "fig4.png: gone, the manifest names it"),
+    "a file added": Altered(lambda results: (results / "more.csv").touch(), "more.csv: the manifest does not name it"),
+    "a folder renamed": Altered(renamed, "gone, the manifest names it"),
     "an entry of the ledger removed": Altered(lambda results: entry(results).unlink(), "its numbers are not in the ledger"),
     "an entry of the ledger changed": Altered(lambda results: byte(entry(results)), "the ledger's entry was changed"),
     "the manifest": Altered(emptied, f"{MANIFEST} was changed or is damaged: unpack the archive again", code=2),
-    "a digit of a table's csv, the manifest sealed again": Altered(
+    "a digit of a table's csv, the manifest's digest recomputed": Altered(
         sealed(a_cell, TABLE), f"results/{TABLE}: its bytes differ from its record"
     ),
     "a cell": Altered(a_cell, "the table says value 99.5, its results give", forged=True),
@@ -323,7 +323,7 @@ def main() -> None:
             rows[name] = verdict(make(archive, Path(temporary) / "other.zip"))
         for name, altered in ALTERED.items():
             with tempfile.TemporaryDirectory(dir=temporary) as folder:
-                rows[f"{name}, every digest made to fit" if altered.forged else name] = found = tried(archive, Path(folder), altered)
+                rows[f"{name}, all digests recomputed" if altered.forged else name] = found = tried(archive, Path(folder), altered)
                 missed += [name] * (found[0] != altered.code or not any(altered.said in line for line in found[2] or [""]))
     for name, (code, line, wrong) in rows.items():
         print(f"{name} | {line} | {wrong[0] if wrong else ''} | {code}", flush=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from stars.bench.measure import Measured
 
-COLUMNS = ("", "", "ms", "/s", "ratio", "GFLOP/s", "of product", "MB")
+COLUMNS = ("", "", "ms", "/s", "ratio", "GFLOP/s", "of matmul", "MB")
 
 
 WIDTH = 16  # of the names of groups, or more where one is longer
