@@ -163,7 +163,7 @@ class Config(Settings):
     targets: tuple[str, ...] = key(
         ("quickstart",),
         "default targets of `snakemake`: quickstart, all, table1 … table11, fig1, fig3a, fig3b, fig4, fig6, "
-        "curves, claims, benchmarks, quality, report or a plugin table; or all results of a protocol: linear, "
+        "curves, claims, comparison, quality, report or a plugin table; or all results of a protocol: linear, "
         "knn, finetune, semi, transfer, few_shot or a plugin protocol",
         min_length=1,
     )
@@ -211,7 +211,7 @@ class Config(Settings):
     fig3: Fig3 = key(Fig3(), "layer-wise decay (3a) and queue size (3b)")
     fig4: Fig4 = key(Fig4(), "test features (t-SNE)")
     fig6: Fig6 = key(Fig6(), "confusion matrix")
-    benchmarks: Comparison = key(Comparison(), "comparison page: all protocols")
+    comparison: Comparison = key(Comparison(), "comparison page: all protocols")
     claims: Claims = key(Claims(), "test of the paper's claims")
     curves: Comparison = key(Comparison(), "training curves")
     protocols: dict[str, PluginProtocol] = key({}, "plugin protocols by name: files in plugins/protocols")

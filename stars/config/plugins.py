@@ -12,7 +12,7 @@ from stars.config.reading import nearest
 from stars.errors import InputError
 
 PLAIN = ("knn", "linear", "finetune")  # protocols with results in {data}_{split}/{method}/{protocol}
-TAKEN = (*PLAIN, "semi", "transfer", "few_shot", "features", "all", "quickstart", "curves", "quality", "benchmarks", "claims", "report")
+TAKEN = (*PLAIN, "semi", "transfer", "few_shot", "features", "all", "quickstart", "curves", "quality", "comparison", "claims", "report")
 JOBS = (  # rules of the workflow; a plugin cannot have these names
     "targets", "unknown_target", "simulate", "ingest", "ingest_setup", "join", "split", "scratch", "pretrain", "tune", "train", "network",
     "embed", "joints", "ensemble", "subsets", "exemplars", "map", "inspect", "table", "report_page", "comparison_page", "judge_claims",
