@@ -37,7 +37,7 @@ class Result(Settings):
 
 
 class PluginTableStage(Settings):
-    """Everything the table is told."""
+    """Inputs of the table function."""
 
     name: str = setting(..., "its file's name", pattern="^[a-z][a-z_]*$")
     title: str

@@ -1,4 +1,4 @@
-"""A table's cells worked out again from the results they were drawn from, and held against its csv."""
+"""Recompute a table's cells from its results and compare them with its csv."""
 
 from __future__ import annotations
 
