@@ -17,9 +17,10 @@ from stars.backbones.transformer import Network
 from stars.cli import main
 from stars.config import Model, Motion
 from stars.errors import InputError
+from stars.evaluation import knn, rescale
 from stars.pipeline import configuration, layout
+from stars.plan import besides, fits, jobs, rates, summary, work
 from stars.plan import encoder as encoder_formulas
-from stars.plan import fits, jobs, rates, summary, work
 from stars.plan.work import Size
 
 SHAPE = Model(frames=16, segment=4, width=32, depth=2, heads=2, hidden=48, decoder_width=16, decoder_depth=3, decoder_hidden=24)
@@ -62,8 +63,34 @@ def test_work_of_each_stage():
     assert of("linear", linear={**blocks["linear"], "cached_views": 4}) == 1.5 * full * 1000 * 4
     assert of("pretrain", pretrain=blocks["pretrain"]) == pytest.approx(3 * 2 * (0.976e9 + 8.78e9) * 1000 * 400, rel=0.01)
     assert [work.passes(name, options) for name, options in (("dino", {"local_views": 2}), ("moco", {}))] == [(4, 2), (1, 1)]
-    assert work.size_of(PAPER, "ntu60", "xsub") == Size(40091, 16487, pytest.approx(1 + 11 / 60))
+    assert work.size_of(PAPER, "ntu60", "xsub") == Size(40091, 16487, pytest.approx(1 + 11 / 60), 60)
     assert work.size_of(configuration.load({"data": {"pku1": {"dataset": "pku1", "raw": "x"}}}), "pku1", "xsub") is None
+
+
+def test_work_of_comparing_features():
+    assert besides.MARGIN == knn.MARGIN and set(besides.RESCALED) == set(rescale.RESCALED)
+    encoder, size = encoder_formulas.Encoder.transformer(Model()), Size(train=40000, test=10000, bodies=1.5, classes=60)
+
+    def of(stage, size, block):
+        return besides.amounts(stage, {stage.replace("-", "_"): block, "outputs": ["encoder", "projector"]}, encoder, size)["compare"] / 512
+
+    one = of("knn", size, {"outputs": ["encoder"], "k": [1, 10]})
+    search = 10000 * (40000 + besides.CANDIDATE * 26)
+    both = of("knn", size, {"outputs": ["encoder", "projector", "predictor"], "k": [1, 10]})
+    whitened = of("knn", size, {"outputs": ["encoder", "whitened"], "k": [1, 10]})
+    assert both - one == whitened - one == search
+    assert one - search == besides.DISTANCE * 10000**2 + besides.ASSIGNMENT * 10000 * 60
+    drawn = sum(3 * 10000 * (n * 60 + besides.CANDIDATE * min(n + 16, n * 60)) for n in (1, 2))
+    shots = {"outputs": ["encoder"], "shots": [1, 2], "draws": 3, "readings": ["exemplars"]}
+    assert of("few-shot", size, shots) == drawn
+    novel = {"novel": list(range(61, 121)), "few_shot": shots, "outputs": ["encoder"]}
+    job = jobs.Job(
+        "few-shot", {"train": ("results/ntu120/splits/xsub_train.npy",), "out": ("results/ntu60_xsub/stars/few_shot/ntu120_xsub",)}, novel
+    )
+    assert work.size_for(job, PAPER) == Size(
+        *configuration.dataset(PAPER, "ntu120").splits["xsub"].novel_counts, pytest.approx(1.5, abs=0.5), 60
+    )
+    assert besides.amounts("map", {"points": 16000}, encoder, size)["place"] == 10000 * 2.5**0.5
 
 
 def test_a_printed_command_is_read_as_the_shell_would():
