@@ -82,9 +82,9 @@ def reading(folder: Path) -> float:
     return 300 / seconds(lambda: ingest(folder / "raw.zip", folder / "clips", settings), "cpu", 3)
 
 
-def start() -> float:
+def start(module: str = "stars.evaluation.linear") -> float:
     """Seconds until a job has imported what it needs."""
-    return seconds(lambda: subprocess.run([sys.executable, "-c", "import stars.evaluation.linear"], check=True), "cpu", 3)  # type: ignore[arg-type,return-value]
+    return seconds(lambda: subprocess.run([sys.executable, "-c", f"import {module}"], check=True), "cpu", 3)  # type: ignore[arg-type,return-value]
 
 
 def loading(store: Path) -> float:
@@ -170,6 +170,7 @@ def main() -> None:
             "encode bf16": encoding(options.device, batch, "bf16", options.repeats) / 1e9,
             "read": reading(Path(folder)),
             "start": start(),
+            "light": start("stars.data.subsets"),
             "load": loading(store := random_store(Path(folder) / "random")) / 1e6,
             "cut": cutting(options.device, 64),
             "copy": copying(store, Path(folder) / "copied") / 1e6,

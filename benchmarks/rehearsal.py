@@ -60,11 +60,12 @@ def measured(results: Path) -> dict[str, Total]:
     for path in (results / "benchmarks").rglob("*.tsv"):
         folder = path.relative_to(results / "benchmarks").parts[0].removesuffix(".tsv")
         for line in csv.DictReader(path.read_text().splitlines(), delimiter="\t"):
-            found[SAME.get(folder, folder)].add(_number(line["cpu_time"]), 1e6 * _number(line["max_rss"]))
+            found[SAME.get(folder, folder)].add(_number(line["cpu_time"]))
     for record in Lineage.read(results).records:
         stage = record.told["command"][1] if len(record.told["command"]) > 1 else ""
         sizes = [results.parent / path for path in record.outputs]
-        found[stage].add(disk=sum(path.stat().st_size for path in sizes if path.is_file()), jobs=0)
+        peak = 1e6 * (record.told["peak_memory_mb"] or 0)
+        found[stage].add(memory=peak, disk=sum(path.stat().st_size for path in sizes if path.is_file()), jobs=0)
     return found
 
 

@@ -18,6 +18,7 @@ from stars.plan.encoder import BODIES, JOINTS, Encoder, tokens_of
 
 FRAMES = 80  # frames of a clip, if unknown; near NTU's mean
 CLIP = FRAMES * BODIES * JOINTS * 3 * 4  # bytes
+SEARCH = 270e6  # bytes of a search besides its features
 PROCESS, WITH_TORCH = 150e6, 450e6  # bytes of a process of a light stage, or of one that imports PyTorch
 LIGHT = ("simulate", "ingest", "join", "split", "subsets", "exemplars", "table", "figure", "report", "inspect", "comparison")
 RESCALED = ("standardised", "whitened")  # from the encoder's output, which every method has
@@ -103,10 +104,14 @@ def memory(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size
         return WITH_TORCH + CLIP * size.train + (0 if gpu else _step(settings[stage]["optimiser"]["batch"], encoder))
     if stage == "embed":
         return WITH_TORCH + CLIP * max(size.train, size.test) + width * size.train * len(settings["outputs"])
-    if stage in ("linear", "finetune", "semi"):
+    if stage == "linear":
+        return WITH_TORCH + CLIP * max(size.train, size.test)
+    if stage in ("finetune", "semi"):
         return WITH_TORCH + CLIP * (size.train + size.test)
-    if stage == "knn":
-        return WITH_TORCH + 4 * width * (size.train + size.test)
+    if stage in ("knn", "few-shot"):
+        return WITH_TORCH + SEARCH + 4 * width * (size.train + size.test)
+    if stage == "map":
+        return WITH_TORCH + 8.0 * min(size.test, settings["points"]) ** 2
     return PROCESS if stage in LIGHT else WITH_TORCH
 
 

@@ -57,9 +57,8 @@ def changes(jobs: Sequence[Job], results: Path, config: Config, machine: Machine
             continue
     before = [records.get(_key(job)) for job in jobs]
     made = {path for record in before if record for path in record.outputs}
-    start = machine.rates.get("start", 0.0)
     return [
-        Change(job, _why(job, record, made, results), _seconds(job, record, config, machine, own, start))
+        Change(job, _why(job, record, made, results), _seconds(job, record, config, machine, own))
         for job, record in zip(jobs, before, strict=True)
     ]
 
@@ -86,9 +85,9 @@ def _why(job: Job, record: Record | None, made: set[Path], results: Path) -> str
     return "set of input files changed" if earlier.options.get("files") != job.options.get("files") else "input changed, or forced"
 
 
-def _seconds(job: Job, record: Record | None, config: Config, machine: Machine, own: Own, start: float) -> float | None:
+def _seconds(job: Job, record: Record | None, config: Config, machine: Machine, own: Own) -> float | None:
     if record is not None:
-        return float(record.told["wall_seconds"]) + start
+        return float(record.told["wall_seconds"]) + machine.start(job.stage)
     (stage,) = summary.stages([job], config, machine, own)
     hours = [stage.gpu_hours, stage.cpu_hours]
     return None if None in hours or stage.unknown else 3600 * sum(one for one in hours if one)

@@ -14,13 +14,14 @@ from stars.config import Config
 from stars.errors import InputError, shown
 from stars.pipeline import stages
 from stars.plan import work
+from stars.plan.besides import LIGHT
 from stars.plan.jobs import Job
 from stars.provenance.files import read_json
 
 FIELDS = ["machine", "gpu", "work", "rate", "unit", "source"]
 ARITHMETIC = ("train", "encode", "train bf16", "encode bf16")
 BESIDES = {"load": "MB/s", "cut": "frames/s", "copy": "MB/s", "compare": "GFLOP/s", "place": "points/s"}  # stars.plan.besides
-UNITS = {**dict.fromkeys(ARITHMETIC, "GFLOP/s"), "read": "files/s", "start": "s", **BESIDES}
+UNITS = {**dict.fromkeys(ARITHMETIC, "GFLOP/s"), "read": "files/s", "start": "s", "light": "s", **BESIDES}
 FACTORS = {"GFLOP/s": 1e9, "MB/s": 1e6}
 TRAINING = {stage.module: stage.name for stage in stages.STAGES.values() if stage.trains}
 
@@ -29,7 +30,7 @@ Own = dict[tuple[str, str], float]  # (stage, precision) → operations per seco
 
 @dataclass(frozen=True)
 class Machine:
-    """Rates of one machine: train and encode in operations per second (fp32, bf16), read in files per second, start in seconds per job."""
+    """Rates of one machine: train and encode in operations per second (fp32, bf16), read in files per second, start and light in seconds per job."""
 
     name: str
     gpu: bool
@@ -45,7 +46,7 @@ class Machine:
 
     def seconds(self, stage: str, done: work.Work, own: Own) -> float | None:
         """Seconds of one job; None if a rate of computation or reading is unknown. Rates of this user's own runs include all their work."""
-        start = self.rates.get("start", 0.0)
+        start = self.start(stage)
         if done.amount and (rate := own_rate(own, stage, done.precision)):
             return start + done.amount / rate
         beside = {kind: amount / self.rates[kind] for kind, amount in done.besides.items() if kind in self.rates}
@@ -56,6 +57,11 @@ class Machine:
             return None
         computed = done.amount / rate
         return start + sum(beside.values()) + (max(computed, cut) if self.gpu else computed + cut)  # a GPU computes while a CPU cuts
+
+    def start(self, stage: str) -> float:
+        """Seconds until a job of this stage begins its work; a light stage does not import PyTorch."""
+        start = self.rates.get("start", 0.0)
+        return self.rates.get("light", start) if stage in LIGHT else start
 
     def beside(self) -> dict[str, float]:
         """Its rates of everything but computation."""
