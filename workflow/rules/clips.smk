@@ -44,8 +44,8 @@ rule ingest:
         READING
     threads: COMPUTE.threads
     resources:
-        mem_mb=grows(8000),
-        runtime=grows(240),
+        mem_mb=grows(2000),
+        runtime=grows(120),
     params:
         settings=settings("ingest"),
         code=code_digest("stars.ingest"),
@@ -76,8 +76,8 @@ rule ingest_setup:
         READING
     threads: COMPUTE.threads
     resources:
-        mem_mb=grows(8000),
-        runtime=grows(60),
+        mem_mb=grows(1000),
+        runtime=grows(30),
     params:
         settings=settings("ingest"),
         code=code_digest("stars.ingest"),
@@ -112,8 +112,8 @@ rule join:
         READING
     threads: 1
     resources:
-        mem_mb=grows(4000),
-        runtime=grows(60),
+        mem_mb=grows(1000),
+        runtime=grows(30),
     params:
         settings=settings("join"),
         code=code_digest("stars.ingest"),

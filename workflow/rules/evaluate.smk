@@ -22,7 +22,7 @@ rule evaluate_knn:
     threads: 1
     resources:
         mem_mb=grows(4000),
-        runtime=grows(60),
+        runtime=grows(30),
     params:
         settings=settings("knn"),
         code=code_digest("stars.evaluation.knn"),
@@ -60,7 +60,7 @@ rule evaluate_linear:
         ENVIRONMENT
     threads: COMPUTE.threads
     resources:
-        mem_mb=grows(16000),
+        mem_mb=grows(12000),
         runtime=720,
         gpu=GPU,
         device=COMPUTE.device,
@@ -112,7 +112,7 @@ rule evaluate_few_shot:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=grows(2000),
+        mem_mb=grows(4000),
         runtime=grows(30),
     params:
         settings=settings("few_shot"),

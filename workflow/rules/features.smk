@@ -52,7 +52,7 @@ for (place, (given, made, named, log_name, words)), outputs in product(WHERE.ite
             ENVIRONMENT
         threads: COMPUTE.threads
         resources:
-            mem_mb=grows(16000),
+            mem_mb=grows(12000),
             runtime=grows(240),
             gpu=GPU,
             device=COMPUTE.device,

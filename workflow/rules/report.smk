@@ -20,7 +20,7 @@ rule map:
         DRAWING
     threads: 1
     resources:
-        mem_mb=grows(2000),
+        mem_mb=grows(6000),
         runtime=grows(30),
     params:
         settings=settings("map"),

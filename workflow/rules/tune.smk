@@ -26,7 +26,7 @@ rule tune:
         ENVIRONMENT
     threads: COMPUTE.threads
     resources:
-        mem_mb=grows(16000),
+        mem_mb=grows(12000),
         runtime=720,
         gpu=gpus,
         gres=gpus_of_node,
