@@ -79,7 +79,7 @@ def test_work_of_comparing_features():
     both = of("knn", size, {"outputs": ["encoder", "projector", "predictor"], "k": [1, 10]})
     whitened = of("knn", size, {"outputs": ["encoder", "whitened"], "k": [1, 10]})
     assert both - one == whitened - one == search
-    assert one - search == besides.DISTANCE * 10000**2 + besides.ASSIGNMENT * 10000 * 60
+    assert one - search == besides.CLUSTERED * 10000**2
     drawn = sum(3 * 10000 * (n * 60 + besides.CANDIDATE * min(n + 16, n * 60)) for n in (1, 2))
     shots = {"outputs": ["encoder"], "shots": [1, 2], "draws": 3, "readings": ["exemplars"]}
     assert of("few-shot", size, shots) == drawn

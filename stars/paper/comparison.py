@@ -79,8 +79,8 @@ def assemble(settings: ComparisonStage, files: Mapping[str, Path]) -> Table:
     sizes = "; ".join(f"{train:,} training, {test:,} test clips" for train, test in list(clips)[:1])
     caption = f"{settings.data_title}, {settings.split_title} ({sizes}): top-1 accuracy, %, of every protocol"
     notes = (*spread_notes(results), *NOTES, _hardware(settings, files))
-    told = tuple(column for column in columns if any(row.cells[column.key].text() != DASH for row in rows))
-    return ranked(Table("comparison", caption, (), told, tuple(rows), notes, cites=False))
+    shown = tuple(column for column in columns if column.key in measured or any(row.cells[column.key].text() != DASH for row in rows))
+    return ranked(Table("comparison", caption, (), shown, tuple(rows), notes, cites=False))
 
 
 def _row(

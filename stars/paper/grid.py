@@ -143,7 +143,8 @@ def ranked(table: Table) -> Table:
     """The table with ranks 1 and 2 in every column: by the shown decimal, ties share, one value alone has no rank."""
     ranks = {column.key: _ranks(table.rows, column.key) for column in table.columns}
     rows = tuple(
-        replace(row, cells={key: replace(cell, rank=_rank(row, cell, ranks[key])) for key, cell in row.cells.items()}) for row in table.rows
+        replace(row, cells={key: replace(cell, rank=_rank(row, cell, ranks.get(key, {}))) for key, cell in row.cells.items()})
+        for row in table.rows
     )
     return replace(table, rows=rows)
 

@@ -24,7 +24,7 @@ LIGHT = ("simulate", "ingest", "join", "split", "subsets", "exemplars", "table",
 RESCALED = ("standardised", "whitened")  # from the encoder's output, which every method has
 MARGIN = 16  # candidates beyond k (stars.evaluation.knn)
 CANDIDATE = 400  # comparing a candidate in float64 costs as much as this many references in float32
-DISTANCE, ASSIGNMENT = 3, 630  # of clustering measures, per two clips, and per clip and class (5 starts of k-means, about 100 iterations)
+CLUSTERED = 4  # clustering measures cost as much as this many references per pair of test clips (docs/results.md)
 POINTS = 4000  # a t-SNE of n points takes as long as n·√(n / POINTS) points at the measured rate
 FREE_NUMBERS = 20  # numbers per token and layer that autograd keeps, in multiples of the width
 
@@ -56,7 +56,7 @@ def amounts(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Siz
         viewed = passes + size.test * scorings(block, passes, size.train)
         return {"load": CLIP * both, "cut": settings.get("subsets", 1) * _frames(encoder, viewed)}
     if stage == "knn":
-        found = len(compared(settings["knn"], settings)) * _searched(size.test, size.train, max(settings["knn"]["k"]))
+        found = len(compared(settings["knn"], settings)) * searched(size.test, size.train, max(settings["knn"]["k"]))
         return {"compare": 2.0 * encoder.width * (found + _clustered(size))}
     if stage == "few-shot":
         return {"compare": 2.0 * encoder.width * len(compared(settings["few_shot"], settings)) * _few_shot(settings["few_shot"], size)}
@@ -69,21 +69,21 @@ def compared(options: Mapping[str, Any], settings: Mapping[str, Any]) -> list[st
     return [output for output in options["outputs"] if output in (*settings["outputs"], *RESCALED)]
 
 
-def _searched(queries: float, references: float, k: int) -> float:
+def searched(queries: float, references: float, k: int) -> float:
     """Similarities of a nearest-neighbour search, in float32, or as many that cost the same."""
     return queries * (references + CANDIDATE * min(k + MARGIN, references))
 
 
 def _clustered(size: Size) -> float:
-    """Clustering measures of the test clips, in the unit of `_searched`."""
-    return DISTANCE * float(size.test) ** 2 + ASSIGNMENT * float(size.test) * size.classes
+    """Clustering measures of the test clips, in the unit of `searched`."""
+    return CLUSTERED * float(size.test) ** 2
 
 
 def _few_shot(options: Mapping[str, Any], size: Size) -> float:
-    """The searches of one output, in the unit of `_searched`; `size` is of the novel classes."""
+    """The searches of one output, in the unit of `searched`; `size` is of the novel classes."""
     shots, readings = options["shots"], options["readings"]
-    drawn = options["draws"] * sum(_searched(size.test, n * size.classes, n) for n in shots) if "exemplars" in readings else 0.0
-    return drawn + (_searched(size.test, size.train, max(shots)) if "neighbours" in readings else 0.0)
+    drawn = options["draws"] * sum(searched(size.test, n * size.classes, n) for n in shots) if "exemplars" in readings else 0.0
+    return drawn + (searched(size.test, size.train, max(shots)) if "neighbours" in readings else 0.0)
 
 
 def seen(passes: Mapping[str, Any], clips: int) -> float:
