@@ -201,9 +201,9 @@ ALTERED: dict[str, Altered] = {
         edit(f"{METHOD}/record.json", '"seed": 0', '"seed": 1'), f"{METHOD}/record.json: the record was changed"
     ),
     "a digest in a record, the record's digest recomputed": Altered(a_digest, f"{METHOD}/record.json: its bytes differ from the manifest"),
-    "a file removed": Altered(lambda results: (results / "figures/fig4.png").unlink(), "fig4.png: gone, the manifest names it"),
-    "a file added": Altered(lambda results: (results / "more.csv").touch(), "more.csv: the manifest does not name it"),
-    "a folder renamed": Altered(renamed, "gone, the manifest names it"),
+    "a file removed": Altered(lambda results: (results / "figures/fig4.png").unlink(), "fig4.png: gone, although the manifest lists it"),
+    "a file added": Altered(lambda results: (results / "more.csv").touch(), "more.csv: the manifest does not list it"),
+    "a folder renamed": Altered(renamed, "gone, although the manifest lists it"),
     "an entry of the ledger removed": Altered(lambda results: entry(results).unlink(), "its numbers are not in the ledger"),
     "an entry of the ledger changed": Altered(lambda results: byte(entry(results)), "the ledger's entry was changed"),
     "the manifest": Altered(emptied, f"{MANIFEST} was changed or is damaged: unpack the archive again", code=2),

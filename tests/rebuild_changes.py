@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import yaml
@@ -171,12 +170,13 @@ ENDINGS: dict[str, Any] = {
     "data": "other",
     "split": "xview",
 }  # by a key's last word
+TYPES = ("int", "float", "str", "bool", "dict", "block", "null")
 KINDS = {key: kind for key, kind, _, _ in rows()}
 
 
 def keys() -> list[str]:
     """Every key, blocks that hold nothing but keys of their own left out."""
-    return [key for key, kind, _, _ in rows() if kind != "block" or key in VALUES]
+    return [key for key in KINDS if key in VALUES or not any(other.startswith(f"{key}.") for other in KINDS)]
 
 
 def change(key: str, base: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -199,9 +199,8 @@ def _value(key: str, base: dict[str, Any]) -> tuple[str, Any]:
     value: Any = configuration.load(base).model_dump(mode="json", by_alias=True)
     for name in where.split("."):
         value = value[name]
-    kind = KINDS[key]
-    if kind.startswith("one of "):
-        choices = [choice for choice in re.split(", | or ", kind.removeprefix("one of ")) if choice not in (str(value), "null")]
+    choices = [choice for choice in KINDS[key].split(" | ") if choice not in (*TYPES, str(value))]
+    if choices and not KINDS[key].startswith("list of "):
         return where, int(choices[0]) if choices[0].isdigit() else choices[0]
     if isinstance(value, bool):
         return where, not value
