@@ -18,8 +18,11 @@ from stars.plan.encoder import BODIES, JOINTS, Encoder, tokens_of
 
 FRAMES = 80  # frames of a clip, if unknown; near NTU's mean
 CLIP = FRAMES * BODIES * JOINTS * 3 * 4  # bytes
-SEARCH = 270e6  # bytes of a search besides its features
-PROCESS, WITH_TORCH = 150e6, 450e6  # bytes of a process of a light stage, or of one that imports PyTorch
+# Memory in bytes, as measured at the paper's size (docs/results.md): of a light stage, of one that draws, of one that imports PyTorch, of one that
+# also reads clips; of a nearest-neighbour search, and how many copies of its features a protocol has.
+PROCESS, DRAWING, WITH_TORCH, READING = 150e6, 400e6, 450e6, 900e6
+SEARCH, COPIES = 270e6, {"knn": 5, "few-shot": 11}
+DRAWN = ("join", "figure", "report", "inspect", "comparison")
 LIGHT = ("simulate", "ingest", "join", "split", "subsets", "exemplars", "table", "figure", "report", "inspect", "comparison")
 RESCALED = ("standardised", "whitened")  # from the encoder's output, which every method has
 MARGIN = 16  # candidates beyond k (stars.evaluation.knn)
@@ -99,20 +102,22 @@ def scorings(block: Mapping[str, Any], seen: float, clips: int) -> float:
 
 def memory(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size, gpu: bool) -> float:
     """Peak main memory of a job, in bytes."""
-    width = 4 * encoder.width
+    width, both = 4 * encoder.width, size.train + size.test
     if stage in ("pretrain", "tune", "train"):
-        return WITH_TORCH + CLIP * size.train + (0 if gpu else _step(settings[stage]["optimiser"]["batch"], encoder))
+        return READING + CLIP * size.train + (0 if gpu else _step(settings[stage]["optimiser"]["batch"], encoder))
     if stage == "embed":
-        return WITH_TORCH + CLIP * max(size.train, size.test) + width * size.train * len(settings["outputs"])
+        return READING + CLIP * max(size.train, size.test) + width * size.train * len(settings["outputs"])
     if stage == "linear":
-        return WITH_TORCH + CLIP * max(size.train, size.test)
+        return READING + CLIP * max(size.train, size.test)
     if stage in ("finetune", "semi"):
-        return WITH_TORCH + CLIP * (size.train + size.test)
-    if stage in ("knn", "few-shot"):
-        return WITH_TORCH + SEARCH + 4 * width * (size.train + size.test)
+        return READING + CLIP * both
+    if stage in COPIES:
+        return WITH_TORCH + SEARCH + COPIES[stage] * width * both
     if stage == "map":
         return WITH_TORCH + 8.0 * min(size.test, settings["points"]) ** 2
-    return PROCESS if stage in LIGHT else WITH_TORCH
+    if stage in LIGHT:
+        return DRAWING if stage in DRAWN else PROCESS
+    return WITH_TORCH
 
 
 def _step(batch: int, encoder: Encoder) -> float:
