@@ -1,8 +1,10 @@
 """KNN on held-out TRAINING subjects: where settings are chosen, so that the test split is only ever reported.
 
-python benchmarks/held_out.py --config config/config.yaml --data demo --hold 7 9 [--methods mamp stars] [--set tune.optimiser.epochs=10 ...]
+python benchmarks/held_out.py --config config/config.yaml --data demo --hold 7 9 [--methods mamp stars] [--set
+tune.optimiser.epochs=10 ...]
 
-Needs the clips and the split (`snakemake --cores 2 results/demo/splits/xsub_train.npy`). Prints accuracy and effective rank of each method.
+Needs the clips and the split (`snakemake --cores 2 results/demo/splits/xsub_train.npy`). Prints accuracy and effective
+rank of each method.
 """
 
 from __future__ import annotations
@@ -82,4 +84,10 @@ if __name__ == "__main__":
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        held_out(configuration.load_file(chosen.config, chosen.set), chosen.data, chosen.hold, chosen.methods, Path(temporary))
+        held_out(
+            configuration.load_file(chosen.config, chosen.set),
+            chosen.data,
+            chosen.hold,
+            chosen.methods,
+            Path(temporary),
+        )

@@ -1,9 +1,10 @@
-"""Stage 1's decoder, forward and backward, with hidden tokens embedded per body, once per step, and with the first layer's norm and qkv shared as well.
+"""Stage 1's decoder, forward and backward, with hidden tokens embedded per body, once per step, and with the first
+layer's norm and qkv shared as well.
 
     python benchmarks/hidden_tokens.py [--bodies 4] [--steps 5] [--precision bf16]
 
-Prints each variant's median time per step and its median ratio to the decoder as it is. Processor time of one thread; variants take turns.
-docs/bench.md has the numbers, and why the decoder stays as it is.
+Prints each variant's median time per step and its median ratio to the decoder as it is. Processor time of one thread;
+variants take turns. docs/bench.md has the numbers, and why the decoder stays as it is.
 """
 
 from __future__ import annotations
@@ -58,7 +59,11 @@ def _embedded(decoder: Decoder, latent_rkc: Tensor, restore_rl: Tensor) -> tuple
 
 def _among(hidden_lc: Tensor, seen_rkc: Tensor, keep_rk: Tensor) -> Tensor:
     """Visible tokens of each body among the hidden ones, (R, L, C)."""
-    return hidden_lc.to(seen_rkc.dtype).expand(len(seen_rkc), -1, -1).scatter(1, keep_rk[..., None].expand_as(seen_rkc), seen_rkc)
+    return (
+        hidden_lc.to(seen_rkc.dtype)
+        .expand(len(seen_rkc), -1, -1)
+        .scatter(1, keep_rk[..., None].expand_as(seen_rkc), seen_rkc)
+    )
 
 
 def main() -> None:

@@ -1,9 +1,11 @@
-"""Time and memory of making a clip store from a zip of simulated NTU files: does the cost of a file stay as their number grows?
+"""Time and memory of making a clip store from a zip of simulated NTU files: does the cost of a file stay as their
+number grows?
 
     python benchmarks/ingest.py [--files 20000] [--small 114480] [--workers 2]
 
-Two kinds of file, of NTU's true length (103 frames on average) and short ones, each ingested twice, a tenth of the files and all of them, by a
-process of its own. The archives hold a few hundred different recordings under many names and are removed at the end.
+Two kinds of file, of NTU's true length (103 frames on average) and short ones, each ingested twice, a tenth of the
+files and all of them, by a process of its own. The archives hold a few hundred different recordings under many names
+and are removed at the end.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ from stars.ingest import IngestStage, ingest
 DISTINCT = 200
 KINDS = {
     "true length": Simulate(frames=(56, 150), clips=DISTINCT),
-    "short": Simulate(frames=(12, 16), clips=DISTINCT, ghosts=0, dropped=0, switches=0),  # the denoising leaves no body that is seen less
+    # the denoising leaves no body that is seen less
+    "short": Simulate(frames=(12, 16), clips=DISTINCT, ghosts=0, dropped=0, switches=0),
 }
 
 
@@ -52,7 +55,9 @@ def archive(path: Path, settings: SimulateStage, number: int) -> None:
 
 
 def measured(work: Callable[..., None], *arguments: object) -> tuple[float, float, float]:
-    """Seconds, seconds of processor time, and peak memory in MB of `work` and the processes it starts, in a new process."""
+    """Seconds, seconds of processor time, and peak memory in MB of `work` and the processes it starts, in a new
+    process.
+    """
     ours, theirs = Pipe(duplex=False)
     process = get_context("spawn").Process(target=_timed, args=(theirs, work, *arguments))
     process.start()
@@ -76,7 +81,9 @@ def _timed(result: Connection, work: Callable[..., None], *arguments: object) ->
 
 
 def _watch(process: int, peaks: dict[int, int], done: Event) -> None:
-    """Keep each process' greatest resident memory in kB. Their sum is an upper bound: they need not peak together, and share libraries."""
+    """Keep each process' greatest resident memory in kB. Their sum is an upper bound: they need not peak together,
+    and share libraries.
+    """
     while not done.wait(0.1):
         for each in _tree(process):
             try:
@@ -110,7 +117,11 @@ def main() -> None:
                 archive(raw, SimulateStage.of(dataset, settings), some)
                 seconds, busy, peak = measured(ingest, raw, Path(folder, "clips"), stage, chosen.workers)
                 size = raw.stat().st_size / 1e6
-            print(f"{kind:11} {some:7} {size:7.0f} {seconds:5.0f} {some / seconds:8.0f} {1000 * busy / some:20.2f} {peak:8.0f}", flush=True)
+            print(
+                f"{kind:11} {some:7} {size:7.0f} {seconds:5.0f} {some / seconds:8.0f} {1000 * busy / some:20.2f}"
+                f" {peak:8.0f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Sixty clips of UTD-MHAD as two other sensors would write them: a folder to try `stars evaluate`, `fit` and `predict` on.
+"""Sixty clips of UTD-MHAD as two other sensors would write them: a folder to try `stars evaluate`, `fit` and `predict`
+on.
 
     python benchmarks/own_clips.py UTD-MHAD OUT
 
-OUT/mediapipe33 holds .json files of 33 world landmarks, counted from the hips; OUT/coco17 .csv files of 17 lifted keypoints; y points down in both.
-In each: library/ACTION/s{subject}_t{trial}, four actions by five subjects, three times; recordings/{action}_s6, one clip of each by a sixth person and
-one of an action that the library lacks; long, these in a row. Shoulders, elbows, wrists, hips, knees and ankles are the Kinect's. It sees no face
-and no fingers, so theirs lie at fixed distances before head and hands.
+OUT/mediapipe33 holds .json files of 33 world landmarks, counted from the hips; OUT/coco17 .csv files of 17 lifted
+keypoints; y points down in both. In each: library/ACTION/s{subject}_t{trial}, four actions by five subjects, three
+times; recordings/{action}_s6, one clip of each by a sixth person and one of an action that the library lacks; long,
+these in a row. Shoulders, elbows, wrists, hips, knees and ankles are the Kinect's. It sees no face and no fingers, so
+theirs lie at fixed distances before head and hands.
 """
 
 from __future__ import annotations
@@ -62,7 +64,10 @@ def as_json(x_tvc: np.ndarray) -> str:
     """MediaPipe's world landmarks: metres from the middle of the hips, which every frame has at 0."""
     names = skeletons()["mediapipe33"].joints
     hips = x_tvc[:, [names.index("left hip"), names.index("right hip")]].mean(axis=1, keepdims=True)
-    points = [[dict(zip("xyz", point, strict=True)) for point in frame] for frame in np.round((x_tvc - hips) * (-1, -1, 1), 4).tolist()]
+    points = [
+        [dict(zip("xyz", point, strict=True)) for point in frame]
+        for frame in np.round((x_tvc - hips) * (-1, -1, 1), 4).tolist()
+    ]
     return json.dumps({"frames": [{"pose_world_landmarks": frame} for frame in points]})
 
 

@@ -1,8 +1,9 @@
 """Speed of reading NTU files on one core: `OMP_NUM_THREADS=1 python benchmarks/parse.py`.
 
-Prints files a second for clips of 103 frames (NTU's mean) with one and with two bodies, in this process, with the files in the
-system's cache: `parse` is bytes to joints, `clip` adds denoising and centring, `float()` is a plain reader for comparison; all include reading
-the file. The ways take turns, and only this thread's processor time counts: other work on the machine disturbs less.
+Prints files a second for clips of 103 frames (NTU's mean) with one and with two bodies, in this process, with the files
+in the system's cache: `parse` is bytes to joints, `clip` adds denoising and centring, `float()` is a plain reader for
+comparison; all include reading the file. The ways take turns, and only this thread's processor time counts: other work
+on the machine disturbs less.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ def skeleton_file(bodies: int, seed: int) -> bytes:
         lines.append(str(bodies))
         for body in range(bodies):
             lines += [f"7205759403793110{body} 0 1 1 1 1 0 0.0276 0.0464 2", str(JOINTS)]
-            lines += [" ".join(f"{value:.7g}" for value in xyz) + f" {rest}" for xyz in rng.normal((0, 0, 3), (0.2, 0.5, 0.1), (JOINTS, 3))]
+            lines += [
+                " ".join(f"{value:.7g}" for value in xyz) + f" {rest}"
+                for xyz in rng.normal((0, 0, 3), (0.2, 0.5, 0.1), (JOINTS, 3))
+            ]
     return ("\r\n".join(lines) + "\r\n").encode()
 
 
@@ -74,7 +78,11 @@ def main() -> None:
             found = rates(ways, paths, chosen.repeats)
             for way, (median, best) in found.items():
                 ratio = median / found["float()"][0]
-                print(f"{bodies} bodies  {way:8} {median:6.0f} files/s median {best:6.0f} best  {ratio:5.2f} times float()", flush=True)
+                print(
+                    f"{bodies} bodies  {way:8} {median:6.0f} files/s median {best:6.0f} best  {ratio:5.2f} times"
+                    " float()",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Time and memory of reading a preprocessed data set into a clip store, and of writing the store in the same layout again.
+"""Time and memory of reading a preprocessed data set into a clip store, and of writing the store in the same layout
+again.
 
     python benchmarks/preprocessed.py [--clips 40091] [--formats npz pyskl npy] [--folder PATH]
 
-40,091 are NTU-60's training clips of XSub: 7.2 GB of .npz, and as much of .npy, which is a sparse file. A hundred different clips of 30 to 150
-frames stand under many names; nine in ten train. Each step is a process of its own; everything lies in a folder that is removed at the end.
+40,091 are NTU-60's training clips of XSub: 7.2 GB of .npz, and as much of .npy, which is a sparse file. A hundred
+different clips of 30 to 150 frames stand under many names; nine in ten train. Each step is a process of its own;
+everything lies in a folder that is removed at the end.
 """
 
 from __future__ import annotations
@@ -51,7 +53,10 @@ def make_npz(folder: Path, clips: int) -> Path:
     made, path = some(), folder / "NTU60_CS.npz"
     with zipfile.ZipFile(path, "w") as archive:
         for side, rows in sides(clips).items():
-            for kind, dtype, shape in (("x", "<f4", (len(rows), FRAMES, 2 * JOINTS * 3)), ("y", "<f8", (len(rows), CLASSES))):
+            for kind, dtype, shape in (
+                ("x", "<f4", (len(rows), FRAMES, 2 * JOINTS * 3)),
+                ("y", "<f8", (len(rows), CLASSES)),
+            ):
                 with archive.open(zipfile.ZipInfo(f"{kind}_{side}.npy", EARLIEST), "w", force_zip64=True) as file:
                     np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
                     if kind == "y":
@@ -65,7 +70,9 @@ def make_npz(folder: Path, clips: int) -> Path:
 
 def make_pyskl(folder: Path, clips: int) -> Path:
     made, path = some(), folder / "ntu60_3danno.pkl"
-    halves = {f"xsub_{'val' if side == 'test' else side}": [name(row) for row in rows] for side, rows in sides(clips).items()}
+    halves = {
+        f"xsub_{'val' if side == 'test' else side}": [name(row) for row in rows] for side, rows in sides(clips).items()
+    }
     arrays = [np.moveaxis(x[:, : 1 + int(x[:, 1].any())], 1, 0).astype(np.float16) for x in made]
     held = [
         {
@@ -112,7 +119,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=40_091, help="clips of each file [40091]")
     parser.add_argument("--formats", nargs="+", choices=list(MAKE), default=list(MAKE), help="[all]")
-    parser.add_argument("--folder", type=Path, help="where the files lie meanwhile, three times 7.2 GB at most [the system's]")
+    parser.add_argument(
+        "--folder", type=Path, help="where the files lie meanwhile, three times 7.2 GB at most [the system's]"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes that read [1]")
     chosen = parser.parse_args()
     told = IngestStage.of("ntu60", DATASET, Ingest())
@@ -130,7 +139,10 @@ def main() -> None:
             }
             for step, (work, *arguments) in steps.items():
                 seconds, busy, peak = measured(work, *arguments)
-                print(f"{kind:7} {step:7} {chosen.clips:7} {size / 1e6:7.0f} {seconds:6.1f} {busy:12.1f} {peak:8.0f}", flush=True)
+                print(
+                    f"{kind:7} {step:7} {chosen.clips:7} {size / 1e6:7.0f} {seconds:6.1f} {busy:12.1f} {peak:8.0f}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

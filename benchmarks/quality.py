@@ -1,8 +1,8 @@
 """Processor time and memory of the quality page: `OMP_NUM_THREADS=1 python benchmarks/quality.py [--clips 12000]`.
 
-The store holds simulated clips of 83 frames on average, over and over, every third one of two bodies, in NTU's skeleton; 12,000 of them are a
-million frames, 113,945 the size of NTU-120 (5.7 GB on disk while it runs). Measuring alone is timed, and the page, which also takes the
-sha256 of the store for its record.
+The store holds simulated clips of 83 frames on average, over and over, every third one of two bodies, in NTU's
+skeleton; 12,000 of them are a million frames, 113,945 the size of NTU-120 (5.7 GB on disk while it runs). Measuring
+alone is timed, and the page, which also takes the sha256 of the store for its record.
 """
 
 from __future__ import annotations
@@ -42,8 +42,21 @@ def clips(number: int) -> Iterator[tuple[dict, np.ndarray]]:
         x_tmvc[:, : len(people)] = np.moveaxis(people + noise.normal(0, 0.002, people.shape), 0, 1)
         distinct.append((action, len(people), x_tmvc))
     for index, (action, bodies, x_tmvc) in enumerate(islice(cycle(distinct), number)):
-        place = {"name": f"clip{index:06}", "action": action, "subject": 1 + index % 106, "camera": 1 + index % 3, "setup": 1 + index % 32}
-        rest = {"replication": 1, "bodies": bodies, "label": action - 1, "action_name": "", "source": f"clip{index:06}", "sha256": ""}
+        place = {
+            "name": f"clip{index:06}",
+            "action": action,
+            "subject": 1 + index % 106,
+            "camera": 1 + index % 3,
+            "setup": 1 + index % 32,
+        }
+        rest = {
+            "replication": 1,
+            "bodies": bodies,
+            "label": action - 1,
+            "action_name": "",
+            "source": f"clip{index:06}",
+            "sha256": "",
+        }
         yield place | rest, x_tmvc
 
 

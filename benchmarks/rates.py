@@ -1,8 +1,9 @@
-"""Rates of this machine for `stars plan`, as lines of config/rates.csv: `python benchmarks/rates.py --name "8-core Xeon" >> config/rates.csv`.
+"""Rates of this machine for `stars plan`, as lines of config/rates.csv: `python benchmarks/rates.py --name "8-core
+Xeon" >> config/rates.csv`.
 
-Stage 1 and the encoder at the paper's size, in fp32 and in bf16 (T = 120, 25 joints, two bodies of which the second is empty in three of four clips), the
-median of a few steps; reading of simulated NTU files by one process; what a job costs before it does any work; and all else that a plan counts
-(`stars.plan.besides`).
+Stage 1 and the encoder at the paper's size, in fp32 and in bf16 (T = 120, 25 joints, two bodies of which the second is
+empty in three of four clips), the median of a few steps; reading of simulated NTU files by one process; what a job
+costs before it does any work; and all else that a plan counts (`stars.plan.besides`).
 """
 
 from __future__ import annotations
@@ -70,7 +71,13 @@ def encoding(device: str, batch: int, precision: str, repeats: int) -> float:
     """Operations a second of the encoder on whole clips."""
     clips, encoder = random_clips(4 * batch, JOINTS, SINGLE, device), Network(Model(), JOINTS).to(device).eval()
     settings = Embed(precision=precision)
-    return 4 * batch * BODIES * encoder_flops(Model(), JOINTS) / seconds(lambda: encode(encoder, clips, settings), device, repeats)
+    return (
+        4
+        * batch
+        * BODIES
+        * encoder_flops(Model(), JOINTS)
+        / seconds(lambda: encode(encoder, clips, settings), device, repeats)
+    )
 
 
 def reading(folder: Path) -> float:
@@ -174,7 +181,16 @@ def main() -> None:
     writer = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
     for work, rate in found.items():
         gpu = "yes" if options.device == "cuda" else "no"
-        writer.writerow({"machine": options.name, "gpu": gpu, "work": work, "rate": f"{rate:.4g}", "unit": UNITS[work], "source": source})
+        writer.writerow(
+            {
+                "machine": options.name,
+                "gpu": gpu,
+                "work": work,
+                "rate": f"{rate:.4g}",
+                "unit": UNITS[work],
+                "source": source,
+            }
+        )
 
 
 if __name__ == "__main__":

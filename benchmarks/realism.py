@@ -1,7 +1,8 @@
-"""Simulated clips beside real ones of the same skeleton: `python benchmarks/realism.py --out docs/pictures/simulator NAME=CLIPS …` (`make realism`).
+"""Simulated clips beside real ones of the same skeleton: `python benchmarks/realism.py --out docs/pictures/simulator
+NAME=CLIPS …` (`make realism`).
 
-Each NAME=CLIPS is a data set's folder of clips; the first is what the others are held against. Writes OUT.svg and OUT.png, six panels, and prints
-the numbers behind them as a table in Markdown.
+Each NAME=CLIPS is a data set's folder of clips; the first is what the others are held against. Writes OUT.svg and
+OUT.png, six panels, and prints the numbers behind them as a table in Markdown.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ def measure(store: ClipStore, dataset: Dataset) -> Measured:
         for part in _stretches(x_tvc, seen):
             velocity = np.diff(part, axis=0) * dataset.fps
             speeds.append(np.linalg.norm(velocity, axis=-1).ravel())
-            powers += [_power(velocity[at : at + WINDOW], dataset.fps) for at in range(0, len(velocity) - WINDOW + 1, WINDOW)]
+            powers += [
+                _power(velocity[at : at + WINDOW], dataset.fps) for at in range(0, len(velocity) - WINDOW + 1, WINDOW)
+            ]
             bent = part[1:-1] - (part[:-2] + part[2:]) / 2  # of white noise, sqrt(1.5) of its spread
             jitter.append(bent[:, trunk].ravel())
         noise.append(1000 * np.concatenate(jitter).std() / np.sqrt(1.5))
@@ -94,7 +97,9 @@ def measure(store: ClipStore, dataset: Dataset) -> Measured:
 
 
 def _bodies(store: ClipStore) -> Iterator[tuple]:
-    for row, (start, end) in zip(store.table.itertuples(), zip(store.offsets, store.offsets[1:], strict=False), strict=True):
+    for row, (start, end) in zip(
+        store.table.itertuples(), zip(store.offsets, store.offsets[1:], strict=False), strict=True
+    ):
         yield row, np.asarray(store.frames[start:end, 0], dtype=np.float64)
 
 
@@ -145,7 +150,9 @@ def draw(measured: Mapping[str, Measured], stem: Path) -> None:
         for axis in (panels[2].xaxis, panels[3].yaxis, panels[4].xaxis):
             axis.set_major_formatter(plain)
             axis.set_minor_formatter(NullFormatter())
-        drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(measured), frameon=False)
+        drawn.legend(
+            *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(measured), frameon=False
+        )
         style.save(drawn, stem)
 
 
@@ -159,7 +166,9 @@ def table(measured: Mapping[str, Measured]) -> str:
     """Rows of numbers, a column for each data set."""
     cells = {name: each.numbers() for name, each in measured.items()}
     lines = [f"| | {' | '.join(cells)} |", "|---" * (1 + len(cells)) + "|"]
-    return "\n".join([*lines, *(f"| {title} | {' | '.join(each[row] for each in cells.values())} |" for row, title in ROWS.items())])
+    return "\n".join(
+        [*lines, *(f"| {title} | {' | '.join(each[row] for each in cells.values())} |" for row, title in ROWS.items())]
+    )
 
 
 def main() -> None:
@@ -172,7 +181,10 @@ def main() -> None:
     if wrong := [each for each in chosen.clips if "=" not in each]:
         parser.error(f"{wrong[0]} is not NAME=CLIPS: give each folder of clips a name")
     try:
-        measured = {name: measure(ClipStore.open(folder), dataset) for name, _, folder in (each.partition("=") for each in chosen.clips)}
+        measured = {
+            name: measure(ClipStore.open(folder), dataset)
+            for name, _, folder in (each.partition("=") for each in chosen.clips)
+        }
     except InputError as error:
         parser.error(str(error))
     draw(measured, chosen.out)

@@ -2,9 +2,10 @@
 
     python benchmarks/rehearsal.py [--config config/paper.yaml+config/rehearsal.yaml] [--machine NAME]
 
-Run it from the project's folder. Measured are processor seconds, which hardly depend on what else the machine does, and the largest resident memory
-of a job, both as Snakemake noted them in results/benchmarks; and the bytes that the records name. Predicted is what `stars plan --everything` counts,
-from the rates in config/rates.csv alone. What a rule asks for is read from workflow/rules.
+Run it from the project's folder. Measured are processor seconds, which hardly depend on what else the machine does, and
+the largest resident memory of a job, both as Snakemake noted them in results/benchmarks; and the bytes that the records
+name. Predicted is what `stars plan --everything` counts, from the rates in config/rates.csv alone. What a rule asks for
+is read from workflow/rules.
 """
 
 from __future__ import annotations
@@ -78,7 +79,10 @@ def asked(rules: Path) -> dict[str, float]:
     found: dict[str, float] = defaultdict(float)
     for path in rules.glob("*.smk"):
         for block in re.split(r"^\s*rule\b", path.read_text(), flags=re.MULTILINE)[1:]:
-            folder, memory = re.search(r"results/benchmarks/([\w-]+)", block), re.search(r"mem_mb=grows\((\d+)\)", block)
+            folder, memory = (
+                re.search(r"results/benchmarks/([\w-]+)", block),
+                re.search(r"mem_mb=grows\((\d+)\)", block),
+            )
             if folder and memory:
                 stage = SAME.get(folder[1], folder[1])
                 found[stage] = max(found[stage], 1e6 * float(memory[1]))
@@ -87,7 +91,10 @@ def asked(rules: Path) -> dict[str, float]:
 
 def lines(plan: dict[str, Total], run: dict[str, Total], limits: dict[str, float]) -> Iterator[str]:
     """A row a stage, then the sum."""
-    yield "| stage | jobs | time: planned, s | processor, s | ratio | memory: planned, MB | peak, MB | asked for, MB | disk: planned, MB | written, MB |"
+    yield (
+        "| stage | jobs | time: planned, s | processor, s | ratio | memory: planned, MB | peak, MB | asked for, MB |"
+        " disk: planned, MB | written, MB |"
+    )
     yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
     both = Total(), Total()
     for stage in plan:
@@ -113,7 +120,11 @@ def main() -> None:
     parser.add_argument("--config", default=CONFIG)
     parser.add_argument("--machine", help="in config/rates.csv [the first]")
     chosen = parser.parse_args()
-    print("\n".join(lines(predicted(chosen.config, chosen.machine), measured(Path("results")), asked(Path("workflow/rules")))))
+    print(
+        "\n".join(
+            lines(predicted(chosen.config, chosen.machine), measured(Path("results")), asked(Path("workflow/rules")))
+        )
+    )
 
 
 if __name__ == "__main__":

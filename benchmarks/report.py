@@ -1,4 +1,5 @@
-"""How long the report's explorer takes for a frame while every point glides, and how large the page is: `python benchmarks/report.py --points 2000`.
+"""How long the report's explorer takes for a frame while every point glides, and how large the page is: `python
+benchmarks/report.py --points 2000`.
 
 Points, clips and labels are made up; the page, its scripts and the browser are real.
 """
@@ -41,12 +42,23 @@ def explorer(points: int, clips: int, classes: int) -> dict:
         xy = draw.normal(size=(classes, 2))[action] + 0.15 * draw.normal(size=(points, 2))
         flat = (xy / np.abs(xy).max()).round(4).ravel().tolist()
         near = draw.integers(0, points, (points, 5))
-        told = {"title": name, "top1": 50, "from": "", "mapped": "", "guessed": "", "predicted": draw.permutation(action).tolist()}
+        told = {
+            "title": name,
+            "top1": 50,
+            "from": "",
+            "mapped": "",
+            "guessed": "",
+            "predicted": draw.permutation(action).tolist(),
+        }
         confusion = np.zeros((classes, classes), int)
         np.add.at(confusion, (action, told["predicted"]), 1)
         methods.append(
             told
-            | {"confusion": confusion.ravel().tolist(), "neighbours": near.tolist(), "cosines": np.ones((points, 5)).tolist()}
+            | {
+                "confusion": confusion.ravel().tolist(),
+                "neighbours": near.tolist(),
+                "cosines": np.ones((points, 5)).tolist(),
+            }
             | {"tsne": flat, "pca": flat}
         )
     packed = {
@@ -61,7 +73,13 @@ def explorer(points: int, clips: int, classes: int) -> dict:
     }
     numbers = {column: draw.integers(1, 4, points).tolist() for column in ("subject", "camera", "setup", "frames")}
     clip = [index if index < clips else -1 for index in range(points)]
-    told = {"title": "made up", "k": 10, "tested": points, "fps": 30, "classes": [f"class {label}" for label in range(classes)]}
+    told = {
+        "title": "made up",
+        "k": 10,
+        "tested": points,
+        "fps": 30,
+        "classes": [f"class {label}" for label in range(classes)],
+    }
     return (
         told
         | numbers
@@ -82,7 +100,10 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=600)
     parser.add_argument("--classes", type=int, default=60)
     chosen = parser.parse_args()
-    data = {"lineage": {"files": [], "records": []}, "explorers": [explorer(chosen.points, chosen.clips, chosen.classes)]}
+    data = {
+        "lineage": {"files": [], "records": []},
+        "explorers": [explorer(chosen.points, chosen.clips, chosen.classes)],
+    }
     empty = {"tables": [], "figures": [], "qualities": [], "preset": "paper", "departures": [], "choices": []}
     with tempfile.TemporaryDirectory() as folder, browser() as page:
         path = Path(folder) / "index.html"
@@ -96,9 +117,15 @@ def main() -> None:
             spent += page.run("takeSpent()")
         assert page.errors == [], page.errors
         spent = [time for time in spent if time > 0.2]  # the other half is the clock above
-        print(f"{chosen.points} points, {chosen.classes} classes, {chosen.clips} clips: {path.stat().st_size / 1e6:.2f} MB")
+        print(
+            f"{chosen.points} points, {chosen.classes} classes, {chosen.clips} clips:"
+            f" {path.stat().st_size / 1e6:.2f} MB"
+        )
         for what, times in (("script's time a frame", spent), ("time between frames", between)):
-            print(f"{what}: median {np.median(times):.1f} ms, 95 % below {np.percentile(times, 95):.1f} ms, {len(times)} frames")
+            print(
+                f"{what}: median {np.median(times):.1f} ms, 95 % below {np.percentile(times, 95):.1f} ms, {len(times)}"
+                " frames"
+            )
 
 
 if __name__ == "__main__":

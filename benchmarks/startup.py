@@ -62,7 +62,10 @@ def main() -> None:
     for name, code in COMMANDS.items():
         print(f"{name:18} {importing(code, repeat):6.2f} s", flush=True)
     few, many = (min(workflow(jobs) for _ in range(repeat)) for jobs in (1, 1 + JOBS))
-    print(f"{'snakemake, start':18} {few - (many - few) / JOBS:6.2f} s\n{'snakemake, a job':18} {(many - few) / JOBS:6.2f} s")
+    print(
+        f"{'snakemake, start':18} {few - (many - few) / JOBS:6.2f} s\n{'snakemake, a job':18}"
+        f" {(many - few) / JOBS:6.2f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Steps of stage 1 one behind the other, as a training takes them: `stars bench` waits for the device after each, a training does not.
+"""Steps of stage 1 one behind the other, as a training takes them: `stars bench` waits for the device after each, a
+training does not.
 
 python benchmarks/steps.py --config config/paper.yaml --batch 128        on a GPU: as it is, and compiled in four ways
 """
@@ -105,12 +106,18 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="[cuda]")
     chosen = parser.parse_args()
     config, rate = configuration.load_file(chosen.config, []), product_rate(chosen.device, "bf16")
-    print(f"bf16 product {rate / 1e12:.1f} TFLOP/s; {chosen.batch} clips a step, {100 * chosen.single:.0f} % with one body")
+    print(
+        f"bf16 product {rate / 1e12:.1f} TFLOP/s; {chosen.batch} clips a step, {100 * chosen.single:.0f} % with one"
+        " body"
+    )
     for name, way in WAYS.items():
         step, operations = stepper(config, chosen.batch, chosen.single, chosen.device, way)
         taken = seconds_a_step(step, chosen.device, chosen.steps)
         share = operations / taken / rate
-        print(f"{name:45}{1e3 * taken:9.1f} ms{chosen.batch / taken:9.0f} clips/s{100 * share:7.1f} % of the product", flush=True)
+        print(
+            f"{name:45}{1e3 * taken:9.1f} ms{chosen.batch / taken:9.0f} clips/s{100 * share:7.1f} % of the product",
+            flush=True,
+        )
         torch._dynamo.reset()
 
 

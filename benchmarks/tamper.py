@@ -1,8 +1,11 @@
-"""Single bytes of a results folder changed at random, each followed by a whole audit that must name the file; and an untouched copy.
+"""Single bytes of a results folder changed at random, each followed by a whole audit that must name the file; and an
+untouched copy.
 
-    python benchmarks/tamper.py [--results results] [--config config/config.yaml] [--changes 1000] [--seed 0] [--together 1]
+    python benchmarks/tamper.py [--results results] [--config config/config.yaml] [--changes 1000] [--seed 0]
+    [--together 1]
 
-Run it from the project's folder. The results are copied first; every result, record and entry of the ledger is as likely to be hit, at any byte.
+Run it from the project's folder. The results are copied first; every result, record and entry of the ledger is as
+likely to be hit, at any byte.
 """
 
 from __future__ import annotations
@@ -30,17 +33,23 @@ def change(path: Path, draw: random.Random) -> bytes:
 
 
 def tamper(results: Path, configs: list[Config], changes: int, seed: int = 0, together: int = 1) -> list[str]:
-    """Change a byte so many times, putting it back each time. Returns a line for each change that the audit did not find.
+    """Change a byte so many times, putting it back each time. Returns a line for each change that the audit did not
+    find.
 
     A change is found where the audit has a line for that file that it had not before.
 
     Args:
         together: files, of one changed byte each, that one audit must name.
     """
-    draw, files = random.Random(seed), [path for path in result_files(results) if (results.parent / path).stat().st_size]
+    draw, files = (
+        random.Random(seed),
+        [path for path in result_files(results) if (results.parent / path).stat().st_size],
+    )
     known, missed = set(audit(results, configs=configs)), []
     for done in range(0, changes, together):
-        before = {path: change(results.parent / path, draw) for path in draw.sample(files, min(together, changes - done))}
+        before = {
+            path: change(results.parent / path, draw) for path in draw.sample(files, min(together, changes - done))
+        }
         named = {line.partition(": ")[0] for line in set(audit(results, configs=configs)) - known}
         missed += [f"{path}: a changed byte was not found" for path in before if str(path) not in named]
         for path, content in before.items():

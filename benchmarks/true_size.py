@@ -8,8 +8,8 @@
     OUT/NTU_RGBD*_samples_with_missing_skeletons.txt   as many names as the authors list
     OUT/pku2/                                6,945 clips in about a thousand videos, and the lists of the split
 
-Every split has its published number of clips. Class `n` is a motion that the simulator has, so no accuracy on these files means anything.
-Half an hour of one core; 10 GB.
+Every split has its published number of clips. Class `n` is a motion that the simulator has, so no accuracy on these
+files means anything. Half an hour of one core; 10 GB.
 """
 
 from __future__ import annotations
@@ -39,11 +39,17 @@ from stars.provenance.files import atomic
 
 SETTINGS = Simulate(subjects=106, frames=(40, 120))  # NTU's clips have about 80 frames
 CAMERAS, REPETITIONS = (1, 2, 3), (1, 2)
-# Each archive: its setups and subjects, and how many (setup, subject) pairs were recorded on the two sides of cross-subject, in even and in odd setups.
-# They follow from the published counts: a pair is 60 classes x 3 cameras x 2 repetitions. Of even setups only the sum is published.
+# Each archive: its setups and subjects, and how many (setup, subject) pairs were recorded on the two sides of
+# cross-subject, in even and in odd setups. They follow from the published counts: a pair is 60 classes x 3 cameras x 2
+# repetitions. Of even setups only the sum is published.
 ARCHIVES = {
     "nturgbd_skeletons_s001_to_s017": (range(1, 18), range(1, 41), range(1, 61), {True: (53, 59), False: (22, 24)}),
-    "nturgbd_skeletons_s018_to_s032": (range(18, 33), range(41, 107), range(61, 121), {True: (31, 33), False: (46, 50)}),
+    "nturgbd_skeletons_s018_to_s032": (
+        range(18, 33),
+        range(41, 107),
+        range(61, 121),
+        {True: (31, 33), False: (46, 50)},
+    ),
 }
 LISTS = {
     "NTU_RGBD_samples_with_missing_skeletons.txt": ("ntu60", ("nturgbd_skeletons_s001_to_s017",)),
@@ -71,7 +77,10 @@ def samples(archive: str) -> list[tuple[Performance, int]]:
     """Every sample of an archive: what was performed, and the camera."""
     actions = ARCHIVES[archive][2]
     every = product(sessions(archive), REPETITIONS, actions, CAMERAS)
-    return [(Performance(setup, subject, repetition, action), camera) for (setup, subject), repetition, action, camera in every]
+    return [
+        (Performance(setup, subject, repetition, action), camera)
+        for (setup, subject), repetition, action, camera in every
+    ]
 
 
 def listed(data: str, archives: Iterable[str], already: Iterable[str]) -> list[str]:
@@ -119,7 +128,10 @@ def archive(out: Path, name: str) -> None:
     """One of NTU's two archives."""
     described = describe("ntu120", "data.ntu120")
     order = SimulateStage.of(described, SETTINGS).order
-    with atomic(out / f"{name}.zip") as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as written:
+    with (
+        atomic(out / f"{name}.zip") as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as written,
+    ):
         for sample in tqdm(samples(name), desc=name, unit="file", mininterval=10):
             recording = record(*sample, two=sample[0].action in described.two_person)
             written.writestr(f"nturgb+d_skeletons/{ntu.name_of(*sample)}", ntu.skeleton_text(recording.tracks, order))
@@ -130,7 +142,10 @@ def videos(out: Path) -> None:
     described = describe("pku2", "data.pku2")
     counts = described.splits["xsub"].counts
     stage = SimulateStage.of(described, SETTINGS)
-    with atomic(out / "pku2" / "pku2.zip") as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as written:
+    with (
+        atomic(out / "pku2" / "pku2.zip") as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as written,
+    ):
         for name, text in pku.files(_shots(described, counts), stage):
             written.writestr(name, text)
 

@@ -2,8 +2,9 @@
 
 python benchmarks/use.py [--clips 1000] [--threads 2] [--repeat 5]
 
-Wall seconds and, in brackets, processor seconds of all threads together: on a machine that does other work too, these over the threads
-are what the wall would be. Of repeats the least, since other work only adds to them. Weights are random, clips are noise of one body.
+Wall seconds and, in brackets, processor seconds of all threads together: on a machine that does other work too, these
+over the threads are what the wall would be. Of repeats the least, since other work only adds to them. Weights are
+random, clips are noise of one body.
 """
 
 from __future__ import annotations
@@ -68,7 +69,16 @@ def main() -> None:
             (library / f"action {number % 4}").mkdir(parents=True, exist_ok=True)
             np.save(library / f"action {number % 4}/{number}.npy", noise.normal(size=(FRAMES, JOINTS, 3)))
         keep(stars.load(encoder, like="ntu60"), [library], library.with_suffix(".npz"))
-        told = ("--encoder", encoder, "--like", "ntu60", "--library", library.with_suffix(".npz"), "--threads", chosen.threads)
+        told = (
+            "--encoder",
+            encoder,
+            "--like",
+            "ntu60",
+            "--library",
+            library.with_suffix(".npz"),
+            "--threads",
+            chosen.threads,
+        )
         clip = library / "action 0/0.npy"
         line("stars --help", [command("--help") for _ in range(chosen.repeat)])
         line("stars predict, one clip, cold", [command("predict", clip, *told) for _ in range(chosen.repeat)])
@@ -76,7 +86,10 @@ def main() -> None:
         for precision in ("bf16", "fp32"):
             model = stars.load(encoder, like="ntu60", precision=precision)
             model.embed(clips[:8])
-            line(f"{chosen.clips} clips encoded, {precision}, {chosen.threads} threads", [taken(lambda m=model: m.embed(clips))])
+            line(
+                f"{chosen.clips} clips encoded, {precision}, {chosen.threads} threads",
+                [taken(lambda m=model: m.embed(clips))],
+            )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""The manual as a site: `make manual`. Pages are plain Markdown; index.md orders them, a section of it for each group in the side bar."""
+"""The manual as a site: `make manual`. Pages are plain Markdown; index.md orders them, a section of it for each
+group in the side bar.
+"""
 
 import re
 from pathlib import Path
@@ -29,7 +31,11 @@ def navigation(text: str) -> str:
         named.update(pages)
         trees.append((section.splitlines()[0], list(pages)))
     trees.append(("More", sorted({page.stem for page in DOCS.glob("*.md")} - named - {"index"})))
-    return "".join(f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n" + "\n".join(pages) + "\n```\n" for title, pages in trees if pages)
+    return "".join(
+        f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n" + "\n".join(pages) + "\n```\n"
+        for title, pages in trees
+        if pages
+    )
 
 
 def _add_navigation(app, docname, source):
@@ -43,7 +49,9 @@ def _link_pictures(app, doctree, docname):
         return
     for image in list(doctree.findall(nodes.image)):
         if not isinstance(image.parent, nodes.reference) and image["uri"] in app.env.images:
-            link = nodes.reference("", "", refuri="_images/" + app.env.images[image["uri"]][1], internal=True, classes=["picture"])
+            link = nodes.reference(
+                "", "", refuri="_images/" + app.env.images[image["uri"]][1], internal=True, classes=["picture"]
+            )
             image.replace_self(link)
             link += image
 

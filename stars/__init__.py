@@ -7,7 +7,8 @@
     library = model.library("library")
     predictions = library.predict("recordings")
 
-What `stars.load` returns is documented in `stars.inference`; everything else here serves the workflow and the command `stars`.
+What `stars.load` returns is documented in `stars.inference`; everything else here serves the workflow and the command
+`stars`.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ def load(
     """A trained encoder, ready for clips of one's own.
 
     Args:
-        path: its encoder.safetensors, of which the records in its results folder say how clips are prepared; or a folder of
-            `stars export --format safetensors`, which needs nothing else.
-        like: description of the data set whose files it is given, a name in config/datasets or a path ending in .yaml; needed where the encoder
-            lies by itself, or where the files are of another layout. None: its own data set's.
+        path: its encoder.safetensors, of which the records in its results folder say how clips are prepared; or a
+            folder of `stars export --format safetensors`, which needs nothing else.
+        like: description of the data set whose files it is given, a name in config/datasets or a path ending in .yaml;
+            needed where the encoder lies by itself, or where the files are of another layout. None: its own data set's.
         device: cpu or cuda.
-        skeleton: layout of joints of .npy, .json and .csv files, a name in config/skeletons or a path ending in .yaml; None: it is recognised.
+        skeleton: layout of joints of .npy, .json and .csv files, a name in config/skeletons or a path ending in .yaml;
+            None: it is recognised.
         fps: frames a second of the files, if not the encoder's.
         precision: of matrix products, fp32 or bf16, or whichever is quicker here; None: that of the encoder's features.
 

@@ -1,4 +1,6 @@
-"""How every figure looks, and how it is saved: no display, one font, colours that colour-blind readers tell apart, the same bytes each time."""
+"""How every figure looks, and how it is saved: no display, one font, colours that colour-blind readers tell apart,
+the same bytes each time.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +46,12 @@ PARAMETERS: Any = {
 
 
 @contextmanager
-def figure(height: float, width: float = WIDTH, layout: Literal["constrained", "compressed"] | None = "constrained") -> Iterator[Figure]:
-    """An empty figure of so many inches, in this package's style and nobody else's. compressed: for axes of a fixed aspect; None: axes are placed by hand."""
+def figure(
+    height: float, width: float = WIDTH, layout: Literal["constrained", "compressed"] | None = "constrained"
+) -> Iterator[Figure]:
+    """An empty figure of so many inches, in this package's style and nobody else's. compressed: for axes of a fixed
+    aspect; None: axes are placed by hand.
+    """
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(PARAMETERS)
@@ -68,16 +74,22 @@ def save(drawn: Figure, stem: Path) -> None:
 
 
 def fitted(text: str, columns: int = 1) -> str:
-    """A title in as many lines as it needs over a figure, or over each of so many panels side by side, these of about one length."""
+    """A title in as many lines as it needs over a figure, or over each of so many panels side by side, these of
+    about one length.
+    """
     most = LINE // columns
     lines = len(textwrap.wrap(text, most))
     return next(
-        filled for width in range(max(most // 2, 1), most + 1) if (filled := textwrap.fill(text, width)).count("\n") < max(lines, 1)
+        filled
+        for width in range(max(most // 2, 1), most + 1)
+        if (filled := textwrap.fill(text, width)).count("\n") < max(lines, 1)
     )
 
 
 def one_line(drawn: Figure, text: str, size: float, width: float) -> tuple[str, float]:
-    """A title on one line of so many inches: the text, cut short where it must be, and its size in points, down to LEAST."""
+    """A title on one line of so many inches: the text, cut short where it must be, and its size in points, down to
+    LEAST.
+    """
     measured = drawn.text(0, 0, text, fontsize=size)
     wide = measured.get_window_extent().width / drawn.dpi
     size = min(size, max(LEAST, size * width / wide))
@@ -102,7 +114,9 @@ def colour(index: int) -> str:
 
 
 def class_colour(place: int, classes: int) -> str:
-    """Colour of a class, by its place among all classes of its data set: the same in every figure and on the report page."""
+    """Colour of a class, by its place among all classes of its data set: the same in every figure and on the report
+    page.
+    """
     return colours(classes)[place]
 
 

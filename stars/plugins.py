@@ -40,7 +40,10 @@ def module_of(kind: str, name: str, key: str) -> str:
             needed = " and ".join(text.split()[-1].rstrip("(") for text in DEFINES[kind])
             raise InputError(f"{key}: {FOLDER / kind / name}.py must define {needed} (docs/extending.md)")
         hint = nearest(name, known(kind)) if known(kind) else ""
-        raise InputError(f"{key}: no file {FOLDER / kind / name}.py{hint}{'; or' if hint else ':'} write it as docs/extending.md shows")
+        raise InputError(
+            f"{key}: no file {FOLDER / kind / name}.py{hint}{'; or' if hint else ':'} write it as docs/extending.md"
+            " shows"
+        )
     ours, own = PACKAGE / kind / f"{name}.py", FOLDER / kind / f"{name}.py"
     if ours.is_file() and own.is_file() and ours.resolve() != own.resolve():
         raise InputError(f"{key}: {own}: stars has a {name} of its own: give yours another name")
@@ -50,7 +53,11 @@ def module_of(kind: str, name: str, key: str) -> str:
 def load(kind: str, name: str, key: str) -> ModuleType:
     """That module, imported."""
     module = module_of(kind, name, key)
-    return import_module(module) if module.startswith("stars.") else _from_file(module, (FOLDER / kind / f"{name}.py").resolve())
+    return (
+        import_module(module)
+        if module.startswith("stars.")
+        else _from_file(module, (FOLDER / kind / f"{name}.py").resolve())
+    )
 
 
 def class_of(kind: str, name: str, key: str) -> type:
@@ -58,7 +65,10 @@ def class_of(kind: str, name: str, key: str) -> type:
     found: type = getattr(load(kind, name, key), CLASSES[kind])
     options = getattr(found, "Options", None)
     if not (isinstance(options, type) and issubclass(options, Settings)):
-        raise InputError(f"{key}: {name}.py: {CLASSES[kind]} has no Options: write `Options = …` in it, a class derived from Settings")
+        raise InputError(
+            f"{key}: {name}.py: {CLASSES[kind]} has no Options: write `Options = …` in it, a class derived from"
+            " Settings"
+        )
     return found
 
 
@@ -73,7 +83,8 @@ def _from_file(name: str, path: Path) -> ModuleType:
     except Exception as error:
         del sys.modules[name]
         raise InputError(
-            f"{FOLDER / path.parent.name / path.name}{_line(error, path)}: {type(error).__name__}: {getattr(error, 'msg', error)}"
+            f"{FOLDER / path.parent.name / path.name}{_line(error, path)}: {type(error).__name__}:"
+            f" {getattr(error, 'msg', error)}"
         ) from error
     return module
 

@@ -2,8 +2,8 @@
 
     python tests/altered.py [--results results]
 
-Prints each alteration, what verify says first, and its exit code; the table in docs/audit.md is of these. The results are those of
-`make demo`.
+Prints each alteration, what verify says first, and its exit code; the table in docs/audit.md is of these. The results
+are those of `make demo`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ KNN = f"{METHOD}/knn"
 
 @dataclass(frozen=True)
 class Altered:
-    """A way to alter an unpacked results folder, and what verify should say of it first; `forged`: every digest is then made to fit."""
+    """A way to alter an unpacked results folder, and what verify should say of it first; `forged`: every digest is
+    then made to fit.
+    """
 
     alter: Callable[[Path], object]
     said: str
@@ -86,7 +88,11 @@ def higher(results: Path) -> None:
     rewrite(path, raised)
     table = results / TABLE
     own = [line for line in table.read_text().splitlines() if f"{KNN}/metrics.json" in line]
-    table.write_text(table.read_text().replace(own[0], own[0].replace(f"{top1},", f"{top1 + 4},").replace(f",{top1},", f",{top1 + 4},")))
+    table.write_text(
+        table.read_text().replace(
+            own[0], own[0].replace(f"{top1},", f"{top1 + 4},").replace(f",{top1},", f",{top1 + 4},")
+        )
+    )
 
 
 def _predictions(results: Path) -> dict[str, np.ndarray]:
@@ -137,7 +143,10 @@ def other_features(results: Path) -> None:
 
 def swapped(results: Path) -> None:
     """Two encoders change places."""
-    ours, others = results / METHOD / "encoder.safetensors", (results / METHOD).with_name("mamp") / "encoder.safetensors"
+    ours, others = (
+        results / METHOD / "encoder.safetensors",
+        (results / METHOD).with_name("mamp") / "encoder.safetensors",
+    )
     kept = ours.read_bytes()
     shutil.copyfile(others, ours)
     others.write_bytes(kept)
@@ -154,7 +163,11 @@ def a_point(results: Path) -> None:
 
 def a_digest(results: Path) -> None:
     """A record says other bytes of an encoder, and is sealed again."""
-    rewrite(results / METHOD / "record.json", lambda told: told["outputs"]["encoder.safetensors"].update(sha256="0" * 64), sealed=True)
+    rewrite(
+        results / METHOD / "record.json",
+        lambda told: told["outputs"]["encoder.safetensors"].update(sha256="0" * 64),
+        sealed=True,
+    )
 
 
 def renamed(results: Path) -> None:
@@ -170,7 +183,11 @@ def sealed(alter: Callable[[Path], object], name: str) -> Callable[[Path], None]
 
     def both(results: Path) -> None:
         alter(results)
-        rewrite(results / MANIFEST, lambda told: told["files"].update({f"results/{name}": sha256(results / name)}), sealed=True)
+        rewrite(
+            results / MANIFEST,
+            lambda told: told["files"].update({f"results/{name}": sha256(results / name)}),
+            sealed=True,
+        )
 
     return both
 
@@ -181,37 +198,54 @@ def emptied(results: Path) -> None:
 
 
 ALTERED: dict[str, Altered] = {
-    "a digit of a table's csv": Altered(a_cell, f"results/{TABLE}: its bytes differ from the manifest; unpack the archive again"),
-    "a word of a table's page": Altered(edit("tables/table2.html", "STARS", "OURS"), "table2.html: its bytes differ from the manifest"),
+    "a digit of a table's csv": Altered(
+        a_cell, f"results/{TABLE}: its bytes differ from the manifest; unpack the archive again"
+    ),
+    "a word of a table's page": Altered(
+        edit("tables/table2.html", "STARS", "OURS"), "table2.html: its bytes differ from the manifest"
+    ),
     "a number of `metrics.json`": Altered(higher, f"{KNN}/metrics.json: its bytes differ from the manifest"),
     "one prediction": Altered(one_prediction, f"{KNN}/predictions.npz: its bytes differ from the manifest"),
     "the labels of predictions": Altered(relabelled, f"{KNN}/predictions.npz: its bytes differ from the manifest"),
     "features in another order": Altered(other_features, "_test.npy: its bytes differ from the manifest"),
     "one bit of an encoder": Altered(
-        lambda results: byte(results / METHOD / "encoder.safetensors"), "encoder.safetensors: its bytes differ from the manifest"
+        lambda results: byte(results / METHOD / "encoder.safetensors"),
+        "encoder.safetensors: its bytes differ from the manifest",
     ),
     "two encoders swapped": Altered(swapped, "encoder.safetensors: its bytes differ from the manifest"),
     "a point of a training curve": Altered(a_point, "curve.csv: its bytes differ from the manifest"),
-    "a split": Altered(lambda results: byte(results / "demo/splits/xsub_test.npy"), "xsub_test.npy: its bytes differ from the manifest"),
-    "the label of a clip": Altered(edit("demo/clips/clips.csv", "wave", "wove"), "clips.csv: its bytes differ from the manifest"),
+    "a split": Altered(
+        lambda results: byte(results / "demo/splits/xsub_test.npy"), "xsub_test.npy: its bytes differ from the manifest"
+    ),
+    "the label of a clip": Altered(
+        edit("demo/clips/clips.csv", "wave", "wove"), "clips.csv: its bytes differ from the manifest"
+    ),
     "the settings beside an encoder": Altered(
         lambda results: byte(results / METHOD / "settings.yaml"), "settings.yaml: its bytes differ from the manifest"
     ),
     "the seed in a record": Altered(
         edit(f"{METHOD}/record.json", '"seed": 0', '"seed": 1'), f"{METHOD}/record.json: the record was changed"
     ),
-    "a digest in a record, the record's digest recomputed": Altered(a_digest, f"{METHOD}/record.json: its bytes differ from the manifest"),
-    "a file removed": Altered(lambda results: (results / "figures/fig4.png").unlink(), "fig4.png: gone, although the manifest lists it"),
+    "a digest in a record, the record's digest recomputed": Altered(
+        a_digest, f"{METHOD}/record.json: its bytes differ from the manifest"
+    ),
+    "a file removed": Altered(
+        lambda results: (results / "figures/fig4.png").unlink(), "fig4.png: gone, although the manifest lists it"
+    ),
     "a file added": Altered(lambda results: (results / "more.csv").touch(), "more.csv: the manifest does not list it"),
     "a folder renamed": Altered(renamed, "gone, although the manifest lists it"),
-    "an entry of the ledger removed": Altered(lambda results: entry(results).unlink(), "its numbers are not in the ledger"),
+    "an entry of the ledger removed": Altered(
+        lambda results: entry(results).unlink(), "its numbers are not in the ledger"
+    ),
     "an entry of the ledger changed": Altered(lambda results: byte(entry(results)), "the ledger's entry was changed"),
     "the manifest": Altered(emptied, f"{MANIFEST} was changed or is damaged: unpack the archive again", code=2),
     "a digit of a table's csv, the manifest's digest recomputed": Altered(
         sealed(a_cell, TABLE), f"results/{TABLE}: its bytes differ from its record"
     ),
     "a cell": Altered(a_cell, "the table says value 99.5, its results give", forged=True),
-    "a page": Altered(edit("tables/table2.html", "STARS", "OURS"), "table2.html does not show what its results give", forged=True),
+    "a page": Altered(
+        edit("tables/table2.html", "STARS", "OURS"), "table2.html does not show what its results give", forged=True
+    ),
     "metrics and table": Altered(higher, f"results/{KNN}/metrics.json says top1", forged=True),
     "labels": Altered(relabelled, "another action than results/demo/clips/clips.csv", forged=True),
     "predictions and metrics": Altered(guessed, "; run again it is", forged=True),
@@ -279,13 +313,22 @@ ARCHIVES: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
         lambda good, out: zipped(out, ("results/../../evil.txt", "x")),
         "which lies outside of its folder: unpack nothing of it",
     ),
-    "an absolute path": (lambda good, out: zipped(out, ("/evil.txt", "x")), "which lies outside of its folder: unpack nothing of it"),
+    "an absolute path": (
+        lambda good, out: zipped(out, ("/evil.txt", "x")),
+        "which lies outside of its folder: unpack nothing of it",
+    ),
     "a path with backslashes": (
         lambda good, out: zipped(out, ("results\\..\\evil.txt", "x")),
         "which lies outside of its folder: unpack nothing of it",
     ),
-    "a path with a drive": (lambda good, out: zipped(out, ("C:/evil.txt", "x")), "which lies outside of its folder: unpack nothing of it"),
-    "a symbolic link": (lambda good, out: zipped(out, (link("results/evil"), "/etc")), "which is a link or a device: unpack nothing of it"),
+    "a path with a drive": (
+        lambda good, out: zipped(out, ("C:/evil.txt", "x")),
+        "which lies outside of its folder: unpack nothing of it",
+    ),
+    "a symbolic link": (
+        lambda good, out: zipped(out, (link("results/evil"), "/etc")),
+        "which is a link or a device: unpack nothing of it",
+    ),
     "two folders": (lambda good, out: zipped(out, ("other/file", "x")), "or has more than one folder"),
     "cut off in the middle": (cut_off, "is not a zip that can be unpacked"),
     "a bit within": (flipped, "is not a zip that can be unpacked"),
@@ -323,8 +366,12 @@ def main() -> None:
             rows[name] = verdict(make(archive, Path(temporary) / "other.zip"))
         for name, altered in ALTERED.items():
             with tempfile.TemporaryDirectory(dir=temporary) as folder:
-                rows[f"{name}, all digests recomputed" if altered.forged else name] = found = tried(archive, Path(folder), altered)
-                missed += [name] * (found[0] != altered.code or not any(altered.said in line for line in found[2] or [""]))
+                rows[f"{name}, all digests recomputed" if altered.forged else name] = found = tried(
+                    archive, Path(folder), altered
+                )
+                missed += [name] * (
+                    found[0] != altered.code or not any(altered.said in line for line in found[2] or [""])
+                )
     for name, (code, line, wrong) in rows.items():
         print(f"{name} | {line} | {wrong[0] if wrong else ''} | {code}", flush=True)
     print(*(f"not as expected: {name}" for name in missed), sep="\n")

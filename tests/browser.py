@@ -15,8 +15,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe")
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+)
 # The browser reads from descriptor 3 and writes to 4: put the pipes there, by way of numbers that are neither.
 START = """import fcntl, os, sys
 for number, place in zip([fcntl.fcntl(int(pipe), fcntl.F_DUPFD, 10) for pipe in sys.argv[1:3]], (3, 4)): os.dup2(number, place)
@@ -46,7 +55,9 @@ class Page:
         """A command's answer; events that come before it are noted."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
-        os.write(self._send, json.dumps(message | ({"sessionId": self._session} if self._session else {})).encode() + b"\0")
+        os.write(
+            self._send, json.dumps(message | ({"sessionId": self._session} if self._session else {})).encode() + b"\0"
+        )
         while (answer := self._next()).get("id") != self._number:
             self._note(answer)
         assert "error" not in answer, (method, answer["error"])
@@ -96,7 +107,12 @@ class Page:
     def press(self, key: str) -> None:
         """A key, as if typed: "Enter", "ArrowRight", …"""
         codes = {"Enter": 13, "Escape": 27, "Tab": 9, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
-        told = {"key": key, "code": key, "windowsVirtualKeyCode": codes[key], **({"text": "\r"} if key == "Enter" else {})}
+        told = {
+            "key": key,
+            "code": key,
+            "windowsVirtualKeyCode": codes[key],
+            **({"text": "\r"} if key == "Enter" else {}),
+        }
         self.ask("Input.dispatchKeyEvent", type="keyDown", **told)
         self.ask("Input.dispatchKeyEvent", type="keyUp", **told)
 
@@ -108,7 +124,11 @@ class Page:
 
     def shot(self, path: Path, whole: bool = False) -> None:
         """The window, or the whole page, as a PNG."""
-        path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", captureBeyondViewport=whole, **self._clip(whole))["data"]))
+        path.write_bytes(
+            base64.b64decode(
+                self.ask("Page.captureScreenshot", captureBeyondViewport=whole, **self._clip(whole))["data"]
+            )
+        )
 
     def _clip(self, whole: bool) -> dict[str, Any]:
         if not whole:
@@ -124,7 +144,9 @@ def browser() -> Iterator[Page]:
     with tempfile.TemporaryDirectory() as profile:
         told = [str(CHROMIUM), *OPTIONS, f"--user-data-dir={profile}", "about:blank"]
         command = [sys.executable, "-c", START, str(read), str(write), *told]
-        process = subprocess.Popen(command, pass_fds=(read, write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, pass_fds=(read, write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         os.close(read)
         os.close(write)
         try:

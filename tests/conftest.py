@@ -12,7 +12,9 @@ from tiny import project, snakemake
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
-    """Project folder in which everything is made. It is one folder for all of pytest-xdist's processes: do not write into it."""
+    """Project folder in which everything is made. It is one folder for all of pytest-xdist's processes: do not write
+    into it.
+    """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
     with folder.with_suffix(".lock").open("w") as lock:

@@ -18,7 +18,12 @@ STANDING = {  # metres, y up, facing the sensor at z = 0, so that its left lies 
 
 def standing(frames: int = 40, moved: str = "left", times: float = 1.0) -> np.ndarray:
     """(T, 25, 3) Kinect v2: a figure that swings its `moved` arm so many times, or leg, and sways."""
-    pose = np.array([np.multiply(STANDING[re.sub("left |right ", "", name)], (-1 if "left" in name else 1, 1, 1)) for name in KINECT])
+    pose = np.array(
+        [
+            np.multiply(STANDING[re.sub("left |right ", "", name)], (-1 if "left" in name else 1, 1, 1))
+            for name in KINECT
+        ]
+    )
     x_tvc = np.repeat(pose[None], frames, axis=0)
     swing = np.sin(np.linspace(0, 6 * times, frames))[:, None]
     ends = (
@@ -37,7 +42,9 @@ def mediapipe(x_tvc: np.ndarray) -> np.ndarray:
     head = x_tvc[:, KINECT.index("head")]
     found = np.zeros((len(x_tvc), 33, 3))
     for place, name in enumerate(names):
-        like = {"heel": "ankle", "foot index": "foot", "index": "hand tip", "pinky": "hand"}.get(re.sub("left |right ", "", name))
+        like = {"heel": "ankle", "foot index": "foot", "index": "hand tip", "pinky": "hand"}.get(
+            re.sub("left |right ", "", name)
+        )
         known = f"{name.split()[0]} {like}" if like else name
         if known in KINECT:
             found[:, place] = x_tvc[:, KINECT.index(known)]

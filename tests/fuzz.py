@@ -1,9 +1,10 @@
-"""Damaged raw files of every format against the code that reads them, which may answer with clips or with InputError, and with nothing else.
+"""Damaged raw files of every format against the code that reads them, which may answer with clips or with InputError,
+and with nothing else.
 
     make fuzz [FILES=50000] [SEED=0]        or, for some formats: python tests/fuzz.py --files 1000 pku nw_ucla
 
-Anything else that is raised, a warning, a second of work for a file of kilobytes or half a gigabyte of memory ends the run; the input is kept
-in --out. File number N of a format depends on the seed, the format and N alone.
+Anything else that is raised, a warning, a second of work for a file of kilobytes or half a gigabyte of memory ends the
+run; the input is kept in --out. File number N of a format depends on the seed, the format and N alone.
 """
 
 from __future__ import annotations
@@ -82,7 +83,9 @@ def formats() -> dict[str, Format]:
     made = {name: _simulated(name) for name in ("ntu60", "pku1", "nw_ucla", "utd_mhad", "own")}
     ntu, pku, nw_ucla, utd_mhad, own = ({**contents} for contents in made.values())
     layouts = {name: Layout.of(_described(name)) for name in made}
-    videos, labels = ({name: data for name, data in pku.items() if name.startswith(kind)} for kind in ("skeletons/", "labels/"))
+    videos, labels = (
+        {name: data for name, data in pku.items() if name.startswith(kind)} for kind in ("skeletons/", "labels/")
+    )
     arrays = {name: data for name, data in own.items() if name.endswith(".npy")}
     layout, members, sides = layouts["own"], _members(), _sides()
     table = {"clips.csv": own["clips.csv"]}
@@ -90,10 +93,13 @@ def formats() -> dict[str, Format]:
         "ntu": Format([*ntu.items()], partial(_joints, layouts["ntu60"])),
         "pku": Format([*videos.items()], partial(_joints, layouts["pku1"])),
         "pku_labels": Format([*labels.items()], partial(_clips, layouts["pku1"], pku)),
-        "pku_split": Format([("cross_subject.txt", pku["cross_subject.txt"])], lambda name, data: training_list(data, name)),
+        "pku_split": Format(
+            [("cross_subject.txt", pku["cross_subject.txt"])], lambda name, data: training_list(data, name)
+        ),
         "nw_ucla": Format([*nw_ucla.items()], partial(_joints, layouts["nw_ucla"])),
         "utd_mhad": Format(
-            [*utd_mhad.items(), *((name, _compressed(data)) for name, data in utd_mhad.items())], partial(_joints, layouts["utd_mhad"])
+            [*utd_mhad.items(), *((name, _compressed(data)) for name, data in utd_mhad.items())],
+            partial(_joints, layouts["utd_mhad"]),
         ),
         "npy": Format([*arrays.items(), *_other_arrays()], partial(_joints, layouts["own"])),
         "poses_json": Format([*_poses(arrays, "json")], partial(_joints, layouts["own"])),
@@ -101,9 +107,15 @@ def formats() -> dict[str, Format]:
         "clips_csv": Format([*table.items()], partial(_clips, layouts["own"], own)),
         "npz": Format([("a.npz", _zipped(members, kind)) for kind in COMPRESSIONS], partial(_preprocessed, layout, {})),
         "npz_member": Format([*members.items()], partial(_npz_member, layout, members)),
-        "pyskl": Format([("a.pkl", _pickled(protocol)) for protocol in (2, 3, 4, 5)], partial(_preprocessed, layout, {})),
-        "arrays": Format([(name, data) for name, data in sides.items() if "data" in name], partial(_preprocessed, layout, sides)),
-        "labels": Format([(name, data) for name, data in sides.items() if "label" in name], partial(_preprocessed, layout, sides)),
+        "pyskl": Format(
+            [("a.pkl", _pickled(protocol)) for protocol in (2, 3, 4, 5)], partial(_preprocessed, layout, {})
+        ),
+        "arrays": Format(
+            [(name, data) for name, data in sides.items() if "data" in name], partial(_preprocessed, layout, sides)
+        ),
+        "labels": Format(
+            [(name, data) for name, data in sides.items() if "label" in name], partial(_preprocessed, layout, sides)
+        ),
     }
 
 
@@ -112,7 +124,9 @@ def _described(name: str) -> Dataset:
 
 
 def _simulated(name: str) -> dict[str, bytes]:
-    told = SimulateStage.of(_described(name), Simulate(actions=16, subjects=2, setups=1, clips=8, frames=(5, 7), ghosts=0.3))
+    told = SimulateStage.of(
+        _described(name), Simulate(actions=16, subjects=2, setups=1, clips=8, frames=(5, 7), ghosts=0.3)
+    )
     return dict(files(told, plan(told)))
 
 
@@ -147,7 +161,8 @@ def _poses(arrays: dict[str, bytes], ending: str) -> Iterable[tuple[str, bytes]]
 
 
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-X = np.random.default_rng(0).normal(size=(4, 6, 2, 3, 3)).astype("f4")  # clips, frames, bodies and joints as OWN has them
+# clips, frames, bodies and joints as OWN has them
+X = np.random.default_rng(0).normal(size=(4, 6, 2, 3, 3)).astype("f4")
 
 
 def _npy(x: np.ndarray) -> bytes:
@@ -173,15 +188,25 @@ def _zipped(members: dict[str, bytes], compression: int) -> bytes:
 def _pickled(protocol: int) -> bytes:
     """A .pkl file as pyskl writes it."""
     kind = "f2" if protocol == 2 else "f4"
-    annotations = [{"frame_dir": f"clip {row}", "label": row, "keypoint": np.moveaxis(x, 1, 0).astype(kind)} for row, x in enumerate(X)]
-    return pickle.dumps({"split": {"xsub_train": ["clip 0", "clip 1"], "xsub_val": ["clip 2"]}, "annotations": annotations}, protocol)
+    annotations = [
+        {"frame_dir": f"clip {row}", "label": row, "keypoint": np.moveaxis(x, 1, 0).astype(kind)}
+        for row, x in enumerate(X)
+    ]
+    return pickle.dumps(
+        {"split": {"xsub_train": ["clip 0", "clip 1"], "xsub_val": ["clip 2"]}, "annotations": annotations}, protocol
+    )
 
 
 def _sides() -> dict[str, bytes]:
     """A folder as ST-GCN's code writes it, and as its heirs do, whose labels have no names."""
     x, labels = _npy(X.transpose(0, 4, 1, 3, 2)), [0, 1, 2, 3]
     named = pickle.dumps(([f"S001C001P001R001A00{action}.skeleton" for action in (1, 2, 3)] + ["other"], labels), 3)
-    return {"train_data.npy": x, "train_label.pkl": named, "val_data.npy": x, "val_label.npy": _npy(np.array(labels)[:, None])}
+    return {
+        "train_data.npy": x,
+        "train_label.pkl": named,
+        "val_data.npy": x,
+        "val_label.npy": _npy(np.array(labels)[:, None]),
+    }
 
 
 def _preprocessed(layout: Layout, others: dict[str, bytes], name: str, data: bytes) -> None:
@@ -217,7 +242,19 @@ def _clips(layout: Layout, others: dict[str, bytes], name: str, data: bytes) -> 
     assert all(type(clip.action) is int for clips in found for clip in clips)
 
 
-NUMBERS = (b"1000000000", b"99999999999999999999", b"-1", b"0", b"1e999", b"NaN", b"Infinity", b"1_0", b"0x10", b"", b"4" * 400)
+NUMBERS = (
+    b"1000000000",
+    b"99999999999999999999",
+    b"-1",
+    b"0",
+    b"1e999",
+    b"NaN",
+    b"Infinity",
+    b"1_0",
+    b"0x10",
+    b"",
+    b"4" * 400,
+)
 
 
 def _flip(rng: random.Random, data: bytearray) -> None:
@@ -255,12 +292,16 @@ def _change_count(rng: random.Random, data: bytearray) -> None:
     """A binary count, which stands at a multiple of four in the first bytes."""
     if len(data) >= 8:
         at = rng.randrange(min(len(data), 260) // 4) * 4
-        data[at : at + 4] = rng.choice((10**9, 2**32 - 1, 2**31, 0, rng.randrange(40))).to_bytes(4, rng.choice(("little", "big")))
+        data[at : at + 4] = rng.choice((10**9, 2**32 - 1, 2**31, 0, rng.randrange(40))).to_bytes(
+            4, rng.choice(("little", "big"))
+        )
 
 
 def _insert(rng: random.Random, data: bytearray) -> None:
     at = rng.randint(0, len(data))
-    data[at:at] = rng.choice((rng.randbytes(rng.randint(1, 20)), b"[" * 5_000, b'{"a":' * 2_000, b"\0" * 50, b'"', b",", b"\n" * 30, b"'"))
+    data[at:at] = rng.choice(
+        (rng.randbytes(rng.randint(1, 20)), b"[" * 5_000, b'{"a":' * 2_000, b"\0" * 50, b'"', b",", b"\n" * 30, b"'")
+    )
 
 
 def _utf_16(rng: random.Random, data: bytearray) -> None:
@@ -320,13 +361,16 @@ def run(name: str, count: int, seed: int, out: Path) -> bool:
             kept = out / f"{name}-{seed}-{number}{Path(file).suffix}"
             kept.write_bytes(data)
             print(
-                f"{name}: file {number} of seed {seed}, kept as {kept}, {len(data)} bytes as {file}\n{traceback.format_exc()}", flush=True
+                f"{name}: file {number} of seed {seed}, kept as {kept}, {len(data)} bytes as"
+                f" {file}\n{traceback.format_exc()}",
+                flush=True,
             )
             return False
         if (number + 1) % max(SEVERAL, count // 10) == 0 or number + 1 == count:
             answers = ", ".join(f"{times} {outcome}" for outcome, times in sorted(outcomes.items()))
             print(
-                f"{name}: {number + 1} of {count} files: {answers}; {time.perf_counter() - clock:.0f} s, peak {peak_mb():.0f} MB",
+                f"{name}: {number + 1} of {count} files: {answers}; {time.perf_counter() - clock:.0f} s, peak"
+                f" {peak_mb():.0f} MB",
                 flush=True,
             )
     return True
@@ -338,7 +382,11 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=50_000, metavar="N", help="damaged files of each format [50000]")
     parser.add_argument("--seed", type=int, default=0, help="[0]")
     parser.add_argument(
-        "--out", type=Path, default=Path("fuzz-failures"), metavar="PATH", help="where a failing input goes [fuzz-failures]"
+        "--out",
+        type=Path,
+        default=Path("fuzz-failures"),
+        metavar="PATH",
+        help="where a failing input goes [fuzz-failures]",
     )
     chosen = parser.parse_args()
     if unknown := set(chosen.format) - set(formats()):

@@ -1,8 +1,10 @@
-"""Stages killed after each file that they write, the record last, and run again: what is left passes for nothing, and the end is that of an undisturbed run.
+"""Stages killed after each file that they write, the record last, and run again: what is left passes for nothing, and
+the end is that of an undisturbed run.
 
     make killed          or, of some stages: python tests/killed.py knn table
 
-A project's workflow is run once. Then each stage's own job, its outputs removed as Snakemake removes them, is killed after its first, second, … write.
+A project's workflow is run once. Then each stage's own job, its outputs removed as Snakemake removes them, is killed
+after its first, second, … write.
 """
 
 from __future__ import annotations
@@ -68,7 +70,9 @@ def run(words: list[str], writes: int) -> None:
 def start(words: list[str], writes: int = 0) -> int:
     """Exit code of a command that is killed after so many files; 0: not at all."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "stars.cli", "stars.training.tune", "stars.paper.tables", "stars.evaluation.knn"])
+    context.set_forkserver_preload(
+        ["torch", "stars.cli", "stars.training.tune", "stars.paper.tables", "stars.evaluation.knn"]
+    )
     process = context.Process(target=run, args=(words, writes))
     process.start()
     process.join()
@@ -96,8 +100,11 @@ def check(results: Path, words: list[str]) -> int:
             f"{words[0]}, killed after {writes} files: {left} pass for results"
         )
         assert start(words) == 0
-        assert {path: path.read_bytes() for path in files} == files, f"{words[0]}, killed after {writes} files: other bytes in the end"
-        lines = [line for line in audit(results) if not line.startswith("results/report/")]  # it shows records, which have times
+        assert {path: path.read_bytes() for path in files} == files, (
+            f"{words[0]}, killed after {writes} files: other bytes in the end"
+        )
+        # it shows records, which have times
+        lines = [line for line in audit(results) if not line.startswith("results/report/")]
         assert not lines, lines
     raise AssertionError("a stage without an end")
 

@@ -65,7 +65,11 @@ def dead(pages: list[Path]) -> Iterator[str]:
 def found(paths: list[str]) -> list[Path]:
     """The pages named, and those in the folders named."""
     folders = [
-        sorted(page for page in Path(path).rglob("*") if page.suffix in (".md", ".html")) if Path(path).is_dir() else [Path(path)]
+        (
+            sorted(page for page in Path(path).rglob("*") if page.suffix in (".md", ".html"))
+            if Path(path).is_dir()
+            else [Path(path)]
+        )
         for path in paths
     ]
     return [page for pages in folders for page in pages]

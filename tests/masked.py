@@ -1,4 +1,6 @@
-"""Encoder and decoder of stage 1 as one module, whose tensors have the names that the released MAMP's are converted to."""
+"""Encoder and decoder of stage 1 as one module, whose tensors have the names that the released MAMP's are converted
+to.
+"""
 
 import torch
 from torch import Tensor, nn

@@ -1,7 +1,9 @@
-"""The Triton kernels by Triton's interpreter, on any CPU: `TRITON_INTERPRET=1 .venv/bin/python -m pytest tests/narrow_kernels.py`.
+"""The Triton kernels by Triton's interpreter, on any CPU: `TRITON_INTERPRET=1 .venv/bin/python -m pytest
+tests/narrow_kernels.py`.
 
-`test_narrow_attention.py` runs this in a process of its own: what Triton is told on import holds for the whole process. The interpreter multiplies
-bf16 as if its bits were whole numbers (Triton 3.7), so float32 and fp16 stand in for it here.
+`test_narrow_attention.py` runs this in a process of its own: what Triton is told on import holds for the whole process.
+The interpreter multiplies bf16 as if its bits were whole numbers (Triton 3.7), so float32 and fp16 stand in for it
+here.
 """
 
 from __future__ import annotations
@@ -18,7 +20,11 @@ LENGTHS = (5, 64, 150)  # below a tile, one tile, several and a part
 
 def qkv(length: int, width: int, dtype: torch.dtype = torch.float32, scale: float = 1.0) -> Tensor:
     """What the first layer of attention makes of two rows for two heads: (2, L, 3·2·d)."""
-    return (scale * torch.randn(2, length, 6 * width, generator=torch.Generator().manual_seed(length))).to(dtype).requires_grad_()
+    return (
+        (scale * torch.randn(2, length, 6 * width, generator=torch.Generator().manual_seed(length)))
+        .to(dtype)
+        .requires_grad_()
+    )
 
 
 def attended(work, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,7 +58,8 @@ def test_in_16_bits_the_error_is_that_of_pytorch_s_kernel(width):
         assert mine.dtype == torch.float16 and error(mine, wanted) < 1.5 * error(other, wanted)
 
 
-@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")  # in sums for keys after the last token, which are not stored
+# in sums for keys after the last token, which are not stored
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
 def test_large_scores_overflow_nowhere():
     """All scores about -6,400: a key of zeros after the last token would have an infinite weight."""
     x = qkv(75, 16).detach()
@@ -70,7 +77,10 @@ def test_strides_that_differ_are_evened_out():
 
 
 def test_the_operation_says_shapes_and_strides_as_they_are():
-    inputs = [part.clone().requires_grad_() for part in torch.randn(3, 1, 2, 9, 16, generator=torch.Generator().manual_seed(0))]
+    inputs = [
+        part.clone().requires_grad_()
+        for part in torch.randn(3, 1, 2, 9, 16, generator=torch.Generator().manual_seed(0))
+    ]
     torch.library.opcheck(torch.ops.stars.narrow_attention.default, inputs)
 
 
@@ -91,13 +101,16 @@ def test_the_trial_finds_wrong_numbers(here, capsys):
     half = torch.zeros(1, 1, 4, 16, dtype=torch.bfloat16)
     assert not narrow_attention.fits(half, half, half) and not narrow_attention.fits(half, half, half)
     assert capsys.readouterr().err.splitlines() == [
-        "attention for narrow heads does not work here, going on with PyTorch's: its numbers are not those of PyTorch's kernel"
+        "attention for narrow heads does not work here, going on with PyTorch's: its numbers are not those of PyTorch's"
+        " kernel"
     ]
     assert narrow_attention.kernels_used() == "torch"
 
 
 def test_compiled_blocks_take_it_as_one_operation(here, monkeypatch):
-    """In one graph, at two numbers of rows, with the numbers of blocks that are not compiled; the trial is made while the first is traced."""
+    """In one graph, at two numbers of rows, with the numbers of blocks that are not compiled; the trial is made
+    while the first is traced.
+    """
     monkeypatch.setattr(narrow_attention, "DTYPES", (torch.float32,))
     torch.manual_seed(0)
     blocks, calls = attention.Blocks([attention.Block(32, 2, 64)]), []

@@ -1,7 +1,8 @@
-"""The numeric tests as other processors would compute them: `make test-processors`, `.venv/bin/python tests/processors.py --short`.
+"""The numeric tests as other processors would compute them: `make test-processors`, `.venv/bin/python
+tests/processors.py --short`.
 
-torch, oneDNN and OpenBLAS choose their kernels by the processor's instructions; environment variables make each choose those of an older one.
-A processor whose instructions this machine lacks is skipped, with a line that says so.
+torch, oneDNN and OpenBLAS choose their kernels by the processor's instructions; environment variables make each choose
+those of an older one. A processor whose instructions this machine lacks is skipped, with a line that says so.
 """
 
 from __future__ import annotations
@@ -20,7 +21,12 @@ def _as(torch: str, onednn: str, openblas: str) -> dict[str, str]:
 
 
 OLDEST = _as("default", "SSE41", "Prescott")
-SHORT = [*sorted(path.name for path in TESTS.glob("test_parity*.py")), "test_floors.py", "test_evaluation.py", "test_statistics.py"]
+SHORT = [
+    *sorted(path.name for path in TESTS.glob("test_parity*.py")),
+    "test_floors.py",
+    "test_evaluation.py",
+    "test_statistics.py",
+]
 NUMERIC = [
     *SHORT,
     *(f"test_{name}.py" for name in ("arithmetic", "augment", "few_shot", "finetune", "model", "nnclr")),
@@ -38,16 +44,28 @@ PROCESSORS = [  # name, instructions that this machine needs, environment
 
 def main() -> None:
     """Run them as every processor, or with --short fewer of them as the oldest one; exit code 1 if any fails."""
-    flags = {word for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags") for word in line.split()}
+    flags = {
+        word
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("flags")
+        for word in line.split()
+    }
     short = sys.argv[1:] == ["--short"]
     failed = False
-    for words, needed, environment in [("before AVX, two threads", "", {**OLDEST, "OMP_NUM_THREADS": "2"})] if short else PROCESSORS:
+    for words, needed, environment in (
+        [("before AVX, two threads", "", {**OLDEST, "OMP_NUM_THREADS": "2"})] if short else PROCESSORS
+    ):
         if needed and needed not in flags:
             print(f"{words:46} skipped: this machine has no {needed}")
             continue
         command = [sys.executable, "-m", "pytest", "-n", "2", "-p", "no:cacheprovider", *(SHORT if short else NUMERIC)]
         done = subprocess.run(
-            command, cwd=TESTS, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, capture_output=True, text=True, check=False
+            command,
+            cwd=TESTS,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         failed |= done.returncode != 0
         lines = done.stdout.splitlines()

@@ -1,9 +1,11 @@
-"""docs/rebuild_keys.md: which rules re-run when a key of the configuration changes, of every key, as Snakemake plans it.
+"""docs/rebuild_keys.md: which rules re-run when a key of the configuration changes, of every key, as Snakemake plans
+it.
 
     make rebuild-table          or, of some keys, printed alone: python tests/rebuild.py tune.optimiser.lr knn.k
 
-A project is made in which every file is there, empty, and Snakemake has noted what made it. Each key is changed alone and a dry run made.
-Held against that: what `stars.audit.current` says that jobs are told. A key for which neither a job nor a command changes is an error.
+A project is made in which every file is there, empty, and Snakemake has noted what made it. Each key is changed alone
+and a dry run made. Held against that: what `stars.audit.current` says that jobs are told. A key for which neither a job
+nor a command changes is an error.
 """
 
 from __future__ import annotations
@@ -70,12 +72,20 @@ class Bench:
     """The project, and what Snakemake says in it."""
 
     def __init__(self, folder: Path, runs: Sequence[tuple[str, ...]] = ((),)) -> None:
-        """What complete runs leave, one after another, each of the small configuration with these of `OVERLAYS` laid over it."""
+        """What complete runs leave, one after another, each of the small configuration with these of `OVERLAYS` laid
+        over it.
+        """
         self.folder = project(folder / "project")
         self._zygotes: dict[tuple[int, Path], Zygote] = {}
         self._told: dict[str | None, dict[Path, dict[str, Any] | None]] = {}
-        self.plain, self.package = (_package(folder / name) for name in ("plain", "package"))  # so that an edit meanwhile changes nothing
-        source = (ROOT / "docs/extending.md").read_text().split("```python\n# plugins/objectives/barlow.py\n")[1].split("```")[0]
+        # so that an edit meanwhile changes nothing
+        self.plain, self.package = (_package(folder / name) for name in ("plain", "package"))
+        source = (
+            (ROOT / "docs/extending.md")
+            .read_text()
+            .split("```python\n# plugins/objectives/barlow.py\n")[1]
+            .split("```")[0]
+        )
         for kind in ("objectives", "protocols", "tables"):
             (self.folder / "plugins" / kind).mkdir(parents=True)
         (self.folder / "plugins/objectives/barlow.py").write_text(source)
@@ -88,7 +98,9 @@ class Bench:
         (self.folder / "given").mkdir()
         for name in ("given/S001.zip", "other.zip", "missing.txt"):
             (self.folder / name).touch()
-        self.base = configuration.merge(configuration.read_yaml(self.folder / CONFIG), configuration.read_yaml(self.folder / EVERY))
+        self.base = configuration.merge(
+            configuration.read_yaml(self.folder / CONFIG), configuration.read_yaml(self.folder / EVERY)
+        )
         self.files: dict[Path, None] = {}  # records, from the results folder
         for names in runs:
             self.files |= dict.fromkeys(self._pretend(EVERY, *names))
@@ -101,7 +113,9 @@ class Bench:
         at = threading.get_ident(), self.package if "own.yaml" in configs else self.plain
         if at not in self._zygotes:
             self._zygotes[at] = Zygote(at[1])
-        return self._zygotes[at].run(self.folder, "--cores", "2", *arguments, "--configfile", CONFIG, *map(str, configs))
+        return self._zygotes[at].run(
+            self.folder, "--cores", "2", *arguments, "--configfile", CONFIG, *map(str, configs)
+        )
 
     def close(self) -> None:
         for zygote in self._zygotes.values():
@@ -112,17 +126,25 @@ class Bench:
         return jobs(self._run(*PLAN, configs=(EVERY,)))
 
     def graph(self) -> str:
-        """Digest of which rule reads what which other makes, and of the small configuration: where it changes, so may who re-runs after whom."""
+        """Digest of which rule reads what which other makes, and of the small configuration: where it changes, so
+        may who re-runs after whom.
+        """
         text = self._run("--rulegraph", configs=(EVERY,))
         names = dict(re.findall(r'^\s*(\d+)\[label = "([^"]*)"', text, re.MULTILINE))
-        read = sorted((names[one], names[other]) for one, other in re.findall(r"^\s*(\d+) -> (\d+)", text, re.MULTILINE))
+        read = sorted(
+            (names[one], names[other]) for one, other in re.findall(r"^\s*(\d+) -> (\d+)", text, re.MULTILINE)
+        )
         return digest({"read": read, "configuration": self.base})[:12]
 
     def _pretend(self, *configs: str) -> list[Path]:
         """Every file there, as if it had been made; those that are records."""
         table = self._run("--summary", configs=configs)
         table = table[table.index("output_file\t") :]
-        paths = [self.folder / row["output_file"] for row in csv.DictReader(io.StringIO(table), delimiter="\t") if row["output_file"]]
+        paths = [
+            self.folder / row["output_file"]
+            for row in csv.DictReader(io.StringIO(table), delimiter="\t")
+            if row["output_file"]
+        ]
         for path in (path for path in paths if path.is_relative_to(self.folder / "results")):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
@@ -172,13 +194,16 @@ class Bench:
         """What each job is told where nothing is changed, worked out once."""
         if under not in self._told:
             config = configuration.load(self._unchanged(under))
-            asked = [place for place in self.files if place.parts[0] != "claims" or under == "claims.yaml"]  # a target that `all` has not
+            # a target that `all` has not
+            asked = [place for place in self.files if place.parts[0] != "claims" or under == "claims.yaml"]
             self._told[under] = {place: current.settings(config, place) for place in asked}
         return self._told[under]
 
     def otherwise(self, configs: tuple[str | Path, ...]) -> str:
         """What a change does that re-runs nothing; AssertionError where it does nothing."""
-        before, after = (self._run("--dry-run", "--forceall", "--printshellcmds", configs=given) for given in (configs[:-1], configs))
+        before, after = (
+            self._run("--dry-run", "--forceall", "--printshellcmds", configs=given) for given in (configs[:-1], configs)
+        )
         commands = [set(re.findall(r"Shell command: (.*)", text)) for text in (before, after)]
         if commands[0] == commands[1]:
             threads = [sorted(re.findall(r"(?:threads|resources): .*", text)) for text in (before, after)]
@@ -220,7 +245,9 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         # The last run is the newest: what is one's own adds to the others' files, a second split changes the tables.
-        bench = Bench(Path(folder), [("claims.yaml",), ("twin.yaml",), ("two_splits.yaml",), ("methods.yaml",), ("own.yaml",)])
+        bench = Bench(
+            Path(folder), [("claims.yaml",), ("twin.yaml",), ("two_splits.yaml",), ("methods.yaml",), ("own.yaml",)]
+        )
         os.chdir(bench.folder)  # descriptions of data sets are found from there
         with ThreadPoolExecutor(2) as pool:
             lines = list(pool.map(line, sys.argv[1:] or keys()))

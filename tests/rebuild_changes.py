@@ -1,4 +1,6 @@
-"""How each key of the configuration is changed for docs/rebuild_keys.md: alone, to another value of its kind, and with what it needs under it."""
+"""How each key of the configuration is changed for docs/rebuild_keys.md: alone, to another value of its kind, and
+with what it needs under it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ import yaml
 from stars.pipeline import configuration
 from stars.pipeline.reference import rows
 
-# What some keys need under them: a loss, a protocol and a table of one's own; a second split; a data set of another's files.
+# What some keys need under them: a loss, a protocol and a table of one's own; a second split; a data set of another's
+# files.
 OWN = {
     "targets": ["all", "knn", "centroid", "mine"],
     "methods": {"barlow": {"from": "mamp", "tune": {"strategy": "barlow"}, "tables": [], "protocols": ["knn"]}},
@@ -39,13 +42,22 @@ OVERLAYS: dict[str, dict[str, Any]] = {
     "twin.yaml": TWIN,
 }
 UNDER = {
-    **dict.fromkeys(("tune.options", *(f"protocols.NAME.{name}" for name in ("methods", "runs", "options"))), "own.yaml"),
-    **dict.fromkeys((f"tables.NAME.{name}" for name in ("protocol", "title", "methods", "runs", "options")), "own.yaml"),
+    **dict.fromkeys(
+        ("tune.options", *(f"protocols.NAME.{name}" for name in ("methods", "runs", "options"))), "own.yaml"
+    ),
+    **dict.fromkeys(
+        (f"tables.NAME.{name}" for name in ("protocol", "title", "methods", "runs", "options")), "own.yaml"
+    ),
     **dict.fromkeys(("fig1.split", "fig3.split", "fig4.split", "fig6.split"), "two_splits.yaml"),
     "data.NAME.like": "twin.yaml",
     "claims.file": "claims.yaml",
-    **{f"methods.NAME.{name}": "methods.yaml" for name in ("backbone", "starts", "train", "network", "ensemble", "published")},
-    **dict.fromkeys(("protocol", "backbones", *(key for key, *_ in rows() if key.startswith("train."))), "methods.yaml"),
+    **{
+        f"methods.NAME.{name}": "methods.yaml"
+        for name in ("backbone", "starts", "train", "network", "ensemble", "published")
+    },
+    **dict.fromkeys(
+        ("protocol", "backbones", *(key for key, *_ in rows() if key.startswith("train."))), "methods.yaml"
+    ),
 }
 PAIR = {"source": "demo", "target": "demo"}
 MORE = {"from": "stars", "tune": {"layer_decay": 0.5}}
@@ -54,8 +66,12 @@ MORE = {"from": "stars", "tune": {"layer_decay": 0.5}}
 NAMES = {"data": "demo", "methods": "stars", "protocols": "centroid", "tables": "mine"}
 WHERE = {
     "compute.nodes": "compute",  # with as many GPUs
-    **dict.fromkeys(("tune.optimiser.min_lr", "tune.optimiser.steps"), "tune.optimiser"),  # with the schedule that reads them
-    **{f"data.NAME.{name}": f"data.given.{name}" for name in ("raw", "ingest_jobs", "ingest.missing_list", "ingest.joints")},
+    # with the schedule that reads them
+    **dict.fromkeys(("tune.optimiser.min_lr", "tune.optimiser.steps"), "tune.optimiser"),
+    **{
+        f"data.NAME.{name}": f"data.given.{name}"
+        for name in ("raw", "ingest_jobs", "ingest.missing_list", "ingest.joints")
+    },
     **{f"methods.NAME.{name}": f"methods.mamp.{name}" for name in ("model", "pretrain")},
     "data.NAME.like": "data.twin.like",
     "methods.NAME.joints": "methods.floor.joints",

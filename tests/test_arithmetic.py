@@ -1,4 +1,6 @@
-"""Arithmetic that a machine may lack: bf16, fp16 in place of it, TF32, compiled blocks, a GPU with too little memory for the clips."""
+"""Arithmetic that a machine may lack: bf16, fp16 in place of it, TF32, compiled blocks, a GPU with too little memory
+for the clips.
+"""
 
 from __future__ import annotations
 
@@ -56,12 +58,15 @@ def test_auto_is_bf16_where_the_cpu_has_units_for_it_and_the_record_says_which(b
     monkeypatch.setattr(precision, "BF16_UNITS", units)
     found, named = bench.stage("pretrain", "auto", precision="auto"), bench.stage("pretrain", "named", precision=chosen)
     assert result(found)["encoder.safetensors"] == result(named)["encoder.safetensors"]
-    assert [json.loads((folder / "record.json").read_text())["notes"]["precision"] for folder in (found, named)] == [chosen] * 2
+    assert [json.loads((folder / "record.json").read_text())["notes"]["precision"] for folder in (found, named)] == [
+        chosen
+    ] * 2
 
 
 def test_tf32_is_for_gpus_that_have_it_and_only_while_a_job_lasts(bench, monkeypatch):
     with pytest.raises(
-        InputError, match=r"tf32 needs an NVIDIA GPU of compute capability 8.0 or higher, and this job runs on cpu: set fp32"
+        InputError,
+        match=r"tf32 needs an NVIDIA GPU of compute capability 8.0 or higher, and this job runs on cpu: set fp32",
     ):
         bench.stage("pretrain", "tf32", precision="tf32")
     gpu, backends = torch.device("cuda"), (torch.backends.cuda.matmul, torch.backends.cudnn)
@@ -110,7 +115,8 @@ def test_where_compiling_fails_a_line_says_so_and_training_goes_on(bench, monkey
 def test_clips_that_a_device_has_no_room_for_stay_in_main_memory_and_their_views_are_sent(monkeypatch):
     held = Clips.of(store(), np.array([2, 5, 6]))
     monkeypatch.setattr(crop, "has_room", lambda device, size: False)
-    streamed = Clips.of(store(), np.array([2, 5, 6]), "meta")  # a device that every machine has, and that holds no numbers
+    # a device that every machine has, and that holds no numbers
+    streamed = Clips.of(store(), np.array([2, 5, 6]), "meta")
     assert streamed.frames.equal(held.frames) and streamed.starts.equal(held.starts) and streamed.device.type == "meta"
     views = [
         random_crop(clips, torch.tensor([0, 2]), 16, Sampling(rotation=rotation), torch.Generator().manual_seed(0))

@@ -1,4 +1,6 @@
-"""Tracing results: a changed byte anywhere is found, nothing is found in an untouched folder, and a cell leads back to the raw files."""
+"""Tracing results: a changed byte anywhere is found, nothing is found in an untouched folder, and a cell leads back
+to the raw files.
+"""
 
 import errno
 import json
@@ -37,7 +39,9 @@ def results(own, monkeypatch) -> Path:
 def test_an_untouched_folder_is_clean_wherever_it_lies(results, tmp_path, capsys):
     assert cli.main(["audit", "--config", CONFIG]) == 0
     said = capsys.readouterr()
-    assert said.out == "" and said.err == f"results: {len(list(result_files(results)))} files, all match their records\n"
+    assert (
+        said.out == "" and said.err == f"results: {len(list(result_files(results)))} files, all match their records\n"
+    )
     (tmp_path / "empty").mkdir()
     assert cli.main(["audit", "nowhere"]) == cli.main(["audit", str(tmp_path / "empty")]) == 2
 
@@ -81,10 +85,14 @@ def test_nothing_is_made_from_damaged_weights_and_what_the_audit_says_mends_it(r
     with pytest.raises(InputError, match="its bytes differ from its record: make it again"):
         pack(results, project / "all.zip")
     refused = snakemake(project)
-    assert refused.returncode == 1 and f"{damaged}: its bytes differ from its record, so it is not used" in refused.stderr
+    assert (
+        refused.returncode == 1 and f"{damaged}: its bytes differ from its record, so it is not used" in refused.stderr
+    )
     (line,) = (line for line in audit(results) if line.startswith(f"{damaged}: "))
     assert f"(snakemake --cores 1 --force -- {damaged}; " in line
-    assert snakemake(project, "--force", config=(CONFIG, "--", damaged)).returncode == 0 and damaged.read_bytes() == before
+    assert (
+        snakemake(project, "--force", config=(CONFIG, "--", damaged)).returncode == 0 and damaged.read_bytes() == before
+    )
     assert snakemake(project).returncode == 0 and list(audit(results, configs=[load_file(CONFIG)])) == []
 
 
@@ -143,10 +151,16 @@ def test_what_a_record_from_before_a_key_leaves_unsaid_is_as_in_the_legacy_prese
     path.write_text(json_text({**told, "seal": seal(told)}))
 
     def found(preset: str) -> list[str]:
-        return [line for line in audit(results, configs=[load_file(CONFIG, [f"preset={preset}"])]) if line.startswith(str(path))]
+        return [
+            line
+            for line in audit(results, configs=[load_file(CONFIG, [f"preset={preset}"])])
+            if line.startswith(str(path))
+        ]
 
     (line,) = found("paper")
-    assert "other settings than today's (what it does not say is as in `preset: legacy`): tune.last_exponent 0 → 1" in line
+    assert (
+        "other settings than today's (what it does not say is as in `preset: legacy`): tune.last_exponent 0 → 1" in line
+    )
     assert found("legacy") == []
 
 
@@ -169,12 +183,14 @@ def test_results_of_other_settings_than_today_s_are_named(results, tmp_path, cap
     assert found("tune.optimiser.lr=0.002") == {f"demo_xsub/stars/{told} tune.optimiser.lr 0.001 → 0.002; {before}"} | {
         line for line in found("tune.optimiser.lr=0.002") if line.startswith(("tables/", "report/"))
     }
-    assert {line.split("/record")[0] for line in found("knn.k=[1, 10]") if not line.startswith(("tables/", "report/"))} == {
-        f"demo_xsub/{name}/knn" for name in ("scratch", "mamp", "stars")
-    }
+    assert {
+        line.split("/record")[0] for line in found("knn.k=[1, 10]") if not line.startswith(("tables/", "report/"))
+    } == {f"demo_xsub/{name}/knn" for name in ("scratch", "mamp", "stars")}
     assert found("fig4.classes=2") == {f"figures/fig4.{told} classes 3 → 2; {before}"}
     gone = found("seeds=[3]")
-    assert "demo_xsub/stars/record.json: made with other settings than today's: seed 0 → 3; run the workflow again" in gone
+    assert (
+        "demo_xsub/stars/record.json: made with other settings than today's: seed 0 → 3; run the workflow again" in gone
+    )
     other = tmp_path / "other.yaml"
     other.write_text(
         Path(CONFIG)
@@ -184,7 +200,10 @@ def test_results_of_other_settings_than_today_s_are_named(results, tmp_path, cap
         .replace("from: mamp", "from: mump")
     )
     lines = list(audit(results, configs=[load_file(other)]))
-    assert any(line.startswith("results/demo_xsub/mamp/record.json: the configuration has no such job any more") for line in lines)
+    assert any(
+        line.startswith("results/demo_xsub/mamp/record.json: the configuration has no such job any more")
+        for line in lines
+    )
     assert cli.main(["audit", "--config", str(other), "--config", CONFIG]) == 0  # made by either
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("tune: {optimiser: {lr: 0.002}}")
@@ -204,23 +223,30 @@ def forge(path: Path, **changes: object) -> None:
 
 
 def test_a_number_that_a_table_did_not_come_from_is_named_though_every_digest_fits(results):
-    """What whoever knows the records could do: another accuracy, and every digest made to fit. The table still has the old one."""
+    """What whoever knows the records could do: another accuracy, and every digest made to fit. The table still has
+    the old one.
+    """
     shutil.rmtree(results / "report")  # whose record names the records that are forged here
     folder = results / "demo_xsub/stars/knn"
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics["results"][0]["top1"] = 99.5
     (folder / "metrics.json").write_text(json_text(metrics))
     entry = {"sha256": sha256(folder / "metrics.json"), "bytes": (folder / "metrics.json").stat().st_size}
-    forge(folder / "record.json", outputs={**json.loads((folder / "record.json").read_text())["outputs"], "metrics.json": entry})
+    forge(
+        folder / "record.json",
+        outputs={**json.loads((folder / "record.json").read_text())["outputs"], "metrics.json": entry},
+    )
     for record in Lineage.read(results).records:
         inputs = record.told["inputs"]
         for role, one in inputs.items():
             if Path(one["path"]) == folder / "metrics.json":
                 forge(record.path, inputs={**inputs, role: {**one, "sha256": entry["sha256"]}})
-    (unlisted, *found) = sorted(audit(results))
+    unlisted, *found = sorted(audit(results))
     assert unlisted.startswith(f"{folder}/record.json: its numbers are not in the ledger")
     (number,) = [line.removeprefix("results/tables/table2.csv: cell ") for line in found if " value " in line]
-    assert number.startswith("STARS, demo_xsub (this run): the table says value ") and "its results give 99.5; " in number
+    assert (
+        number.startswith("STARS, demo_xsub (this run): the table says value ") and "its results give 99.5; " in number
+    )
 
 
 def test_a_cell_leads_back_to_the_raw_files(results, capsys):
@@ -236,11 +262,18 @@ def test_a_cell_leads_back_to_the_raw_files(results, capsys):
         assert f"results/demo_xsub/{file}" in files
     assert "results/demo/raw.zip" in files and not any("scratch" in file for file in files)
     again = "make again: snakemake --cores 2 "
-    assert lines[-2].startswith(again) and lines[-2].endswith(" -- results/demo_xsub/stars/knn/metrics.json results/tables/table2.csv")
+    assert lines[-2].startswith(again) and lines[-2].endswith(
+        " -- results/demo_xsub/stars/knn/metrics.json results/tables/table2.csv"
+    )
     capsys.readouterr()
     for words in (["--cell", "STARS,Demo XSub"], []):
         said = []
-        for one in (table, table.absolute(), Path("results/demo/../tables/table2.csv"), Path("../own/results/tables/table2.csv")):
+        for one in (
+            table,
+            table.absolute(),
+            Path("results/demo/../tables/table2.csv"),
+            Path("../own/results/tables/table2.csv"),
+        ):
             assert cli.main(["explain", str(one), *words]) == 0
             said.append(capsys.readouterr().out)
         assert said == [said[0]] * 4 and said[0].splitlines()[-2].endswith("results/tables/table2.csv")
@@ -261,7 +294,10 @@ def test_a_cell_is_named_as_the_table_shows_it_too(results):
 
 def test_a_name_may_hold_commas(results):
     table = results / "tables/table2.csv"
-    for file, old, new in ((table, ",STARS,", ',"STARS, long",'), (table.with_suffix(".json"), '"Simulated"', '"Simulated, in part"')):
+    for file, old, new in (
+        (table, ",STARS,", ',"STARS, long",'),
+        (table.with_suffix(".json"), '"Simulated"', '"Simulated, in part"'),
+    ):
         file.write_text(file.read_text().replace(old, new))
     for cell in ("STARS, long,demo_xsub", "STARS, long,Simulated, in part XSub"):
         assert any(line.startswith(cell) for line in explain(results, table, cell).lines)
@@ -269,7 +305,11 @@ def test_a_name_may_hold_commas(results):
 
 def test_a_changed_cell_is_called_so_before_anything_else(results, capsys):
     table = results / "tables/table2.csv"
-    (row,) = (line for line in table.read_text().splitlines() if "results/demo_xsub/stars/knn/metrics.json" in line and "this run" in line)
+    (row,) = (
+        line
+        for line in table.read_text().splitlines()
+        if "results/demo_xsub/stars/knn/metrics.json" in line and "this run" in line
+    )
     value = str(json.loads((results / "demo_xsub/stars/knn/metrics.json").read_text())["top1"])
     table.write_text(table.read_text().replace(row, row.replace(f",{value},", ",99.25,", 1)))
     assert cli.main(["explain", str(table), "--cell", "STARS,demo_xsub"]) == 1
@@ -281,7 +321,9 @@ def test_a_changed_cell_is_called_so_before_anything_else(results, capsys):
 
 def test_a_results_folder_may_be_called_anything_and_lie_anywhere(results, tmp_path, monkeypatch, capsys):
     config = Path(CONFIG).absolute()
-    config.write_text(config.read_text().replace("tests/config/other.yaml", str(Path("tests/config/other.yaml").absolute())))
+    config.write_text(
+        config.read_text().replace("tests/config/other.yaml", str(Path("tests/config/other.yaml").absolute()))
+    )
     archive, packed = tmp_path / "a.zip", tmp_path / "b.zip"
     assert cli.main(["pack", "--out", str(archive)]) == 0
     moved = results.absolute().rename(tmp_path / "results0")
@@ -293,11 +335,16 @@ def test_a_results_folder_may_be_called_anything_and_lie_anywhere(results, tmp_p
     for file in ("results0/tables/table2.csv", str(moved / "tables/table2.csv")):
         capsys.readouterr()
         assert cli.main(["explain", file, "--cell", "STARS,demo_xsub"]) == 0
-        assert any(line.startswith("  results0/demo_xsub/stars/knn/metrics.json") for line in capsys.readouterr().out.splitlines())
+        assert any(
+            line.startswith("  results0/demo_xsub/stars/knn/metrics.json")
+            for line in capsys.readouterr().out.splitlines()
+        )
     with (moved / "demo_xsub/stars/encoder.safetensors").open("ab") as file:
         file.write(b"0")
     (line,) = audit(Path("results0"))
-    assert line.startswith("results0/demo_xsub/stars/encoder.safetensors: its bytes differ from its record; restore the file, or")
+    assert line.startswith(
+        "results0/demo_xsub/stars/encoder.safetensors: its bytes differ from its record; restore the file, or"
+    )
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(tmp_path / "there")
     (tmp_path / "there/results").rename(tmp_path / "there/of the paper")
@@ -325,16 +372,23 @@ def test_the_command_that_is_printed_makes_a_lost_cell_again(results, tmp_path):
     stars = [sys.executable, "-m", "stars"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     told = subprocess.run(
-        [*stars, "explain", table, "--cell", "STARS,Demo xsub"], env=environment, capture_output=True, text=True, check=True
+        [*stars, "explain", table, "--cell", "STARS,Demo xsub"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    (command,) = (line.removeprefix("make again: ") for line in told.stdout.splitlines() if line.startswith("make again: "))
+    (command,) = (
+        line.removeprefix("make again: ") for line in told.stdout.splitlines() if line.startswith("make again: ")
+    )
     assert len(command) < 300 and f"--configfile {CONFIG} --force -- " in command
     assert told.stdout.splitlines()[-1].startswith("then run snakemake as before")
     shutil.rmtree(cell)
     table.unlink()
     subprocess.run(["bash", "-c", command], env=environment, check=True)
     assert {path: path.read_bytes() for path in before} == before
-    assert {line.split(":")[0] for line in audit(results)} == {"results/report/record.json"}  # it shows when the others were made
+    # it shows when the others were made
+    assert {line.split(":")[0] for line in audit(results)} == {"results/report/record.json"}
 
 
 def test_the_commands_are_those_of_the_project_s_folder_wherever_one_asks(results, tmp_path, monkeypatch, capsys):
@@ -350,9 +404,12 @@ def test_the_commands_are_those_of_the_project_s_folder_wherever_one_asks(result
     other.mkdir()
     os.chdir(other)
     for file in (table, "../own/" + table, str(here / table)):
-        assert asked("../own/.venv/bin/stars", "../own/results", file) == f"make again: {other}/../own/.venv/bin/snakemake"
+        assert (
+            asked("../own/.venv/bin/stars", "../own/results", file) == f"make again: {other}/../own/.venv/bin/snakemake"
+        )
         assert asked("stars", str(here / "results"), file) == "make again: snakemake"
-    for words in (["../own/" + table], [table, "--results", "../own/results"]):  # the folder is that of the file, where none is named
+    # the folder is that of the file, where none is named
+    for words in (["../own/" + table], [table, "--results", "../own/results"]):
         assert cli.main(["explain", *words]) == 0
         assert capsys.readouterr().out.splitlines()[1] == "paths are relative to ../own; run the commands there"
 
@@ -393,7 +450,10 @@ def test_a_folder_that_may_not_be_read_is_named(results, monkeypatch, capsys):
     monkeypatch.setattr(Path, "iterdir", refusing)
     assert cli.main(["audit"]) == 2
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "results/lost+found cannot be read: change its permissions, or move it out of the results" in said
+    assert (
+        said.count("\n") == 1
+        and "results/lost+found cannot be read: change its permissions, or move it out of the results" in said
+    )
 
 
 def test_what_lies_in_the_ledger_and_is_no_entry_stays_out(results, capsys):
@@ -408,7 +468,9 @@ def test_what_lies_in_the_ledger_and_is_no_entry_stays_out(results, capsys):
 
 
 def test_joints_do_not_leave_unless_that_is_asked_for(results, capsys):
-    """Neither as clips, nor as the features of a method of joint positions, nor in a file of which nobody knows what it is."""
+    """Neither as clips, nor as the features of a method of joint positions, nor in a file of which nobody knows what
+    it is.
+    """
     features = results / "demo_xsub/scratch/features"
     forge(features / "demo.record.json", stage="stars.evaluation.joints")
     (results / "demo/more.npy").write_bytes(b"?")
@@ -427,7 +489,10 @@ def test_joints_do_not_leave_unless_that_is_asked_for(results, capsys):
     with zipfile.ZipFile(archive) as opened:
         assert {f"results/{name}" for name in held} - set(opened.namelist()) == {"results/demo/more.npy"}
     (results / "demo/clips/record.json").write_text("{}")
-    assert cli.main(["pack", "--out", str(archive)]) == 2 and "demo/clips/record.json: the record was changed" in capsys.readouterr().err
+    assert (
+        cli.main(["pack", "--out", str(archive)]) == 2
+        and "demo/clips/record.json: the record was changed" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{}", '{"outputs": {"a": 1}}', "\0"])
@@ -456,8 +521,10 @@ def test_a_packed_folder_is_checked_where_it_was_unpacked(results, tmp_path, mon
     assert any("results/demo/raw.zip" in line for line in told.lines)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["explain", "elsewhere/results/tables/table2.csv", "--cell", "STARS,demo_xsub"]) == 0
-    assert capsys.readouterr().out.splitlines()[1] == (
-        "elsewhere/results was unpacked from an archive: paths are relative to elsewhere; run the commands in the project that packed it"
+    assert (
+        capsys.readouterr().out.splitlines()[1]
+        == "elsewhere/results was unpacked from an archive: paths are relative to elsewhere; run the commands in the"
+        " project that packed it"
     )
     monkeypatch.chdir(elsewhere)
     with (results / "demo_xsub/stars/knn/metrics.json").open("a") as file:

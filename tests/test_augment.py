@@ -79,7 +79,9 @@ def test_together_they_come_one_after_the_other():
     torch.testing.assert_close(together, x)
 
 
-@pytest.mark.parametrize("settings", [Augment(flip=0.5), Augment(shear=0.5), Augment(axis_mask=0.5), Augment(flip=0.5, shear=0.2)])
+@pytest.mark.parametrize(
+    "settings", [Augment(flip=0.5), Augment(shear=0.5), Augment(axis_mask=0.5), Augment(flip=0.5, shear=0.2)]
+)
 def test_draws_are_each_clips_own_repeat_with_the_seed_and_leave_absent_bodies_absent(settings):
     x = clips(64)
     x[:, 1] = 0

@@ -1,4 +1,6 @@
-"""`stars bench`: what it compares computes the same, memory and medians are what they say, and every kind prints its table."""
+"""`stars bench`: what it compares computes the same, memory and medians are what they say, and every kind prints its
+table.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,10 @@ def bench(batch: int = 6) -> cases.Bench:
 
 def test_random_clips_have_the_share_of_second_bodies_asked_for():
     clips = random_clips(40, 5, 0.8, "cpu")
-    second = [clips.frames[start : start + length, 1].any().item() for start, length in zip(clips.starts, clips.lengths, strict=True)]
+    second = [
+        clips.frames[start : start + length, 1].any().item()
+        for start, length in zip(clips.starts, clips.lengths, strict=True)
+    ]
     assert sum(second) == 8 and clips.lengths.min() >= 64
 
 
@@ -54,7 +59,11 @@ def test_the_plain_baseline_gives_what_it_is_compared_with():
 
 def test_crops_one_by_one_are_crops():
     """At full length and without rotation both ways of cutting give the same clips."""
-    clips, rows, whole = random_clips(5, 5, 0.5, "cpu"), torch.tensor([3, 0, 4]), Sampling(crop=(1.0, 1.0), rotation=0.0)
+    clips, rows, whole = (
+        random_clips(5, 5, 0.5, "cpu"),
+        torch.tensor([3, 0, 4]),
+        Sampling(crop=(1.0, 1.0), rotation=0.0),
+    )
     expected = resized_view(clips, rows, torch.zeros(3, dtype=torch.long), clips.lengths[rows], 20).x_bmtvc
     torch.testing.assert_close(cases.crop_one_by_one(clips, rows, 20, whole), rotate(expected, torch.zeros(3, 3)))
 
@@ -81,7 +90,10 @@ def test_a_table_says_rates_and_shares():
 @pytest.mark.parametrize(
     ("what", "groups"),
     [
-        (("train", "--config", TINY, "--batch", "6", "--set", "tune.dino.outputs=32", "--set", "tune.moco.queue=32"), 10),
+        (
+            ("train", "--config", TINY, "--batch", "6", "--set", "tune.dino.outputs=32", "--set", "tune.moco.queue=32"),
+            10,
+        ),
         (("train", "--config", TINY, "--batch", "6", "--stage", "1"), 5),
         (("train", "--config", f"{TINY}+tests/config/methods.yaml", "--batch", "6", "--method", "gru", "gcn"), 6),
         (("encode", "--config", TINY, "--batch", "6"), 3),
@@ -103,7 +115,10 @@ def test_every_kind_prints_its_table(monkeypatch, capsys, what, groups):
 @pytest.mark.parametrize("backward", [True, False])
 def test_a_recurrent_network_is_the_same_frame_by_frame(backward):
     torch.manual_seed(0)
-    network, x_bmtvc = BiGru(BiGruOptions(frames=5, hidden=3, depth=2, backward=backward), 4, (), 2).eval(), torch.randn(3, 2, 5, 4, 3)
+    network, x_bmtvc = (
+        BiGru(BiGruOptions(frames=5, hidden=3, depth=2, backward=backward), 4, (), 2).eval(),
+        torch.randn(3, 2, 5, 4, 3),
+    )
     ours = network(x_bmtvc)
     with plain():
         torch.testing.assert_close(network(x_bmtvc), ours, atol=1e-6, rtol=1e-5)
@@ -121,7 +136,11 @@ def test_methods_that_are_not_trained_so_are_refused(capsys):
 
 def test_rounds_and_shares_that_cannot_be_are_refused(capsys):
     refused = [("--rounds", "0"), ("--threads", "0"), ("--batch", "1"), ("--batch", "0"), ("--single", "2")]
-    for wrong in (*(("encode", "--config", TINY, *one) for one in refused), ("knn", "--queries", "0"), ("knn", "--k", "0")):
+    for wrong in (
+        *(("encode", "--config", TINY, *one) for one in refused),
+        ("knn", "--queries", "0"),
+        ("knn", "--k", "0"),
+    ):
         assert cli.main(["bench", *wrong]) == 2
         shown = capsys.readouterr().err
         assert shown.startswith(f"stars: {wrong[-2]}: give ") and shown.count("\n") == 1

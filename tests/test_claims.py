@@ -150,7 +150,9 @@ def write(path, label, right, rng, **arrays):
     predicted = np.where(right, label, (label + 1) % 4)
     names = np.array([f"clip{number:04}" for number in range(len(label))])
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, name=names, label=label, predicted=predicted, predicted_k1=predicted, predicted_k10=predicted, **arrays)
+    np.savez(
+        path, name=names, label=label, predicted=predicted, predicted_k1=predicted, predicted_k10=predicted, **arrays
+    )
     return names
 
 
@@ -184,7 +186,11 @@ def judged(tmp_path_factory):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(
                 json.dumps(
-                    {"wall_seconds": 5.0 if "stars" in path.parts[-2] else 100.0, "hardware": {"cpu": "a CPU", "cores": 2}, "notes": {}}
+                    {
+                        "wall_seconds": 5.0 if "stars" in path.parts[-2] else 100.0,
+                        "hardware": {"cpu": "a CPU", "cores": 2},
+                        "notes": {},
+                    }
                 )
             )
     judge.judge(judge.ClaimsStage.model_validate(told.settings), files, folder / "out")
@@ -194,11 +200,17 @@ def judged(tmp_path_factory):
 def test_claims_are_judged_on_the_results_they_name(judged):
     _, found = judged
     supported = ("knn", "ari", "camera", "cost")
-    assert [found[name]["verdict"] for name in supported] == ["supported"] * 4 and found["dino"]["verdict"] == "not tested"
+    assert [found[name]["verdict"] for name in supported] == ["supported"] * 4 and found["dino"][
+        "verdict"
+    ] == "not tested"
     assert found["cost"]["found"]["difference"] == pytest.approx(5.0) and found["cost"]["found"]["clips"] == 0
     assert found["dino"]["reason"] == "this configuration has no method dino"
     assert found["queue"]["methods"] == ["STARS", "QUEUE_64"]
-    assert len(found["knn"]["found"]["trainings"]) == 3 and found["knn"]["found"]["gained"] and found["knn"]["found"]["seen"] > 0
+    assert (
+        len(found["knn"]["found"]["trainings"]) == 3
+        and found["knn"]["found"]["gained"]
+        and found["knn"]["found"]["seen"] > 0
+    )
 
 
 def test_every_form_of_the_verdicts_says_the_same(judged):
@@ -252,7 +264,12 @@ def test_a_wrong_claims_file_is_one_line(tmp_path, claims, message):
     ],
 )
 def test_what_cannot_be_compared_is_left_out_with_the_reason(tmp_path, claim, more, reason):
-    told = planned(tmp_path, {"a": {**CLAIM, **claim}, "b": {**CLAIM, "measure": "silhouette"}}, methods={**METHODS, "scratch": {}}, **more)
+    told = planned(
+        tmp_path,
+        {"a": {**CLAIM, **claim}, "b": {**CLAIM, "measure": "silhouette"}},
+        methods={**METHODS, "scratch": {}},
+        **more,
+    )
     first, second = told.settings["tests"]
     assert reason in first["reason"] and second["methods"] == ["STARS", "MAMP"]
 
@@ -276,6 +293,9 @@ def test_the_paper_s_claims_are_tested_wherever_the_paper_reports():
     told = sources.claims(configuration.load_file(ROOT / "config/paper.yaml")).settings["tests"]
     tested = {(one["claim"], one.get("run")) for one in told if not one.get("reason")}
     assert {run for name, run in tested if name == "knn"} == {"ntu60_xsub", "ntu60_xview", "ntu120_xsub", "ntu120_xset"}
-    assert {run for name, run in tested if name in ("nnclr_dino", "dino_moco", "augmentation")} == {"ntu60_xsub", "ntu60_xview"}
+    assert {run for name, run in tested if name in ("nnclr_dino", "dino_moco", "augmentation")} == {
+        "ntu60_xsub",
+        "ntu60_xview",
+    }
     assert {run for name, run in tested if name in ("queue", "decay")} == {"ntu60_xsub"}
     assert set(load(ROOT / "config/claims.yaml")) == {one["claim"] for one in told}

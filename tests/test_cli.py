@@ -101,7 +101,10 @@ BAD_RAW = {
         rename("A001", "A099"),
         "action 99 is not among the data set's 20 actions: set data.demo.dataset to a description that has it",
     ),
-    "unknown name": (rename("S001", "X001"), "X001C001P001R001A001.skeleton: expected a name like S001C002P003R002A013.skeleton"),
+    "unknown name": (
+        rename("S001", "X001"),
+        "X001C001P001R001A001.skeleton: expected a name like S001C002P003R002A013.skeleton",
+    ),
 }
 
 
@@ -120,8 +123,13 @@ def test_bad_raw_files_are_named_and_the_earlier_clips_kept(complain, finished, 
 
 def test_an_unknown_subject(complain, raw, tmp_path):
     shutil.copyfile(first(raw), raw / "S001C001P090R001A001.skeleton")
-    message = complain("ingest", "--raw", str(raw), "--out", str(tmp_path / "o"), *TOLD, "--set", "data.demo.dataset=ntu60")
-    assert "subject 90 is not among the data set's 40 subjects: set data.demo.dataset to a description that has it" in message
+    message = complain(
+        "ingest", "--raw", str(raw), "--out", str(tmp_path / "o"), *TOLD, "--set", "data.demo.dataset=ntu60"
+    )
+    assert (
+        "subject 90 is not among the data set's 40 subjects: set data.demo.dataset to a description that has it"
+        in message
+    )
 
 
 def test_a_class_without_training_clips(complain, finished, tmp_path):
@@ -132,7 +140,8 @@ def test_a_class_without_training_clips(complain, finished, tmp_path):
     (tmp_path / "clips.csv").write_text("\n".join([table[0], *kept]) + "\n")
     message = complain("split", "--clips", str(tmp_path), "--out", str(tmp_path), *TOLD)
     assert (
-        "class wave has test clips but no training clips: complete the raw files, raise simulate.clips, or leave the class out" in message
+        "class wave has test clips but no training clips: complete the raw files, raise simulate.clips, or leave the"
+        " class out" in message
     )
 
 
@@ -142,7 +151,10 @@ BAD_REQUESTS = {
         ("--set", "knn.k=[1, 10, 99]"),
         f"knn.k asks for 99 neighbours, but {TRAIN} has only 32 training clips: lower",
     ),
-    "unknown key": (("--set", "knn.outptus=[encoder]"), "--set knn.outptus=[encoder]: unknown key knn.outptus: did you mean outputs?"),
+    "unknown key": (
+        ("--set", "knn.outptus=[encoder]"),
+        "--set knn.outptus=[encoder]: unknown key knn.outptus: did you mean outputs?",
+    ),
     "unknown value": (
         ("--set", "embed.bodies=some"),
         "--set embed.bodies=some: embed.bodies: expected 'all' or 'present', found 'some'",
@@ -155,7 +167,10 @@ BAD_REQUESTS = {
         "configuration file nowhere.yaml does not exist: give the path of a .yaml file",
     ),
     "not JSON": (("--settings", "{"), "--settings: not valid JSON"),
-    "wrong settings": (("--settings", '{"knn": {"kk": 1}, "outputs": ["encoder"]}'), "settings: unknown key knn.kk: did you mean k?"),
+    "wrong settings": (
+        ("--settings", '{"knn": {"kk": 1}, "outputs": ["encoder"]}'),
+        "settings: unknown key knn.kk: did you mean k?",
+    ),
 }
 
 
@@ -168,7 +183,9 @@ def test_bad_requests_are_named(complain, tmp_path, fault):
 
 def test_a_second_run_at_the_same_time_is_refused(complain, tmp_path):
     with exclusive(tmp_path / "record.json"):
-        assert f"another run is writing {tmp_path}/record.json: wait for it to end, or stop it" in complain(*KNN, "--out", str(tmp_path))
+        assert f"another run is writing {tmp_path}/record.json: wait for it to end, or stop it" in complain(
+            *KNN, "--out", str(tmp_path)
+        )
     assert list(tmp_path.iterdir()) == []
     assert cli.main([*KNN, "--out", str(tmp_path)]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", "predictions.npz", "record.json"}
@@ -178,15 +195,22 @@ def test_results_prints_our_rows_and_where_things_lie(capsys, complain, tmp_path
     assert cli.main(["results"]) == 0
     shown = capsys.readouterr().out
     tables = shown.split("\n\n")
-    assert [text.splitlines()[0] for text in tables[:2]] == [f"Table {number}, this run, top-1 accuracy (%)" for number in (1, 2)]
+    assert [text.splitlines()[0] for text in tables[:2]] == [
+        f"Table {number}, this run, top-1 accuracy (%)" for number in (1, 2)
+    ]
     assert tables[1].splitlines()[1].split() == ["demo_xsub"]
     assert [row.split()[0] for row in tables[1].splitlines()[2:]] == [
         "MAMP",
         "STARS",
         "SCRATCH",
     ]  # beside their published rows, then the others
-    assert "results/tables/table2.md (also .csv .html .tex)" in shown and "results/demo_xsub/curves.png (also .csv .svg)" in shown
-    assert shown.endswith(f"\nAll on one page: {Path('results/report/index.html').absolute().as_uri()}   (open it in a browser)\n")
+    assert (
+        "results/tables/table2.md (also .csv .html .tex)" in shown
+        and "results/demo_xsub/curves.png (also .csv .svg)" in shown
+    )
+    assert shown.endswith(
+        f"\nAll on one page: {Path('results/report/index.html').absolute().as_uri()}   (open it in a browser)\n"
+    )
     assert "make them with `snakemake --cores 2`" in complain("results", str(tmp_path))
 
 
@@ -199,7 +223,18 @@ def test_an_archive_s_folder_is_the_one_with_its_manifest(complain, tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    [*STAGES, "table", "figure", "plugin-protocol", "plugin-table", "inspect", "results", "import-weights", "export-clips", "config"],
+    [
+        *STAGES,
+        "table",
+        "figure",
+        "plugin-protocol",
+        "plugin-table",
+        "inspect",
+        "results",
+        "import-weights",
+        "export-clips",
+        "config",
+    ],
 )
 def test_help_of_every_command(capsys, command):
     with pytest.raises(SystemExit) as ended:
@@ -211,7 +246,10 @@ def test_help_of_every_command(capsys, command):
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported():
-    check = "import sys\nfrom stars.cli import main\ntry: main(['--help'])\nexcept SystemExit: print(sorted({'torch', 'numpy', 'pydantic'} & set(sys.modules)))"
+    check = (
+        "import sys\nfrom stars.cli import main\ntry: main(['--help'])\nexcept SystemExit: print(sorted({'torch',"
+        " 'numpy', 'pydantic'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().endswith("[]") and all(command in done.stdout for command in STAGES)
 
@@ -220,16 +258,27 @@ def test_the_module_is_the_command(tmp_path):
     command = [sys.executable, "-m", "stars", "config", "check", "--config", CONFIG]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"{CONFIG}: valid (2 data sets, 3 methods)\n")
-    done = subprocess.run([*command, "--set", "seed=[0]"], capture_output=True, text=True, check=False, env={**os.environ, "LANG": "C"})
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "stars: --set seed=[0]: unknown key seed: did you mean seeds?\n")
+    done = subprocess.run(
+        [*command, "--set", "seed=[0]"], capture_output=True, text=True, check=False, env={**os.environ, "LANG": "C"}
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        "stars: --set seed=[0]: unknown key seed: did you mean seeds?\n",
+    )
 
 
 def test_an_argument_longer_than_linux_allows_comes_from_a_file(tmp_path, complain, capsys):
-    """Of 35 methods and three seeds the comparison page's settings have 190 kB; a rule gives them as a file of the shell's, @/dev/fd/63."""
+    """Of 35 methods and three seeds the comparison page's settings have 190 kB; a rule gives them as a file of the
+    shell's, @/dev/fd/63.
+    """
     long = tmp_path / "settings"
     long.write_text('{"no_such_key": "' + "x" * 200_000 + '"}')
     assert "no_such_key" in complain("comparison", "--settings", f"@{long}", "--files", "{}", "--out", str(tmp_path))
     command = f'stars comparison --settings @<(printf %s "$(cat {long})" ) --files "{{}}" --out {tmp_path}'
     done = subprocess.run(["bash", "-c", command], env=PATHED, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "no_such_key" in done.stderr and len(done.stderr) < 2000
-    assert complain("comparison", "--settings", "@nowhere") == "@nowhere: No such file or directory: give a file that contains the argument"
+    assert (
+        complain("comparison", "--settings", "@nowhere")
+        == "@nowhere: No such file or directory: give a file that contains the argument"
+    )

@@ -1,4 +1,6 @@
-"""The common joints: what each layout gives and loses, and an encoder that goes from one layout to another through them."""
+"""The common joints: what each layout gives and loses, and an encoder that goes from one layout to another through
+them.
+"""
 
 import json
 import re
@@ -36,10 +38,13 @@ def test_every_skeleton_gives_all_common_joints(name):
     for place, joint in enumerate(common_joints.JOINTS):
         if joint in joints:
             assert np.array_equal(found[..., place, :], poses[..., joints.index(joint), :])
-    for place, joint in enumerate(common_joints.JOINTS):  # whatever it is called, it is in the middle of what it stands between
+    # whatever it is called, it is in the middle of what it stands between
+    for place, joint in enumerate(common_joints.JOINTS):
         if joint not in joints and name in ("coco17", "mediapipe33"):
             names = {"hip centre": "hip", "shoulder centre": "shoulder", "head": "ear"}.get(joint)
-            of = [f"{side} {part}" for side in ("left", "right") for part in ([names] if names else ["hip", "shoulder"])]
+            of = [
+                f"{side} {part}" for side in ("left", "right") for part in ([names] if names else ["hip", "shoulder"])
+            ]
             expected = sum(poses[..., joints.index(one), :] for one in of) / len(of)
             assert np.allclose(found[..., place, :], expected, atol=1e-6)
 
@@ -74,7 +79,9 @@ def test_the_common_tree_is_a_body_s():
 def test_the_page_states_the_loss_of_every_skeleton():
     page = (ROOT / "docs/skeletons.md").read_text()
     rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", page, re.MULTILINE))
-    assert {name: common_joints.loss(SKELETONS[name]["joints"]) for name in COUNTS} == {name: rows[name] for name in COUNTS}
+    assert {name: common_joints.loss(SKELETONS[name]["joints"]) for name in COUNTS} == {
+        name: rows[name] for name in COUNTS
+    }
 
 
 def test_a_description_names_a_skeleton(tmp_path):
@@ -90,7 +97,9 @@ def test_a_description_names_a_skeleton(tmp_path):
     found = describe(str(path), "data.own.dataset")
     assert len(found.joints) == 33 and found.root == 23 and "skeleton" not in Dataset.model_fields
     path.write_text(yaml.safe_dump(given | {"skeleton": "kinect"}))
-    with pytest.raises(InputError, match=r"own\.yaml: skeleton: no kinect in config/skeletons: did you mean kinect_v[12]\?"):
+    with pytest.raises(
+        InputError, match=r"own\.yaml: skeleton: no kinect in config/skeletons: did you mean kinect_v[12]\?"
+    ):
         describe(str(path), "data.own.dataset")
 
 
@@ -110,7 +119,8 @@ def test_joints_without_a_name_of_these_are_refused(tmp_path):
     path.write_text(yaml.safe_dump(told))
     block = {"dataset": str(path), "raw": "a", "ingest": {"joints": "common"}}
     with pytest.raises(
-        InputError, match=r"data\.own\.ingest\.joints: common needs hip centre or spine base or pelvis or left hip and right hip"
+        InputError,
+        match=r"data\.own\.ingest\.joints: common needs hip centre or spine base or pelvis or left hip and right hip",
     ):
         configuration.load({"data": {"own": block}, "methods": {"mamp": {"pretrain": {}}}})
 
@@ -158,7 +168,12 @@ def test_an_encoder_of_one_layout_learns_from_clips_of_another(tmp_path, monkeyp
 
     def stars(command: str, data: str, **paths: object) -> None:
         options = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
-        assert cli.main([command, *options, "--config", str(config), "--data", data, "--set", "finetune.optimiser.epochs=1"]) == 0
+        assert (
+            cli.main(
+                [command, *options, "--config", str(config), "--data", data, "--set", "finetune.optimiser.epochs=1"]
+            )
+            == 0
+        )
 
     for data in ("demo", "utd"):
         folder = tmp_path / data

@@ -51,16 +51,25 @@ TUNED = {
         ({"tune": {"optimiser": {"batch": 1.5}}}, "tune.optimiser.batch: expected an integer, found 1.5"),
         ({"embed": 3}, "embed: expected a block of `key: value`, found 3"),
         ({"knn": {"k": "x" * 10**6}}, "knn.k: expected a list, e.g. [1, 5], found 'xxx"),
-        ({"methods": TUNED | {"stars": {"from": "mamp", "tune": {"nnclr": {"que": 64}}}}}, "methods.stars: unknown key tune.nnclr.que"),
+        (
+            {"methods": TUNED | {"stars": {"from": "mamp", "tune": {"nnclr": {"que": 64}}}}},
+            "methods.stars: unknown key tune.nnclr.que",
+        ),
         ({"fig6": {"k": 3}}, "fig6.k is 3, but knn.k is [1, 10]: add it there"),
         (
             {"methods": {"a": {"from": "b"}, "b": {"from": "a"}}},
             "methods.a.from: circular chain at a (a → b → a): remove `from` from",
         ),
-        ({"methods": {"mamp": {"pretrain": {}}, "x": {"from": "mam", "tune": {}}}}, "methods.x.from: no method mam: did you mean mamp?"),
+        (
+            {"methods": {"mamp": {"pretrain": {}}, "x": {"from": "mam", "tune": {}}}},
+            "methods.x.from: no method mam: did you mean mamp?",
+        ),
         ({"methods": {"x": {"tune": {}}}}, "methods.x has `tune` but no pre-trained parent"),
         ({"data": {"demo": {"splits": ["xsup"]}}}, "data.demo.splits: no split xsup: did you mean xsub?"),
-        ({"data": {"demo": {"dataset": "ntu61"}}}, "data.demo.dataset: no ntu61 in config/datasets: did you mean ntu60?"),
+        (
+            {"data": {"demo": {"dataset": "ntu61"}}},
+            "data.demo.dataset: no ntu61 in config/datasets: did you mean ntu60?",
+        ),
         ({"data": {"demo": {"raw": "x"}}}, "set either raw (a folder or zip with the raw files) or simulate"),
         ({"targets": ["quickstrat"]}, "configuration: targets: no target quickstrat: did you mean quickstart?"),
         ({"data": {"demo": {"settings": {"tuen": {}}}}}, "unknown key data.demo.settings.tuen: did you mean tune?"),
@@ -76,7 +85,8 @@ def test_a_mistake_is_one_line_with_its_key(blocks, expected):
     ("text", "expected"),
     [
         (
-            "a: &a [x, x, x, x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 20)}]\n" for a, b in zip("abcdef", "bcdefg", strict=True)),
+            "a: &a [x, x, x, x]\n"
+            + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 20)}]\n" for a, b in zip("abcdef", "bcdefg", strict=True)),
             "expand to",
         ),
         ("seeds: &a [*a]", "an alias refers to a block that contains it"),
@@ -102,7 +112,10 @@ def test_a_byte_order_mark_is_skipped(tmp_path):
 
 def test_an_override_is_blamed_for_its_own_faults_alone(tmp_path):
     file = tmp_path / "a.yaml"
-    for text, expected in (("", "--set tune.optimizer.lr=1 --set seeds=[1]"), ("tune: {optimizer: {lr: 1}}", str(file))):
+    for text, expected in (
+        ("", "--set tune.optimizer.lr=1 --set seeds=[1]"),
+        ("tune: {optimizer: {lr: 1}}", str(file)),
+    ):
         file.write_text(f"data: {{demo: {{dataset: demo, simulate: {{}}}}}}\n{text}")
         with pytest.raises(InputError) as error:
             configuration.load_file(file, ["tune.optimizer.lr=1", "seeds=[1]"])
@@ -129,13 +142,21 @@ def test_yaml_numbers_and_faults(tmp_path):
 
 def test_one_key_of_a_block_keeps_the_block_s_other_defaults():
     config = load(tune={"optimiser": {"lr": 0.5}})
-    assert (config.tune.optimiser.lr, config.tune.optimiser.epochs, config.tune.optimiser.weight_decay) == (0.5, 20, 0.01)
+    assert (config.tune.optimiser.lr, config.tune.optimiser.epochs, config.tune.optimiser.weight_decay) == (
+        0.5,
+        20,
+        0.01,
+    )
     assert load(tune={"sampling": {"min_frames": 8}}).tune.sampling.rotation == 0.0
 
 
 def test_precedence_default_preset_file_data_recipe():
     release = load(preset="release")
-    assert (release.pretrain.motion.target, release.pretrain.motion.stride, release.embed.test_crop) == ("release", 1, 0.95)
+    assert (release.pretrain.motion.target, release.pretrain.motion.stride, release.embed.test_crop) == (
+        "release",
+        1,
+        0.95,
+    )
     assert load(preset="release", embed={"test_crop": 0.8}).embed.test_crop == 0.8
     config = load(
         preset="release",
@@ -156,7 +177,9 @@ def test_release_uses_three_decoder_blocks_on_ntu60_alone():
 
 
 def test_the_small_preset_and_its_methods_are_all_that_a_small_data_set_needs():
-    config = configuration.load({"preset": "small", "recipes": "small", "data": {"utd_mhad": {"dataset": "utd_mhad", "raw": "a"}}})
+    config = configuration.load(
+        {"preset": "small", "recipes": "small", "data": {"utd_mhad": {"dataset": "utd_mhad", "raw": "a"}}}
+    )
     assert list(config.methods) == [
         "raw_joints",
         "scratch",
@@ -168,7 +191,12 @@ def test_the_small_preset_and_its_methods_are_all_that_a_small_data_set_needs():
         "stars_two_views",
     ]
     two = configuration.method(config, "utd_mhad", "stars_two_views").blocks["tune"]
-    assert (two["tuned_blocks"], two["nnclr"]["views"], two["nnclr"]["queue"], two["sampling"]["rotation"]) == (4, 2, 512, 0.3)
+    assert (two["tuned_blocks"], two["nnclr"]["views"], two["nnclr"]["queue"], two["sampling"]["rotation"]) == (
+        4,
+        2,
+        512,
+        0.3,
+    )
     assert (config.model.width, config.pretrain.motion.ratio, config.pretrain.optimiser.epochs) == (128, 0.75, 250)
     assert (config.pretrain.precision, config.tune.precision) == ("auto", "auto")
     assert (
@@ -179,14 +207,22 @@ def test_the_small_preset_and_its_methods_are_all_that_a_small_data_set_needs():
 def test_a_data_set_is_like_another():
     utd = {"dataset": "utd_mhad", "raw": "a", "splits": ["xsub", "base"], "protocols": ["knn"]}
     config = configuration.load(
-        {"data": {"utd": utd, "twin": {"like": "utd", "ingest": {"joints": "common"}}, "own": {"like": "utd", "raw": "b"}}}
+        {
+            "data": {
+                "utd": utd,
+                "twin": {"like": "utd", "ingest": {"joints": "common"}},
+                "own": {"like": "utd", "raw": "b"},
+            }
+        }
     )
     assert (config.data["twin"].dataset, config.data["twin"].raw, config.data["own"].raw) == ("utd_mhad", "a", "b")
     assert config.data["twin"].splits == ("xsub",) and config.data["twin"].ingest.joints == "common"  # the files alone
     acted = configuration.load({"data": {"utd": utd, "own": {"like": "utd", "simulate": {}}}}).data["own"]
     assert acted.raw is None and acted.simulate is not None
     for name in ("utb", "twin", 3, ["a"], {}):
-        with pytest.raises(InputError, match=rf"x\.yaml: data\.twin\.like: no data set {re.escape(str(name))} with its own files") as told:
+        with pytest.raises(
+            InputError, match=rf"x\.yaml: data\.twin\.like: no data set {re.escape(str(name))} with its own files"
+        ) as told:
             configuration.load({"data": {"utd": utd, "twin": {"like": name}}}, "x.yaml")
         assert "\n" not in str(told.value)
 
@@ -202,7 +238,12 @@ def test_recipes_inherit_and_start_from_the_right_encoder():
         },
     )
     last = configuration.method(config, "demo", "decay_0.4_wide")
-    assert (last.kind, last.parent, last.blocks["tune"]["layer_decay"], last.blocks["tune"]["nnclr"]["queue"]) == ("tune", "mamp", 0.4, 64)
+    assert (last.kind, last.parent, last.blocks["tune"]["layer_decay"], last.blocks["tune"]["nnclr"]["queue"]) == (
+        "tune",
+        "mamp",
+        0.4,
+        64,
+    )
     assert [configuration.tag(config, "stars", seed) for seed in config.seeds] == ["stars", "stars-seed5"]
     assert configuration.untag(config, "decay_0.4-seed5") == ("decay_0.4", 5)
     with pytest.raises(InputError, match="a tuned method cannot change its encoder"):
@@ -216,14 +257,27 @@ def test_a_tuning_is_told_of_its_own_strategy_alone():
     assert (blocks & set(plain["tune"]), blocks & set(dino["tune"])) == ({"nnclr"}, {"dino"})
     assert "mirror" not in plain and [4, 8] in dino["mirror"]
     third = configuration.method(config, "demo", "stars_3stage")
-    assert (third.kind, third.parent, third.heads) == ("tune", "mamp", "heads") and plain["tune"]["tuned_blocks"] is None
-    assert [configuration.method(config, "demo", name).outputs[-1] for name in ("stars", "dino_aug")] == ["predictor", "encoder"]
+    assert (third.kind, third.parent, third.heads) == ("tune", "mamp", "heads") and plain["tune"][
+        "tuned_blocks"
+    ] is None
+    assert [configuration.method(config, "demo", name).outputs[-1] for name in ("stars", "dino_aug")] == [
+        "predictor",
+        "encoder",
+    ]
 
 
 def test_bones_are_told_the_tree_of_joints():
-    config = load(methods=TUNED | {"bones": {"model": {"stream": "bone"}, "pretrain": {}}, "tuned_bones": {"from": "bones", "tune": {}}})
+    config = load(
+        methods=TUNED
+        | {
+            "bones": {"model": {"stream": "bone"}, "pretrain": {}},
+            "tuned_bones": {"from": "bones", "tune": {}},
+        }
+    )
     told = {name: configuration.stage_settings(config, "pretrain", "demo", name) for name in ("mamp", "bones")}
-    assert "parents" not in told["mamp"] and told["bones"]["parents"] == list(configuration.dataset(config, "demo").parents)
+    assert "parents" not in told["mamp"] and told["bones"]["parents"] == list(
+        configuration.dataset(config, "demo").parents
+    )
     assert set(configuration.stage_settings(config, "tune", "demo", "tuned_bones")) == {"seed", "tune"}
 
 
@@ -232,14 +286,23 @@ def test_bones_are_told_the_tree_of_joints():
     [
         (
             {"tune": {"strategy": "dyno"}},
-            "tune.strategy: no file plugins/objectives/dyno.py: did you mean dino?; or write it as docs/extending.md shows",
+            (
+                "tune.strategy: no file plugins/objectives/dyno.py: did you mean dino?; or write it as"
+                " docs/extending.md shows"
+            ),
         ),
-        ({"tune": {"strategy": "moco", "options": {"queue": 3}}}, "options is not for moco: set its settings under tune.moco"),
+        (
+            {"tune": {"strategy": "moco", "options": {"queue": 3}}},
+            "options is not for moco: set its settings under tune.moco",
+        ),
         ({"tune": {"dino": {"protypes": 3}}}, "unknown key tune.dino.protypes: did you mean prototypes?"),
         ({"tune": {"dino": {"local_crop": [0.8, 0.4]}}}, "local_crop must be [min, max], found [0.8, 0.4]"),
         ({"tune": {}, "heads": "head"}, "no method head: did you mean heads?"),
         ({"tune": {}, "heads": "mamp"}, "mamp must be a tuned method with strategy nnclr"),
-        ({"tune": {}, "heads": "stars_3stage"}, "must be a tuned method with strategy nnclr that starts from new heads"),
+        (
+            {"tune": {}, "heads": "stars_3stage"},
+            "must be a tuned method with strategy nnclr that starts from new heads",
+        ),
         ({"tune": {"strategy": "moco"}, "heads": "heads"}, "heads must be a tuned method with strategy moco"),
     ],
 )
@@ -251,7 +314,9 @@ def test_a_strategy_that_cannot_be_is_refused(method, expected):
 
 def test_a_flip_needs_mirror_pairs(tmp_path):
     described = yaml.safe_load((ROOT / "config/datasets/demo.yaml").read_text())
-    (tmp_path / "plain.yaml").write_text(yaml.safe_dump({name: value for name, value in described.items() if name != "mirror"}))
+    (tmp_path / "plain.yaml").write_text(
+        yaml.safe_dump({name: value for name, value in described.items() if name != "mirror"})
+    )
     with pytest.raises(InputError, match=r"methods\.dino_aug: tune\.augment\.flip needs `mirror`"):
         load(methods=TUNED, data={"demo": {"dataset": str(tmp_path / "plain.yaml"), "simulate": {}}})
 
@@ -261,7 +326,9 @@ def test_a_stage_is_told_only_what_it_reads():
     assert set(configuration.stage_settings(config, "pretrain", "demo", "mamp")) == {"seed", "model", "pretrain"}
     assert set(configuration.stage_settings(config, "tune", "demo", "stars")) == {"seed", "tune"}
     assert "splits" not in configuration.stage_settings(config, "ingest", "demo")["dataset"]
-    assert json.loads(configuration.as_argument(configuration.stage_settings(config, "knn", "demo", "mamp")))["outputs"] == ["encoder"]
+    assert json.loads(configuration.as_argument(configuration.stage_settings(config, "knn", "demo", "mamp")))[
+        "outputs"
+    ] == ["encoder"]
 
 
 def two(**blocks) -> dict:
@@ -279,7 +346,11 @@ def test_fine_tuning_decays_by_layer_unless_the_encoder_is_untrained_or_a_number
     }
     assert [told["finetune", name]["layer_decay"] for name in ("scratch", "mamp", "stars")] == [1, 0.8, 0.8]
     assert [told["transfer", name]["layer_decay"] for name in ("scratch", "mamp")] == [0.5, 0.5]
-    assert (told["semi", "mamp"]["hidden"], told["semi", "mamp"]["score_epochs"], told["finetune", "mamp"]["hidden"]) == (64, 10, 2048)
+    assert (
+        told["semi", "mamp"]["hidden"],
+        told["semi", "mamp"]["score_epochs"],
+        told["finetune", "mamp"]["hidden"],
+    ) == (64, 10, 2048)
 
 
 def test_presets_change_the_methods_of_recipes_and_the_file_changes_both():
@@ -297,14 +368,19 @@ def test_presets_change_the_methods_of_recipes_and_the_file_changes_both():
 
 def test_release_probes_pku_ii_with_its_own_batch_and_rate():
     config = configuration.load(
-        {"preset": "release", "data": {"pku2": {"dataset": "pku2", "raw": "a"}, "ntu60": {"dataset": "ntu60", "raw": "b"}}}
+        {
+            "preset": "release",
+            "data": {"pku2": {"dataset": "pku2", "raw": "a"}, "ntu60": {"dataset": "ntu60", "raw": "b"}},
+        }
     )
     probes = [configuration.stage_settings(config, "linear", data, "mamp")["linear"] for data in ("pku2", "ntu60")]
     assert [(probe["batch"], probe["lr"]) for probe in probes] == [(32, 0.01), (256, 0.1)]
 
 
 def test_a_pair_takes_the_first_splits_unless_told():
-    config = configuration.load(two(few_shot={"pairs": [{"source": "demo", "target": "ntu120", "target_split": "xset"}]}))
+    config = configuration.load(
+        two(few_shot={"pairs": [{"source": "demo", "target": "ntu120", "target_split": "xset"}]})
+    )
     assert configuration.pairs(config, "few_shot") == [("demo", "xsub", "ntu120", "xset")]
     assert layout.results(config, "few_shot")[1] == "results/demo_xsub/stars/few_shot/ntu120_xset/metrics.json"
     assert not layout.results(config, "transfer")
@@ -313,7 +389,10 @@ def test_a_pair_takes_the_first_splits_unless_told():
 @pytest.mark.parametrize(
     ("blocks", "expected"),
     [
-        ({"transfer": {"pairs": [{"source": "demo", "target": "ntu60"}]}}, "transfer.pairs: no data set ntu60: did you mean ntu120?"),
+        (
+            {"transfer": {"pairs": [{"source": "demo", "target": "ntu60"}]}},
+            "transfer.pairs: no data set ntu60: did you mean ntu120?",
+        ),
         (
             {"few_shot": {"pairs": [{"source": "demo", "source_split": "xsup", "target": "ntu120"}]}},
             "no split xsup of demo: did you mean xsub?",
@@ -336,9 +415,18 @@ def test_a_pair_of_other_joints_is_refused():
     other = {"dataset": "utd_mhad", "raw": "a"}
     with pytest.raises(
         InputError,
-        match=r"transfer\.pairs: demo and utd do not have the same joints in the same order: set ingest\.joints of both to common",
+        match=(
+            r"transfer\.pairs: demo and utd do not have the same joints in the same order: set ingest\.joints of both"
+            r" to common"
+        ),
     ):
-        configuration.load(DEMO | {"data": {**DEMO["data"], "utd": other}, "transfer": {"pairs": [{"source": "demo", "target": "utd"}]}})
+        configuration.load(
+            DEMO
+            | {
+                "data": {**DEMO["data"], "utd": other},
+                "transfer": {"pairs": [{"source": "demo", "target": "utd"}]},
+            }
+        )
 
 
 def test_generated_pages_are_up_to_date():
@@ -347,13 +435,19 @@ def test_generated_pages_are_up_to_date():
 
 
 def test_the_schema_is_what_a_data_set_must_have():
-    """Every configuration that comes with the repository passes; a data set that is neither described nor like another does not."""
+    """Every configuration that comes with the repository passes; a data set that is neither described nor like
+    another does not.
+    """
     schema = json.loads(reference.schema())
     jsonschema.Draft202012Validator.check_schema(schema)
     given = {path.name: configuration.read_yaml(path) for path in sorted((ROOT / "config").glob("*.yaml"))}
     blocks = [block for one in given.values() for block in one.get("data", {}).values()]
-    assert any("like" in block and "dataset" not in block for block in blocks) and any("dataset" in block for block in blocks)
-    told = jsonschema.Draft202012Validator({**schema, "$ref": "#/$defs/Data", "properties": {}, "additionalProperties": True})
+    assert any("like" in block and "dataset" not in block for block in blocks) and any(
+        "dataset" in block for block in blocks
+    )
+    told = jsonschema.Draft202012Validator(
+        {**schema, "$ref": "#/$defs/Data", "properties": {}, "additionalProperties": True}
+    )
     for block in blocks:
         assert not list(told.iter_errors(block)), block
     for wrong in ({"raw": "a"}, {"like": None, "raw": "a"}, {"like": "utd", "splitz": []}):

@@ -1,4 +1,6 @@
-"""A packed folder's ro-crate-metadata.json: what the profiles of Workflow Run RO-Crate require, by hand and by a validator where one is installed."""
+"""A packed folder's ro-crate-metadata.json: what the profiles of Workflow Run RO-Crate require, by hand and by a
+validator where one is installed.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,14 @@ def results(tmp_path, monkeypatch) -> Path:
     with recording(clips, "stars.ingest", {"name": "demo"}, {"raw": Path("raw.zip")}, ["frames.npy", "clips.csv"]):
         for name in ("frames.npy", "clips.csv"):
             write_text(clips / name, name)
-    with recording(splits, "stars.data.splits", {"name": "xsub"}, {"clips": clips / "clips.csv"}, ["xsub_train.npy"], "xsub.record.json"):
+    with recording(
+        splits,
+        "stars.data.splits",
+        {"name": "xsub"},
+        {"clips": clips / "clips.csv"},
+        ["xsub_train.npy"],
+        "xsub.record.json",
+    ):
         write_text(splits / "xsub_train.npy", "rows")
     return Path("results")
 
@@ -65,7 +74,9 @@ def test_the_profiles_required_properties_are_there(results):
     found = unpacked(results)
     root = found["./"]
     assert {"name", "description", "datePublished", "license"} <= root.keys()
-    assert {"https://w3id.org/ro/wfrun/process/0.5", "https://w3id.org/ro/wfrun/workflow/0.5"} <= set(refers(root["conformsTo"]))
+    assert {"https://w3id.org/ro/wfrun/process/0.5", "https://w3id.org/ro/wfrun/workflow/0.5"} <= set(
+        refers(root["conformsTo"])
+    )
     assert "https://w3id.org/workflowhub/workflow-ro-crate/1.0" in refers(found["ro-crate-metadata.json"]["conformsTo"])
     (workflow,) = refers(root["mainEntity"])
     assert set(found[workflow]["@type"]) == {"File", "SoftwareSourceCode", "ComputationalWorkflow"}
@@ -75,7 +86,11 @@ def test_the_profiles_required_properties_are_there(results):
     for action in actions:
         (instrument,) = refers(action["instrument"])
         assert instrument == workflow or found[instrument]["@type"] == "SoftwareApplication"
-        assert refers(action["agent"]) == ["#agent"] and action["startTime"] <= action["endTime"] and refers(action["result"])
+        assert (
+            refers(action["agent"]) == ["#agent"]
+            and action["startTime"] <= action["endTime"]
+            and refers(action["result"])
+        )
     assert [found[refers(action["instrument"])[0]] for action in actions].count(found[workflow]) == 1
     for entity in found.values():  # nothing is referred to that the crate does not describe, but terms and addresses
         for value in entity.values():
@@ -95,7 +110,10 @@ def test_every_file_stands_in_the_crate_with_its_digest_and_what_is_left_out_wit
         assert hashlib.sha256(Path("crate", name).read_bytes()).hexdigest() == entity["sha256"]
         assert int(entity["contentSize"]) == Path("crate", name).stat().st_size
     left = {entity["name"]: entity["sha256"] for name, entity in found.items() if name.startswith("#left-out/")}
-    assert left.keys() == {"raw.zip", "results/demo/clips/frames.npy"} and left["raw.zip"] == hashlib.sha256(b"raw").hexdigest()
+    assert (
+        left.keys() == {"raw.zip", "results/demo/clips/frames.npy"}
+        and left["raw.zip"] == hashlib.sha256(b"raw").hexdigest()
+    )
     assert cli.main(["audit", "crate/results", "--packed"]) == 0
 
 
@@ -106,7 +124,10 @@ def test_a_validator_has_nothing_to_say(results):
     for profile in ("ro-crate", "process-run-crate", "workflow-run-crate"):
         told = services.validate(
             services.ValidationSettings(
-                rocrate_uri="crate", profile_identifier=profile, requirement_severity=models.Severity.REQUIRED, abort_on_first=False
+                rocrate_uri="crate",
+                profile_identifier=profile,
+                requirement_severity=models.Severity.REQUIRED,
+                abort_on_first=False,
             )
         )
         assert [issue.message for issue in told.get_issues()] == [], profile

@@ -16,7 +16,9 @@ LAYOUT = Layout.of(Dataset(**yaml.safe_load((FOLDER / "ntu60.yaml").read_text())
 
 
 def slow(data: bytes) -> dict[int, tuple[Step, int | None]]:
-    """What becomes of each body id, by the published rule, a sighting at a time; the actor's intervals include both ends."""
+    """What becomes of each body id, by the published rule, a sighting at a time; the actor's intervals include both
+    ends.
+    """
     words, joints, frames, frame = iter(data.split()), {}, {}, 0
     for _ in range(int(next(words))):
         bodies = int(next(words))

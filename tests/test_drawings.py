@@ -25,7 +25,10 @@ METHODS = {
     "queue": {"from": "stars", "tune": {"nnclr": {"queue": 512}}, "tables": []},
     "both": {"from": "stars", "tune": {"nnclr": {"queue": 512}, "layer_decay": 0.4}, "tables": []},
 }
-DATA = {"ntu60": {"dataset": "ntu60", "raw": "x", "splits": ["xsub", "xview"]}, "demo": {"dataset": "demo", "simulate": {}}}
+DATA = {
+    "ntu60": {"dataset": "ntu60", "raw": "x", "splits": ["xsub", "xview"]},
+    "demo": {"dataset": "demo", "simulate": {}},
+}
 NOVEL = {**DATA, "demo": {"dataset": "ntu120", "raw": "x"}}
 PUBLISHED = Path(__file__).parents[1] / "config/published"
 
@@ -37,7 +40,10 @@ def published_columns():
 
 @pytest.fixture
 def published_recipes():
-    return {number: {row.recipe for row in published.load(PUBLISHED, number).rows} - {""} for number in get_args(TableNumber)}
+    return {
+        number: {row.recipe for row in published.load(PUBLISHED, number).rows} - {""}
+        for number in get_args(TableNumber)
+    }
 
 
 def config(**more):
@@ -59,7 +65,9 @@ def test_a_table_has_a_cell_for_each_run_method_and_seed_and_a_file_for_each_cel
     assert len(drawn.settings["runs"]) == 3 * 3 * 2
     assert drawn.files["ntu60_xview/stars/7"] == "results/ntu60_xview/stars-seed7/linear/metrics.json"
     assert drawn.files["predictions of ntu60_xview/stars/0"] == "results/ntu60_xview/stars/linear/predictions.npz"
-    assert drawn.settings["pairs"] == [["stars", "mamp"]] and not any("predictions" in role and "scratch" in role for role in drawn.files)
+    assert drawn.settings["pairs"] == [["stars", "mamp"]] and not any(
+        "predictions" in role and "scratch" in role for role in drawn.files
+    )
     assert {run["data"]: run["counts"] for run in drawn.settings["runs"] if run["split"] == "xsub"} == {
         "ntu60": (40091, 16487),
         "demo": None,
@@ -77,14 +85,30 @@ def test_a_method_stands_in_the_tables_that_it_names_and_a_table_shows_what_it_n
 
 def test_protocols_between_data_sets_and_on_subsets_have_a_column_for_each_variant():
     across = {"pairs": [{"source": "ntu60", "target": "demo"}]}
-    given = config(transfer=across, few_shot={**across, "shots": [1, 5], "draws": 2}, semi={"fractions": [0.01], "subsets": 3}, data=NOVEL)
-    (transfer,) = {(run["data"], run["variant"], run["variant_title"]) for run in sources.table(given, 4).settings["runs"]}
+    given = config(
+        transfer=across,
+        few_shot={**across, "shots": [1, 5], "draws": 2},
+        semi={"fractions": [0.01], "subsets": 3},
+        data=NOVEL,
+    )
+    (transfer,) = {
+        (run["data"], run["variant"], run["variant_title"]) for run in sources.table(given, 4).settings["runs"]
+    }
     assert transfer == ("demo", "from_ntu60_xsub", "from NTU-60 XSub")
-    assert sources.table(given, 4).files["demo_xsub_from_ntu60_xsub/mamp/0"] == "results/ntu60_xsub/mamp/transfer/demo_xsub/metrics.json"
+    assert (
+        sources.table(given, 4).files["demo_xsub_from_ntu60_xsub/mamp/0"]
+        == "results/ntu60_xsub/mamp/transfer/demo_xsub/metrics.json"
+    )
     few = sources.table(given, 5)
-    assert {run["variant"]: run["select"] for run in few.settings["runs"]}["from_ntu60_xsub_5shot"] == {"output": "encoder", "shots": 5}
+    assert {run["variant"]: run["select"] for run in few.settings["runs"]}["from_ntu60_xsub_5shot"] == {
+        "output": "encoder",
+        "shots": 5,
+    }
     few = {run["variant"].removeprefix("from_ntu60_xsub_"): run for run in few.settings["runs"]}
-    assert list(few) == ["1shot", "5shot", "1nn", "5nn"] and few["5shot"]["arrays"] == ["predicted_shots5_draw0", "predicted_shots5_draw1"]
+    assert list(few) == ["1shot", "5shot", "1nn", "5nn"] and few["5shot"]["arrays"] == [
+        "predicted_shots5_draw0",
+        "predicted_shots5_draw1",
+    ]
     assert few["5nn"]["select"] == {"output": "encoder", "reading": "neighbours", "k": 5}
     assert (few["5nn"]["variant_title"], few["5nn"]["arrays"]) == ("k-NN, k = 5", ["predicted_neighbours_k5"])
     assert (few["5shot"]["counts"], few["5nn"]["counts"]) == ((None, 34432), (22935, 34432))
@@ -112,7 +136,14 @@ def test_the_paper_s_rows_are_those_that_its_configuration_asks_for(published_re
         assert rows & set(paper.methods) <= shown and rows <= set(every.methods), number
     assert sources.table(paper, 8).settings["settings"]["tune.moco.queue"] == 32768
     assert sources.table(paper, 10).settings["settings"]["tune.dino.momentum"] == 0.996
-    assert [point["value"] for point in sources.figure(paper, "fig3a").settings["points"]] == [0.1, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert [point["value"] for point in sources.figure(paper, "fig3a").settings["points"]] == [
+        0.1,
+        0.2,
+        0.4,
+        0.6,
+        0.8,
+        1.0,
+    ]
     assert len(sources.figure(paper, "fig3b").settings["points"]) == 6
     assert sources.table(paper, 1).settings["notes"] == [
         "Settings other than the paper's, which stand in brackets; NTU-120: pretrain.motion.temperature 0.75 (0.8)."
@@ -122,7 +153,10 @@ def test_the_paper_s_rows_are_those_that_its_configuration_asks_for(published_re
 
 
 def test_a_method_of_one_s_own_is_compared_with_the_paper_s_of_its_strategy():
-    own = {"mine": {"from": "moco", "tables": [6]}, "other": {"from": "mamp", "tune": {"strategy": "dino"}, "tables": [6]}}
+    own = {
+        "mine": {"from": "moco", "tables": [6]},
+        "other": {"from": "mamp", "tune": {"strategy": "dino"}, "tables": [6]},
+    }
     known = {**METHODS, "moco": {"from": "mamp", "tune": {"strategy": "moco"}, "tables": [6]}, **own}
     given = config(methods=known, table6={"methods": ["moco", "dino", "mine", "other"]})
     assert not [note for note in sources.table(given, 6).settings["notes"] if "tune" in note]
@@ -142,7 +176,10 @@ def test_a_sweep_takes_the_methods_that_differ_in_one_setting_alone():
 
 def test_training_time_is_that_of_all_trainings_behind_an_encoder():
     drawn = sources.figure(config(), "fig1")
-    assert {one["method"]: one["trainings"] for one in drawn.settings["methods"]} == {"mamp": ["mamp"], "stars": ["mamp", "stars"]}
+    assert {one["method"]: one["trainings"] for one in drawn.settings["methods"]} == {
+        "mamp": ["mamp"],
+        "stars": ["mamp", "stars"],
+    }
     assert drawn.files["record/mamp/0"] == "results/ntu60_xsub/mamp/record.json"
 
 
@@ -177,7 +214,9 @@ STAGES = {
 
 @pytest.mark.parametrize("name", STAGES)
 def test_the_audit_expects_of_a_drawing_the_settings_that_its_record_will_hold(name):
-    told = current.settings(configuration.load_file("config/config.yaml"), Path(f"{name}{'' if name.endswith('/') else '.'}record.json"))
+    told = current.settings(
+        configuration.load_file("config/config.yaml"), Path(f"{name}{'' if name.endswith('/') else '.'}record.json")
+    )
     assert json.loads(json.dumps(STAGES[name].model_validate(told).model_dump(mode="json"))) == told
 
 
@@ -190,8 +229,12 @@ def test_a_note_names_every_setting_that_is_not_the_paper_s_and_whose():
     assert not any("linear" in note for note in sources.table(given, 2).settings["notes"])
     assert sources.table(config(), 1).settings["notes"] == []
     cropped = config(embed={"test_crop": 0.95}, semi={"fractions": [0.05, 0.2], "subsets": 3})
-    (note,) = [note for note in sources.table(cropped, 9).settings["notes"] if note.count(":") == 1 and "; NTU-60:" in note]
-    assert note.endswith("NTU-60: embed.test_crop 0.95 (0.9), semi.fractions [0.05, 0.2] ([0.01, 0.1]), semi.subsets 3 (5).")
+    (note,) = [
+        note for note in sources.table(cropped, 9).settings["notes"] if note.count(":") == 1 and "; NTU-60:" in note
+    ]
+    assert note.endswith(
+        "NTU-60: embed.test_crop 0.95 (0.9), semi.fractions [0.05, 0.2] ([0.01, 0.1]), semi.subsets 3 (5)."
+    )
     assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == {"a.c": (2, 3)}
 
 
@@ -221,7 +264,9 @@ def test_no_two_classes_share_a_colour_and_each_keeps_its_own_however_many_there
     assert apart.min() > 0.07  # in OKLab, where .02 is just seen
 
 
-@pytest.mark.parametrize("text", ["t-SNE of test features, Simulated XSub: 15 classes, 450 clips", "one", "", "a " * 70])
+@pytest.mark.parametrize(
+    "text", ["t-SNE of test features, Simulated XSub: 15 classes, 450 clips", "one", "", "a " * 70]
+)
 def test_the_lines_of_a_title_are_of_about_one_length(text):
     lines = figure_style.fitted(text).split("\n")
     assert max(map(len, lines)) <= figure_style.LINE and " ".join(lines).split() == text.split()

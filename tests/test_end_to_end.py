@@ -1,4 +1,6 @@
-"""From raw files to tables and figures: everything that is promised is there, agrees with itself, and comes out the same again."""
+"""From raw files to tables and figures: everything that is promised is there, agrees with itself, and comes out the
+same again.
+"""
 
 import csv
 import json
@@ -31,13 +33,19 @@ def there(finished, monkeypatch):
 
 def promised() -> set[str]:
     """Every file that docs and design name, for the tiny configuration."""
-    files = {"demo_xsub/stars/heads.safetensors"} | {f"demo/quality/{name}" for name in ("index.html", "suspicious.csv", "record.json")}
+    files = {"demo_xsub/stars/heads.safetensors"} | {
+        f"demo/quality/{name}" for name in ("index.html", "suspicious.csv", "record.json")
+    }
     for data in ("demo", "other"):
         files |= {f"{data}/raw.zip", f"{data}/raw.zip.record.json"}
-        files |= {f"{data}/clips/{name}" for name in ("frames.npy", "offsets.npy", "clips.csv", "quality.json", "record.json")}
+        files |= {
+            f"{data}/clips/{name}" for name in ("frames.npy", "offsets.npy", "clips.csv", "quality.json", "record.json")
+        }
         files |= {f"{data}/splits/xsub{end}" for end in ("_train.npy", "_test.npy", ".record.json")}
     files |= {f"demo/splits/semi/xsub/0.25{end}" for end in ("_0.npy", "_1.npy", ".record.json")}
-    files |= {f"other/splits/few_shot/xsub/{shots}{end}" for shots in (1, 2) for end in ("_0.npy", "_1.npy", ".record.json")}
+    files |= {
+        f"other/splits/few_shot/xsub/{shots}{end}" for shots in (1, 2) for end in ("_0.npy", "_1.npy", ".record.json")
+    }
     files |= {"report/index.html", "report/record.json"}
     for method in METHODS:
         folder = f"demo_xsub/{method}"
@@ -45,14 +53,24 @@ def promised() -> set[str]:
         files |= {f"{folder}/{name}" for name in TRAINED}
         outputs = ("", "_projector", "_predictor") if method == "stars" else ("",)
         for target in ("demo",) if method == "scratch" else ("demo", "other_xsub"):
-            files |= {f"{folder}/features/{target}_{part}{output}.npy" for part in ("train", "test") for output in outputs}
+            files |= {
+                f"{folder}/features/{target}_{part}{output}.npy" for part in ("train", "test") for output in outputs
+            }
             files |= {f"{folder}/features/{target}.record.json"}
     for method, protocol in RESULTS + FEW_SHOT:
         names = (*EVALUATED, "curve.csv") if protocol != "knn" and "few_shot" not in protocol else EVALUATED
         files |= {f"demo_xsub/{method}/{protocol}/{name}" for name in names}
-    files |= {f"tables/table{number}.{end}" for number in (1, 2) for end in ("csv", "json", "md", "tex", "html", "record.json")}
+    files |= {
+        f"tables/table{number}.{end}"
+        for number in (1, 2)
+        for end in ("csv", "json", "md", "tex", "html", "record.json")
+    }
     drawn = ("figures/fig4", "figures/fig6", "demo_xsub/curves")
-    return files | {f"{stem}.{end}" for stem in drawn for end in ("svg", "png", "csv", "record.json")} | {"figures/fig6_pairs.csv"}
+    return (
+        files
+        | {f"{stem}.{end}" for stem in drawn for end in ("svg", "png", "csv", "record.json")}
+        | {"figures/fig6_pairs.csv"}
+    )
 
 
 def test_what_is_promised_is_there_and_nothing_else():
@@ -90,7 +108,10 @@ def test_metrics_are_those_of_the_predictions(method, protocol):
     with np.load(RUN / method / protocol / "predictions.npz") as predictions:
         assert predictions["name"].tolist() == [store.names[row] for row in test]  # every test clip once
         assert np.array_equal(predictions["label"], store.labels[test])
-        runs = {"semi": ["predicted_subset0", "predicted_subset1"], "few_shot": ["predicted_shots1_draw0", "predicted_shots1_draw1"]}
+        runs = {
+            "semi": ["predicted_subset0", "predicted_subset1"],
+            "few_shot": ["predicted_shots1_draw0", "predicted_shots1_draw1"],
+        }
         arrays = runs.get(kind, ["predicted"])
         right = np.mean([predictions[array] == predictions["label"] for array in arrays], axis=0)
         if kind == "knn":
@@ -117,9 +138,18 @@ def test_metrics_are_those_of_the_predictions(method, protocol):
 def test_tables_hold_our_rows_beside_the_published_ones(number, protocol, printed):
     with Path(f"results/tables/table{number}.csv").open() as file:
         cells = list(csv.DictReader(file))
-    ours = {cell["recipe"]: float(cell["value"]) for cell in cells if cell["origin"] == "this run" and cell["column"] == "demo_xsub"}
-    assert ours == {method: json.loads((RUN / method / protocol / "metrics.json").read_text())["top1"] for method in METHODS}
-    assert sum(cell["origin"] == "published" and cell["recipe"] == "stars" and bool(cell["value"]) for cell in cells) == printed
+    ours = {
+        cell["recipe"]: float(cell["value"])
+        for cell in cells
+        if cell["origin"] == "this run" and cell["column"] == "demo_xsub"
+    }
+    assert ours == {
+        method: json.loads((RUN / method / protocol / "metrics.json").read_text())["top1"] for method in METHODS
+    }
+    assert (
+        sum(cell["origin"] == "published" and cell["recipe"] == "stars" and bool(cell["value"]) for cell in cells)
+        == printed
+    )
     assert not [
         cell for cell in cells if cell["origin"] == "difference" and cell["value"]
     ]  # simulated data is not compared with the paper's
@@ -144,22 +174,68 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
     stages(tmp_path / "again", 0)
     results = [path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*") if path.is_file()]
     compared = [path for path in results if not path.name.endswith("record.json")]  # records hold times
-    assert {path.name for path in compared} >= {"encoder.safetensors", "heads.safetensors", "metrics.json", "predictions.npz", "curve.csv"}
+    assert {path.name for path in compared} >= {
+        "encoder.safetensors",
+        "heads.safetensors",
+        "metrics.json",
+        "predictions.npz",
+        "curve.csv",
+    }
     for path in compared:
         assert (tmp_path / "again" / path).read_bytes() == (RUN / path).read_bytes(), path
     stages(tmp_path / "other", 1)
-    for path in ("mamp/encoder.safetensors", "stars/encoder.safetensors", "stars/features/demo_test.npy", "stars/curve.csv"):
+    for path in (
+        "mamp/encoder.safetensors",
+        "stars/encoder.safetensors",
+        "stars/features/demo_test.npy",
+        "stars/curve.csv",
+    ):
         assert (tmp_path / "other" / path).read_bytes() != (RUN / path).read_bytes(), path
 
 
 def test_a_protocol_by_the_command_line_gives_the_workflow_s_bytes(tmp_path):
-    told, device = ("--config", CONFIG, "--recipe", "stars"), ("--device", "cpu", "--threads", "1", "--work", f"{tmp_path}/work")
+    told, device = (
+        ("--config", CONFIG, "--recipe", "stars"),
+        (
+            "--device",
+            "cpu",
+            "--threads",
+            "1",
+            "--work",
+            f"{tmp_path}/work",
+        ),
+    )
     encoder, clips = ("--encoder", f"{RUN}/stars/encoder.safetensors"), ("--clips", "results/other/clips")
-    drawn, other = ("--config", CONFIG), [f"--{part}=results/other/splits/xsub_{part}.npy" for part in ("train", "test")]
-    assert main(["finetune", *encoder, *STORE, *ROWS, *TEST, "--target", "demo", "--out", f"{tmp_path}/finetune", *told, *device]) == 0
+    drawn, other = (
+        ("--config", CONFIG),
+        [f"--{part}=results/other/splits/xsub_{part}.npy" for part in ("train", "test")],
+    )
+    assert (
+        main(
+            [
+                "finetune",
+                *encoder,
+                *STORE,
+                *ROWS,
+                *TEST,
+                "--target",
+                "demo",
+                "--out",
+                f"{tmp_path}/finetune",
+                *told,
+                *device,
+            ]
+        )
+        == 0
+    )
     assert main(["subsets", *ROWS, "--out", f"{tmp_path}/drawn", *drawn]) == 0
     subsets = ("--subsets", f"{tmp_path}/drawn")
-    assert main(["semi", *encoder, *STORE, *TEST, *subsets, "--target", "demo", "--out", f"{tmp_path}/semi", *told, *device]) == 0
+    assert (
+        main(
+            ["semi", *encoder, *STORE, *TEST, *subsets, "--target", "demo", "--out", f"{tmp_path}/semi", *told, *device]
+        )
+        == 0
+    )
     for shots in (1, 2):
         chosen = ("--data", "other", "--set", f"few_shot.shots=[{shots}]")
         assert main(["exemplars", *clips, other[0], "--out", f"{tmp_path}/drawn", *drawn, *chosen]) == 0

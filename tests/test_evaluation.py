@@ -1,4 +1,6 @@
-"""Features, KNN and linear protocol: against slow obvious versions, scikit-learn, and end to end on a store written here."""
+"""Features, KNN and linear protocol: against slow obvious versions, scikit-learn, and end to end on a store written
+here.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def run_knn(root: Path, out: Path, folder: Path | None = None, **changes) -> dic
 
 
 def run_linear(root: Path, out: Path, **changes) -> dict:
-    settings = linear.LinearStage(seed=1, linear=Linear(**{"epochs": 4, "batch": 16, "lr": 0.5, **changes}), embed=Embed())
+    settings = linear.LinearStage(
+        seed=1, linear=Linear(**{"epochs": 4, "batch": 16, "lr": 0.5, **changes}), embed=Embed()
+    )
     paths = (root / "method", root / "clips", root / "train.npy", root / "test.npy", root / "features")
     linear.evaluate(*paths, "toy", out, settings, Checkpoint(folder=str(out / ".work")))
     return json.loads((out / "metrics.json").read_text())
@@ -62,7 +66,9 @@ def test_heads_run_in_eval_mode_one_after_the_other(made):
 
 
 def slow_vote(query: np.ndarray, references: np.ndarray, labels: np.ndarray, k: int, classes: int) -> list[int]:
-    """KNN of one clip, written out: neighbours by similarity, then label; classes by votes, then summed similarity, then label."""
+    """KNN of one clip, written out: neighbours by similarity, then label; classes by votes, then summed similarity,
+    then label.
+    """
     unit = [row / (np.linalg.norm(row) or 1) for row in references.astype(np.float64)]
     query = query.astype(np.float64) / (np.linalg.norm(query.astype(np.float64)) or 1)
     nearest = sorted((-np.round((row * query).sum(), 12), label) for row, label in zip(unit, labels, strict=True))[:k]
@@ -70,7 +76,9 @@ def slow_vote(query: np.ndarray, references: np.ndarray, labels: np.ndarray, k: 
     for minus, label in nearest:
         votes[label] += 1
         sums[label] -= minus
-    ranked = sorted((label for label in range(classes) if votes[label]), key=lambda label: (-votes[label], -sums[label], label))
+    ranked = sorted(
+        (label for label in range(classes) if votes[label]), key=lambda label: (-votes[label], -sums[label], label)
+    )
     return (ranked + [-1] * 5)[: min(5, classes)]
 
 
@@ -81,7 +89,8 @@ def test_knn_equals_the_obvious_version_ties_included(kind, k, monkeypatch):
     references, queries = (rng.standard_normal((n, 32)).astype(np.float32) for n in (203, 37))
     labels = rng.integers(7, size=203)
     if kind == "copies":
-        references[100:] = references[rng.integers(20, size=103)]  # up to a dozen copies of a clip, under different labels
+        # up to a dozen copies of a clip, under different labels
+        references[100:] = references[rng.integers(20, size=103)]
         queries[:20] = references[:20]
     if kind == "collapsed":
         references, queries = (1 + 1e-3 * x for x in (references, queries))
@@ -97,7 +106,9 @@ def test_knn_equals_scikit_learn():
     references, queries = (rng.standard_normal((n, 64)) for n in (900, 300))
     labels = rng.integers(20, size=900)
     found = knn.neighbours(queries, references, labels, 10)
-    distance, index = NearestNeighbors(n_neighbors=10, algorithm="brute", metric="cosine").fit(references).kneighbors(queries)
+    distance, index = (
+        NearestNeighbors(n_neighbors=10, algorithm="brute", metric="cosine").fit(references).kneighbors(queries)
+    )
     np.testing.assert_allclose(found.similarity, 1 - distance, atol=1e-10)
     np.testing.assert_array_equal(found.labels, labels[index])
     nearest = KNeighborsClassifier(1, algorithm="brute", metric="cosine").fit(references, labels).predict(queries)
@@ -121,10 +132,15 @@ def test_ties_by_label_are_those_of_scikit_learn(k):
 
 def test_knn_settles_ties_as_it_is_told(made, tmp_path):
     for part, clips in (("train", 36), ("test", 24)):
-        np.save(tmp_path / f"toy_{part}.npy", np.random.default_rng(clips).standard_normal((clips, 8)).astype(np.float32))
+        np.save(
+            tmp_path / f"toy_{part}.npy", np.random.default_rng(clips).standard_normal((clips, 8)).astype(np.float32)
+        )
     options = {"k": (2,), "outputs": ("encoder",)}
     told = {ties: run_knn(made, tmp_path / ties, tmp_path, ties=ties, **options) for ties in ("similarity", "label")}
-    with np.load(tmp_path / "label/predictions.npz") as label, np.load(tmp_path / "similarity/predictions.npz") as similarity:
+    with (
+        np.load(tmp_path / "label/predictions.npz") as label,
+        np.load(tmp_path / "similarity/predictions.npz") as similarity,
+    ):
         tied = label["predicted"] != similarity["predicted"]
         assert tied.any() and (label["predicted"] < similarity["predicted"])[tied].all()  # of the two labels the lower
     assert told["label"]["results"] != told["similarity"]["results"]
@@ -132,7 +148,9 @@ def test_knn_settles_ties_as_it_is_told(made, tmp_path):
 
 @pytest.mark.parametrize("references", [60, 4000])
 def test_what_knn_holds_at_once_is_bounded_with_few_references_too(references, monkeypatch):
-    """Few-shot at the paper's size has 34,432 queries and 60 references: the candidates take more room than the similarities."""
+    """Few-shot at the paper's size has 34,432 queries and 60 references: the candidates take more room than the
+    similarities.
+    """
     rng, held, search = np.random.default_rng(0), [], knn._search
 
     def noted(queries, exact, rough, k, room):
@@ -148,7 +166,9 @@ def test_what_knn_holds_at_once_is_bounded_with_few_references_too(references, m
 
 def test_knn_end_to_end(made, tmp_path):
     result = run_knn(made, tmp_path, k=(3, 1))
-    assert [(row["output"], row["k"]) for row in result["results"]] == [(output, k) for output in OUTPUTS for k in (3, 1)]
+    assert [(row["output"], row["k"]) for row in result["results"]] == [
+        (output, k) for output in OUTPUTS for k in (3, 1)
+    ]
     assert result["top1"] == result["results"][0]["top1"] > 100 / CLASSES
     assert (result["train_clips"], result["test_clips"], result["classes"]) == (36, 24, 6)
     with np.load(tmp_path / "predictions.npz") as saved:
@@ -185,11 +205,15 @@ def test_bad_input_is_named(made, tmp_path):
 
 
 def test_linear_equals_an_obvious_loop(made, tmp_path):
-    """Crops, order, BatchNorm, cross-entropy, momentum and cosine, written out; losses and training accuracies must be equal."""
+    """Crops, order, BatchNorm, cross-entropy, momentum and cosine, written out; losses and training accuracies must
+    be equal.
+    """
     run_linear(made, tmp_path)
     encoder, store = load_encoder(made / "method" / "encoder.safetensors").eval(), ClipStore.open(made / "clips")
     clips = Clips.of(store, np.load(made / "train.npy"))
-    torch.nn.init.trunc_normal_(weight := torch.empty(CLASSES, SHAPE.width), std=0.01, generator=generator(1, "linear", "probe"))
+    torch.nn.init.trunc_normal_(
+        weight := torch.empty(CLASSES, SHAPE.width), std=0.01, generator=generator(1, "linear", "probe")
+    )
     weight, bias = weight.requires_grad_(), torch.zeros(CLASSES, requires_grad=True)
     velocity, losses, right, total = [torch.zeros_like(weight), torch.zeros_like(bias)], [], [], 8
     for step in range(total):
@@ -204,7 +228,9 @@ def test_linear_equals_an_obvious_loop(made, tmp_path):
         losses.append(loss.item())
         right.append(100 * (scores.argmax(1) == clips.labels[rows]).double().mean().item())
         rate = 0.5 * (1 + np.cos(np.pi * step / total)) / 2
-        for value, gradient, moving in zip((weight, bias), torch.autograd.grad(loss, (weight, bias)), velocity, strict=True):
+        for value, gradient, moving in zip(
+            (weight, bias), torch.autograd.grad(loss, (weight, bias)), velocity, strict=True
+        ):
             moving.mul_(0.9).add_(gradient)
             value.data -= rate * moving
     with (tmp_path / "curve.csv").open() as file:

@@ -15,7 +15,9 @@ from stars.config import Model
 from stars.evaluation.export import ClipEncoder
 from stars.training.weights import load_encoder, save_encoder
 
-SMALL = Model(frames=16, segment=4, width=16, depth=2, heads=2, hidden=24, decoder_width=16, decoder_depth=2, decoder_hidden=24)
+SMALL = Model(
+    frames=16, segment=4, width=16, depth=2, heads=2, hidden=24, decoder_width=16, decoder_depth=2, decoder_hidden=24
+)
 JOINTS = 5
 
 
@@ -44,7 +46,13 @@ def test_a_released_file_and_back(encoder, tmp_path, capsys):
     there, back = tmp_path / "mamp.pth", tmp_path / "back.safetensors"
     assert cli.main(["export", str(encoder), "--format", "torch", "--out", str(there)]) == 0
     state = torch.load(there, weights_only=True)["model"]
-    assert {"joints_embed.proj.weight", "temp_embed", "pos_embed", "blocks.1.attn.qkv.weight", "norm.bias"} <= state.keys()
+    assert {
+        "joints_embed.proj.weight",
+        "temp_embed",
+        "pos_embed",
+        "blocks.1.attn.qkv.weight",
+        "norm.bias",
+    } <= state.keys()
     assert cli.main(["import-weights", str(there), "--out", str(back)]) == 0 and not capsys.readouterr().err
     assert back.read_bytes() == encoder.read_bytes()
     assert json.loads((tmp_path / "mamp.pth.record.json").read_text())["settings"]["form"] == "torch"
@@ -58,18 +66,29 @@ CLASSIFIERS = {  # what MAMP's own protocols leave beside the encoder, by its mo
         "head.fc.1.weight",
         "head.fc.1.bias",
     ),
-    "fine-tuning": ("head.bn.weight", "head.bn.running_mean", "head.fc1.weight", "head.fc1.bias", "head.fc2.weight", "head.fc2.bias"),
+    "fine-tuning": (
+        "head.bn.weight",
+        "head.bn.running_mean",
+        "head.fc1.weight",
+        "head.fc1.bias",
+        "head.fc2.weight",
+        "head.fc2.bias",
+    ),
 }
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "encoder.", "backbone.", "module.model.encoder."])
 @pytest.mark.parametrize("protocol", CLASSIFIERS)
 @pytest.mark.parametrize("key", ["model", "state_dict", None])
-def test_an_encoder_is_found_under_other_code_s_names_and_without_its_classifier(encoder, tmp_path, capsys, prefix, protocol, key):
+def test_an_encoder_is_found_under_other_code_s_names_and_without_its_classifier(
+    encoder, tmp_path, capsys, prefix, protocol, key
+):
     there, back = tmp_path / "theirs.pth", tmp_path / "back.safetensors"
     assert cli.main(["export", str(encoder), "--format", "torch", "--out", str(there)]) == 0
     state = torch.load(there, weights_only=True)["model"] | {name: torch.zeros(3) for name in CLASSIFIERS[protocol]}
-    state = {prefix + name: tensor for name, tensor in state.items()} | ({"criterion.weight": torch.zeros(2)} if prefix else {})
+    state = {prefix + name: tensor for name, tensor in state.items()} | (
+        {"criterion.weight": torch.zeros(2)} if prefix else {}
+    )
     torch.save({key: state, "epoch": 3} if key else state, there)
     assert cli.main(["import-weights", str(there), "--out", str(back), "--heads", "2"]) == 0
     assert back.read_bytes() == encoder.read_bytes()
@@ -87,19 +106,28 @@ def test_heads_that_a_file_does_not_tell_are_assumed_aloud_and_those_it_tells_ar
     torch.save({"model": state}, there)
     assert cli.main(["import-weights", str(there), "--out", str(out)]) == 0
     said = capsys.readouterr().err
-    assert said == f"stars: {there} does not state its number of heads: 8 are assumed, as in the released MAMP; otherwise set --heads N\n"
+    assert (
+        said
+        == f"stars: {there} does not state its number of heads: 8 are assumed, as in the released MAMP; otherwise set"
+        " --heads N\n"
+    )
     assert (
         load_encoder(out).shape.heads
         == json.loads((tmp_path / "back.safetensors.record.json").read_text())["settings"]["model"]["heads"]
         == 8
     )
-    assert cli.main(["import-weights", str(there), "--out", str(out), "--heads", "2"]) == 0 and not capsys.readouterr().err
+    assert (
+        cli.main(["import-weights", str(there), "--out", str(out), "--heads", "2"]) == 0 and not capsys.readouterr().err
+    )
     assert out.read_bytes() == encoder.read_bytes()
 
 
 def test_weights_that_are_not_there_are_no_stage_s(tmp_path, capsys):
     nowhere = str(tmp_path / "nosuch.pth")
-    for command in (["import-weights", nowhere, "--out", str(tmp_path / "o")], ["predict", str(tmp_path), "--encoder", nowhere]):
+    for command in (
+        ["import-weights", nowhere, "--out", str(tmp_path / "o")],
+        ["predict", str(tmp_path), "--encoder", nowhere],
+    ):
         assert cli.main(command) == 2
         assert capsys.readouterr().err.startswith(f"stars: {nowhere}: no such file: name a")
 
@@ -108,8 +136,16 @@ def test_what_cannot_be_exported_is_said_in_a_line(encoder, tmp_path, monkeypatc
     save_encoder(tmp_path / "motion.safetensors", Network(SMALL.model_copy(update={"stream": "motion"}), JOINTS))
     monkeypatch.setitem(sys.modules, "onnx.reference", None)
     for source, form, expected in (
-        (tmp_path / "motion.safetensors", "torch", "uses the stream motion, which a released checkpoint cannot describe"),
-        (encoder, "onnx", "in the project's folder, .venv/bin/pip install --constraint envs/constraints.txt -e '.[onnx]'"),
+        (
+            tmp_path / "motion.safetensors",
+            "torch",
+            "uses the stream motion, which a released checkpoint cannot describe",
+        ),
+        (
+            encoder,
+            "onnx",
+            "in the project's folder, .venv/bin/pip install --constraint envs/constraints.txt -e '.[onnx]'",
+        ),
         (tmp_path / "none", "torch", "none: no such file: name an encoder.safetensors"),
     ):
         assert cli.main(["export", str(source), "--format", form, "--out", str(tmp_path / "out")]) == 2
@@ -123,8 +159,15 @@ def test_onnx_gives_what_torch_gives_for_any_number_of_clips_and_bodies(tmp_path
     evaluator = pytest.importorskip("onnx.reference", reason="the extra `onnx` is not installed").ReferenceEvaluator
     path = tmp_path / "encoder.safetensors"
     save_encoder(path, Network(SMALL.model_copy(update={"stream": "bone"}), JOINTS, (0, 0, 1, 1, 3)))
-    assert cli.main(["export", str(path), "--format", "onnx", "--bodies", "present", "--out", str(tmp_path / "encoder.onnx")]) == 0
+    assert (
+        cli.main(
+            ["export", str(path), "--format", "onnx", "--bodies", "present", "--out", str(tmp_path / "encoder.onnx")]
+        )
+        == 0
+    )
     graph = evaluator(str(tmp_path / "encoder.onnx"))
     for x in (clips(5, 2), clips(2, 1)):
         (found,) = graph.run(None, {"clips": x.numpy()})
-        torch.testing.assert_close(torch.from_numpy(found), clip_features(load_encoder(path), x, "present"), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            torch.from_numpy(found), clip_features(load_encoder(path), x, "present"), atol=1e-4, rtol=1e-4
+        )

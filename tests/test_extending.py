@@ -37,13 +37,20 @@ def blocks(language: str, word: str) -> str:
 def stars(package: Path, *words: object) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, "-m", "stars", *map(str, words)], cwd=package, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "stars", *map(str, words)],
+        cwd=package,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
 @pytest.fixture
 def package(tmp_path) -> Path:
-    """A copy of the package, with the page's files written into it, and of the configurations; own.yaml: the tests' smallest."""
+    """A copy of the package, with the page's files written into it, and of the configurations; own.yaml: the tests'
+    smallest.
+    """
     folder = tmp_path / "package"
     for name in ("stars", "config", "tests/config"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -67,12 +74,16 @@ def test_a_loss_of_ones_own_is_a_file_and_a_block(package, tmp_path):
     bench = Bench(tmp_path, write_clips(tmp_path))
     configure(package, "redundancy: 0.01")
     paths = ("--clips", bench.clips, "--train", bench.train, "--parent", bench.parent(), "--out", tmp_path / "out")
-    done = stars(package, "tune", *paths, "--config", "own.yaml", "--recipe", "barlow", "--set", "tune.optimiser.batch=7")
+    done = stars(
+        package, "tune", *paths, "--config", "own.yaml", "--recipe", "barlow", "--set", "tune.optimiser.batch=7"
+    )
     assert done.returncode == 0, done.stderr
     assert "redundancy: 0.01" in (tmp_path / "out/settings.yaml").read_text()
     rows = list(csv.DictReader((tmp_path / "out/curve.csv").open()))
     assert all(-1 <= float(row["agreement"]) <= 1 and float(row["loss"]) > 0 for row in rows)
-    refused = stars(package, "config", "check", "--config", "own.yaml", "--set", "methods.barlow.tune.options.redundant=1")
+    refused = stars(
+        package, "config", "check", "--config", "own.yaml", "--set", "methods.barlow.tune.options.redundant=1"
+    )
     expected = "methods.barlow on data.demo: unknown key tune.options.redundant: did you mean redundancy?"
     assert refused.returncode == 2 and expected in refused.stderr
 
@@ -133,10 +144,23 @@ def test_a_protocol_of_ones_own_is_a_file_and_a_block(package, made, tmp_path):
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["protocol"] == "centroid" and metrics["top1"] == pytest.approx(by_hand(made), abs=1e-4)
     record = json.loads((out / "record.json").read_text())
-    assert record["stage"] == "stars.evaluation.plugin+plugins.protocols.centroid" and set(record["outputs"]) == set(RESULT_FILES)
+    assert record["stage"] == "stars.evaluation.plugin+plugins.protocols.centroid" and set(record["outputs"]) == set(
+        RESULT_FILES
+    )
     refused = stars(package, "config", "check", "--config", "own.yaml", "--set", "protocols.centre={}")
-    assert refused.returncode == 2 and "protocols.centre: no file plugins/protocols/centre.py: create it as" in refused.stderr
-    wrong = stars(package, "plugin-protocol", *paths, "--out", out, "--settings", '{"name": "centroid", "options": {"center": true}}')
+    assert (
+        refused.returncode == 2
+        and "protocols.centre: no file plugins/protocols/centre.py: create it as" in refused.stderr
+    )
+    wrong = stars(
+        package,
+        "plugin-protocol",
+        *paths,
+        "--out",
+        out,
+        "--settings",
+        '{"name": "centroid", "options": {"center": true}}',
+    )
     assert wrong.returncode == 2 and "unknown key options.center: did you mean centre?" in wrong.stderr
     (package / "plugins/protocols/empty.py").write_text("")
     empty = stars(package, "plugin-protocol", *paths, "--out", out, "--settings", '{"name": "empty", "options": {}}')

@@ -10,20 +10,36 @@ from stars.jobs.journal import SIGKILL, Job, Journal
 
 SAID = {
     "sbatch: error: invalid partition specified: nowhere": "no such partition: `sinfo -s` lists them",
-    "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified": "no such account",
+    "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified": (
+        "no such account"
+    ),
     "sbatch: error: Batch job submission failed: Invalid feature specification": "no such constraint or qos",
-    "sbatch: error: Batch job submission failed: Requested node configuration is not available": "no node has the requested resources",
-    "sbatch: error: Batch job submission failed: Requested time limit is invalid (missing or exceeds some limit)": "allows less time",
+    "sbatch: error: Batch job submission failed: Requested node configuration is not available": (
+        "no node has the requested resources"
+    ),
+    "sbatch: error: Batch job submission failed: Requested time limit is invalid (missing or exceeds some limit)": (
+        "allows less time"
+    ),
     "/bin/sh: 1: sbatch: not found": "there is no Slurm here",
     "stars: no space left while writing results/x: free some and run again": "the disk is full",
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB": "out of GPU memory",
-    "slurmstepd-localhost: error: StepId=3.0 exceeded memory limit (464420864 > 419430400), being killed": "out of memory: raise mem_mb",
-    "slurmstepd: error: Detected 1 oom_kill event in StepId=3.0. Some of the step tasks have been OOM Killed.": "out of memory: raise mem_mb",
+    "slurmstepd-localhost: error: StepId=3.0 exceeded memory limit (464420864 > 419430400), being killed": (
+        "out of memory: raise mem_mb"
+    ),
+    "slurmstepd: error: Detected 1 oom_kill event in StepId=3.0. Some of the step tasks have been OOM Killed.": (
+        "out of memory: raise mem_mb"
+    ),
     "SLURM-job '7' failed, SLURM status is: 'OUT_OF_MEMORY'.": "out of memory: raise mem_mb",
-    "stars: --device cuda: PyTorch finds no GPU: use --device auto": "no usable GPU driver on that node: load its module",
-    "stars: 2 processes need a GPU each, but torch sees 0: request fewer processes or more GPUs": "no usable GPU driver on that node",
+    "stars: --device cuda: PyTorch finds no GPU: use --device auto": (
+        "no usable GPU driver on that node: load its module"
+    ),
+    "stars: 2 processes need a GPU each, but torch sees 0: request fewer processes or more GPUs": (
+        "no usable GPU driver on that node"
+    ),
     "RuntimeError: Found no NVIDIA driver on your system.": "no usable GPU driver on that node: load its module",
-    "slurmstepd-localhost: error: *** JOB 1 ON localhost CANCELLED AT 2026-11-24T03:23:12 DUE TO TIME LIMIT ***": "time limit reached",
+    "slurmstepd-localhost: error: *** JOB 1 ON localhost CANCELLED AT 2026-11-24T03:23:12 DUE TO TIME LIMIT ***": (
+        "time limit reached"
+    ),
     "SLURM-job '7' failed, SLURM status is: 'TIMEOUT'.": "time limit reached: raise runtime",
     "SLURM-job '7' failed, SLURM status is: 'NODE_FAIL'.": "its node failed: run again",
     SIGKILL: "it was killed, probably because memory ran out",
@@ -33,7 +49,9 @@ SAID = {
 
 
 def failed(**details) -> Job:
-    return Job("knn", "KNN: demo xsub mamp", "demo_xsub_mamp", local=False, since=0, state="failed", slurm="7", **details)
+    return Job(
+        "knn", "KNN: demo xsub mamp", "demo_xsub_mamp", local=False, since=0, state="failed", slurm="7", **details
+    )
 
 
 @pytest.mark.parametrize(("said", "hint"), SAID.items())
@@ -56,7 +74,10 @@ def test_the_end_of_the_job_s_own_log_is_shown_and_of_slurm_s_only_its_errors(tm
     own, slurm = tmp_path / "knn.log", tmp_path / SCHEDULER_LOGS / "rule_knn/7.log"
     own.write_text("\n".join(f"line {number}" for number in range(100)))
     slurm.parent.mkdir(parents=True)
-    slurm.write_text("Building DAG of jobs...\nline 99\nsrun: error: localhost: task 0: Killed\nsrun: error: localhost: task 0: Killed\n")
+    slurm.write_text(
+        "Building DAG of jobs...\nline 99\nsrun: error: localhost: task 0: Killed\nsrun: error: localhost: task 0:"
+        " Killed\n"
+    )
     lines = list(report([failed(logs=[str(own), str(slurm)])]))
     assert lines[1:] == [
         f"  {own}",
@@ -69,7 +90,9 @@ def test_the_end_of_the_job_s_own_log_is_shown_and_of_slurm_s_only_its_errors(tm
 
 def test_a_job_s_own_error_comes_before_what_it_said_besides(tmp_path):
     log = tmp_path / "knn.log"
-    log.write_text("before\nstars: clips.csv is damaged: make it again\n" + "\n".join(f"line {number}" for number in range(9)))
+    log.write_text(
+        "before\nstars: clips.csv is damaged: make it again\n" + "\n".join(f"line {number}" for number in range(9))
+    )
     lines = list(report([failed(logs=[str(log)])]))
     assert lines[2:] == [
         "    stars: clips.csv is damaged: make it again",
@@ -93,5 +116,7 @@ def test_a_killed_job_is_told_from_one_that_failed(tmp_path):
         logger.error(f"RuleException:\nCalledProcessError …\nCommand 'stars tune' {ended}", extra={"event": "error"})
         logger.error("error", extra={**error, "jobid": job})
     assert [(entry["job"], entry["reason"]) for entry in journal.heard] == [(1, SIGKILL), (2, SIGKILL), (3, "")]
-    (said,) = (line for line in report([Job("tune", "Stage 2", "demo", True, [], 0.0, "failed", SIGKILL)]) if "hint" in line)
+    (said,) = (
+        line for line in report([Job("tune", "Stage 2", "demo", True, [], 0.0, "failed", SIGKILL)]) if "hint" in line
+    )
     assert "memory ran out" in said

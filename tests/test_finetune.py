@@ -1,4 +1,6 @@
-"""Fine-tuning, transfer and the semi-supervised protocol: against obvious versions, stopped and run again, end to end on the toy store."""
+"""Fine-tuning, transfer and the semi-supervised protocol: against obvious versions, stopped and run again, end to
+end on the toy store.
+"""
 
 from __future__ import annotations
 
@@ -56,13 +58,17 @@ def test_layer_rates_are_equation_7_over_all_layers():
 
 
 def classifier(made: Path, **changes) -> Classifier:
-    return Classifier(load_encoder(made / "method/encoder.safetensors"), CLASSES, OPTIONS.model_copy(update=changes), "all")
+    return Classifier(
+        load_encoder(made / "method/encoder.safetensors"), CLASSES, OPTIONS.model_copy(update=changes), "all"
+    )
 
 
 def layer_of(name: str) -> int:
     """Id of a parameter as the released code numbers them."""
     parts = name.split(".")
-    return {"embed": 0, "positions": 0, "blocks": int(parts[2]) + 1 if parts[1] == "blocks" else 0}.get(parts[1], SHAPE.depth + 1)
+    return {"embed": 0, "positions": 0, "blocks": int(parts[2]) + 1 if parts[1] == "blocks" else 0}.get(
+        parts[1], SHAPE.depth + 1
+    )
 
 
 def test_every_parameter_has_its_layer_s_rate_and_matrices_alone_decay(made):
@@ -102,16 +108,22 @@ def test_drop_path_lets_rows_past_a_branch_and_keeps_the_mean():
     first = torch.stack([block._kept(attended.expand(4000, 3, 8))])
     torch.testing.assert_close(first.mean(dim=1), attended, atol=0.02, rtol=0.05)
     assert torch.equal(block.eval()(x_rlc) - x_rlc, whole)
-    assert [b.drop_path for b in Classifier(Network(SHAPE, JOINTS), 3, OPTIONS, "all").encoder.blocks] == pytest.approx([0, 0.3])
+    assert [b.drop_path for b in Classifier(Network(SHAPE, JOINTS), 3, OPTIONS, "all").encoder.blocks] == pytest.approx(
+        [0, 0.3]
+    )
 
 
 def test_training_equals_an_obvious_loop(made, tmp_path):
-    """Crops, forward pass, smoothed cross-entropy, AdamW with its groups and the schedule, written out; without what is dropped."""
+    """Crops, forward pass, smoothed cross-entropy, AdamW with its groups and the schedule, written out; without what
+    is dropped.
+    """
     run(made, tmp_path, token_dropout=0.0, drop_path=0.0)
     clips = Clips.of(ClipStore.open(made / "clips"), np.load(made / "train.npy"))
     encoder = load_encoder(made / "method/encoder.safetensors")
     with seeded(1, "finetune", "head"):
-        model = Classifier(encoder, CLASSES, OPTIONS.model_copy(update={"token_dropout": 0.0, "drop_path": 0.0}), "all").train()
+        model = Classifier(
+            encoder, CLASSES, OPTIONS.model_copy(update={"token_dropout": 0.0, "drop_path": 0.0}), "all"
+        ).train()
     moments = {name: [torch.zeros_like(p), torch.zeros_like(p)] for name, p in model.named_parameters()}
     losses = []
     for step in range(9):
@@ -195,13 +207,18 @@ def test_semi_supervised_is_fine_tuning_on_each_subset_and_its_mean(made, tmp_pa
     metrics = run_semi(made, tmp_path / "semi", tmp_path / "subsets")
     assert (metrics["train_clips"], metrics["test_clips"], metrics["runs"]) == (12, 24, 2)
     last, best = metrics["results"]
-    assert last["numbers"] == [3, 3] and last["top1"] == metrics["top1"] == pytest.approx(np.mean(last["values"]), abs=1e-3)
+    assert last["numbers"] == [3, 3] and last["top1"] == metrics["top1"] == pytest.approx(
+        np.mean(last["values"]), abs=1e-3
+    )
     assert metrics["std"] == pytest.approx(np.std(last["values"], ddof=1), abs=1e-3)
     assert all(b >= a for a, b in zip(last["values"], best["values"], strict=True))
     with np.load(tmp_path / "semi/predictions.npz") as saved:
         accuracies = [100 * (saved[f"predicted_subset{n}"] == saved["label"]).mean() for n in range(2)]
     assert accuracies == pytest.approx(last["values"], abs=1e-3)
-    losses = {number: [row["loss"] for row in curve(tmp_path / "semi/curve.csv") if row["subset"] == number] for number in "01"}
+    losses = {
+        number: [row["loss"] for row in curve(tmp_path / "semi/curve.csv") if row["subset"] == number]
+        for number in "01"
+    }
     assert [len(found) for found in losses.values()] == [3, 3] and losses["0"] != losses["1"]
 
 

@@ -19,10 +19,14 @@ def test_help_lists_every_command_once_in_groups_the_everyday_ones_first(capsys,
         cli.main(["--help"])
     lines = capsys.readouterr().out.splitlines()
     assert left.value.code == 0 and max(map(len, lines)) <= 80
-    named = [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " " and not line.startswith("  stars")]
+    named = [
+        line.split()[0] for line in lines if line.startswith("  ") and line[2] != " " and not line.startswith("  stars")
+    ]
     assert sorted(named) == sorted(cli._parser()[0].helps()) and set(STAGES) < set(named)
     assert named[:5] == list(groups.GROUPS["Everyday"])
-    assert [line for line in lines if line.endswith(":") and not line.startswith(" ")] == [f"{title}:" for title in groups.GROUPS]
+    assert [line for line in lines if line.endswith(":") and not line.startswith(" ")] == [
+        f"{title}:" for title in groups.GROUPS
+    ]
 
 
 @pytest.fixture
@@ -51,7 +55,16 @@ def test_alone_in_a_project_without_results(alone, tmp_path):
     events = [
         {"time": 1, "event": "run", "pid": 1, "host": "elsewhere"},
         {"time": 1, "event": "plan", "jobs": {"knn": 2}},
-        {"time": 1, "event": "start", "job": 1, "rule": "knn", "what": "KNN", "wildcards": "", "local": True, "logs": []},
+        {
+            "time": 1,
+            "event": "start",
+            "job": 1,
+            "rule": "knn",
+            "what": "KNN",
+            "wildcards": "",
+            "local": True,
+            "logs": [],
+        },
         {"time": 2, "event": "error", "job": 1, "reason": "", "slurm": None, "logs": []},
         {"time": 2, "event": "end"},
     ]
@@ -90,5 +103,7 @@ def test_stale_leaves_out_what_another_configuration_made(finished, monkeypatch)
     config = configuration.load_file(CONFIG, [])
     assert list(stale(finished / "results", config).lines()) == []
     given = configuration.read_yaml(str(CONFIG))
-    other = configuration.load({**given, "data": {"renamed": given["data"]["demo"]}, "transfer": {"pairs": []}, "few_shot": {"pairs": []}})
+    other = configuration.load(
+        {**given, "data": {"renamed": given["data"]["demo"]}, "transfer": {"pairs": []}, "few_shot": {"pairs": []}}
+    )
     assert not [place for place in stale(finished / "results", other).why if place.startswith("demo")]

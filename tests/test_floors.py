@@ -1,4 +1,6 @@
-"""Floors and the page of all protocols: rescaled features against scikit-learn, joint positions against a plain loop, cells against their files."""
+"""Floors and the page of all protocols: rescaled features against scikit-learn, joint positions against a plain
+loop, cells against their files.
+"""
 
 from __future__ import annotations
 
@@ -39,19 +41,24 @@ TRAIN, TEST = FEATURES[:60], FEATURES[60:]
 def test_standardised_and_whitened_features_are_scikit_learns_of_the_training_clips_alone():
     np.testing.assert_allclose(standardised(TRAIN)(TEST), StandardScaler().fit(TRAIN).transform(TEST), atol=1e-9)
     ours, theirs = whitened(TRAIN)(TEST), PCA(whiten=True, svd_solver="full").fit(TRAIN).transform(TEST)
-    np.testing.assert_allclose(np.abs(ours), np.abs(theirs), rtol=1e-6)  # a direction's sign is free, and no cosine sees it
+    # a direction's sign is free, and no cosine sees it
+    np.testing.assert_allclose(np.abs(ours), np.abs(theirs), rtol=1e-6)
     np.testing.assert_allclose(np.cov(whitened(TRAIN)(TRAIN).T), np.eye(12), atol=1e-9)
     assert np.abs(np.cov(ours.T) - np.eye(12)).max() > 0.1  # the test clips were not looked at
 
 
 def test_directions_in_which_training_clips_do_not_differ_do_not_count():
-    flat, tested = (np.concatenate([one, np.full((len(one), 1), 3), one[:, :1]], axis=1) for one in (TRAIN, TEST))  # a constant, and a copy
+    # a constant, and a copy
+    flat, tested = (np.concatenate([one, np.full((len(one), 1), 3), one[:, :1]], axis=1) for one in (TRAIN, TEST))
     near = {"rtol": 1e-6, "atol": 1e-6}
     np.testing.assert_allclose(
         standardised(flat)(tested), np.insert(standardised(with_copy(TRAIN))(with_copy(TEST)), 12, 0, axis=1), **near
     )
-    np.testing.assert_allclose(distances(whitened(flat)(tested)), distances(whitened(doubled(TRAIN))(doubled(TEST))), **near)
-    few = distances(whitened(TRAIN[:5])(TRAIN[:5]))[~np.eye(5, dtype=bool)]  # N − 1 directions: all equally far from one another
+    np.testing.assert_allclose(
+        distances(whitened(flat)(tested)), distances(whitened(doubled(TRAIN))(doubled(TEST))), **near
+    )
+    # N − 1 directions: all equally far from one another
+    few = distances(whitened(TRAIN[:5])(TRAIN[:5]))[~np.eye(5, dtype=bool)]
     np.testing.assert_allclose(few, few[0], rtol=1e-6)
     assert not whitened(np.ones((5, 3), np.float32))(TEST[:, :3]).any()
 
@@ -78,11 +85,15 @@ def test_rounding_does_not_decide_what_counts(rescaled):
     for seed in range(5):
         rng = np.random.default_rng(seed)
         noisy = [np.concatenate([one, 1e-7 * rng.normal(size=(len(one), 1))], axis=1) for one in (train, tested)]
-        np.testing.assert_allclose(distances(rescaled(noisy[0])(noisy[1])), distances(rescaled(train)(tested)), atol=0.05)
+        np.testing.assert_allclose(
+            distances(rescaled(noisy[0])(noisy[1])), distances(rescaled(train)(tested)), atol=0.05
+        )
 
 
 def test_knn_compares_rescaled_features_beside_the_plain_ones(made, tmp_path):
-    """On features that vary alike in all directions: those of the toy's encoder vary in a few alone, where rounding decides who is nearest."""
+    """On features that vary alike in all directions: those of the toy's encoder vary in a few alone, where rounding
+    decides who is nearest.
+    """
     shutil.copytree(made / "features", tmp_path / "features")
     for part in ("train", "test"):
         path = tmp_path / f"features/toy_{part}.npy"
@@ -92,20 +103,26 @@ def test_knn_compares_rescaled_features_beside_the_plain_ones(made, tmp_path):
             + 2 * ClipStore.open(made / "clips").labels[np.load(made / f"{part}.npy")][:, None]
         )
         np.save(path, spread.astype(np.float32))
-    told = knn.KnnStage(knn=Knn(k=(1, 3), outputs=("encoder", "whitened", "standardised", "projector")), outputs=("encoder",))
+    told = knn.KnnStage(
+        knn=Knn(k=(1, 3), outputs=("encoder", "whitened", "standardised", "projector")), outputs=("encoder",)
+    )
     knn.evaluate(tmp_path / "features", "toy", made / "clips", made / "train.npy", made / "test.npy", tmp_path, told)
     found = json.loads((tmp_path / "metrics.json").read_text())
-    assert [(entry["output"], entry["k"]) for entry in found["results"]] == [(o, k) for o in told.knn.outputs[:3] for k in (1, 3)]
+    assert [(entry["output"], entry["k"]) for entry in found["results"]] == [
+        (o, k) for o in told.knn.outputs[:3] for k in (1, 3)
+    ]
     assert {"train_encoder", "test_encoder"} <= set(json.loads((tmp_path / "record.json").read_text())["inputs"])
     labels = ClipStore.open(made / "clips").labels
     train, test = (np.load(tmp_path / f"features/toy_{part}.npy").astype(np.float64) for part in ("train", "test"))
     for output, rescale in (("whitened", PCA(whiten=True, svd_solver="full")), ("standardised", StandardScaler())):
         fitted = rescale.fit(train)
-        slow = KNeighborsClassifier(1, metric="cosine", algorithm="brute").fit(fitted.transform(train), labels[np.load(made / "train.npy")])
-        accuracy = 100 * slow.score(fitted.transform(test), labels[np.load(made / "test.npy")])
-        assert next(entry["top1"] for entry in found["results"] if entry["output"] == output and entry["k"] == 1) == pytest.approx(
-            accuracy, abs=1e-3
+        slow = KNeighborsClassifier(1, metric="cosine", algorithm="brute").fit(
+            fitted.transform(train), labels[np.load(made / "train.npy")]
         )
+        accuracy = 100 * slow.score(fitted.transform(test), labels[np.load(made / "test.npy")])
+        assert next(
+            entry["top1"] for entry in found["results"] if entry["output"] == output and entry["k"] == 1
+        ) == pytest.approx(accuracy, abs=1e-3)
 
 
 @settings(max_examples=30, deadline=None)
@@ -148,7 +165,10 @@ def configured(data=DATA, **more) -> configuration.Config:
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        ({"joints": {}}, r"methods\.own: joint positions support only protocols without training: give protocols: \[knn, few_shot\]"),
+        (
+            {"joints": {}},
+            r"methods\.own: joint positions support only protocols without training: give protocols: \[knn, few_shot\]",
+        ),
         ({"from": "raw", "tune": {}, "protocols": ["knn"]}, r"methods\.own: joint positions cannot be trained"),
     ],
 )
@@ -159,7 +179,11 @@ def test_joint_positions_refuse_what_needs_an_encoder(method, message):
 
 def planned_page(data=DATA, **more):
     pair = {"source": "utd_mhad", "source_split": "base", "target": "utd_mhad"}
-    changes = {"knn": {"outputs": ["encoder", "whitened"]}, "few_shot": {"pairs": [pair], "shots": [1]}, "semi": {"fractions": [0.1]}}
+    changes = {
+        "knn": {"outputs": ["encoder", "whitened"]},
+        "few_shot": {"pairs": [pair], "shots": [1]},
+        "semi": {"fractions": [0.1]},
+    }
     return sources.comparison(configured(data, seeds=[0, 1], **changes, **more), "utd_mhad", "xsub")
 
 
@@ -177,7 +201,11 @@ def test_a_network_of_a_training_has_the_training_s_curve():
     config = configured(methods={**METHODS, **trained})
     page = sources.comparison(config, "utd_mhad", "xsub")
     assert page.files["curve/cmd_bone/0"] == page.files["curve/cmd/0"] == "results/utd_mhad_xsub/cmd/curve.csv"
-    assert [panel["method"] for panel in sources.curves(config, "utd_mhad", "xsub").settings["panels"]] == ["mamp", "stars", "cmd"]
+    assert [panel["method"] for panel in sources.curves(config, "utd_mhad", "xsub").settings["panels"]] == [
+        "mamp",
+        "stars",
+        "cmd",
+    ]
 
 
 def test_the_page_has_every_protocol_and_only_what_a_method_is_evaluated_by():
@@ -185,7 +213,10 @@ def test_the_page_has_every_protocol_and_only_what_a_method_is_evaluated_by():
     cells = {(run["variant"], run["method"]) for run in page.settings["runs"]}
     every = {"knn_encoder", "knn_whitened", "linear", "finetune", "semi_10pct"}
     every |= {f"few_shot_from_utd_mhad_base_{reading}" for reading in ("1shot", "1nn")}
-    assert cells == {(one, name) for one in every for name in METHODS if name != "raw"} | {("knn_encoder", "raw"), ("knn_whitened", "raw")}
+    assert cells == {(one, name) for one in every for name in METHODS if name != "raw"} | {
+        ("knn_encoder", "raw"),
+        ("knn_whitened", "raw"),
+    }
     assert page.files["utd_mhad_xsub_linear/stars/1"] == "results/utd_mhad_xsub/stars-seed1/linear/metrics.json"
     few = "utd_mhad_xsub_few_shot_from_utd_mhad_base_1shot/mamp/0"
     assert page.files[few] == "results/utd_mhad_base/mamp/few_shot/utd_mhad_xsub/metrics.json"
@@ -206,7 +237,10 @@ def test_the_page_shows_transfer_onto_other_joints_of_the_same_files():
     shown = [run for run in page.settings["runs"] if "transfer" in run["variant"]]
     assert {run["variant_title"] for run in shown} == {"transfer from Simulated XSub, common joints"}
     assert {(run["method"], run["data"]) for run in shown} == {(name, "utd_mhad") for name in METHODS if name != "raw"}
-    assert page.files["utd_mhad_xsub_transfer_from_sim_xsub/mamp/1"] == "results/sim_xsub/mamp-seed1/transfer/utd_common_xsub/metrics.json"
+    assert (
+        page.files["utd_mhad_xsub_transfer_from_sim_xsub/mamp/1"]
+        == "results/sim_xsub/mamp-seed1/transfer/utd_common_xsub/metrics.json"
+    )
 
 
 def written(root: Path, files: dict[str, str]) -> dict[str, Path]:
@@ -222,7 +256,9 @@ def written(root: Path, files: dict[str, str]) -> dict[str, Path]:
         elif path.endswith("record.json"):
             seconds = 100 if "mamp" in path else 20
             found[role].write_text(
-                json.dumps({"wall_seconds": seconds, "notes": {}, "hardware": {"cpu": "A CPU", "cores": 2, "threads": 1}})
+                json.dumps(
+                    {"wall_seconds": seconds, "notes": {}, "hardware": {"cpu": "A CPU", "cores": 2, "threads": 1}}
+                )
             )
     for number, role in enumerate(role for role in files if role.startswith("utd_mhad")):
         known = json.loads(found[role].read_text())["results"] if found[role].exists() else []
@@ -230,7 +266,9 @@ def written(root: Path, files: dict[str, str]) -> dict[str, Path]:
         select |= {"reading": "neighbours"} if "_1nn" in role else {"shots": 1}
         entry = {"top1": 10 + number, "std": None, **select}
         found[role].write_text(
-            json.dumps({"train_clips": 431, "test_clips": 430, "top1": 10 + number, "std": None, "results": [*known, entry]})
+            json.dumps(
+                {"train_clips": 431, "test_clips": 430, "top1": 10 + number, "std": None, "results": [*known, entry]}
+            )
         )
     return found
 
@@ -250,7 +288,10 @@ def test_the_page_shows_the_means_of_its_files(tmp_path):
     features = [np.load(files[f"features/raw/{seed}"]) for seed in (0, 1)]
     assert ranks == pytest.approx([effective_rank(torch.from_numpy(one)) for one in features])
     assert (cells["stars", "steps"]["value"], cells["stars", "self_matches"]["value"]) == ("20", "25")
-    assert cells["raw", "utd_mhad_xsub_linear"]["reason"] and cells["scratch", "seconds"]["reason"] == "Nothing is trained."
+    assert (
+        cells["raw", "utd_mhad_xsub_linear"]["reason"]
+        and cells["scratch", "seconds"]["reason"] == "Nothing is trained."
+    )
     assert list(dict.fromkeys(line["recipe"] for line in lines)) == ["raw", "scratch", "mamp", "stars"]  # floors first
     text = (tmp_path / "out/comparison.md").read_text()
     assert "431 training, 430 test clips" in text and "A CPU, 1 thread" in text and "over 2 seeds" in text
@@ -263,7 +304,9 @@ def test_durations_are_said_in_two_units(seconds, words):
 
 def test_the_ablation_is_laid_over_the_comparison_and_never_sees_the_test_split():
     root = Path(__file__).parents[1] / "config"
-    both = configuration.merge(configuration.read_yaml(root / "utd_mhad.yaml"), configuration.read_yaml(root / "ablation_utd_mhad.yaml"))
+    both = configuration.merge(
+        configuration.read_yaml(root / "utd_mhad.yaml"), configuration.read_yaml(root / "ablation_utd_mhad.yaml")
+    )
     config = configuration.load(both)
     assert sources.comparison_runs(config) == [("utd_mhad", "held")]
     page = sources.comparison(config, "utd_mhad", "held")
@@ -294,11 +337,19 @@ def test_the_comparison_page_asks_for_joint_positions_of_both_splits_and_no_enco
     raw = folder / "raw"
     raw.mkdir()
     found = snakemake(
-        folder, "--dry-run", "--config", f'data={{"utd_mhad": {{"raw": "{raw}"}}}}', config=("config/utd_mhad.yaml", "--", "comparison")
+        folder,
+        "--dry-run",
+        "--config",
+        f'data={{"utd_mhad": {{"raw": "{raw}"}}}}',
+        config=("config/utd_mhad.yaml", "--", "comparison"),
     )
     assert found.returncode == 0, found.stdout + found.stderr
     jobs = set(messages(found.stdout))
-    assert {"Joint positions: utd_mhad xsub raw_joints", "KNN: utd_mhad xsub raw_joints", "Comparison: utd_mhad xsub"} <= jobs
+    assert {
+        "Joint positions: utd_mhad xsub raw_joints",
+        "KNN: utd_mhad xsub raw_joints",
+        "Comparison: utd_mhad xsub",
+    } <= jobs
     assert {"Joint positions of another data set: utd_mhad base raw_joints on utd_mhad xsub"} <= jobs
     assert {job for job in jobs if "raw_joints" in job and not job.startswith(("Joint", "KNN", "Few-shot"))} == set()
     assert not any("base" in job and job.startswith(("KNN", "Linear", "Fine-tune", "Semi")) for job in jobs)

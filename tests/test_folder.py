@@ -1,4 +1,6 @@
-"""Clips of your own: `.npy` files of every kind of number, clips.csv, and one clear line for whatever is wrong with either."""
+"""Clips of your own: `.npy` files of every kind of number, clips.csv, and one clear line for whatever is wrong with
+either.
+"""
 
 import io
 import re
@@ -36,7 +38,10 @@ def by_hand(header: str, content: bytes = bytes(72)) -> bytes:
 def table(text: str | bytes, files: tuple[str, ...] = ("a.npy", "b.npy")) -> dict[str, list[Clip] | str]:
     """What the reader says of each file, errors as text."""
     contents = {"clips.csv": text.encode() if isinstance(text, str) else text} | dict.fromkeys(files, b"")
-    return {file: str(found) if isinstance(found, InputError) else found for file, found in folder.clips(Memory.of(contents), LAYOUT)}
+    return {
+        file: str(found) if isinstance(found, InputError) else found
+        for file, found in folder.clips(Memory.of(contents), LAYOUT)
+    }
 
 
 @pytest.mark.parametrize("kind", ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"])
@@ -72,13 +77,19 @@ BAD = {
     "an array of numbers, found \"{'descr': '|b1'": npy(np.zeros((1, 3, 3), bool)),
     "an array of numbers, found \"{'descr': '<U1'": npy(np.zeros((1, 3, 3), "U1")),
     "the header of a plain array, found \"{'descr': [(": npy(np.zeros((1, 3, 3), [("x", "f4")])),
-    "the header of a plain array, found \"{'descr': '<f8', 'shape'": by_hand(ONE.replace("'fortran_order': False, ", "")),
+    "the header of a plain array, found \"{'descr': '<f8', 'shape'": by_hand(
+        ONE.replace("'fortran_order': False, ", "")
+    ),
     'the header of a plain array, found "__import__': by_hand(ONE.replace("{", "__import__('os').abort() or {")),
-    "the header of a plain array, found \"{'descr': '<f8', 'fortran_order': False, 'shape': (1, -3": by_hand(ONE.replace(" 3", " -3")),
+    "the header of a plain array, found \"{'descr': '<f8', 'fortran_order': False, 'shape': (1, -3": by_hand(
+        ONE.replace(" 3", " -3")
+    ),
     "(3 joints, 3) a frame, or (at most 2 bodies, 3 joints, 3), found shape (1, 4, 3)": npy(np.zeros((1, 4, 3))),
     "(3 joints, 3) a frame, or (at most 2 bodies, 3 joints, 3), found shape (1, 3, 3, 3)": npy(np.zeros((1, 3, 3, 3))),
     "(3 joints, 3) a frame, or (at most 2 bodies, 3 joints, 3), found shape (3, 3)": npy(np.zeros((3, 3))),
-    "coordinates in metres, found another value in frame 2": npy(np.where(np.arange(18).reshape(2, 3, 3) == 10, np.nan, 1)),
+    "coordinates in metres, found another value in frame 2": npy(
+        np.where(np.arange(18).reshape(2, 3, 3) == 10, np.nan, 1)
+    ),
     "coordinates in metres, found another value in frame 1": npy(np.full((1, 3, 3), 1e300)),
 }
 
@@ -92,13 +103,18 @@ def test_a_bad_array_is_named(message):
 def test_what_the_table_says():
     text = "\ufefffile, label ,subject,camera,replication\r\na.npy,wave,3,2,4\r\n\r\n./b.npy,16,12,1,1\r\n"
     assert table(text) == {"a.npy": [Clip("a", 1, 3, 2, 1, 4)], "b.npy": [Clip("b", 16, 12, 1, 1, 1)]}
-    assert table('file,label,subject\n"a.npy","circle arm",0\nb.npy,2,1\n') == {"a.npy": [Clip("a", 3, 0)], "b.npy": [Clip("b", 2, 1)]}
+    assert table('file,label,subject\n"a.npy","circle arm",0\nb.npy,2,1\n') == {
+        "a.npy": [Clip("a", 3, 0)],
+        "b.npy": [Clip("b", 2, 1)],
+    }
     nested = {"mine/clips.csv": b"file,label,subject\nday1/a.npy,1,1\n", "mine/day1/a.npy": b""}
     assert dict(folder.clips(Memory.of(nested), LAYOUT)) == {"mine/day1/a.npy": [Clip("mine/day1/a", 1, 1)]}
 
 
 HEAD = "file,label,subject\n"
-COLUMNS = "clips.csv, line 1: expected the columns file, label, subject and optionally camera, setup, replication, found "
+COLUMNS = (
+    "clips.csv, line 1: expected the columns file, label, subject and optionally camera, setup, replication, found "
+)
 BAD_TABLES = {
     f"{COLUMNS}'file,label'": "file,label\na.npy,1\n",
     f"{COLUMNS}'file,label,subject,camara'": HEAD[:-1] + ",camara\n",
@@ -122,13 +138,25 @@ def test_no_table_is_one_error(message):
 BAD_ROWS = {
     "c.npy,1,1": ("c.npy", "clips.csv, line 3: expected an existing .npy, .json or .csv file, found 'c.npy'"),
     "../b.npy,1,1": ("../b.npy", "clips.csv, line 3: expected an existing .npy, .json or .csv file, found '../b.npy'"),
-    "/etc/passwd,1,1": ("/etc/passwd", "clips.csv, line 3: expected an existing .npy, .json or .csv file, found '/etc/passwd'"),
-    "clips.csv,1,1": ("clips.csv", "clips.csv, line 3: expected an existing .npy, .json or .csv file, found 'clips.csv'"),
+    "/etc/passwd,1,1": (
+        "/etc/passwd",
+        "clips.csv, line 3: expected an existing .npy, .json or .csv file, found '/etc/passwd'",
+    ),
+    "clips.csv,1,1": (
+        "clips.csv",
+        "clips.csv, line 3: expected an existing .npy, .json or .csv file, found 'clips.csv'",
+    ),
     "a.npy,2,1": ("a.npy", "clips.csv, line 3: expected each file once, found 'a.npy', already in line 2"),
     "": ("b.npy", "b.npy: expected a line for it in clips.csv, found none"),
-    "b.npy,wavee,1": ("b.npy", "clips.csv, line 3: expected the number or name of one of 4 actions, such as wave, found 'wavee'"),
+    "b.npy,wavee,1": (
+        "b.npy",
+        "clips.csv, line 3: expected the number or name of one of 4 actions, such as wave, found 'wavee'",
+    ),
     "b.npy,4,1": ("b.npy", "clips.csv, line 3: expected the number or name of one of 4 actions, found '4'"),
-    '"b.npy","wa\nve",1': ("b.npy", r"clips.csv, line 4: expected the number or name of one of 4 actions, such as wave, found 'wa\nve'"),
+    '"b.npy","wa\nve",1': (
+        "b.npy",
+        r"clips.csv, line 4: expected the number or name of one of 4 actions, such as wave, found 'wa\nve'",
+    ),
     "b.npy,1,Anna": ("b.npy", "clips.csv, line 3: expected a whole number as subject, found 'Anna'"),
     "b.npy,1,-1": ("b.npy", "clips.csv, line 3: expected a whole number as subject, found '-1'"),
     "b.npy,1,": ("b.npy", "clips.csv, line 3: expected a whole number as subject, found ''"),
@@ -150,7 +178,9 @@ def test_all_faults_of_a_folder_are_listed(tmp_path):
         np.save(raw / f"{name}.npy", np.ones((frames, 3, 3)))
     (raw / "notes.txt").write_text("not a clip")
     stage = IngestStage.of("own", DATASET, Ingest())
-    with pytest.raises(InputError, match=r"raw: expected one clips\.csv, found none: it lists the label and subject of each clip"):
+    with pytest.raises(
+        InputError, match=r"raw: expected one clips\.csv, found none: it lists the label and subject of each clip"
+    ):
         ingest(raw, tmp_path / "out", stage)
     (raw / "clips.csv").write_text(HEAD + "a.npy,wave,1\nb.npy,weave,2\nd.npy,wave,1\n")
     with pytest.raises(InputError, match="3 files cannot be used") as error:
@@ -176,7 +206,13 @@ def test_all_faults_of_a_folder_are_listed(tmp_path):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.one_of(st.binary(), st.binary().map(lambda data: npy(CLIP)[:10] + data), st.text().map(lambda text: by_hand(text[:200]))))
+@given(
+    st.one_of(
+        st.binary(),
+        st.binary().map(lambda data: npy(CLIP)[:10] + data),
+        st.text().map(lambda text: by_hand(text[:200])),
+    )
+)
 def test_no_bytes_raise_anything_else(data):
     try:
         assert np.isfinite(folder.read(data, "a.npy", LAYOUT)).all()
@@ -187,7 +223,11 @@ def test_no_bytes_raise_anything_else(data):
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.integers(0, 130), st.integers(0, 10), st.binary(max_size=4) | st.sampled_from([b"9" * 300, b"(", b"'|O'", b"'"])),
+        st.tuples(
+            st.integers(0, 130),
+            st.integers(0, 10),
+            st.binary(max_size=4) | st.sampled_from([b"9" * 300, b"(", b"'|O'", b"'"]),
+        ),
         min_size=1,
     )
 )
@@ -202,14 +242,19 @@ def test_no_changed_array_raises_anything_else(changes):
 
 
 CELLS = st.lists(
-    st.sampled_from(["a.npy", "b.npy", "wave", "1", "file", "label", "subject", '"', "\0", "x" * 200_000]) | st.text(max_size=3), max_size=4
+    st.sampled_from(["a.npy", "b.npy", "wave", "1", "file", "label", "subject", '"', "\0", "x" * 200_000])
+    | st.text(max_size=3),
+    max_size=4,
 )
 
 
 @settings(max_examples=100, deadline=None)
 @given(
     st.one_of(
-        st.binary(), st.lists(CELLS, max_size=4).map(lambda rows: (HEAD + "\n".join(map(",".join, rows))).encode("utf-8", "surrogatepass"))
+        st.binary(),
+        st.lists(CELLS, max_size=4).map(
+            lambda rows: (HEAD + "\n".join(map(",".join, rows))).encode("utf-8", "surrogatepass")
+        ),
     )
 )
 def test_no_table_raises_anything_else(data):

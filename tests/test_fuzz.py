@@ -69,7 +69,10 @@ DECLARED = {
     "frames without joints": ("npy", lambda: array(f"({BILLION}, 0, 3)")),
     "a header": ("npy", lambda: b"\x93NUMPY\2\0" + struct.pack("<I", BILLION) + b"{"),
     "brackets": ("nw_ucla", lambda: b'{"file_name": "a", "label": 1, "skeletons": ' + b"[" * 100_000),
-    "a number of many digits": ("nw_ucla", lambda: b'{"file_name": "a", "label": 1, "skeletons": [' + b"9" * 100_000 + b"]}"),
+    "a number of many digits": (
+        "nw_ucla",
+        lambda: b'{"file_name": "a", "label": 1, "skeletons": [' + b"9" * 100_000 + b"]}",
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""What watches a training: signs of collapse, neighbours of training clips, memory that would not do, and how often progress is saved."""
+"""What watches a training: signs of collapse, neighbours of training clips, memory that would not do, and how often
+progress is saved.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,8 @@ def test_a_look_at_neighbours_changes_no_weight_and_stands_in_the_rows_it_was_ta
     assert (plain / "encoder.safetensors").read_bytes() == (watched / "encoder.safetensors").read_bytes()
     assert "knn_top1" not in curve(plain)[0]
     assert [row["epoch"] for row in curve(watched) if row["knn_top1"]] == ["2"]
-    assert [float(row["knn_top1"]) for row in curve(watched) if row["knn_top1"]] == [100.0]  # all clips of this store show one action
+    # all clips of this store show one action
+    assert [float(row["knn_top1"]) for row in curve(watched) if row["knn_top1"]] == [100.0]
 
 
 @pytest.mark.parametrize("name", ["pretrain", "tune"])
@@ -61,7 +64,10 @@ def test_a_step_that_does_not_fit_is_refused_with_the_figure(bench, monkeypatch,
     monkeypatch.setattr(memory, "available", lambda device: 0.3e6 if name == "pretrain" else 0.2e6)
     monkeypatch.setattr(memory, "check_clips", lambda *arguments: None)
     bench.parent()
-    with pytest.raises(InputError, match=rf"^{name}: a step over \d+ bodies needs at least 0\.\d GB, and 0\.0 GB are free on cpu: lower"):
+    with pytest.raises(
+        InputError,
+        match=rf"^{name}: a step over \d+ bodies needs at least 0\.\d GB, and 0\.0 GB are free on cpu: lower",
+    ):
         bench.stage(name, "out", optimiser=TUNE.optimiser.model_copy(update={"batch": 14}))
     assert not (bench.folder / "out/encoder.safetensors").exists()
 
@@ -121,7 +127,11 @@ def test_control_groups_bound_what_is_free(tmp_path, monkeypatch):
     assert memory.available(torch.device("cpu")) == 51200
     old = tmp_path / "groups/memory/job"
     old.mkdir(parents=True)
-    for name, text in (("memory.limit_in_bytes", "9000"), ("memory.usage_in_bytes", "2000"), ("memory.stat", "inactive_file 0")):
+    for name, text in (
+        ("memory.limit_in_bytes", "9000"),
+        ("memory.usage_in_bytes", "2000"),
+        ("memory.stat", "inactive_file 0"),
+    ):
         (old / name).write_text(text)
     assert memory.available(torch.device("cpu")) == 7000
 

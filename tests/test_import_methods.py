@@ -1,4 +1,6 @@
-"""A released checkpoint of another method becomes an encoder of ours: the fixtures hold the states, and the features that the releases computed."""
+"""A released checkpoint of another method becomes an encoder of ours: the fixtures hold the states, and the features
+that the releases computed.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,15 @@ def imported(path, out, *options: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("name", "network"), [(name, network) for name in ("aimclr", "actclr", "skeattnclr", "cmd", "isc") for network in CASES[name]]
+    ("name", "network"),
+    [(name, network) for name in ("aimclr", "actclr", "skeattnclr", "cmd", "isc") for network in CASES[name]],
 )
 def test_features_are_those_of_the_release(name, network, tmp_path, capsys):
     fixture = load(name)
-    torch.save({"state_dict": {f"module.{key}": tensor for key, tensor in fixture["state_before"].items()}}, tmp_path / "theirs.pt")
+    torch.save(
+        {"state_dict": {f"module.{key}": tensor for key, tensor in fixture["state_before"].items()}},
+        tmp_path / "theirs.pt",
+    )
     x_bmtvc = clips(fixture["x_q" if "x_q" in fixture else "x_key"]).x_bmtvc
     frames = ["--frames", str(x_bmtvc.shape[2])]
     assert imported(tmp_path / "theirs.pt", tmp_path / "encoder.safetensors", "--network", network, *frames) == 0
@@ -46,7 +52,9 @@ def test_features_are_those_of_the_release(name, network, tmp_path, capsys):
 @pytest.mark.parametrize("name", ["aimclr", "cmd", "hico"])
 def test_a_network_that_lies_by_itself_is_known_by_its_names(name, prefix, tmp_path, capsys):
     state = load(name)["state_before"]
-    own = {prefix + key.removeprefix("encoder_q."): tensor for key, tensor in state.items() if key.startswith("encoder_q.")}
+    own = {
+        prefix + key.removeprefix("encoder_q."): tensor for key, tensor in state.items() if key.startswith("encoder_q.")
+    }
     torch.save(state, tmp_path / "whole.pt")
     torch.save({"state_dict": own}, tmp_path / "alone.pt")
     for file in ("whole", "alone"):
@@ -58,23 +66,36 @@ def test_a_network_that_lies_by_itself_is_known_by_its_names(name, prefix, tmp_p
 RELEASED = {
     "halp": (
         "encoder_q.",
-        "encoder.gru.weight_ih_l0 encoder.gru.weight_hh_l2_reverse input_norm.weight input_norm.running_var fc.weight fc.2.bias",
+        (
+            "encoder.gru.weight_ih_l0 encoder.gru.weight_hh_l2_reverse input_norm.weight input_norm.running_var"
+            " fc.weight fc.2.bias"
+        ),
     ),
     "actclr": (
         "encoder_q.",
-        "A data_bn.weight edge_importance.9 st_gcn_networks.0.gcn.conv.weight st_gcn_networks.1.tcn.0.running_mean st_gcn_networks.9.tcn.2.bias"
-        " st_gcn_networks.2.tcn.3.weight st_gcn_networks.4.residual.0.weight st_gcn_networks.7.residual.1.num_batches_tracked fc.0.weight fc.2.bias",
+        (
+            "A data_bn.weight edge_importance.9 st_gcn_networks.0.gcn.conv.weight st_gcn_networks.1.tcn.0.running_mean"
+            " st_gcn_networks.9.tcn.2.bias st_gcn_networks.2.tcn.3.weight st_gcn_networks.4.residual.0.weight"
+            " st_gcn_networks.7.residual.1.num_batches_tracked fc.0.weight fc.2.bias"
+        ),
     ),
     "skeattnclr": (
         "encoder_q.backbone.",
-        "A data_bn.bias edge_importance.0 st_gcn_networks.3.gcn.conv.bias st_gcn_networks.9.tcn.3.running_var fc.weight",
+        (
+            "A data_bn.bias edge_importance.0 st_gcn_networks.3.gcn.conv.bias st_gcn_networks.9.tcn.3.running_var"
+            " fc.weight"
+        ),
     ),
     "hitrs": (
         "",
-        "s_input_map.0.weight s_input_map.2.bias c_input_map.weight v_input_map.bias s_pe.pe c_pe.pe v_pe.pe clip_fuse_token video_fuse_token"
-        " s_enc.layer_stack.0.self_attn_norm.weight c_enc.layer_stack.1.slf_attn.w_qs.weight v_enc.layer_stack.2.slf_attn.fc.weight"
-        " s_enc.layer_stack.3.pff_norm.bias v_enc.layer_stack.0.pos_ffn.w_1.bias c_enc.layer_stack.0.pos_ffn.w_2.weight"
-        " s_pose_reg.weight c_motion_cls.bias v_motion_cls.weight v_ft_reg.bias v_cls.weight",
+        (
+            "s_input_map.0.weight s_input_map.2.bias c_input_map.weight v_input_map.bias s_pe.pe c_pe.pe v_pe.pe"
+            " clip_fuse_token video_fuse_token s_enc.layer_stack.0.self_attn_norm.weight"
+            " c_enc.layer_stack.1.slf_attn.w_qs.weight v_enc.layer_stack.2.slf_attn.fc.weight"
+            " s_enc.layer_stack.3.pff_norm.bias v_enc.layer_stack.0.pos_ffn.w_1.bias"
+            " c_enc.layer_stack.0.pos_ffn.w_2.weight s_pose_reg.weight c_motion_cls.bias v_motion_cls.weight"
+            " v_ft_reg.bias v_cls.weight"
+        ),
     ),
 }
 
@@ -95,7 +116,11 @@ def test_the_sizes_of_hico_are_those_of_its_tensors(tmp_path, capsys):
     torch.save(fixture["state_before"], tmp_path / "theirs.pt")
     assert imported(tmp_path / "theirs.pt", tmp_path / "encoder.safetensors") == 0
     options, cfg = load_encoder(tmp_path / "encoder.safetensors").options, fixture["cfg"]
-    assert (options.hidden, options.depth, options.granularities) == (cfg["hidden_size"], cfg["num_layer"], cfg["granularity"])
+    assert (options.hidden, options.depth, options.granularities) == (
+        cfg["hidden_size"],
+        cfg["num_layer"],
+        cfg["granularity"],
+    )
     assert options.frames == fixture["x_q"].shape[2] and options.heads == 4
     assert imported(tmp_path / "theirs.pt", tmp_path / "other.safetensors", "--frames", "9") == 2
     assert "remove --frames" in capsys.readouterr().err
@@ -126,7 +151,10 @@ def test_the_sizes_of_hi_trs_are_those_of_its_tensors(tmp_path, capsys):
     assert "omitted" in capsys.readouterr().err
     options, cfg = load_encoder(tmp_path / "encoder.safetensors").options, fixture["cfg"]
     assert (options.window, options.width, options.depth) == (cfg["w_size"], cfg["d_model"], cfg["layer_num"])
-    assert options.heads * options.head_width == cfg["nhead"] * cfg["d_att"] and (options.frames, options.places) == (50, 200)
+    assert options.heads * options.head_width == cfg["nhead"] * cfg["d_att"] and (options.frames, options.places) == (
+        50,
+        200,
+    )
 
 
 def test_what_is_not_right_is_said_in_one_line(tmp_path, capsys):

@@ -1,4 +1,6 @@
-"""A released stage-2 checkpoint becomes an encoder and heads of ours; the fixture holds one, and the loss that its own code computed."""
+"""A released stage-2 checkpoint becomes an encoder and heads of ours; the fixture holds one, and the loss that its
+own code computed.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def written(tmp_path):
 
 
 def with_teacher(state: dict) -> dict:
-    return state | {name.replace(STUDENT, TEACHER): tensor for name, tensor in state.items() if name.startswith(STUDENT)}
+    return state | {
+        name.replace(STUDENT, TEACHER): tensor for name, tensor in state.items() if name.startswith(STUDENT)
+    }
 
 
 def dino(state: dict) -> dict:
@@ -98,7 +102,10 @@ def test_both_files_are_in_the_record(state, written, tmp_path, capsys):
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and "8 are assumed" in said[1]
     record = json.loads((tmp_path / "encoder.safetensors.record.json").read_text())
-    assert set(record["outputs"]) == {"encoder.safetensors", "heads.safetensors"} and record["settings"]["model"]["heads"] == 8
+    assert (
+        set(record["outputs"]) == {"encoder.safetensors", "heads.safetensors"}
+        and record["settings"]["model"]["heads"] == 8
+    )
     before = [(tmp_path / name).read_bytes() for name in record["outputs"]]
     assert imported(path, out) == 0 and [(tmp_path / name).read_bytes() for name in record["outputs"]] == before
     capsys.readouterr()
@@ -119,7 +126,10 @@ def test_dino_s_head_is_a_projector_alone(state, written, capsys):
     ("name", "tensor", "said"),
     [
         *((name, None, "is missing") for name in ("pos_embed", "blocks.2.attn.qkv.bias", "norm.weight")),
-        *((f"head.{name}", None, "is missing") for name in ("projector.0.running_var", "predictor.0.weight", "predictor.3.bias")),
+        *(
+            (f"head.{name}", None, "is missing")
+            for name in ("projector.0.running_var", "predictor.0.weight", "predictor.3.bias")
+        ),
         ("temp_embed", torch.zeros(3), r"is \(3,\), not of 4 dimensions"),
         ("blocks.1.mlp.fc1.weight", torch.zeros(3, 3), r"is \(3, 3\), not \(64, 16\)"),
         ("head.predictor.0.weight", torch.zeros(24, 8), r"is \(24, 8\), not \(24, 16\)"),

@@ -1,4 +1,6 @@
-"""Raw files to clip store to splits: the same bytes from any source and any number of processes, and one clear line for bad input."""
+"""Raw files to clip store to splits: the same bytes from any source and any number of processes, and one clear line
+for bad input.
+"""
 
 import json
 import os
@@ -52,7 +54,9 @@ def test_store_holds_what_the_reader_made(raw, tmp_path):
     with np.load(RAW.parent / "ntu_denoise.npz") as expected:
         for row, name in enumerate(store.names):
             at = expected["names"].tolist().index(name)
-            assert np.array_equal(store[row].reshape(store.lengths[row], -1), expected["ntu60"][at][: store.lengths[row]])
+            assert np.array_equal(
+                store[row].reshape(store.lengths[row], -1), expected["ntu60"][at][: store.lengths[row]]
+            )
     assert store.names == sorted(store.names) and store.frames.shape[1:] == (2, 25, 3)
     assert store.labels.tolist() == [action - 1 for action in store.table["action"]]
     assert store.class_names[0] == "drink water"
@@ -95,7 +99,9 @@ def test_bad_files_are_all_listed_or_all_recorded(raw, tmp_path):
     ingest(raw, tmp_path / "out", stage(on_bad_file="skip"))
     assert contents(tmp_path / "out", STORE[:3]) == {file: before[file] for file in STORE[:3]}
     dropped = json.loads((tmp_path / "out/quality.json").read_text())["dropped"]
-    assert len(dropped) == 25 and any("line 1: expected the number of frames, found 'garbage'" in entry["reason"] for entry in dropped)
+    assert len(dropped) == 25 and any(
+        "line 1: expected the number of frames, found 'garbage'" in entry["reason"] for entry in dropped
+    )
 
 
 def test_missing_list(raw, tmp_path):
@@ -103,7 +109,10 @@ def test_missing_list(raw, tmp_path):
     listed.write_text(f"302 samples have missing skeletons.\n\n{SHORT[0].stem}\nS017C003P020R002A060\n")
     ingest(raw, tmp_path / "out", stage(missing_list=str(listed)))
     assert len(ClipStore.open(tmp_path / "out")) == 5
-    assert json.loads((tmp_path / "out/quality.json").read_text())["dropped"][0]["reason"] == "in the list of missing skeletons"
+    assert (
+        json.loads((tmp_path / "out/quality.json").read_text())["dropped"][0]["reason"]
+        == "in the list of missing skeletons"
+    )
     for bad, why in ((b"\xff\xfe\x00", "cannot be read as text"), (b"no names", "contains no clip name")):
         listed.write_bytes(bad)
         with pytest.raises(InputError, match=why):
@@ -130,7 +139,9 @@ def test_two_files_of_one_clip(raw, tmp_path):
 
 @pytest.mark.parametrize("kind", ["up", "absolute", "drive", "link", "encrypted", "not a zip"])
 def test_unsafe_archives_are_refused(tmp_path, kind):
-    member = zipfile.ZipInfo({"up": "a/../../x.skeleton", "absolute": "/x.skeleton", "drive": "C:\\x.skeleton"}.get(kind, "x.skeleton"))
+    member = zipfile.ZipInfo(
+        {"up": "a/../../x.skeleton", "absolute": "/x.skeleton", "drive": "C:\\x.skeleton"}.get(kind, "x.skeleton")
+    )
     member.external_attr = (stat.S_IFLNK | 0o777) << 16 if kind == "link" else 0
     path = tmp_path / "raw.zip"
     with zipfile.ZipFile(path, "w") as archive:
@@ -193,7 +204,9 @@ def test_splits(raw, tmp_path, capsys):
     path = tmp_path / "clips/clips.csv"
     path.write_text(table.assign(label=0, action=1, action_name="drink water", setup=range(1, 7)).to_csv(index=False))
     make(by="setup", train="even", counts=[30, 30])
-    assert np.load(tmp_path / "splits/x_train.npy").tolist() == [1, 3, 5] and np.load(tmp_path / "splits/x_test.npy").tolist() == [0, 2, 4]
+    assert np.load(tmp_path / "splits/x_train.npy").tolist() == [1, 3, 5] and np.load(
+        tmp_path / "splits/x_test.npy"
+    ).tolist() == [0, 2, 4]
     assert "3 training and 3 test clips; the complete data set has 30 and 30" in capsys.readouterr().err
 
 

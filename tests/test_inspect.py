@@ -1,4 +1,6 @@
-"""The quality page: planted faults are found and clean clips are not suspected; numbers against plain ones; whole, escaped, the same each time."""
+"""The quality page: planted faults are found and clean clips are not suspected; numbers against plain ones; whole,
+escaped, the same each time.
+"""
 
 import io
 import json
@@ -48,7 +50,9 @@ def changed(folder: Path, changes: dict[int, np.ndarray], out: Path) -> Path:
     """A copy of a store with other joints in some clips."""
     store = ClipStore.open(folder)
     rows = store.table.drop(columns="frames").to_dict("records")
-    ClipStore.write(out, ((row, changes.get(clip, store[clip])) for clip, row in enumerate(rows)), store.bodies, store.joints)
+    ClipStore.write(
+        out, ((row, changes.get(clip, store[clip])) for clip, row in enumerate(rows)), store.bodies, store.joints
+    )
     shutil.copyfile(folder / "quality.json", out / "quality.json")
     return out
 
@@ -108,11 +112,17 @@ def test_measures_equal_plain_ones(clean, tmp_path, monkeypatch):
         it, x_tvc = measures.bodies[index], store[rows[index][0]][:, rows[index][1]].astype(float)
         fastest, rest, longest_rest = 0.0, 0, 0
         for before, after in pairwise(x_tvc):
-            steps = [np.linalg.norm(after[joint] - before[joint]) for joint in range(25)] if before.any() and after.any() else [np.inf]
+            steps = (
+                [np.linalg.norm(after[joint] - before[joint]) for joint in range(25)]
+                if before.any() and after.any()
+                else [np.inf]
+            )
             fastest = max(fastest, max(steps) if np.isfinite(steps).all() else 0)
             rest = rest + 1 if max(steps) <= 0.002 else 0
             longest_rest = max(longest_rest, rest)
-        assert it.speed == pytest.approx(fastest * DEMO.fps, rel=1e-4) and it.still == pytest.approx(longest_rest / DEMO.fps)
+        assert it.speed == pytest.approx(fastest * DEMO.fps, rel=1e-4) and it.still == pytest.approx(
+            longest_rest / DEMO.fps
+        )
         assert it.seen == sum(frame.any() for frame in x_tvc)
         shins = [np.linalg.norm(frame[KNEE] - frame[DEMO.parents[KNEE]]) for frame in x_tvc if frame.any()]
         assert measures.lengths[index, KNEE] == pytest.approx(np.mean(shins), rel=1e-5)
@@ -150,14 +160,20 @@ def test_the_page_is_whole_escaped_and_the_same_each_time(clean, tmp_path):
     for side in ("train", "test"):
         np.save(tmp_path / f"splits/xsub_{side}.npy", np.arange(80))
     split = DEMO.splits["xsub"].model_copy(update={"counts": (80, 90)})
-    stage = told(actions={**DEMO.actions, 1: "<script>alert(1)</script> & wave", 21: "never seen"}, clips=161, splits={"xsub": split})
+    stage = told(
+        actions={**DEMO.actions, 1: "<script>alert(1)</script> & wave", 21: "never seen"},
+        clips=161,
+        splits={"xsub": split},
+    )
     for out in ("one", "two"):
         page(clips, tmp_path / "splits", tmp_path / out, stage)
     text = (tmp_path / "one/index.html").read_text()
     assert text == (tmp_path / "two/index.html").read_text()
     read = Tags(text)
     assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in read.tags}
-    assert not re.search(r"https?:|url\(|@import|src=", text) and not any("href" in attributes for _, attributes in read.tags)
+    assert not re.search(r"https?:|url\(|@import|src=", text) and not any(
+        "href" in attributes for _, attributes in read.tags
+    )
     for expected in (
         "1 <script>alert(1)</script> & wave",
         "<b>x",
@@ -211,7 +227,12 @@ def test_frames_around_a_fault():
 
 def test_the_target_makes_the_page_and_what_it_reads_alone(tmp_path):
     (tmp_path / "changed.yaml").write_text("targets: [quality]")
-    assert planned(project(tmp_path / "project"), tmp_path / "changed.yaml") == {"simulate", "ingest", "split", "inspect"}
+    assert planned(project(tmp_path / "project"), tmp_path / "changed.yaml") == {
+        "simulate",
+        "ingest",
+        "split",
+        "inspect",
+    }
 
 
 def test_the_command_writes_what_the_workflow_wrote(finished, tmp_path, monkeypatch, capsys):

@@ -46,7 +46,9 @@ def test_scene_holds_what_denoising_dropped():
             assert not drawn.dropped[~within, index].any()
 
 
-@pytest.mark.parametrize(("frames", "fps", "pictures"), [(95, 30, 95), (7, 25, 7), (240, 120, 80), (61, 60, 31), (1, 30, 1)])
+@pytest.mark.parametrize(
+    ("frames", "fps", "pictures"), [(95, 30, 95), (7, 25, 7), (240, 120, 80), (61, 60, 31), (1, 30, 1)]
+)
 def test_an_animation_lasts_as_long_as_the_clip(frames, fps, pictures):
     shown, durations = times(frames, fps)
     assert len(shown) == len(durations) == pictures and shown[0] == 0 and len(set(np.diff(shown))) <= 1

@@ -14,7 +14,8 @@ from tiny import CONFIG, ROOT
 from stars import cli
 from stars.jobs.status import status
 
-PATIENCE = 600  # seconds after which a test takes a process for hung: a busy machine needs minutes for what takes seconds
+# seconds after which a test takes a process for hung: a busy machine needs minutes for what takes seconds
+PATIENCE = 600
 LOG = Path("results/logs/pretrain/demo_xsub/mamp.log")
 AGAIN = "interrupted: run the same command again to resume"
 # A training without an end, that saves when it is told to and at no other time.
@@ -66,9 +67,18 @@ def test_ctrl_c_through_snakemake_saves_and_goes_on(own, monkeypatch, capsys):
     trains()
     said = interrupt(run)
     assert run.returncode == 1 and AGAIN in said and "failed: Stage 1" not in said and "Traceback" not in said, said
-    assert said.count("interrupted: no new job starts, and a training saves after this step; a second Ctrl-C ends it at once") == 1
+    assert (
+        said.count(
+            "interrupted: no new job starts, and a training saves after this step; a second Ctrl-C ends it at once"
+        )
+        == 1
+    )
     log = LOG.read_text()
-    saved = int(re.search(r"stars: interrupted: run the same command again to resume: pretrain: stopped after step (\d+) of", log)[1])
+    saved = int(
+        re.search(
+            r"stars: interrupted: run the same command again to resume: pretrain: stopped after step (\d+) of", log
+        )[1]
+    )
     assert list(Path("results/.work").glob("*/last.ckpt"))
     assert cli.main(["status"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -103,7 +113,10 @@ def test_a_second_ctrl_c_ends_a_training_at_once():
     )
     assert run.stdout.readline() == "ready\n"
     run.send_signal(signal.SIGINT)
-    assert run.stderr.readline() == "\n" and "saves after this step; a second Ctrl-C ends it at once" in run.stderr.readline()
+    assert (
+        run.stderr.readline() == "\n"
+        and "saves after this step; a second Ctrl-C ends it at once" in run.stderr.readline()
+    )
     assert run.poll() is None
     run.send_signal(signal.SIGINT)
     run.communicate(timeout=PATIENCE)

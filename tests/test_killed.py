@@ -1,4 +1,6 @@
-"""Jobs killed between writing a result and its record: the next run repairs it. `make killed` does this to every stage."""
+"""Jobs killed between writing a result and its record: the next run repairs it. `make killed` does this to every
+stage.
+"""
 
 import os
 import subprocess
@@ -21,10 +23,17 @@ def test_a_stage_killed_at_any_point_leaves_nothing_that_passes_for_whole(own, m
 
 @pytest.mark.parametrize(
     ("changed", "writes"),
-    [("knn: {k: [1, 10]}", 1), ("knn: {k: [1, 10]}", 3), ("knn: {k: [1, 10]}", 4), ("methods: {stars: {title: Ours}}", 4)],
+    [
+        ("knn: {k: [1, 10]}", 1),
+        ("knn: {k: [1, 10]}", 3),
+        ("knn: {k: [1, 10]}", 4),
+        ("methods: {stars: {title: Ours}}", 4),
+    ],
 )
 def test_snakemake_repairs_what_was_killed_together_with_it(own, tmp_path, monkeypatch, changed, writes):
-    """Killed with its whole process group, in the first job that writes so many files: before, between and after its ledger's entry and record."""
+    """Killed with its whole process group, in the first job that writes so many files: before, between and after its
+    ledger's entry and record.
+    """
     monkeypatch.chdir(own)
     configs = (CONFIG, str(tmp_path / "changed.yaml"))
     Path(configs[1]).write_text(changed)
@@ -32,7 +41,10 @@ def test_snakemake_repairs_what_was_killed_together_with_it(own, tmp_path, monke
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, killed.KILL: str(writes)}
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", *configs]
-    assert subprocess.run(command, env=environment, capture_output=True, start_new_session=True, check=False).returncode == -9
+    assert (
+        subprocess.run(command, env=environment, capture_output=True, start_new_session=True, check=False).returncode
+        == -9
+    )
     snakemake(own, "--unlock", config=configs)
     done = snakemake(own, config=configs)
     assert done.returncode == 0, done.stderr

@@ -39,7 +39,11 @@ def knn(*changes: str) -> None:
     told = as_argument(stage_settings(load_file(CONFIG, changes), "knn", "demo", "stars", "xsub"))
     splits = Path("results/demo/splits")
     paths = {"features": KNN.parent / "features", "clips": "results/demo/clips", "train": splits / "xsub_train.npy"}
-    words = [word for name, path in {**paths, "test": splits / "xsub_test.npy", "out": KNN}.items() for word in (f"--{name}", str(path))]
+    words = [
+        word
+        for name, path in {**paths, "test": splits / "xsub_test.npy", "out": KNN}.items()
+        for word in (f"--{name}", str(path))
+    ]
     assert cli.main(["knn", *words, "--target", "demo", "--settings", told]) == 0
 
 
@@ -49,7 +53,9 @@ def test_every_evaluation_of_a_run_is_in_the_ledger(results):
     assert sorted(entry.place for entry in entries) == measured and len(measured) == 12
     for entry in entries:
         assert entry.metrics == json.loads((results / entry.place / ledger.METRICS).read_text())
-        assert {"demo/raw.zip", "demo/clips", "demo_xsub/" + entry.place.split("/")[1]} <= set(entry.stages) or "other" in entry.place
+        assert {"demo/raw.zip", "demo/clips", "demo_xsub/" + entry.place.split("/")[1]} <= set(
+            entry.stages
+        ) or "other" in entry.place
         for place, told in entry.stages.items():
             record = results / place
             record = record / "record.json" if record.is_dir() else record.with_name(f"{record.name}.record.json")
@@ -67,8 +73,12 @@ def test_numbers_survive_the_rebuild_that_replaces_them(results, capsys):
     assert lines[0] == "demo_xsub/stars/knn  top1" and len(lines) == 4
     assert [re.split(r"  +", line.strip())[1] for line in lines[1:3]] == [f"{first:g}", f"{second:g}"]
     assert lines[3].strip() == "demo_xsub/stars/knn: knn.k [1, 5, 10] → [10, 1]"
-    assert [line for line in history(results, "top1@k=1,output=encoder", "knn", method="stars") if f"{first:>8g}" in line] == lines[1:2] + [
-        line for line in history(results, "top1@k=1,output=encoder", "knn", method="stars") if line.rstrip().endswith("+0")
+    assert [
+        line for line in history(results, "top1@k=1,output=encoder", "knn", method="stars") if f"{first:>8g}" in line
+    ] == lines[1:2] + [
+        line
+        for line in history(results, "top1@k=1,output=encoder", "knn", method="stars")
+        if line.rstrip().endswith("+0")
     ]
 
 
@@ -83,7 +93,10 @@ def test_a_change_upstream_is_told_where_it_was_made(results):
     del told["stages"]["demo/raw.zip"]
     write_text(path.with_name("29990101T000000Z_0.json"), json_text({**told, "seal": seal(told)}))
     lines = [line.strip() for line in history(results, method="stars", data="demo", protocol="knn")]
-    assert "demo_xsub/stars: tune.optimiser.lr 0.001 → 0.002" in lines and "demo_xsub/stars: other source: stars.model.heads" in lines
+    assert (
+        "demo_xsub/stars: tune.optimiser.lr 0.001 → 0.002" in lines
+        and "demo_xsub/stars: other source: stars.model.heads" in lines
+    )
     assert "demo/raw.zip: not made from it" in lines and lines[-1] == "data/ntu.zip: another file"
 
 
@@ -98,7 +111,9 @@ def test_other_bytes_of_the_same_settings_and_source_are_told(results):
     for stage in first["stages"].values():
         del stage["files"]
     path.write_text(json_text({**first, "seal": seal(first)}))
-    assert "do not record whether files differ" in list(history(results, method="stars", data="demo", protocol="knn"))[-1]
+    assert (
+        "do not record whether files differ" in list(history(results, method="stars", data="demo", protocol="knn"))[-1]
+    )
 
 
 def test_what_history_cannot_find_is_said(results, tmp_path, capsys):
@@ -156,7 +171,9 @@ def test_many_writers_at_once_overwrite_nothing_and_leave_nothing(tmp_path, writ
 
 def test_a_writer_killed_where_there_are_no_links_leaves_no_half_entry(tmp_path, monkeypatch):
     """Nor is a later one told that the entry is there: it is told of the claim, and writes when that is gone."""
-    process = multiprocessing.get_context("fork").Process(target=_die_before_it_has_its_name, args=(tmp_path / "1.json",))
+    process = multiprocessing.get_context("fork").Process(
+        target=_die_before_it_has_its_name, args=(tmp_path / "1.json",)
+    )
     process.start()
     process.join()
     assert process.exitcode == 9 and not (tmp_path / "1.json").exists() and list(tmp_path.iterdir())
@@ -165,7 +182,10 @@ def test_a_writer_killed_where_there_are_no_links_leaves_no_half_entry(tmp_path,
     claim = tmp_path / ".1.json.claim"
     with pytest.raises(InputError) as told:
         write_once(tmp_path / "1.json", "whole")
-    assert str(told.value) == f"{claim} was left by a killed job, and {tmp_path / '1.json'} was not written: delete it and run again"
+    assert (
+        str(told.value)
+        == f"{claim} was left by a killed job, and {tmp_path / '1.json'} was not written: delete it and run again"
+    )
     claim.unlink()
     write_once(tmp_path / "1.json", "whole")
     write_once(tmp_path / "1.json", "another")

@@ -1,4 +1,6 @@
-"""The training loop with a job that is neither stage: SGD, something measured at each epoch's end, something kept over a restart."""
+"""The training loop with a job that is neither stage: SGD, something measured at each epoch's end, something kept
+over a restart.
+"""
 
 from __future__ import annotations
 
@@ -120,7 +122,18 @@ def test_a_notice_too_late_for_one_training_of_a_job_stops_the_next_and_no_other
         train(probe()[0], PLAN, Work(tmp_path / "fourth", seconds=1e6))
 
 
-PARTS = ("step", "legs", "optimiser", "optimiser.param_groups", "curve", "curve.rows", "scaler", "kept", "kept.norm", "model")
+PARTS = (
+    "step",
+    "legs",
+    "optimiser",
+    "optimiser.param_groups",
+    "curve",
+    "curve.rows",
+    "scaler",
+    "kept",
+    "kept.norm",
+    "model",
+)
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -1,4 +1,6 @@
-"""What the manual and the repository's own files claim: links, messages, the map of the code, versions, environments."""
+"""What the manual and the repository's own files claim: links, messages, the map of the code, versions,
+environments.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ PINNED = dict(re.findall(r"(?m)^([\w.-]+)==(\S+)$", (ROOT / "envs/constraints.tx
 TORCH = re.findall(r"(?m)^torch==(\S+)$", (ROOT / "envs/torch-cpu.txt").read_text())[0]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MODULES = sorted(
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in (ROOT / "stars").rglob("*.py")
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in (ROOT / "stars").rglob("*.py")
 )
 
 
@@ -32,14 +35,26 @@ def test_no_link_is_dead():
 
 
 def test_a_dead_link_is_found(tmp_path):
-    (tmp_path / "a.md").write_text("# A `b`, c\n[1](#a-b-c) [2](#c) [3](b.md) [4](a.md#a-b-c) [5](https://x)\n```\n[6](none.md)\n```\n")
+    (tmp_path / "a.md").write_text(
+        "# A `b`, c\n[1](#a-b-c) [2](#c) [3](b.md) [4](a.md#a-b-c) [5](https://x)\n```\n[6](none.md)\n```\n"
+    )
     (tmp_path / "c.html").write_text('<p id="x"><a href="#x"></a><img src="d.png"><a href="a.md#none">')
-    assert [line.split(": ")[1] for line in links.dead(links.found([str(tmp_path)]))] == ["#c", "b.md", "d.png", "a.md#none"]
+    assert [line.split(": ")[1] for line in links.dead(links.found([str(tmp_path)]))] == [
+        "#c",
+        "b.md",
+        "d.png",
+        "a.md#none",
+    ]
 
 
 def test_the_index_names_every_page_once_by_its_title():
     sections = re.split(r"^## ", (ROOT / "docs/index.md").read_text(), flags=re.MULTILINE)[1:]
-    assert [section.splitlines()[0] for section in sections] == ["Tutorials", "How-to guides", "Reference", "Explanation"]
+    assert [section.splitlines()[0] for section in sections] == [
+        "Tutorials",
+        "How-to guides",
+        "Reference",
+        "Explanation",
+    ]
     named = [link for section in sections for link in re.findall(r"^- \[([^]]+)\]\((\w+)\.md\)", section, re.MULTILINE)]
     headings = {page.stem: page.read_text().splitlines()[0].removeprefix("# ") for page in (ROOT / "docs").glob("*.md")}
     assert sorted(named) == sorted((title, page) for page, title in headings.items() if page != "index")
@@ -70,12 +85,18 @@ def messages(page: str) -> list[str]:
 
 def pieces(message: str) -> list[str]:
     """The words of a message between what varies."""
-    return [piece.strip(" :;,") for piece in re.split(r"…|\bFILE\b|\bN\b|\bNAME\b|\d+", message) if len(piece.strip(" :;,()")) > 2]
+    return [
+        piece.strip(" :;,")
+        for piece in re.split(r"…|\bFILE\b|\bN\b|\bNAME\b|\d+", message)
+        if len(piece.strip(" :;,()")) > 2
+    ]
 
 
 def parts(message: str) -> list[str]:
     """The same where "FILE, line N: expected …, found …" is put together of three texts."""
-    split = [part.strip(" :;,()") for piece in pieces(message) for part in re.split(r": |, |\bexpected\b|\bfound\b", piece)]
+    split = [
+        part.strip(" :;,()") for piece in pieces(message) for part in re.split(r": |, |\bexpected\b|\bfound\b", piece)
+    ]
     return [part for part in split if len(part) > 2]
 
 
@@ -93,7 +114,9 @@ def test_messages_about_data_stand_in_the_code():
 
 
 def swallowed(command: str) -> list[str]:
-    """Words of a `snakemake` command that --configfile or --config would take though they are no file or no KEY=VALUE."""
+    """Words of a `snakemake` command that --configfile or --config would take though they are no file or no
+    KEY=VALUE.
+    """
     taken, option = [], ""
     for word in shlex.split(command, comments=True):
         if word.startswith("-") or word in ("&&", "||", "|"):
@@ -104,7 +127,9 @@ def swallowed(command: str) -> list[str]:
 
 
 def shown_commands() -> list[str]:
-    """Commands of Snakemake with a configuration, in the README and the manual: lines of blocks, and what stands in back-quotes."""
+    """Commands of Snakemake with a configuration, in the README and the manual: lines of blocks, and what stands in
+    back-quotes.
+    """
     texts = [path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))]
     words = [line for text in texts for line in re.sub(r"`([^`\n]+)`", r"\n\1\n", text).splitlines()]
     return [line for line in words if re.search(r"^(.*\bsnakemake |… ).*--config", line)]
@@ -113,7 +138,11 @@ def shown_commands() -> list[str]:
 def test_no_target_is_swallowed_by_an_option():
     commands = shown_commands()
     assert len(commands) > 12 and [(command, found) for command in commands if (found := swallowed(command))] == []
-    assert swallowed("snakemake --configfile a.yaml table2") == swallowed("snakemake --config 'a=[1]' b=2 table2 -n") == ["table2"]
+    assert (
+        swallowed("snakemake --configfile a.yaml table2")
+        == swallowed("snakemake --config 'a=[1]' b=2 table2 -n")
+        == ["table2"]
+    )
     assert swallowed("snakemake table2 --configfile a.yaml b.yaml --config a=1 -- table2  # it's table2") == []
 
 
@@ -123,7 +152,12 @@ def test_code_that_the_method_page_names_is_there():
     assert len(files) > 20 and [file for file in files if not (ROOT / file).exists()] == []
     code_text = "\n".join(path.read_text() for path in (ROOT / "stars").rglob("*.py"))
     where = [line.rpartition(" | ")[2] for line in page.split("## From clip")[1].splitlines() if line.startswith("|")]
-    names = {name.rpartition(".")[2] for cell in where for name in re.findall(r"`([A-Za-z_.]+)`", cell) if not name.endswith(".py")}
+    names = {
+        name.rpartition(".")[2]
+        for cell in where
+        for name in re.findall(r"`([A-Za-z_.]+)`", cell)
+        if not name.endswith(".py")
+    }
     assert len(names) > 40 and [name for name in names if not re.search(rf"(def|class) {name}\b", code_text)] == []
     assert all(f"({number})" in page for number in range(1, 8))
 
@@ -173,17 +207,29 @@ FAMILIES = {
               "stars.evaluation.semi", "stars.evaluation.few_shot", "stars.evaluation.plugin"),
     "draw": ("stars.paper.tables", "stars.paper.hyperparameters", "stars.paper.figures", "stars.paper.plugin_table", "stars.inspect.page", "stars.report.page"),
 }  # fmt: skip
-DISTRIBUTIONS = {"yaml": "pyyaml", "PIL": "pillow", "sklearn": "scikit-learn", "torch": "pytorch", "matplotlib": "matplotlib-base"}
+DISTRIBUTIONS = {
+    "yaml": "pyyaml",
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "torch": "pytorch",
+    "matplotlib": "matplotlib-base",
+}
 BROUGHT = {"triton": "pytorch", "pydantic_core": "pydantic", "markupsafe": "jinja2", "threadpoolctl": "scikit-learn"}
 
 
-LAZY = ("stars.backbones", "stars.objectives", "stars.views")  # imported for methods that name one, by whoever resolves the configuration
+# imported for methods that name one, by whoever resolves the configuration
+LAZY = ("stars.backbones", "stars.objectives", "stars.views")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_environment_holds_what_its_rules_import(family):
-    """In pip's versions. Of the command line, what `--settings` leads to: `stars.config`, `stars.pipeline.configuration` and what they import."""
-    starts = [module for module in MODULES if module.startswith(FAMILIES[family])] + ["stars.config", "stars.pipeline.configuration"]
+    """In pip's versions. Of the command line, what `--settings` leads to: `stars.config`,
+    `stars.pipeline.configuration` and what they import.
+    """
+    starts = [module for module in MODULES if module.startswith(FAMILIES[family])] + [
+        "stars.config",
+        "stars.pipeline.configuration",
+    ]
     reached: set[str] = set()
     while starts:
         module = starts.pop()
@@ -205,7 +251,11 @@ def third_party(module: str) -> set[str]:
         name
         for node in nodes
         for name in (
-            [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module] if isinstance(node, ast.ImportFrom) else []
+            [a.name for a in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module]
+            if isinstance(node, ast.ImportFrom)
+            else []
         )
     }
     return {str(name).split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"stars", "None"}
@@ -220,7 +270,11 @@ def test_commit_hooks_run_the_pinned_versions():
 def test_citation_is_of_this_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == PROJECT["version"] and citation["license"] == PROJECT["license"]
-    assert [author["family-names"] for author in citation["preferred-citation"]["authors"]] == ["Mehraban", "Rajabi", "Taati"]
+    assert [author["family-names"] for author in citation["preferred-citation"]["authors"]] == [
+        "Mehraban",
+        "Rajabi",
+        "Taati",
+    ]
 
 
 def test_every_dependency_is_pinned_and_has_its_reason():

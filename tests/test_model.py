@@ -22,7 +22,9 @@ from stars.released.checkpoint import import_released
 from stars.released.mamp import ours, released, to_ours, to_released
 from stars.training.weights import load_encoder, load_heads, save_encoder, save_heads
 
-SMALL = Model(frames=16, segment=4, width=16, depth=3, heads=2, hidden=24, decoder_width=8, decoder_depth=1, decoder_hidden=20)
+SMALL = Model(
+    frames=16, segment=4, width=16, depth=3, heads=2, hidden=24, decoder_width=8, decoder_depth=1, decoder_hidden=20
+)
 JOINTS = 5
 
 
@@ -69,20 +71,32 @@ def test_mask_score_of_equation_2():
 
 
 def test_stage_1_equals_equations_1_to_4_written_out():
-    """Body by body, token by token: motion, its intensity, the top K of log π + Gumbel noise, the decoder's input, the error over what is hidden."""
-    model, x, noise = MaskedMotion(SMALL, Motion(ratio=0.7, temperature=0.5), JOINTS), torch.randn(3, 16, JOINTS, 3), torch.rand(3, 20)
+    """Body by body, token by token: motion, its intensity, the top K of log π + Gumbel noise, the decoder's input,
+    the error over what is hidden.
+    """
+    model, x, noise = (
+        MaskedMotion(SMALL, Motion(ratio=0.7, temperature=0.5), JOINTS),
+        torch.randn(3, 16, JOINTS, 3),
+        torch.rand(3, 20),
+    )
     x[2] = 0
     errors = []
     for body, eps in zip(x, noise, strict=True):
         moves = [body[max(t, t % 4 + 4)] - body[max(t, t % 4 + 4) - 4] for t in range(16)]
-        tokens = [torch.stack([moves[4 * t + f][v] for f in range(4)]).flatten() for t in range(4) for v in range(JOINTS)]
+        tokens = [
+            torch.stack([moves[4 * t + f][v] for f in range(4)]).flatten() for t in range(4) for v in range(JOINTS)
+        ]
         pi = torch.stack([token.abs().sum() / 0.5 for token in tokens]).softmax(0)
         score = pi.log() - torch.log(-torch.log(eps))
         masked = set(score.topk(20 - int(20 * (1 - 0.7))).indices.tolist())
         seen = torch.tensor(sorted(set(range(20)) - masked))
-        latent = dict(zip(seen.tolist(), model.decoder.embed(model.encoder.tokens(body[None], seen[None])[0]), strict=True))
+        latent = dict(
+            zip(seen.tolist(), model.decoder.embed(model.encoder.tokens(body[None], seen[None])[0]), strict=True)
+        )
         places = model.decoder.positions()
-        filled = torch.stack([latent.get(token, model.decoder.mask_token[0]) + places[token] for token in range(20)])[None]
+        filled = torch.stack([latent.get(token, model.decoder.mask_token[0]) + places[token] for token in range(20)])[
+            None
+        ]
         for block in model.decoder.blocks:
             filled = block(filled)
         predicted = model.decoder.predict(model.decoder.norm(filled))[0]
@@ -185,7 +199,9 @@ def test_attention_with_matrix_units_has_the_gradients_of_float32(monkeypatch):
             attention.attend(*trained).float().square().sum().backward()
         gradients[units] = torch.stack([tensor.grad.float() for tensor in trained])
     assert not gradients[True].equal(gradients[False])  # another path was taken
-    torch.testing.assert_close(gradients[True], gradients[False], rtol=0.02, atol=0.02 * float(gradients[False].abs().max()))
+    torch.testing.assert_close(
+        gradients[True], gradients[False], rtol=0.02, atol=0.02 * float(gradients[False].abs().max())
+    )
 
 
 def test_a_torch_without_the_question_for_matrix_units_is_taken_to_have_none(monkeypatch):
@@ -201,13 +217,19 @@ def test_frozen_lower_blocks_get_no_gradient_and_change_no_other():
     for part in (encoder.embed, encoder.positions, *encoder.blocks[:2]):
         part.requires_grad_(False)
     clip_features(encoder, x).square().sum().backward()
-    assert {name.split(".")[1] for name, parameter in encoder.named_parameters() if parameter.grad is not None} == {"2", "weight", "bias"}
+    assert {name.split(".")[1] for name, parameter in encoder.named_parameters() if parameter.grad is not None} == {
+        "2",
+        "weight",
+        "bias",
+    }
     torch.testing.assert_close(upper, [parameter.grad for parameter in encoder.blocks[2].parameters()])
 
 
 @pytest.mark.parametrize("kind", ["joint", "bone", "motion"])
 def test_a_stream_is_what_the_joints_say_and_all_that_the_model_sees(kind, tmp_path):
-    """Frame by frame and joint by joint; an encoder of a stream is the plain one on converted poses, stage 1 and its file included."""
+    """Frame by frame and joint by joint; an encoder of a stream is the plain one on converted poses, stage 1 and its
+    file included.
+    """
     parents, shape = (0, 0, 1, 1, 3), SMALL.model_copy(update={"stream": kind})
     x = torch.randn(4, 16, JOINTS, 3)
     x[3] = 0
@@ -215,8 +237,15 @@ def test_a_stream_is_what_the_joints_say_and_all_that_the_model_sees(kind, tmp_p
     for t in range(16):
         for v, parent in enumerate(parents):
             later = x[:, t + 1, v] if t < 15 else x[:, t, v]
-            expected[:, t, v] = {"joint": x[:, t, v], "bone": x[:, t, v] - x[:, t, parent], "motion": later - x[:, t, v]}[kind]
-    model, plain = MaskedMotion(shape, Motion(), JOINTS, parents if kind == "bone" else ()), MaskedMotion(SMALL, Motion(), JOINTS)
+            expected[:, t, v] = {
+                "joint": x[:, t, v],
+                "bone": x[:, t, v] - x[:, t, parent],
+                "motion": later - x[:, t, v],
+            }[kind]
+    model, plain = (
+        MaskedMotion(shape, Motion(), JOINTS, parents if kind == "bone" else ()),
+        MaskedMotion(SMALL, Motion(), JOINTS),
+    )
     plain.load_state_dict(model.state_dict())
     assert torch.equal(model.encoder.stream(x), expected) and (expected[3] == 0).all()
     assert torch.equal(model.encoder(x), plain.encoder(expected))
@@ -296,7 +325,9 @@ def test_released_checkpoint_is_imported(tmp_path, decoder):
     model = MaskedMotion(SMALL, Motion(ratio=0.5), JOINTS)
     checkpoint = mamp_checkpoint(model)
     if not decoder:
-        checkpoint = {name: tensor for name, tensor in checkpoint["model"].items() if not name.startswith(("decoder", "mask"))}
+        checkpoint = {
+            name: tensor for name, tensor in checkpoint["model"].items() if not name.startswith(("decoder", "mask"))
+        }
     torch.save(checkpoint, tmp_path / "mamp.pth")
     encoder, tuned = import_released(tmp_path / "mamp.pth", heads=2)
     decoder_of_encoder = {"decoder_width": 16, "decoder_depth": 3, "decoder_hidden": 24}

@@ -1,4 +1,6 @@
-"""Attention for narrow heads: its numbers on a CPU, that GPUs' compilers take it, its numbers on a GPU, and when PyTorch's is taken instead."""
+"""Attention for narrow heads: its numbers on a CPU, that GPUs' compilers take it, its numbers on a GPU, and when
+PyTorch's is taken instead.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from stars.backbones.attention import attend
 from stars.bench.steps import plain_attention
 
 needs_triton = pytest.mark.skipif(
-    importlib.util.find_spec("triton") is None, reason="Triton is not installed: .venv/bin/pip install --requirement envs/triton.txt"
+    importlib.util.find_spec("triton") is None,
+    reason="Triton is not installed: .venv/bin/pip install --requirement envs/triton.txt",
 )
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
@@ -27,14 +30,18 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is n
 def test_kernels_compute_attention_by_the_interpreter():
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "narrow_kernels.py"]
-    done = subprocess.run(command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @needs_triton
 @pytest.mark.parametrize(("capability", "width"), [(80, 32), (90, 16), (90, 32)])
 def test_compilers_of_gpus_take_the_kernels(tmp_path, monkeypatch, capability, width):
-    """To machine code for an A100 and an H100, which needs neither; in the shared memory that each program may have without asking."""
+    """To machine code for an A100 and an H100, which needs neither; in the shared memory that each program may have
+    without asking.
+    """
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
@@ -51,7 +58,9 @@ def test_compilers_of_gpus_take_the_kernels(tmp_path, monkeypatch, capability, w
         options = {name: settings[name] for name in ("num_warps", "num_stages")}
         constants = {"WIDTH": width, "QUERIES": settings["QUERIES"], "KEYS": settings["KEYS"]}
         signature = {name: "constexpr" if name in constants else kinds.get(name, "*bf16") for name in kernel.arg_names}
-        made = compile(ASTSource(kernel, signature, constants), target=GPUTarget("cuda", capability, 32), options=options)
+        made = compile(
+            ASTSource(kernel, signature, constants), target=GPUTarget("cuda", capability, 32), options=options
+        )
         assert len(made.asm["cubin"]) > 1000 and 0 < made.metadata.shared <= 48 * 1024
 
 
@@ -59,7 +68,9 @@ def test_compilers_of_gpus_take_the_kernels(tmp_path, monkeypatch, capability, w
 @pytest.mark.parametrize("tokens", [74, 750])
 @pytest.mark.parametrize("width", narrow_attention.WIDTHS)
 def test_a_gpu_s_errors_are_those_of_bf16(tokens, width):
-    """Of 16 bodies at the paper's size: at most 1.5 times the error of PyTorch's own kernel, output and gradients each."""
+    """Of 16 bodies at the paper's size: at most 1.5 times the error of PyTorch's own kernel, output and gradients
+    each.
+    """
     draws = torch.randn(4, 16, 8, tokens, width, generator=torch.Generator().manual_seed(0)).cuda().bfloat16()
     found = {}
     for name, work, dtype in (
@@ -97,7 +108,9 @@ def test_without_triton_one_line_is_said_and_pytorch_s_attention_taken(anywhere,
     for _ in range(2):
         assert torch.equal(attend(query, key, value), F.scaled_dot_product_attention(query, key, value))
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("attention for narrow heads does not work here, going on with PyTorch's: ") and "triton" in line
+    assert (
+        line.startswith("attention for narrow heads does not work here, going on with PyTorch's: ") and "triton" in line
+    )
     assert narrow_attention.kernels_used() == "torch"
 
 
@@ -105,7 +118,8 @@ def test_other_heads_are_not_even_tried(anywhere, monkeypatch):
     monkeypatch.setattr(narrow_attention, "works", lambda *tried: True)
     monkeypatch.setattr(narrow_attention, "narrow_attention", lambda *inputs: "narrow")
     narrow, wide, whole = (
-        torch.randn(2, 2, 9, width).to(dtype) for width, dtype in ((16, torch.half), (64, torch.half), (16, torch.float32))
+        torch.randn(2, 2, 9, width).to(dtype)
+        for width, dtype in ((16, torch.half), (64, torch.half), (16, torch.float32))
     )
     assert attend(narrow, narrow, narrow) == "narrow"
     assert attend(narrow, narrow, narrow, torch.ones(9, 9, dtype=torch.bool)).shape == narrow.shape

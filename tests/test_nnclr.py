@@ -1,4 +1,6 @@
-"""The contrastive loss and its queue against slow versions written from Eq. 5–6 and Algorithm 1, and the collapse monitor."""
+"""The contrastive loss and its queue against slow versions written from Eq. 5–6 and Algorithm 1, and the collapse
+monitor.
+"""
 
 from __future__ import annotations
 

@@ -30,13 +30,22 @@ def read(data: bytes) -> np.ndarray:
 
 def test_joints_and_names():
     for frames in (4, 1):
-        data = json.dumps({"label": 10, "extra": None, "skeletons": JOINTS[:frames].tolist(), "file_name": NAME}).encode()
+        data = json.dumps(
+            {"label": 10, "extra": None, "skeletons": JOINTS[:frames].tolist(), "file_name": NAME}
+        ).encode()
         assert np.array_equal(read(data), JOINTS[:frames, None].astype(np.float32)) and read(data).dtype == np.float32
     whole = (1000 * JOINTS).astype(int)
     spaced = json.dumps({"file_name": NAME, "skeletons": whole.tolist(), "label": 10}, indent=1).encode()
     assert np.array_equal(read(spaced)[:, 0], whole)
     clip = nw_ucla.name_of("a01_s02_e00_v03.json")
-    assert (clip.name, clip.action, clip.subject, clip.camera, clip.setup, clip.replication) == ("a01_s02_e00_v03", 1, 2, 3, 1, 1)
+    assert (clip.name, clip.action, clip.subject, clip.camera, clip.setup, clip.replication) == (
+        "a01_s02_e00_v03",
+        1,
+        2,
+        3,
+        1,
+        1,
+    )
 
 
 def test_every_file_is_a_clip_or_an_error(tmp_path: Path):
@@ -44,7 +53,10 @@ def test_every_file_is_a_clip_or_an_error(tmp_path: Path):
         (tmp_path / f"{name}.json").write_bytes(GOOD)
     found = dict(nw_ucla.clips(Source.open(tmp_path, nw_ucla.SUFFIXES), LAYOUT))
     assert [clip.name for clip in found.pop(f"{NAME}.json")] == [NAME]
-    assert all(isinstance(error, InputError) and "expected a name like a01_s02_e00_v03.json" in str(error) for error in found.values())
+    assert all(
+        isinstance(error, InputError) and "expected a name like a01_s02_e00_v03.json" in str(error)
+        for error in found.values()
+    )
 
 
 def changed(**keys: object) -> bytes:
@@ -96,12 +108,18 @@ def test_what_is_wrong_is_named(data):
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["label", "skeletons", "x"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["label", "skeletons", "x"]), inner, max_size=3)
+    ),
 )
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.one_of(st.binary(), JSON.map(lambda value: json.dumps(value).encode()), st.builds(changed, skeletons=JSON, label=JSON)))
+@given(
+    st.one_of(
+        st.binary(), JSON.map(lambda value: json.dumps(value).encode()), st.builds(changed, skeletons=JSON, label=JSON)
+    )
+)
 def test_no_bytes_raise_anything_else(data):
     try:
         assert np.isfinite(read(data)).all()
@@ -112,7 +130,11 @@ def test_no_bytes_raise_anything_else(data):
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.integers(0, len(GOOD)), st.integers(0, 30), st.binary(max_size=6) | st.sampled_from([b"NaN", b"1e400", b"[["])),
+        st.tuples(
+            st.integers(0, len(GOOD)),
+            st.integers(0, 30),
+            st.binary(max_size=6) | st.sampled_from([b"NaN", b"1e400", b"[["]),
+        ),
         min_size=1,
     )
 )
@@ -129,7 +151,8 @@ def test_no_changed_file_raises_anything_else(changes):
 def test_the_description_holds_the_published_facts():
     assert len(NW_UCLA.joints) == 20 and list(NW_UCLA.actions) == [1, 2, 3, 4, 5, 6, 8, 9, 11, 12]
     assert all(sum(NW_UCLA.splits[split].counts) == NW_UCLA.clips == 1484 for split in ("xview", "xsub"))
-    assert {*NW_UCLA.splits["base"].actions} == {*NW_UCLA.actions} - {*NW_UCLA.novel}  # its encoder has not seen what is novel
+    # its encoder has not seen what is novel
+    assert {*NW_UCLA.splits["base"].actions} == {*NW_UCLA.actions} - {*NW_UCLA.novel}
     assert NW_UCLA.parents[NW_UCLA.root] == NW_UCLA.root
     assert all(NW_UCLA.joints[left].replace("left", "right") == NW_UCLA.joints[right] for left, right in NW_UCLA.mirror)
 
@@ -147,7 +170,10 @@ def test_its_configuration_has_every_protocol_planned(tmp_path):
     for split in ("xview", "xsub"):
         for method in ("scratch", "mamp", "stars", "stars_two_views"):
             evaluated = {f"{job}: nw_ucla {split} {method}" for job in ("Embed", "KNN", "Linear probe", "Fine-tune")}
-            assert evaluated <= jobs and sum(job.startswith(f"Semi-supervised: nw_ucla {split} {method} ") for job in jobs) == 3
+            assert (
+                evaluated <= jobs
+                and sum(job.startswith(f"Semi-supervised: nw_ucla {split} {method} ") for job in jobs) == 3
+            )
             assert f"Few-shot: nw_ucla base {method} on nw_ucla xview" in jobs
             assert f"Transfer: kinect_v2 xsub {method} on nw_ucla_common xview" in jobs
     assert {"KNN: nw_ucla xview raw_joints", "Comparison: nw_ucla xview", "Comparison: nw_ucla xsub"} <= jobs
@@ -173,7 +199,15 @@ def test_both_of_its_splits_run(tmp_path, monkeypatch):
         stars("split", clips=clips, out=splits, split=split)
         rows = {"clips": clips, "train": splits / f"{split}_train.npy"}
         stars("pretrain", "mamp", **rows, out=mamp, work=tmp_path / "work", device="cpu")
-        stars("tune", "stars_two_views", **rows, parent=mamp / "encoder.safetensors", out=tuned, work=tmp_path / "work", device="cpu")
+        stars(
+            "tune",
+            "stars_two_views",
+            **rows,
+            parent=mamp / "encoder.safetensors",
+            out=tuned,
+            work=tmp_path / "work",
+            device="cpu",
+        )
         rows |= {"test": splits / f"{split}_test.npy", "target": "nw_ucla"}
         stars("embed", "stars_two_views", **rows, method=tuned, out=tuned / "features", device="cpu")
         stars("knn", "stars_two_views", **rows, features=tuned / "features", out=tmp_path / split)

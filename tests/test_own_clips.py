@@ -1,4 +1,6 @@
-"""docs/own_clips.md does what it says: its files are written and its commands run, in the page's order, in a new project."""
+"""docs/own_clips.md does what it says: its files are written and its commands run, in the page's order, in a new
+project.
+"""
 
 import csv
 import json
@@ -52,14 +54,18 @@ def test_the_page_works(yard):
     with (folder / "recordings/yard/clips.csv").open() as file:
         rows = {row["file"].removesuffix(".npy"): row for row in csv.DictReader(file)}
     for name, facts in zip(store.names, store.table.to_dict("records"), strict=True):
-        assert (facts["action_name"], str(facts["subject"]), str(facts["replication"])) == tuple(list(rows[name].values())[1:])
+        assert (facts["action_name"], str(facts["subject"]), str(facts["replication"])) == tuple(
+            list(rows[name].values())[1:]
+        )
     assert all(f"{job} " in planned for job in ("ingest", "split", "pretrain", "tune", "embed", "knn", "table"))
 
 
 def test_a_simulated_rehearsal(yard, tmp_path):
     folder, _ = yard
     description, config = (folder / "config/datasets/yard.yaml").read_text(), (folder / "config/yard.yaml").read_text()
-    (folder / "config/datasets/rehearsal.yaml").write_text(description.replace("hips", "spine base").replace("feet", "left foot"))
+    (folder / "config/datasets/rehearsal.yaml").write_text(
+        description.replace("hips", "spine base").replace("feet", "left foot")
+    )
     (folder / "config/rehearsal.yaml").write_text(
         config.replace("dataset: yard, raw: recordings/yard", "dataset: rehearsal, simulate: {clips: 30}")
     )

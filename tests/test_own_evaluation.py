@@ -1,4 +1,6 @@
-"""Evaluating, fitting and using a classifier of one's own clips: against slow versions, through the commands, and in a notebook."""
+"""Evaluating, fitting and using a classifier of one's own clips: against slow versions, through the commands, and in
+a notebook.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +36,18 @@ ACTIONS = {"kick": "leg", "lift": "right", "raise": "left"}
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    """clips/ACTION/s{subject}_{take}.npy of three actions and subjects, three takes each; one more take of the first is a copy."""
+    """clips/ACTION/s{subject}_{take}.npy of three actions and subjects, three takes each; one more take of the first
+    is a copy.
+    """
     home = tmp_path_factory.mktemp("own")
     rng = np.random.default_rng(0)
     for action, moved in ACTIONS.items():
         (home / "clips" / action).mkdir(parents=True)
         for subject in range(3):
             for take in range(3):
-                clip = standing(24, moved, rng.uniform(0.8, 1.2)) * (1 + 0.05 * subject) + rng.normal(0, 0.01, (24, 25, 3))
+                clip = standing(24, moved, rng.uniform(0.8, 1.2)) * (1 + 0.05 * subject) + rng.normal(
+                    0, 0.01, (24, 25, 3)
+                )
                 np.save(home / "clips" / action / f"s{subject}_{take}.npy", clip.astype(np.float32))
     shutil.copy(home / "clips/kick/s0_0.npy", home / "clips/kick/s0_9.npy")
     save_encoder(home / "encoder.safetensors", Network(SHAPE, 16))
@@ -85,7 +91,9 @@ def test_probabilities_keep_their_word():
     found = calibration.reliability(answers, right)
     assert found.error < 0.03 and found.clips.sum() == 6000
     inside = (answers >= 0.5) & (answers < 0.6)
-    assert found.right[5] == pytest.approx(right[inside].mean()) and found.said[5] == pytest.approx(answers[inside].mean())
+    assert found.right[5] == pytest.approx(right[inside].mean()) and found.said[5] == pytest.approx(
+        answers[inside].mean()
+    )
     assert calibration.reliability(np.full(10, 0.95), np.arange(10) < 5).error == pytest.approx(0.45)
 
 
@@ -97,7 +105,10 @@ def test_the_nearest_clip_of_others_decides(clips):
         vectors = clips.vectors[method.vectors].astype(np.float64)
         for row in range(27):
             others = [other for other in range(27) if clips.groups[other] != clips.groups[row]]
-            cosine = [vectors[row] @ vectors[other] / np.linalg.norm(vectors[row]) / np.linalg.norm(vectors[other]) for other in others]
+            cosine = [
+                vectors[row] @ vectors[other] / np.linalg.norm(vectors[row]) / np.linalg.norm(vectors[other])
+                for other in others
+            ]
             assert found.outcomes[method.name].predicted[row] == clips.labels[others[int(np.argmax(cosine))]]
     best = max(found.outcomes.values(), key=lambda one: one.accuracy)
     assert found.best is best and best.accuracy == pytest.approx(100 * (best.predicted == clips.labels).mean())
@@ -111,12 +122,19 @@ def test_the_nearest_clip_of_others_decides(clips):
 def test_the_choice_is_checked_on_subjects_that_did_not_choose():
     rng = np.random.default_rng(2)
     labels, who = np.tile(np.arange(3), 20), np.repeat([f"s{number}" for number in range(6)], 10)
-    vectors = {kind: (rng.normal(size=(60, 4)) + np.eye(3, 4)[labels]).astype(np.float32) for kind in ("joints", "features")}
+    vectors = {
+        kind: (rng.normal(size=(60, 4)) + np.eye(3, 4)[labels]).astype(np.float32) for kind in ("joints", "features")
+    }
 
     def of(rows: np.ndarray) -> Labelled:
         names = [f"clip {row}" for row in rows]
         return Labelled(
-            names, labels[rows], ["a", "b", "c"], who[rows].tolist(), [], {kind: all_nd[rows] for kind, all_nd in vectors.items()}
+            names,
+            labels[rows],
+            ["a", "b", "c"],
+            who[rows].tolist(),
+            [],
+            {kind: all_nd[rows] for kind, all_nd in vectors.items()},
         )
 
     found, right, choices = evaluate(of(np.arange(60))), [], set()
@@ -149,7 +167,9 @@ def test_commands_from_a_folder_to_a_classifier_that_moves(home, model, clips, m
     told = ("--encoder", "encoder.safetensors", "--skeleton", "kinect_v2", "--group-by", r"(s\d)_")
     run("evaluate", "clips", *told, "--out", "verdict", "--finetune", 1)
     printed = capsys.readouterr()
-    assert printed.out.startswith("27 clips, 3 actions, 3 subjects, each tested with a classifier trained on the others; 3 folds\n")
+    assert printed.out.startswith(
+        "27 clips, 3 actions, 3 subjects, each tested with a classifier trained on the others; 3 folds\n"
+    )
     assert "copies of other clips are ignored" in printed.err and "none of these: " in printed.out
     kept = json.loads(Path("verdict/evaluation.json").read_text())
     assert list(kept["methods"]) == ["joints", "nearest", "linear", "finetuned"] and kept["chosen"] != "finetuned"
@@ -157,7 +177,9 @@ def test_commands_from_a_folder_to_a_classifier_that_moves(home, model, clips, m
         rows = list(csv.DictReader(table))
     right = [row["action"] == row[kept["chosen"]] for row in rows]
     assert kept["methods"][kept["chosen"]]["accuracy"] == pytest.approx(100 * np.mean(right), abs=1e-3)
-    assert all(Path(f"verdict/{name}.png").stat().st_size > 3000 for name in ("confusion", "reliability", "learning_curve"))
+    assert all(
+        Path(f"verdict/{name}.png").stat().st_size > 3000 for name in ("confusion", "reliability", "learning_curve")
+    )
     run("fit", "clips", *told, "--out", "fitted")
     shutil.move("fitted", tmp_path / "elsewhere")
     capsys.readouterr()
@@ -169,7 +191,9 @@ def test_commands_from_a_folder_to_a_classifier_that_moves(home, model, clips, m
     strange = standing(24)[:, ::-1] * 1.3
     loaded = Classifier.load("elsewhere")
     assert loaded.predict([strange], 0.05)[0].label == NONE and "Classifier(" in repr(loaded)
-    with pytest.raises(InputError, match=r"encoder\.safetensors is not the encoder that the classifier was fitted with"):
+    with pytest.raises(
+        InputError, match=r"encoder\.safetensors is not the encoder that the classifier was fitted with"
+    ):
         save_encoder("elsewhere/encoder.safetensors", Network(SHAPE, 25))
         Classifier.load("elsewhere")
 
@@ -180,12 +204,28 @@ def test_a_long_recording_becomes_a_timeline(home, model, clips, monkeypatch, ca
     fit(model, evaluate(clips, METHODS[:1]), tmp_path / "fitted", {})
     parts = [np.load(home / "clips" / action / "s1_1.npy") for action in ("kick", "kick", "raise", "raise")]
     np.save(tmp_path / "long.npy", np.concatenate([*parts, np.zeros_like(parts[0]), np.zeros_like(parts[0])]))
-    run("predict", tmp_path / "long.npy", "--classifier", tmp_path / "fitted", "--false-alarms", 0, "--timeline", tmp_path / "lines")
+    run(
+        "predict",
+        tmp_path / "long.npy",
+        "--classifier",
+        tmp_path / "fitted",
+        "--false-alarms",
+        0,
+        "--timeline",
+        tmp_path / "lines",
+    )
     with (tmp_path / "lines/long.csv").open() as table:
         rows = list(csv.DictReader(table))
     shown = [row["action"] for row in rows]
-    assert shown[0] == "kick" and shown[-1] == "nobody" and "raise" in shown and float(rows[-1]["end"]) == pytest.approx(4.8)
-    assert [row["start"] for row in rows[1:]] == [row["end"] for row in rows[:-1]] and (tmp_path / "lines/long.png").is_file()
+    assert (
+        shown[0] == "kick"
+        and shown[-1] == "nobody"
+        and "raise" in shown
+        and float(rows[-1]["end"]) == pytest.approx(4.8)
+    )
+    assert [row["start"] for row in rows[1:]] == [row["end"] for row in rows[:-1]] and (
+        tmp_path / "lines/long.png"
+    ).is_file()
 
 
 def test_a_library_leaves_copies_out_and_gives_a_rank(home, model):
@@ -224,7 +264,9 @@ def text_clip(path: Path, clip: np.ndarray) -> Path:
     """A clip as a .json file of landmarks, or as a .csv file with bare headers."""
     rows = clip.reshape(len(clip), -1).tolist()
     if path.suffix == ".json":
-        path.write_text(json.dumps([[dict(zip("xyz", point, strict=True)) for point in frame] for frame in clip.tolist()]))
+        path.write_text(
+            json.dumps([[dict(zip("xyz", point, strict=True)) for point in frame] for frame in clip.tolist()])
+        )
     else:
         head = [f"{axis}{number}" for number in range(clip.shape[1]) for axis in "xyz"]
         path.write_text("\n".join(",".join(map(str, row)) for row in (head, *rows)))
@@ -241,7 +283,11 @@ def test_mediapipe_s_results_become_a_clip(home, tmp_path, monkeypatch):
     seen = mediapipe(standing())
     points = [[[SimpleNamespace(**dict(zip("xyz", point, strict=True))) for point in frame]] for frame in seen.tolist()]
     results = [SimpleNamespace(pose_world_landmarks=people) for people in (*points, [])]
-    (code,) = (block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "mediapipe" in block or "landmarks" in block)
+    (code,) = (
+        block
+        for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+        if "mediapipe" in block or "landmarks" in block
+    )
     exec(code, {"results": results})
     model = stars.load(home / "encoder.safetensors", like="demo", skeleton="mediapipe33")
     (clip,) = model.read("library")
@@ -295,7 +341,16 @@ WRONG = {
 
 @pytest.mark.parametrize("options", WRONG)
 def test_wrong_options_are_one_line(home, options, capsys):
-    told = ("evaluate", str(home / "clips"), "--encoder", str(home / "encoder.safetensors"), "--skeleton", "kinect_v2", "--device", "cpu")
+    told = (
+        "evaluate",
+        str(home / "clips"),
+        "--encoder",
+        str(home / "encoder.safetensors"),
+        "--skeleton",
+        "kinect_v2",
+        "--device",
+        "cpu",
+    )
     assert cli.main([*told, *options]) == 2
     assert WRONG[options] in capsys.readouterr().err
     assert cli.main(["predict", str(home / "clips"), "--encoder", "e", "--timeline", "x"]) == 2

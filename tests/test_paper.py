@@ -1,9 +1,9 @@
 """Published numbers, tables and figures.
 
-tests/data/published_numbers.json is a transcription of the numbers in the paper's tables: for each table its rows, for each row the
-number in the list of references (or null) and the values in reading order (null where the paper prints a dash); for Tables 8 and 10,
-which hold settings, name and value.
-`STARS_PAPER_TEXT=stars.txt python tests/test_paper.py` wrote it, from the paper as text, with `transcribe` below.
+tests/data/published_numbers.json is a transcription of the numbers in the paper's tables: for each table its rows, for
+each row the number in the list of references (or null) and the values in reading order (null where the paper prints a
+dash); for Tables 8 and 10, which hold settings, name and value. `STARS_PAPER_TEXT=stars.txt python tests/test_paper.py`
+wrote it, from the paper as text, with `transcribe` below.
 """
 
 import csv
@@ -29,7 +29,18 @@ from stars.paper import grid, hyperparameters, published, tables
 from stars.paper import tsne as projected
 from stars.paper.confusion import confusion
 from stars.paper.costs import Cost
-from stars.paper.figures import CurvesStage, Fig1Stage, Fig4Stage, Fig6Stage, SweepStage, curves, fig1, fig4, fig6, sweep
+from stars.paper.figures import (
+    CurvesStage,
+    Fig1Stage,
+    Fig4Stage,
+    Fig6Stage,
+    SweepStage,
+    curves,
+    fig1,
+    fig4,
+    fig6,
+    sweep,
+)
 from stars.paper.inputs import Panel
 from stars.paper.labels import apart
 from stars.paper.results import NOT_RUN, REHEARSED, Run
@@ -87,7 +98,12 @@ def test_published_recipes_are_unique_and_marks_are_the_papers():
     for number in TABLES:
         recipes = [row.recipe for row in published.load(PUBLISHED, number).rows if row.recipe]
         assert recipes and len(recipes) == len(set(recipes))
-    marked = [(row.method, row.reproduced) for number in TABLES for row in published.load(PUBLISHED, number).rows if row.reproduced]
+    marked = [
+        (row.method, row.reproduced)
+        for number in TABLES
+        for row in published.load(PUBLISHED, number).rows
+        if row.reproduced
+    ]
     assert marked == [("MAMP", frozenset({"pku2_xsub"}))]
 
 
@@ -131,7 +147,9 @@ def metrics(folder, of, top1, clips=(40091, 16487)):
 
 
 def build(tmp_path, number, results, **more):
-    """Build a table of [(run, top-1, clips), …]; the lines of its csv by (origin, recipe, column). No top-1: no metrics file."""
+    """Build a table of [(run, top-1, clips), …]; the lines of its csv by (origin, recipe, column). No top-1: no
+    metrics file.
+    """
     paths = {of.name: metrics(tmp_path / "in", of, *value) for of, *value in results if value}
     out = tmp_path / "out"
     tables.build(TableStage(number=number, runs=tuple(of for of, *_ in results), **more), paths, PUBLISHED, out)
@@ -145,7 +163,11 @@ def test_cells_come_from_the_selected_result_and_name_their_sources(tmp_path):
     assert float(cell["value"]) == pytest.approx(51.123) and float(cell["std"]) == pytest.approx(1)
     assert cell["seeds"] == "0;1;2" and list(map(float, cell["values"].split(";"))) == [50.123, 51.123, 52.123]
     for source, value in zip(cell["source"].split(";"), cell["values"].split(";"), strict=True):
-        shown = [entry for entry in json.loads(Path(source).read_text())["results"] if entry["output"] == "encoder" and entry["k"] == 1]
+        shown = [
+            entry
+            for entry in json.loads(Path(source).read_text())["results"]
+            if entry["output"] == "encoder" and entry["k"] == 1
+        ]
         assert shown[0]["top1"] == float(value)
     assert "51.1 ± 1.0" in (tmp_path / "out" / "table2.md").read_text()
     record = json.loads((tmp_path / "out" / "table2.record.json").read_text())
@@ -157,29 +179,49 @@ def test_the_headline_is_shown_where_the_table_selects_nothing(tmp_path):
 
 
 def test_only_the_papers_complete_data_is_ranked_and_compared(tmp_path):
-    whole, part = (run("stars", "ntu60", seed=0, counts=(40091, 16487)), run("mamp", "ntu60", seed=0, counts=(40091, 16487)))
+    whole, part = (
+        run("stars", "ntu60", seed=0, counts=(40091, 16487)),
+        run("mamp", "ntu60", seed=0, counts=(40091, 16487)),
+    )
     simulated = run("stars", "demo")
     lines = build(tmp_path, 2, [(whole, 81.04), (part, 99.0, (400, 160)), (simulated, 98.0, (90, 30))])
-    assert lines["this run", "stars", "ntu60_xsub"]["rank"] == "1" and lines["published", "stars", "ntu60_xsub"]["rank"] == "2"
+    assert (
+        lines["this run", "stars", "ntu60_xsub"]["rank"] == "1"
+        and lines["published", "stars", "ntu60_xsub"]["rank"] == "2"
+    )
     assert float(lines["difference", "stars", "ntu60_xsub"]["value"]) == pytest.approx(81.04 - 79.9)
-    assert lines["this run", "mamp", "ntu60_xsub"]["value"] == "" and lines["this run", "mamp", "ntu60_xsub_partial"]["value"] == "99.0"
+    assert (
+        lines["this run", "mamp", "ntu60_xsub"]["value"] == ""
+        and lines["this run", "mamp", "ntu60_xsub_partial"]["value"] == "99.0"
+    )
     for column in ("ntu60_xsub_partial", "demo_xsub"):
-        assert all(not line["value"] for (origin, _, name), line in lines.items() if name == column and origin != "this run")
+        assert all(
+            not line["value"] for (origin, _, name), line in lines.items() if name == column and origin != "this run"
+        )
         assert all(not line["rank"] for (_, _, name), line in lines.items() if name == column)
     assert all(bool(line["value"]) != bool(line["reason"]) for line in lines.values())
     caption = (tmp_path / "out" / "table2.md").read_text().splitlines()[0]
     assert "measured on NTU60 XSub (40,091 training, 16,487 test clips)" in caption
-    assert "NTU60 XSub (400 training, 160 test clips); DEMO XSub (90 training, 30 test clips) are NOT results on NTU" in caption
+    assert (
+        "NTU60 XSub (400 training, 160 test clips); DEMO XSub (90 training, 30 test clips) are NOT results on NTU"
+        in caption
+    )
 
 
 def test_a_row_of_this_run_stands_after_the_published_row_of_its_method(tmp_path):
     build(tmp_path, 1, [(run("mine"), 40, (90, 30)), (run("stars"), 50, (90, 30)), (run("mamp"), 45, (90, 30))])
     rows = list(
-        dict.fromkeys((line["origin"], line["group"], line["method"]) for line in csv.DictReader((tmp_path / "out/table1.csv").open()))
+        dict.fromkeys(
+            (line["origin"], line["group"], line["method"])
+            for line in csv.DictReader((tmp_path / "out/table1.csv").open())
+        )
     )
     place = {(origin, method): number for number, (origin, _, method) in enumerate(rows)}
     groups = {(origin, method): group for origin, group, method in rows}
-    assert place["this run", "MAMP"] == place["published", "MAMP"] + 1 and groups["this run", "MAMP"] == "Masked prediction"
+    assert (
+        place["this run", "MAMP"] == place["published", "MAMP"] + 1
+        and groups["this run", "MAMP"] == "Masked prediction"
+    )
     assert place["this run", "STARS"] == place["published", "STARS"] + 1
     assert place["this run", "MINE"] == len(rows) - 1 and groups["this run", "MINE"] == "This run"
 
@@ -187,8 +229,13 @@ def test_a_row_of_this_run_stands_after_the_published_row_of_its_method(tmp_path
 def test_a_screen_shows_the_columns_that_this_run_has_and_files_all(tmp_path):
     build(tmp_path, 2, [(run(), 50, (90, 30))])
     shown, page = json.loads((tmp_path / "out/table2.json").read_text()), (tmp_path / "out/table2.html").read_text()
-    assert [column["key"] for column in shown["columns"]] == ["demo_xsub"] and {row["origin"] for row in shown["rows"]} == {"this run"}
-    assert "NTU-60" not in re.sub(r"<caption.*?</caption>|<li>.*?</li>", "", page, flags=re.DOTALL) and "have them." in page
+    assert [column["key"] for column in shown["columns"]] == ["demo_xsub"] and {
+        row["origin"] for row in shown["rows"]
+    } == {"this run"}
+    assert (
+        "NTU-60" not in re.sub(r"<caption.*?</caption>|<li>.*?</li>", "", page, flags=re.DOTALL)
+        and "have them." in page
+    )
     assert "NTU-60 XSub" in (tmp_path / "out/table2.md").read_text()
     whole = run("mamp", "ntu60", counts=(40091, 16487))
     build(tmp_path / "more", 2, [(whole, 64.0)])
@@ -201,14 +248,18 @@ def test_a_screen_shows_the_columns_that_this_run_has_and_files_all(tmp_path):
 def test_work_after_the_paper_is_shown_where_it_is_asked_for(tmp_path):
     lines = build(tmp_path, 2, [(run(), 50, (90, 30))], newer=True)
     assert (
-        lines["published", "PCM³", "ntu60_xsub"]["value"] == "73.7" and lines["published", "PCM³", "ntu60_xsub"]["group"] == published.LATER
+        lines["published", "PCM³", "ntu60_xsub"]["value"] == "73.7"
+        and lines["published", "PCM³", "ntu60_xsub"]["group"] == published.LATER
     )
     assert "github.com/JHang2020" in (tmp_path / "out/table2.md").read_text()
     assert ("published", "PCM³", "ntu60_xsub") not in build(tmp_path / "without", 2, [(run(), 50, (90, 30))])
     build(tmp_path / "none", 4, [], newer=True)
     assert "no number of this protocol was found" in (tmp_path / "none/out/table4.md").read_text()
     text = (PUBLISHED / "newer.csv").read_text()
-    for old, new, message in (("73.7", "7E.7", "newer.csv, line 50"), ("ntu60_xsub,73.7", "ntu61,73.7", "Table 2 has no column ntu61")):
+    for old, new, message in (
+        ("73.7", "7E.7", "newer.csv, line 50"),
+        ("ntu60_xsub,73.7", "ntu61,73.7", "Table 2 has no column ntu61"),
+    ):
         for file in ("tables.yaml", "table2.csv"):
             (tmp_path / file).write_text((PUBLISHED / file).read_text())
         (tmp_path / "newer.csv").write_text(text.replace(old, new, 1))
@@ -220,10 +271,15 @@ def test_columns_say_what_a_method_costs(tmp_path):
     def record(name: str, seconds: float, **notes: float) -> Path:
         path = tmp_path / f"{name}.json"
         hardware = {"cpu": "a processor", "cores": 2}
-        path.write_text(json.dumps({"wall_seconds": seconds, "hardware": hardware, "notes": {"encoder": notes} if notes else {}}))
+        path.write_text(
+            json.dumps({"wall_seconds": seconds, "hardware": hardware, "notes": {"encoder": notes} if notes else {}})
+        )
         return path
 
-    files = {"record/mamp/0": record("mamp", 60, parameters=2e6, operations=3.5e9), "record/stars/0": record("stars", 30)}
+    files = {
+        "record/mamp/0": record("mamp", 60, parameters=2e6, operations=3.5e9),
+        "record/stars/0": record("stars", 30),
+    }
     results = [(run(name), 50, (90, 30)) for name in ("mamp", "stars", "joints")]
     files |= {of.name: metrics(tmp_path / "in", of, *value) for of, *value in results}
     costs = [Cost(method="mamp", encoders=("mamp",), trainings=("mamp",), seeds=(0,))]
@@ -231,54 +287,89 @@ def test_columns_say_what_a_method_costs(tmp_path):
     costs.append(Cost(method="joints", seeds=(0,)))
     told = {"columns": ("parameters", "operations", "training"), "costs": tuple(costs)}
     tables.build(TableStage(number=2, runs=tuple(of for of, *_ in results), **told), files, PUBLISHED, tmp_path / "out")
-    lines = {line["recipe"]: line for line in csv.DictReader((tmp_path / "out/table2.csv").open()) if line["origin"] == "this run"}
+    lines = {
+        line["recipe"]: line
+        for line in csv.DictReader((tmp_path / "out/table2.csv").open())
+        if line["origin"] == "this run"
+    }
     found = {name: [lines[name][column] for column in told["columns"]] for name in lines}
-    assert found == {"mamp": ["2 M", "3.5 GFLOP", "1 min 0 s"], "stars": ["–", "–", "1 min 30 s"], "joints": ["", "", ""]}
+    assert found == {
+        "mamp": ["2 M", "3.5 GFLOP", "1 min 0 s"],
+        "stars": ["–", "–", "1 min 30 s"],
+        "joints": ["", "", ""],
+    }
     assert "| Parameters | Operations | Training |" in (tmp_path / "out/table2.md").read_text()
     files["record/mamp/0"].write_text("[]")
     with pytest.raises(InputError, match=r"mamp\.json is not the record of an encoder"):
-        tables.build(TableStage(number=2, runs=tuple(of for of, *_ in results), **told), files, PUBLISHED, tmp_path / "out")
+        tables.build(
+            TableStage(number=2, runs=tuple(of for of, *_ in results), **told), files, PUBLISHED, tmp_path / "out"
+        )
 
 
 def test_few_shot_stands_in_both_readings_and_the_paper_beside_k_nn(tmp_path):
     def shown(variant, words, counts, **select):
-        told = {"variant": f"from_ntu60_xsub_{variant}", "variant_title": words, "source_title": "from NTU-60 XSub", "counts": counts}
+        told = {
+            "variant": f"from_ntu60_xsub_{variant}",
+            "variant_title": words,
+            "source_title": "from NTU-60 XSub",
+            "counts": counts,
+        }
         return run("stars", "ntu120", data_title="NTU-120", **told, select={"output": "encoder", **select})
 
-    drawn = {"output": "encoder", "shots": 1, "top1": 40.0, "std": 1.5}  # as results were written before there were two readings
+    # as results were written before there were two readings
+    drawn = {"output": "encoder", "shots": 1, "top1": 40.0, "std": 1.5}
     nearest = {"output": "encoder", "reading": "neighbours", "k": 1, "train_clips": 22935, "top1": 64.0, "std": None}
     path = tmp_path / "metrics.json"
-    path.write_text(json.dumps({"train_clips": 60, "test_clips": 34432, "top1": 40.0, "std": 1.5, "results": [drawn, nearest]}))
-    runs = (shown("1shot", "1-shot", (None, 34432), shots=1), shown("1nn", "k-NN, k = 1", (22935, 34432), reading="neighbours", k=1))
+    path.write_text(
+        json.dumps({"train_clips": 60, "test_clips": 34432, "top1": 40.0, "std": 1.5, "results": [drawn, nearest]})
+    )
+    runs = (
+        shown("1shot", "1-shot", (None, 34432), shots=1),
+        shown("1nn", "k-NN, k = 1", (22935, 34432), reading="neighbours", k=1),
+    )
     tables.build(TableStage(number=5, runs=runs), {of.name: path for of in runs}, PUBLISHED, tmp_path)
     cells = list(csv.DictReader(io.StringIO((tmp_path / "table5.csv").read_text())))
     found = {(cell["origin"], cell["column"].split("_")[-1]): cell for cell in cells if cell["recipe"] == "stars"}
     assert (found["this run", "1shot"]["value"], found["this run", "1nn"]["value"]) == ("40.0", "64.0")
-    assert found["published", "1nn"]["value"] == "63.5" and float(found["difference", "1nn"]["value"]) == pytest.approx(0.5)
-    assert found["published", "1shot"]["reason"] == "The paper gives no value." and not found["difference", "1shot"]["value"]
+    assert found["published", "1nn"]["value"] == "63.5" and float(found["difference", "1nn"]["value"]) == pytest.approx(
+        0.5
+    )
+    assert (
+        found["published", "1shot"]["reason"] == "The paper gives no value."
+        and not found["difference", "1shot"]["value"]
+    )
     text = (tmp_path / "table5.md").read_text()
     assert "NTU-120 XSub (60 / 22,935 training, 34,432 test clips)" in text and "most probably k-NN" in text
 
 
 def test_a_missing_result_is_a_dash_with_its_reason(tmp_path):
-    lines = build(tmp_path, 2, [(run(),), (run("stars", select={"k": 7}), 50, (90, 30)), (run("scratch"), 40.5, (90, 30))])
+    lines = build(
+        tmp_path, 2, [(run(),), (run("stars", select={"k": 7}), 50, (90, 30)), (run("scratch"), 40.5, (90, 30))]
+    )
     assert lines["this run", "mamp", "demo_xsub"]["reason"] == NOT_RUN
     assert not [line for line in lines.values() if line["origin"] == "difference"]
     assert (tmp_path / "out/table2.md").read_text().count(tables.NOTHING_COMPARABLE) == 1
     assert lines["this run", "stars", "demo_xsub"]["reason"] == "Not evaluated at output = encoder, k = 7."
-    assert lines["this run", "scratch", "demo_xsub"]["value"] == "40.5" and ("difference", "scratch", "demo_xsub") not in lines
+    assert (
+        lines["this run", "scratch", "demo_xsub"]["value"] == "40.5"
+        and ("difference", "scratch", "demo_xsub") not in lines
+    )
 
 
 def test_a_rehearsal_shows_no_accuracy(tmp_path):
     """Neither beside the paper's, though the clips are as many as the paper's, nor alone."""
-    lines = build(tmp_path, 2, [(run(data="ntu60", counts=(40091, 16487), rehearsal=True), 50), (run("scratch"), 40.5, (90, 30))])
+    lines = build(
+        tmp_path, 2, [(run(data="ntu60", counts=(40091, 16487), rehearsal=True), 50), (run("scratch"), 40.5, (90, 30))]
+    )
     cell = lines["this run", "mamp", "ntu60_xsub"]
     assert (cell["value"], cell["reason"]) == ("", REHEARSED)
     assert not [line for line in lines.values() if line["origin"] == "difference"]
     config = configuration.load_file("config/paper.yaml")
     capped = configuration.load_file("config/paper.yaml", ["methods.dino.tune.optimiser.max_steps=3"])
     shown = {one["method"] for one in sources.table(capped, 6).settings["runs"] if one["rehearsal"]}
-    assert shown == {"dino", "dino_aug"} and not any(one["rehearsal"] for one in sources.table(config, 6).settings["runs"])
+    assert shown == {"dino", "dino_aug"} and not any(
+        one["rehearsal"] for one in sources.table(config, 6).settings["runs"]
+    )
 
 
 def right(folder, of, share, rng):
@@ -296,7 +387,9 @@ def test_p_values_are_those_of_the_paired_bootstrap_over_all_seeds_and_repetitio
     for (name, _), of in runs.items():
         if name != "dino":
             files[f"predictions of {of.name}"] = right(tmp_path / "in", of, {"mamp": 0.5, "stars": 0.54}[name], rng)
-    stage = TableStage(number=2, runs=tuple(runs.values()), pairs=(("stars", "mamp"), ("dino", "mamp"), ("stars", "gone")))
+    stage = TableStage(
+        number=2, runs=tuple(runs.values()), pairs=(("stars", "mamp"), ("dino", "mamp"), ("stars", "gone"))
+    )
     tables.build(stage, files, PUBLISHED, tmp_path / "out")
     lines = [line for line in csv.DictReader((tmp_path / "out/table2.csv").open()) if line["origin"] == "p-value"]
     assert {line["method"] for line in lines} == {"STARS against MAMP"}
@@ -325,10 +418,14 @@ def test_a_repeated_protocol_shows_its_own_spread_with_one_seed_and_the_seeds_wi
 def test_tables_of_settings_show_both_values_and_name_what_differs(tmp_path):
     (tmp_path / "tables.yaml").write_text((PUBLISHED / "tables.yaml").read_text())
     (tmp_path / "table8.csv").write_text(
-        'hyperparameter,value,keys\nRate,0.001,a.lr\nQueue,"32,768",a.queue\nHow,Mirror & Turn,a.flip a.turn\nViews,2,=2\n'
+        'hyperparameter,value,keys\nRate,0.001,a.lr\nQueue,"32,768",a.queue\nHow,Mirror & Turn,a.flip'
+        " a.turn\nViews,2,=2\n"
     )
     stage = hyperparameters.HyperparametersStage(
-        number=8, method="MoCo", data_title="Demo", settings={"a.lr": 1e-3, "a.queue": 512, "a.flip": 0.5, "a.turn": True}
+        number=8,
+        method="MoCo",
+        data_title="Demo",
+        settings={"a.lr": 1e-3, "a.queue": 512, "a.flip": 0.5, "a.turn": True},
     )
     hyperparameters.build(stage, tmp_path, tmp_path / "out")
     text = (tmp_path / "out/table8.md").read_text()
@@ -360,7 +457,10 @@ def test_published_ranks_are_shared_by_ties_and_best_is_best(tmp_path, number):
 
 
 def test_texts_are_inert_in_every_format_and_bytes_repeat(tmp_path):
-    results = [(run("stars", title=SCRIPT, data_title=SCRIPT), 50, (90, 30)), (run("mamp", data_title=SCRIPT), 40, (90, 30))]
+    results = [
+        (run("stars", title=SCRIPT, data_title=SCRIPT), 50, (90, 30)),
+        (run("mamp", data_title=SCRIPT), 40, (90, 30)),
+    ]
     build(tmp_path, 1, results, notes=(SCRIPT,))
     files = {ending: tmp_path / "out" / f"table1.{ending}" for ending in ("csv", "json", "md", "tex", "html")}
     first = {ending: path.read_bytes() for ending, path in files.items()}
@@ -370,12 +470,15 @@ def test_texts_are_inert_in_every_format_and_bytes_repeat(tmp_path):
     rows = [line for line in md.splitlines() if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
     paths = {of.name: tmp_path / "in" / of.name / "metrics.json" for of, *_ in results}
-    tables.build(TableStage(number=1, runs=tuple(of for of, *_ in results), notes=(SCRIPT,)), paths, PUBLISHED, tmp_path / "out")
+    tables.build(
+        TableStage(number=1, runs=tuple(of for of, *_ in results), notes=(SCRIPT,)), paths, PUBLISHED, tmp_path / "out"
+    )
     assert {ending: path.read_bytes() for ending, path in files.items()} == first
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", "{}", '{"train_clips": 1, "test_clips": 1, "results": [{"output": "encoder", "k": 1, "top1": 120}]}']
+    "text",
+    ["{", "[]", "{}", '{"train_clips": 1, "test_clips": 1, "results": [{"output": "encoder", "k": 1, "top1": 120}]}'],
 )
 def test_a_damaged_metrics_file_is_named(tmp_path, text):
     (tmp_path / "metrics.json").write_text(text)
@@ -459,15 +562,23 @@ def draw_all(folder, out):
     table = pd.DataFrame({"step": steps, "epoch": steps / 4, "loss": 1 / steps, "lr": 1e-3 / steps, "norm": steps})
     table.to_csv(folder / "curve.csv", index=False)
     table.iloc[:0].to_csv(folder / "none.csv", index=False)
-    record = {"wall_seconds": 100.5, "hardware": {"cpu": "C", "cores": 4, "threads": 2}, "notes": {"earlier_runs": [{"seconds": 19.5}]}}
+    record = {
+        "wall_seconds": 100.5,
+        "hardware": {"cpu": "C", "cores": 4, "threads": 2},
+        "notes": {"earlier_runs": [{"seconds": 19.5}]},
+    }
     (folder / "record.json").write_text(json.dumps(record))
     entry = {"output": "encoder", "k": 10, "top1": 62.5}
-    (folder / "metrics.json").write_text(json.dumps({"train_clips": 40091, "test_clips": 16487, "top1": 81.25, "results": [entry]}))
+    (folder / "metrics.json").write_text(
+        json.dumps({"train_clips": 40091, "test_clips": 16487, "top1": 81.25, "results": [entry]})
+    )
     both = {f"{name}/{seed}": folder / "metrics.json" for name in "ab" for seed in (0, 1)}
     fig1(FIG1, {**both, "record/b/0": folder / "record.json", "record/b/1": folder / "record.json"}, PUBLISHED, out)
     sweep(SWEEP, both, out)
     sweep(SWEEP.model_copy(update={"name": "fig3b", "points": ()}), {}, out)
-    stage = CurvesStage(panels=(Panel(method="a", title="A"), Panel(method="b", title=SCRIPT)), data_title="D", split_title="S")
+    stage = CurvesStage(
+        panels=(Panel(method="a", title="A"), Panel(method="b", title=SCRIPT)), data_title="D", split_title="S"
+    )
     curves(stage, {"a": folder / "curve.csv", "b": folder / "none.csv"}, out)
     return table
 
@@ -487,7 +598,11 @@ def test_figures_hold_their_data_and_repeat_byte_for_byte(inputs):
             assert (inputs / "one" / name).read_bytes() == (inputs / "two" / name).read_bytes(), name
     assert all("<script" not in (inputs / "one" / name).read_text() for name in files if name.endswith(".svg"))
     curve = pd.read_csv(inputs / "one" / "curves.csv")
-    assert list(curve) == ["method", *steps] and (curve["method"] == "a").all() and np.allclose(curve[steps.columns], steps)
+    assert (
+        list(curve) == ["method", *steps]
+        and (curve["method"] == "a").all()
+        and np.allclose(curve[steps.columns], steps)
+    )
 
 
 def test_text_is_legible_in_one_column_of_print_and_no_title_is_cut_off(inputs, monkeypatch):
@@ -498,7 +613,9 @@ def test_text_is_legible_in_one_column_of_print_and_no_title_is_cut_off(inputs, 
         texts = [text for text in drawn.findobj(Text) if text.get_visible() and text.get_text().strip()]
         smallest[stem.name] = min(text.get_fontsize() for text in texts) * 3.4 / drawn.get_figwidth()
         titles = [
-            text for text in texts if text is drawn._suptitle or (stem.name == "fig4" and text in [axis.title for axis in drawn.axes])
+            text
+            for text in texts
+            if text is drawn._suptitle or (stem.name == "fig4" and text in [axis.title for axis in drawn.axes])
         ]
         extents = [title.get_window_extent() for title in titles]
         assert all(drawn.bbox.x0 <= box.x0 and box.x1 <= drawn.bbox.x1 for box in extents), stem.name
@@ -535,7 +652,12 @@ def draw_times(folder, times, top1, names, counts=(40091, 16487), seeds=(0, 1)):
         metrics.write_text(json.dumps(told))
         record.write_text(json.dumps({"wall_seconds": times[index], "hardware": {"cpu": "C", "cores": 4}, "notes": {}}))
         files |= {f"m{index}/{seed}": metrics, f"record/m{index}/{seed}": record}
-    fig1(FIG1.model_copy(update={"methods": tuple(methods), "seeds": seeds, "counts": counts}), files, PUBLISHED, folder / "out")
+    fig1(
+        FIG1.model_copy(update={"methods": tuple(methods), "seeds": seeds, "counts": counts}),
+        files,
+        PUBLISHED,
+        folder / "out",
+    )
 
 
 def crowded(count, seed=0):
@@ -548,7 +670,11 @@ def crowded(count, seed=0):
         "MS²L",
         "An encoder without a cluster loss, of bones",
     ]
-    return np.exp(rng.normal(4, 0.7, count)), rng.normal(75, 7, count).clip(0, 99), [names[i % len(names)] + f" {i}" for i in range(count)]
+    return (
+        np.exp(rng.normal(4, 0.7, count)),
+        rng.normal(75, 7, count).clip(0, 99),
+        [names[i % len(names)] + f" {i}" for i in range(count)],
+    )
 
 
 @pytest.mark.parametrize(("count", "counts"), [(1, None), (6, (40091, 16487)), (30, None)])
@@ -562,7 +688,9 @@ def test_names_in_fig1_overlap_nothing_and_stay_inside_the_axes(tmp_path, drawin
     points = axis.transData.transform(axis.containers[0].lines[0].get_xydata())
     assert not any(box.contains(*point) for box in boxes for point in points)
     leaders = [line.get_transform().transform_path(line.get_path()) for line in axis.lines if line.get_zorder() == 1.5]
-    assert (count < 30 or leaders) and not any(path.intersects_bbox(box.padded(-1)) for path in leaders for box in boxes)
+    assert (count < 30 or leaders) and not any(
+        path.intersects_bbox(box.padded(-1)) for path in leaders for box in boxes
+    )
     if counts:
         margin = drawings[0].axes[1]
         names = [Text.get_window_extent(text) for text in margin.texts]  # without the lines to them
@@ -576,7 +704,10 @@ def test_fig1_tells_published_points_from_this_runs(tmp_path, drawings):
     ours, cited = drawings[0].axes[0].containers[0].lines[0], drawings[0].axes[1].lines[0]
     assert ours.get_color() in palette.OKABE_ITO and cited.get_color() in palette.OKABE_ITO
     assert ours.get_color() != cited.get_color() and ours.get_marker() != cited.get_marker()
-    assert [text.get_text() for text in drawings[0].legends[0].get_texts()] == ["this run, mean ± std of 2 seeds", "published"]
+    assert [text.get_text() for text in drawings[0].legends[0].get_texts()] == [
+        "this run, mean ± std of 2 seeds",
+        "published",
+    ]
 
 
 @pytest.mark.parametrize("times", [(100, 110, 115), (60, 100, 260), (5, 40, 4000), (3600, 3600.5, 3601), (0, 50, 80)])
@@ -593,9 +724,13 @@ def test_fig4_has_titles_on_one_line_and_panels_of_one_scale(inputs, drawings, m
     """At every width: one to five panels, short and long titles; points of one panel lie three times as wide apart."""
     rng = np.random.default_rng(0)
     monkeypatch.setattr(projected, "tsne", lambda matrix, *_: rng.normal(size=(len(matrix), 2)) * rng.choice([1, 3]))
-    for count, title in itertools.product(range(1, 6), ("A", "STARS without the cluster loss, bones and joints, three streams")):
+    for count, title in itertools.product(
+        range(1, 6), ("A", "STARS without the cluster loss, bones and joints, three streams")
+    ):
         panels = tuple(Features(method=f"m{index}", title=f"{title} {index}") for index in range(count))
-        stage = FIG4.model_copy(update={"panels": panels, "data_title": "Exercises at home, seen from the left of the person"})
+        stage = FIG4.model_copy(
+            update={"panels": panels, "data_title": "Exercises at home, seen from the left of the person"}
+        )
         given = {panel.method: inputs / "x.npy" for panel in panels}
         fig4(stage, inputs / "clips", inputs / "test.npy", given, inputs / "out")
         drawn = drawings.pop()
@@ -618,13 +753,22 @@ def test_fig1_holds_times_of_all_runs_and_cites_the_paper_on_its_own_complete_da
     table = pd.read_csv(inputs / "out/fig1.csv")
     ours, cited = table[table["origin"] == "this run"], table[table["origin"] == "published"]
     assert (
-        ours["seconds"].tolist() == [0, 120] and ours["top1"].tolist() == [81.25, 81.25] and ours["hardware"].tolist()[1] == "C, 2 threads"
+        ours["seconds"].tolist() == [0, 120]
+        and ours["top1"].tolist() == [81.25, 81.25]
+        and ours["hardware"].tolist()[1] == "C, 2 threads"
     )
     assert (
-        dict(zip(cited["method"], cited["top1"], strict=True))["MAMP [28]"] == 84.9 and cited["seconds"].isna().all() and len(cited) == 17
+        dict(zip(cited["method"], cited["top1"], strict=True))["MAMP [28]"] == 84.9
+        and cited["seconds"].isna().all()
+        and len(cited) == 17
     )
     other = FIG1.model_copy(update={"counts": (40091, 1)})
-    fig1(other, {role: inputs / f"{'record' if 'record' in role else 'metrics'}.json" for role in ROLES}, PUBLISHED, inputs / "other")
+    fig1(
+        other,
+        {role: inputs / f"{'record' if 'record' in role else 'metrics'}.json" for role in ROLES},
+        PUBLISHED,
+        inputs / "other",
+    )
     assert set(pd.read_csv(inputs / "other/fig1.csv")["origin"]) == {"this run"}
     (inputs / "record.json").write_text('{"wall_seconds": 1}')
     with pytest.raises(InputError, match="not the record of a training"):
@@ -634,10 +778,18 @@ def test_fig1_holds_times_of_all_runs_and_cites_the_paper_on_its_own_complete_da
 def test_fig3_holds_a_point_a_method(inputs):
     draw_all(inputs, inputs / "out")
     table = pd.read_csv(inputs / "out/fig3a.csv")
-    assert table["value"].tolist() == [0.2, 0.5] and table["top1"].tolist() == [62.5, 62.5] and table["base"].tolist() == [True, False]
+    assert (
+        table["value"].tolist() == [0.2, 0.5]
+        and table["top1"].tolist() == [62.5, 62.5]
+        and table["base"].tolist() == [True, False]
+    )
     assert pd.read_csv(inputs / "out/fig3b.csv").empty
     with pytest.raises(InputError, match="at k = 3: add it"):
-        sweep(SWEEP.model_copy(update={"k": 3}), {f"{name}/{seed}": inputs / "metrics.json" for name in "ab" for seed in (0, 1)}, inputs)
+        sweep(
+            SWEEP.model_copy(update={"k": 3}),
+            {f"{name}/{seed}": inputs / "metrics.json" for name in "ab" for seed in (0, 1)},
+            inputs,
+        )
 
 
 @given(st.lists(st.floats(0, 100), max_size=20), st.floats(0.01, 30))
@@ -679,7 +831,10 @@ def test_fig6_counts_as_scikit_learn_does(inputs):
 
 
 def test_spread_and_perplexity():
-    assert spread(list(range(60)), 15) == sorted(set(spread(list(range(60)), 15))) and len(spread(list(range(60)), 15)) == 15
+    assert (
+        spread(list(range(60)), 15) == sorted(set(spread(list(range(60)), 15)))
+        and len(spread(list(range(60)), 15)) == 15
+    )
     assert spread([3, 5, 9], 15) == [3, 5, 9] and spread(list(range(10)), 2) == [0, 9]
     assert perplexity(30, 1000) == 30 and perplexity(30, 31) == 10
 
@@ -712,6 +867,7 @@ if __name__ == "__main__":
     NUMBERS.parent.mkdir(parents=True, exist_ok=True)
     rows = transcribe(Path(os.environ["STARS_PAPER_TEXT"]).read_text())
     body = ",\n".join(
-        f'"{number}": [\n' + ",\n".join(json.dumps(row, ensure_ascii=False) for row in table) + "\n]" for number, table in rows.items()
+        f'"{number}": [\n' + ",\n".join(json.dumps(row, ensure_ascii=False) for row in table) + "\n]"
+        for number, table in rows.items()
     )
     NUMBERS.write_text("{\n" + body + "\n}\n")

@@ -1,4 +1,6 @@
-"""Two processes against one: the same losses and weights; checkpoints that go from one number of processes to another; ways to end."""
+"""Two processes against one: the same losses and weights; checkpoints that go from one number of processes to
+another; ways to end.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,22 @@ CASES = {
 }
 
 GRU = {"name": "encoder", "backbone": "bi_gru", "model": {"hidden": 4, "depth": 2, "frames": 16, "input_norm": False}}
-HICO = {"name": "encoder", "backbone": "hico", "model": {"hidden": 8, "heads": 2, "granularities": 2, "frames": 16, "dropout": 0.0}}
-HI_TRS_SIZES = {"width": 4, "heads": 2, "head_width": 4, "depth": 1, "window": 3, "stride": 3, "places": 8, "frames": 16, "dropout": 0.0}
+HICO = {
+    "name": "encoder",
+    "backbone": "hico",
+    "model": {"hidden": 8, "heads": 2, "granularities": 2, "frames": 16, "dropout": 0.0},
+}
+HI_TRS_SIZES = {
+    "width": 4,
+    "heads": 2,
+    "head_width": 4,
+    "depth": 1,
+    "window": 3,
+    "stride": 3,
+    "places": 8,
+    "frames": 16,
+    "dropout": 0.0,
+}
 HI_TRS = {"name": "encoder", "backbone": "hi_trs", "model": HI_TRS_SIZES}
 TRAININGS = {  # one of each family that processes can share
     "gru": ("skeletonclr", GRU, {"queue": 16, "dimension": 8}),
@@ -60,14 +76,17 @@ def trained(bench: Bench, out: Path, case: str) -> None:
     optimiser = TrainOptimiser.model_validate(TWENTY.model_dump() | {"kind": "adamw", "weight_decay": 0.0})
     views = {name: ["crop"] for name in objectives.find(objective).views}
     told = TrainBase(objective=objective, options=options, views=views, optimiser=optimiser)
-    train.train(bench.clips, bench.train, out, train.TrainStage(seed=0, train=told, networks=[network]), bench.checkpoint)
+    train.train(
+        bench.clips, bench.train, out, train.TrainStage(seed=0, train=told, networks=[network]), bench.checkpoint
+    )
 
 
 def watched(loop, losses: list, stop_at: int):
-    """A stage's training loop, its losses kept with all their digits; at a step the process that is last is told to stop.
+    """A stage's training loop, its losses kept with all their digits; at a step the process that is last is told to
+    stop.
 
-    AdamW moves what has no gradient, such as a bias before a batch normalisation, by the sign of its rounding; a large ε stops that, so that
-    what is compared is the arithmetic.
+    AdamW moves what has no gradient, such as a bias before a batch normalisation, by the sign of its rounding; a large
+    ε stops that, so that what is compared is the arithmetic.
     """
 
     def train(job, plan, work):
@@ -141,7 +160,8 @@ def assert_near(bench: Bench, one: str, two: str, *cases: str) -> None:
         losses = [json.loads((bench.folder / name / case / "losses.json").read_text()) for name in (one, two)]
         assert len(losses[0]) == 20 and losses[1] == pytest.approx(losses[0], abs=1e-5), case
         ours, theirs = (load_file(bench.folder / name / case / "encoder.safetensors") for name in (one, two))
-        for tensor in ours:  # the projector's batch normalisation undoes the final norm's scale and shift: in stage 2 they hold rounding
+        # the projector's batch normalisation undoes the final norm's scale and shift: in stage 2 they hold rounding
+        for tensor in ours:
             near = 1e-3 if CASES[case][0] == "tune" and tensor.startswith("norm.") else 1e-5
             torch.testing.assert_close(theirs[tensor], ours[tensor], atol=near, rtol=0)
 
@@ -174,16 +194,32 @@ def command(bench: Bench, out: str, epochs: float, *options: str, by: tuple[str,
     """Stage 2 of so many epochs, saving as often as it can."""
     tuned = TUNE.model_copy(update={"optimiser": TUNE.optimiser.model_copy(update={"epochs": epochs})})
     paths = {"clips": bench.clips, "train": bench.train, "parent": bench.folder / "parent", "out": bench.folder / out}
-    told = {"work": bench.folder / f"{out}.work", "settings": json.dumps({"seed": 0, "tune": tuned.model_dump(mode="json")})}
+    told = {
+        "work": bench.folder / f"{out}.work",
+        "settings": json.dumps({"seed": 0, "tune": tuned.model_dump(mode="json")}),
+    }
     given = [word for name, value in {**paths, **told}.items() for word in (f"--{name}", str(value))]
-    return [sys.executable, *by, "tune", *given, "--device", "cpu", "--threads", "2", "--checkpoint-seconds", "0.01", *options]
+    return [
+        sys.executable,
+        *by,
+        "tune",
+        *given,
+        "--device",
+        "cpu",
+        "--threads",
+        "2",
+        "--checkpoint-seconds",
+        "0.01",
+        *options,
+    ]
 
 
 def start(words: list[str]) -> subprocess.Popen:
     return subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
 
 
-PATIENCE = 300  # seconds after which a test takes a process for hung: a busy machine needs minutes for what takes seconds
+# seconds after which a test takes a process for hung: a busy machine needs minutes for what takes seconds
+PATIENCE = 300
 
 
 def under_way(bench: Bench, out: str) -> None:
@@ -232,12 +268,17 @@ def test_a_process_that_dies_ends_the_others_with_a_line_that_says_so(bench):
     os.kill(ranks_of(run.pid)[1], signal.SIGKILL)
     said = run.communicate(timeout=PATIENCE)[1]
     assert run.returncode == 1
-    assert "stars: a training process failed" in said.splitlines()[-1] and "process 1 with code -9" in said.splitlines()[-1]
+    assert (
+        "stars: a training process failed" in said.splitlines()[-1]
+        and "process 1 with code -9" in said.splitlines()[-1]
+    )
 
 
 def test_torchrun_works_too(bench):
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "stars")
-    done = subprocess.run(command(bench, "torchrun", 2, by=torchrun), capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(
+        command(bench, "torchrun", 2, by=torchrun), capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads((bench.folder / "torchrun/record.json").read_text())["notes"]["processes"] == 2
 
@@ -259,7 +300,11 @@ def two_nodes(tmp_path, monkeypatch) -> Path:
     }.items():
         (tmp_path / name).write_text(script)
         (tmp_path / name).chmod(0o755)
-    for name, value in {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", "SLURMD_NODENAME": "node1"}.items():
+    for name, value in {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "SLURM_JOB_ID": "7",
+        "SLURMD_NODENAME": "node1",
+    }.items():
         monkeypatch.setenv(name, value)
     return tmp_path / "asked"
 
@@ -271,11 +316,15 @@ def test_two_nodes_make_the_bytes_of_one_with_two_processes(bench, two_nodes):
     one, two = ((bench.folder / f"nodes{number}/encoder.safetensors").read_bytes() for number in (1, 2))
     assert one == two
     notes = [json.loads((bench.folder / f"nodes{number}/record.json").read_text())["notes"] for number in (1, 2)]
-    assert [(each["processes"], each["nodes"], len(each.get("hardware_of_nodes", []))) for each in notes] == [(2, 1, 0), (2, 2, 2)]
+    assert [(each["processes"], each["nodes"], len(each.get("hardware_of_nodes", []))) for each in notes] == [
+        (2, 1, 0),
+        (2, 2, 2),
+    ]
     asked = two_nodes.read_text().splitlines()
     assert len(asked) == 1
     assert (
-        asked[0].startswith("--jobid=7 --overlap --nodes=1 --ntasks=1 --nodelist=node2 --cpu-bind=none ") and " -m stars tune " in asked[0]
+        asked[0].startswith("--jobid=7 --overlap --nodes=1 --ntasks=1 --nodelist=node2 --cpu-bind=none ")
+        and " -m stars tune " in asked[0]
     )
 
 
@@ -311,14 +360,21 @@ def test_a_process_that_dies_on_another_node_ends_all_with_a_line_that_names_the
     os.kill(everything[-1], signal.SIGKILL)
     said = run.communicate(timeout=PATIENCE)[1]
     assert run.returncode == 1 and all(map(gone, everything))
-    assert "stars: a training process failed" in said.splitlines()[-1] and "node node2 with code 1" in said.splitlines()[-1]
+    assert (
+        "stars: a training process failed" in said.splitlines()[-1]
+        and "node node2 with code 1" in said.splitlines()[-1]
+    )
     assert "process 1 with code -9" in said  # what the other node's command said of its own
 
 
 @pytest.mark.parametrize(
     ("asked", "missing", "line"),
     [
-        (("2", "2"), "SLURM_JOB_ID", "--nodes 2: this is not a Slurm job: run `snakemake --profile slurm`, or set compute.nodes to 1"),
+        (
+            ("2", "2"),
+            "SLURM_JOB_ID",
+            "--nodes 2: this is not a Slurm job: run `snakemake --profile slurm`, or set compute.nodes to 1",
+        ),
         (("3", "3"), "", "--nodes 3: this Slurm job has 2: run `snakemake --profile slurm`, or set compute.nodes to 1"),
         (("3", "2"), "", "--gpus 3 is not a multiple of --nodes 2: change either"),
         (("1", "2"), "", "--gpus 1 is not a multiple of --nodes 2: change either"),
@@ -341,7 +397,9 @@ def test_gloo_listens_where_the_other_node_can_reach_it(monkeypatch):
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(monkeypatch):
     monkeypatch.setattr(parallel, "count", lambda: 3)
-    with pytest.raises(InputError, match="tune: 3 GPUs cannot share a batch of 14 clips evenly: change gpus or the batch"):
+    with pytest.raises(
+        InputError, match="tune: 3 GPUs cannot share a batch of 14 clips evenly: change gpus or the batch"
+    ):
         Plan.of(0, "tune", 100, TWENTY)
 
 
@@ -350,21 +408,38 @@ def test_more_processes_than_gpus_are_refused(bench, monkeypatch, capsys):
     monkeypatch.setenv("LOCAL_RANK", "0")
     seen = torch.cuda.device_count()
     assert main(command(bench, "refused", 2, "--device", "auto")[3:]) == 2
-    assert capsys.readouterr().err == f"stars: 99 processes need a GPU each, but torch sees {seen}: request fewer processes or more GPUs\n"
+    assert (
+        capsys.readouterr().err
+        == f"stars: 99 processes need a GPU each, but torch sees {seen}: request fewer processes or more GPUs\n"
+    )
 
 
 def test_a_configuration_whose_batches_cannot_be_shared_is_refused_before_any_job():
-    with pytest.raises(InputError, match=r"methods\.stars\w* on data\.demo: 3 GPUs cannot share tune\.optimiser\.batch \(64\) evenly"):
+    with pytest.raises(
+        InputError, match=r"methods\.stars\w* on data\.demo: 3 GPUs cannot share tune\.optimiser\.batch \(64\) evenly"
+    ):
         configuration.load_file("config/config.yaml", ["methods.stars.gpus=3"])
     config = configuration.load_file("config/config.yaml", ["compute.gpus=2", "methods.stars.gpus=4"])
-    assert [configuration.method(config, "demo", name).gpus for name in ("mamp", "stars", "stars_two_views")] == [2, 4, 4]
+    assert [configuration.method(config, "demo", name).gpus for name in ("mamp", "stars", "stars_two_views")] == [
+        2,
+        4,
+        4,
+    ]
 
 
 def test_a_configuration_spreads_gpus_evenly_over_nodes_but_for_methods_of_one():
-    with pytest.raises(InputError, match=r"methods\.mamp on data\.demo: its gpus \(1\) is not a multiple of compute\.nodes \(2\)"):
+    with pytest.raises(
+        InputError, match=r"methods\.mamp on data\.demo: its gpus \(1\) is not a multiple of compute\.nodes \(2\)"
+    ):
         configuration.load_file("config/config.yaml", ["compute.nodes=2"])
-    config = configuration.load_file("config/config.yaml", ["compute.gpus=4", "compute.nodes=2", "methods.stars.gpus=1"])
-    assert [configuration.method(config, "demo", name).nodes for name in ("mamp", "stars", "stars_two_views")] == [2, 1, 1]
+    config = configuration.load_file(
+        "config/config.yaml", ["compute.gpus=4", "compute.nodes=2", "methods.stars.gpus=1"]
+    )
+    assert [configuration.method(config, "demo", name).nodes for name in ("mamp", "stars", "stars_two_views")] == [
+        2,
+        1,
+        1,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -381,5 +456,9 @@ def test_what_processes_cannot_share_is_one_line(monkeypatch, network, refused):
     told = TrainBase(objective=objective, options={"queue": 16, "dimension": 8}, optimiser=TWENTY.model_dump())
     model = train.new(train.TrainStage(seed=0, train=told, networks=[network], parents=(0, 0, 0, 1, 2)), 5, 2)
     monkeypatch.setattr(parallel, "count", lambda: 2)
-    with pytest.raises(InputError, match=r"train: .* which several GPUs do not support: set gpus to 1") if refused else nullcontext():
+    with (
+        pytest.raises(InputError, match=r"train: .* which several GPUs do not support: set gpus to 1")
+        if refused
+        else nullcontext()
+    ):
         run._check_processes(model, "train")

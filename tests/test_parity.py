@@ -123,7 +123,9 @@ def test_features(case):
 
 
 def test_initialisation_has_the_reference_statistics(case):
-    """Mean and spread of each tensor over eight draws of ours agree with the fixture's one draw within its sampling error."""
+    """Mean and spread of each tensor over eight draws of ours agree with the fixture's one draw within its sampling
+    error.
+    """
     torch.manual_seed(0)
     shape, motion, joints = settings(case.fixture)
     draws = [to_released(MaskedMotion(shape, motion, joints).state_dict()) for _ in range(8)]
@@ -131,7 +133,8 @@ def test_initialisation_has_the_reference_statistics(case):
     for name, (mean, std, low, high, size) in case.fixture["init_stats"].items():
         drawn = torch.stack([draw[name] for draw in draws])
         assert drawn.shape[1:] == torch.Size(size), name
-        error = 5 * std / drawn[0].numel() ** 0.5  # five standard errors of the fixture's mean; more than that of its spread
+        # five standard errors of the fixture's mean; more than that of its spread
+        error = 5 * std / drawn[0].numel() ** 0.5
         assert abs(drawn.mean().item() - mean) <= error, name
         assert abs(drawn.std().item() - std) <= error, name
         if name.endswith("weight") and std > 0:  # a matrix: uniform, so its ends are known sharply
@@ -152,7 +155,10 @@ def stacked(clips: list[dict], name: str) -> torch.Tensor:
 
 def test_training_crop(recorded):
     clips, held = recorded
-    rows, start, length = torch.arange(len(held)), *(torch.tensor([clip[key] for clip in clips]) for key in ("bias", "cropped"))
+    rows, start, length = (
+        torch.arange(len(held)),
+        *(torch.tensor([clip[key] for clip in clips]) for key in ("bias", "cropped")),
+    )
     share = torch.tensor([clip["p"] for clip in clips], dtype=torch.float64)
     assert torch.equal(crop_length(held.lengths, share, 64), length)
     expected = stacked(clips, "train")
@@ -163,7 +169,9 @@ def test_training_crop(recorded):
 def test_centre_crop(recorded, crop):
     clips, held = recorded
     expected = stacked(clips, f"centre_{crop}")
-    torch.testing.assert_close(centre_view(held, torch.arange(len(held)), expected.shape[2], crop).x_bmtvc, expected, **close)
+    torch.testing.assert_close(
+        centre_view(held, torch.arange(len(held)), expected.shape[2], crop).x_bmtvc, expected, **close
+    )
 
 
 def test_rotation(recorded):
@@ -179,5 +187,7 @@ def test_resize_is_linear_interpolation_of_torch(recorded):
         for clip, x_mtvc in zip(clips, ours_x, strict=True):
             x_ctvm = clip["x"][:, : clip["valid"]]
             flat = x_ctvm.permute(0, 2, 3, 1).reshape(1, -1, clip["valid"])
-            expected = F.interpolate(flat, frames, mode="linear", align_corners=False).view(3, *x_ctvm.shape[2:], frames)
+            expected = F.interpolate(flat, frames, mode="linear", align_corners=False).view(
+                3, *x_ctvm.shape[2:], frames
+            )
             torch.testing.assert_close(x_mtvc, expected.permute(2, 3, 1, 0), **close)

@@ -16,7 +16,12 @@ SEEN = ("strong", "normal", "weak", "key")
 
 def settings(fixture: dict, **changes: object) -> actclr.ActClrOptions:
     call = fixture["call"]
-    told = {"dimension": call["feature_dim"], "queue": call["queue_size"], "momentum": call["momentum"], "topk": fixture["topk"]}
+    told = {
+        "dimension": call["feature_dim"],
+        "queue": call["queue_size"],
+        "momentum": call["momentum"],
+        "topk": fixture["topk"],
+    }
     return actclr.ActClrOptions(**told | changes)
 
 
@@ -55,7 +60,9 @@ def mix_of(told: dict, frames: int) -> actclr.Mix:
 
 @pytest.mark.parametrize("step", ["joint", "joint_later", "bone", "motion"])
 def test_a_step(step):
-    """Actionlets, what a clip looks like in another's manner, losses, gradients, the queue and the running means of the input."""
+    """Actionlets, what a clip looks like in another's manner, losses, gradients, the queue and the running means of
+    the input.
+    """
     stream = step.split("_")[0]
     fixture, own, loss, batch = made(stream)
     expected = fixture["steps"][step]
@@ -66,7 +73,8 @@ def test_a_step(step):
         patch.setattr(actclr, "actionlets", lambda *told: found.append(actionlets(*told)) or found[-1])
         total, facts = loss.mixed(batch, own, seen(own, batch), expected["offset"], outside, everywhere)
     for own_bmsv, theirs in zip(found, (expected["key_actionlets"], *expected["actionlets"]), strict=True):
-        torch.testing.assert_close(own_bmsv.flatten(0, 1), theirs[:, 0], rtol=0, atol=5e-3)  # 1 is an activation of 1e-8
+        # 1 is an activation of 1e-8
+        torch.testing.assert_close(own_bmsv.flatten(0, 1), theirs[:, 0], rtol=0, atol=5e-3)
     near(facts["actionlet_share"], expected["actionlets"][0].mean())
     near(torch.stack(losses), expected["losses"])
     near(total, expected["loss"])
@@ -75,7 +83,10 @@ def test_a_step(step):
     near(loss.contrast.queue.entries.T, expected["queue_after"])
     near(own.norm.running_mean, expected["running_mean_after"])
     if "exchanged" in expected:
-        near(loss._exchanged(stream, own.stream(batch.views["weak"].x_bmtvc), expected["offset"]), clips(expected["exchanged"]).x_bmtvc)
+        near(
+            loss._exchanged(stream, own.stream(batch.views["weak"].x_bmtvc), expected["offset"]),
+            clips(expected["exchanged"]).x_bmtvc,
+        )
 
 
 def test_features():
@@ -104,7 +115,10 @@ def test_another_s_bones_are_its_lengths_and_one_s_own_directions():
     x = batch.views["weak"].x_bmtvc
     found = loss._exchanged("joint", x, 1)
     slow = x.clone()
-    todo = [20, *(joint for joint in (1, 2, 4, 8, 0, 3, 5, 9, 6, 10, 7, 11, 12, 16, 13, 17, 14, 18, 15, 19, 22, 24, 21, 23))]
+    todo = [
+        20,
+        *(joint for joint in (1, 2, 4, 8, 0, 3, 5, 9, 6, 10, 7, 11, 12, 16, 13, 17, 14, 18, 15, 19, 22, 24, 21, 23)),
+    ]
     for joint in todo[1:]:
         parent = PARENTS[joint]
         bone, other = (clip[..., joint, :] - clip[..., parent, :] for clip in (x, x.roll(-1, 0)))
@@ -127,7 +141,9 @@ def test_mixes_are_of_three_kinds_within_the_clip(frames):
     kinds = {"share": 0, "fast": 0, "region": 0}
     for seed in range(300):
         mix = actclr.draw_mix(8, frames, 25, parts, region, torch.Generator().manual_seed(seed))
-        assert 1 <= mix.offset <= 6 and mix.share_tv.shape == (frames, 25) and mix.taken_sv.shape == (-(-frames // 4), 25)
+        assert (
+            1 <= mix.offset <= 6 and mix.share_tv.shape == (frames, 25) and mix.taken_sv.shape == (-(-frames // 4), 25)
+        )
         assert mix.frames_t.min() >= 0 and mix.frames_t.max() < frames
         whole = set(mix.share_tv.unique().tolist()) <= {0.0, 1.0}
         kinds["share" if not whole else "region" if torch.equal(mix.taken_sv, mix.lost_sv) else "fast"] += 1
@@ -137,7 +153,8 @@ def test_mixes_are_of_three_kinds_within_the_clip(frames):
 
 def test_keys_of_mixed_clips_are_mixed_by_what_is_seen_of_actionlets():
     weight = torch.ones(3, 1, 2, 4)
-    weight[0, 0, 0, 0] = 5  # of a clip whose sum is 12, which loses one place of 1; its partner gives one place of 1 in 8
+    # of a clip whose sum is 12, which loses one place of 1; its partner gives one place of 1 in 8
+    weight[0, 0, 0, 0] = 5
     lost = torch.zeros(2, 4)
     lost[1, 1] = 1
     keys = torch.eye(3)

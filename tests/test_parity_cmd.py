@@ -19,7 +19,9 @@ def networks(fixture: dict) -> dict[str, Network]:
     cfg, frames = fixture["cfg"], fixture["x_q"].shape[2]
     made = {}
     for name, suffix in STREAMS.items():
-        options = BiGruOptions(frames=frames, hidden=cfg["en_hidden_size"], depth=cfg["en_num_layers"], stream=name, backward=False)
+        options = BiGruOptions(
+            frames=frames, hidden=cfg["en_hidden_size"], depth=cfg["en_num_layers"], stream=name, backward=False
+        )
         made[name] = Network(options, 25, PARENTS, 2)
         made[name].load_state_dict(to_ours(fixture["state_before"], f"encoder_q{suffix}.")[0])
     return made
@@ -75,17 +77,25 @@ def test_both_directions_forward_are_the_network_called_frame_by_frame():
 
 
 def test_a_backward_direction_ends_at_the_first_frame():
-    network, x_bmtvc = Network(BiGruOptions(frames=6, hidden=4, depth=1, input_norm=False), 5, (), 2), torch.randn(3, 2, 6, 5, 3)
+    network, x_bmtvc = (
+        Network(BiGruOptions(frames=6, hidden=4, depth=1, input_norm=False), 5, (), 2),
+        torch.randn(3, 2, 6, 5, 3),
+    )
     outputs, _ = network.gru(x_bmtvc.permute(0, 2, 3, 4, 1).flatten(2))
     near(network(x_bmtvc), torch.cat([outputs[:, -1, :4], outputs[:, 0, 4:]], 1))
 
 
 def test_a_clip_of_fewer_bodies_is_one_whose_others_are_absent():
-    network, x_bmtvc = Network(BiGruOptions(frames=6, hidden=4, depth=1, input_norm=False), 5, (), 2), torch.randn(3, 1, 6, 5, 3)
+    network, x_bmtvc = (
+        Network(BiGruOptions(frames=6, hidden=4, depth=1, input_norm=False), 5, (), 2),
+        torch.randn(3, 1, 6, 5, 3),
+    )
     near(clip_features(network, x_bmtvc), network(torch.cat([x_bmtvc, torch.zeros_like(x_bmtvc)], 1)))
 
 
 def test_operations_are_those_of_its_matrix_products():
     network = Network(BiGruOptions(frames=4, hidden=3, depth=2), 5, (), 2)
-    by_hand = sum(2 * weight.numel() for name, weight in network.gru.named_parameters() if name.startswith("weight")) * 4
+    by_hand = (
+        sum(2 * weight.numel() for name, weight in network.gru.named_parameters() if name.startswith("weight")) * 4
+    )
     assert network.flops() == pytest.approx(by_hand)

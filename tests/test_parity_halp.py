@@ -26,7 +26,9 @@ FIXTURE = "halp"
 
 def network(fixture: dict, part: dict, stream: str) -> Network:
     size = fixture["gru"]
-    options = BiGruOptions(frames=16, hidden=size["en_hidden_size"], depth=size["en_num_layers"], stream=stream, backward=False)
+    options = BiGruOptions(
+        frames=16, hidden=size["en_hidden_size"], depth=size["en_num_layers"], stream=stream, backward=False
+    )
     made = Network(options, 25, PARENTS, 2)
     made.load_state_dict(to_ours(part["state_before"], f"encoder_q{STREAMS[stream]}.")[0])
     return made.train()
@@ -63,7 +65,10 @@ def batch(fixture: dict) -> Batch:
 
 def test_features():
     fixture = load(FIXTURE)
-    near(network(fixture, fixture["single"], "joint").eval()(clips(fixture["x_q"]).x_bmtvc), fixture["single"]["features_eval"]["joint"])
+    near(
+        network(fixture, fixture["single"], "joint").eval()(clips(fixture["x_q"]).x_bmtvc),
+        fixture["single"]["features_eval"]["joint"],
+    )
 
 
 def test_a_step():
@@ -71,7 +76,9 @@ def test_a_step():
     fixture = load(FIXTURE)
     part = fixture["single"]
     own = network(fixture, part, "joint")
-    loss = halp.Loss({"encoder": own}, halp.HalpOptions(**told(fixture), weight=fixture["halp"]["mu"]), torch.Generator()).train()
+    loss = halp.Loss(
+        {"encoder": own}, halp.HalpOptions(**told(fixture), weight=fixture["halp"]["mu"]), torch.Generator()
+    ).train()
     fill(loss.contrast, loss.hallucination, part["state_before"], "joint", "prototypes")
     (drawn,) = part["draws"]
     total, facts = loss.made(batch(fixture), {"encoder": own}, made(drawn, fixture["halp"]["num_prototypes"]))
@@ -97,14 +104,18 @@ def test_a_step_of_three_streams():
     )  # fmt: skip
     loss = halp_cmd.Loss(own, options, torch.Generator()).train()
     for stream in STREAMS:
-        fill(loss.contrasts[stream], loss.hallucinations[stream], part["state_before"], stream, f"prototypes_{stream[0]}")
+        fill(
+            loss.contrasts[stream], loss.hallucinations[stream], part["state_before"], stream, f"prototypes_{stream[0]}"
+        )
     drawn = {stream: made(one, fixture["halp"]["num_prototypes"]) for stream, one in part["draws"].items()}
     total, facts = loss.made(batch(fixture), own, drawn)
     near(total, part["loss"])
     near(facts["distillation"], part["loss_cmd"])
     assert 0.1 < facts["kept"] < 0.9
     total.backward()
-    modules = {f"encoder_q{suffix}.": (own[stream], loss.contrasts[stream].projector) for stream, suffix in STREAMS.items()}
+    modules = {
+        f"encoder_q{suffix}.": (own[stream], loss.contrasts[stream].projector) for stream, suffix in STREAMS.items()
+    }
     assert_gradients(part["grad_norm"], modules, to_ours)
 
 
@@ -174,6 +185,11 @@ def test_its_checkpoints_are_imported(part, stream, tmp_path):
     fixture = load(FIXTURE)
     torch.save({"state_dict": fixture[part]["state_before"]}, tmp_path / "theirs.pt")
     out = tmp_path / "encoder.safetensors"
-    assert cli.main(["import-weights", str(tmp_path / "theirs.pt"), "--out", str(out), "--network", stream, "--frames", "16"]) == 0
+    assert (
+        cli.main(
+            ["import-weights", str(tmp_path / "theirs.pt"), "--out", str(out), "--network", stream, "--frames", "16"]
+        )
+        == 0
+    )
     x_bmtvc = clips(fixture["x_q"]).x_bmtvc
     near(clip_features(load_encoder(out), x_bmtvc), network(fixture, fixture[part], stream).eval()(x_bmtvc))

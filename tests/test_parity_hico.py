@@ -1,4 +1,6 @@
-"""HiCo's backbone and objective against numbers of the release's own modules: every hico*.pt in STARS_PARITY_DIR/baselines."""
+"""HiCo's backbone and objective against numbers of the release's own modules: every hico*.pt in
+STARS_PARITY_DIR/baselines.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ class Case:
     def step(self) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and facts, gradients added."""
         clips = torch.arange(len(self.views["query"].x_bmtvc))
-        total, facts = self.loss(Batch(self.views, clips, torch.zeros_like(clips), torch.Generator()), {"encoder": self.network.train()})
+        total, facts = self.loss(
+            Batch(self.views, clips, torch.zeros_like(clips), torch.Generator()), {"encoder": self.network.train()}
+        )
         total.backward()
         return total, dict(facts)
 
@@ -72,7 +76,9 @@ def test_sequences_and_features(path):
     case = Case(path)
     seen = {}
     for name in ("time", "space"):
-        case.network.get_submodule(name).register_forward_pre_hook(lambda _, given, name=name: seen.update({name: given[0]}))
+        case.network.get_submodule(name).register_forward_pre_hook(
+            lambda _, given, name=name: seen.update({name: given[0]})
+        )
     features = case.network.eval()(case.views["query"].x_bmtvc)
     torch.testing.assert_close(features, case.fixture["features_eval"], rtol=1e-5, atol=2e-6)
     assert all(torch.equal(seen[name].transpose(0, 1), case.fixture[f"q_{name}"]) for name in ("time", "space"))
@@ -87,7 +93,9 @@ def test_a_step(path, dropout):
     case = Case(path, dropout)
     fixture, before = case.fixture, copy.deepcopy(case.loss.key_network.state_dict())
     total, facts = case.step()
-    assert {name: facts[f"{name}_loss"].item() for name in QUEUES.values()} == pytest.approx(fixture["losses"], rel=1e-5)
+    assert {name: facts[f"{name}_loss"].item() for name in QUEUES.values()} == pytest.approx(
+        fixture["losses"], rel=1e-5
+    )
     assert total.item() == pytest.approx(fixture["loss"], rel=1e-5)
     norms = fixture["grad_norm"]
     for module, expected in zip((case.network, case.loss.projectors), to_ours(norms, "encoder_q."), strict=True):
@@ -129,7 +137,9 @@ def test_dropout_keeps_the_mean_and_drops_its_share():
 def test_layers_hold_every_parameter_once():
     network = Case(FIXTURES[0].values[0]).network
     parts = [part for several in network.layers() for part in several]
-    assert sorted(id(parameter) for part in parts for parameter in part.parameters()) == sorted(map(id, network.parameters()))
+    assert sorted(id(parameter) for part in parts for parameter in part.parameters()) == sorted(
+        map(id, network.parameters())
+    )
 
 
 def test_operations_are_those_of_its_matrix_products_and_convolutions():
@@ -144,6 +154,10 @@ def test_operations_are_those_of_its_matrix_products_and_convolutions():
 
 
 def test_unknown_names_are_refused():
-    for name in ("encoder_q.hi_encoder.t_decoder.weight", "encoder_q.fc.weight", "encoder_q.hi_encoder.t_encoder.layers.0.norm3.bias"):
+    for name in (
+        "encoder_q.hi_encoder.t_decoder.weight",
+        "encoder_q.fc.weight",
+        "encoder_q.hi_encoder.t_encoder.layers.0.norm3.bias",
+    ):
         with pytest.raises(KeyError):
             to_ours({name: torch.zeros(1)}, "encoder_q.")

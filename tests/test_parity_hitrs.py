@@ -1,4 +1,6 @@
-"""Hi-TRS against numbers of its release's own modules: the fixture in STARS_PARITY_DIR. Its windows, masks and exchanges are given to our functions."""
+"""Hi-TRS against numbers of its release's own modules: the fixture in STARS_PARITY_DIR. Its windows, masks and
+exchanges are given to our functions.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def filled(fixture: dict, frames: int = 43) -> tuple[Network, hi_trs.Loss]:
 def made(fixture: dict, own: Network) -> hi_trs.Made:
     windows_rkw = fixture["windows"].expand(3, -1, -1)
     frames_rkw = torch.cat([fixture["clip_pair"], windows_rkw, fixture["last_window"][:, None]], 1)
-    return hi_trs.encoded(own, fixture["masked_seq"], frames_rkw, fixture["clip_permutation"], fixture["window_pad"][:, :-1])
+    return hi_trs.encoded(
+        own, fixture["masked_seq"], frames_rkw, fixture["clip_permutation"], fixture["window_pad"][:, :-1]
+    )
 
 
 def test_a_step():
@@ -64,7 +68,12 @@ def test_a_step():
     losses = {"pose_loss": loss.pose_loss(found, fixture["org_seq"][:, inner], predicted_rtv, predicted_rtv.sum())}
     rows_r = torch.arange(3)
     losses |= loss.other_losses(found, fixture["clip_valid"] > 0, rows_r, rows_r, 3)
-    for name, other in (("pose_loss", "loss_pose"), ("clip_loss", "loss_clip"), ("video_loss", "loss_video"), ("future_loss", "loss_nce")):
+    for name, other in (
+        ("pose_loss", "loss_pose"),
+        ("clip_loss", "loss_clip"),
+        ("video_loss", "loss_video"),
+        ("future_loss", "loss_nce"),
+    ):
         near(losses[name], fixture[other])
     total = torch.stack(list(losses.values())).sum()
     near(total, fixture["loss"])
@@ -92,7 +101,8 @@ def test_what_a_joint_sees_of_its_window():
     fixture = load(FIXTURE)
     seen_ll = network(fixture["cfg"], 43).across_frames
     assert torch.equal(seen_ll[:60, :60], fixture["clip_attention_mask"] <= 0)
-    assert int((~seen_ll).sum()) == fixture["clip_attention_mask_sum"] + 1  # the release's fusion token has -1 at its own place
+    # the release's fusion token has -1 at its own place
+    assert int((~seen_ll).sum()) == fixture["clip_attention_mask_sum"] + 1
 
 
 def test_features_of_clips_with_an_absent_second_body():
@@ -101,7 +111,9 @@ def test_features_of_clips_with_an_absent_second_body():
     own, _ = filled(fixture)
     bodies_rnvc = torch.stack([fixture["org_seq"], torch.zeros_like(fixture["org_seq"])], 1).flatten(0, 1)
     vectors_rkc = own.eval().window_vectors(own.frame_tokens(bodies_rnvc), fixture["windows"])
-    per_body_bmc = own.of_windows(vectors_rkc, fixture["window_pad"][:, :-1].repeat_interleave(2, 0)).unflatten(0, (3, 2))
+    per_body_bmc = own.of_windows(vectors_rkc, fixture["window_pad"][:, :-1].repeat_interleave(2, 0)).unflatten(
+        0, (3, 2)
+    )
     near(per_body_bmc, wanted["video_per_body"])
     near(per_body_bmc.mean(1), wanted["feature"])
     near(per_body_bmc.mean(1) @ wanted["classifier_weight"].T + wanted["classifier_bias"], wanted["logits"])
@@ -129,14 +141,23 @@ def test_what_is_hidden():
     draws, x_rtvc = loss.draw(200, own, torch.Generator()), torch.randn(200, 22, 5, 3)
     predicted, token = draws.predicted_rtv, draws.token_rtv
     moved = draws.source_rtv.flatten(1) != torch.arange(22 * 5)
-    assert 0.14 < predicted.double().mean() < 0.16 and 0.78 < token[predicted].double().mean() < 0.82 and not token[~predicted].any()
-    assert 0.08 < moved.view_as(predicted)[predicted].double().mean() < 0.12 and not (moved.view_as(predicted) & (token | ~predicted)).any()
+    assert (
+        0.14 < predicted.double().mean() < 0.16
+        and 0.78 < token[predicted].double().mean() < 0.82
+        and not token[~predicted].any()
+    )
+    assert (
+        0.08 < moved.view_as(predicted)[predicted].double().mean() < 0.12
+        and not (moved.view_as(predicted) & (token | ~predicted)).any()
+    )
     place, source = torch.arange(22 * 5).expand(200, -1)[moved], draws.source_rtv.flatten(1)[moved]
     assert (place // 5 != source // 5).all() and (place % 5 != source % 5).all()
     shown = hi_trs.hidden(x_rtvc, draws, 1.0)
     for row, frame, joint in predicted.nonzero()[:60].tolist():
         at = int(draws.source_rtv[row, frame, joint])
-        assert torch.equal(shown[row, frame, joint], torch.ones(3) if token[row, frame, joint] else x_rtvc[row, at // 5, at % 5])
+        assert torch.equal(
+            shown[row, frame, joint], torch.ones(3) if token[row, frame, joint] else x_rtvc[row, at // 5, at % 5]
+        )
     assert torch.equal(shown[~predicted], x_rtvc[~predicted])
 
 
@@ -184,7 +205,9 @@ def test_bodies_that_are_absent_or_copies_are_no_sequences():
 def test_a_window_that_is_not_there_changes_nothing():
     own, _ = objective()
     vectors_rkc, absent_rk = torch.randn(2, 4, 8), torch.tensor([[False, False, False, True]] * 2)
-    near(own.of_windows(pad(vectors_rkc[:, :3], (0, 0, 0, 1), value=9.0), absent_rk), own.of_windows(vectors_rkc[:, :3]))
+    near(
+        own.of_windows(pad(vectors_rkc[:, :3], (0, 0, 0, 1), value=9.0), absent_rk), own.of_windows(vectors_rkc[:, :3])
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,7 +219,11 @@ def test_a_window_that_is_not_there_changes_nothing():
 )
 def test_sizes_that_do_not_fit_are_one_line(sizes, message):
     with pytest.raises(InputError, match=message):
-        hi_trs.Loss({"encoder": Network(HiTrsOptions(width=4, depth=1, **sizes), 5)}, hi_trs.HiTrsLossOptions(), torch.Generator())
+        hi_trs.Loss(
+            {"encoder": Network(HiTrsOptions(width=4, depth=1, **sizes), 5)},
+            hi_trs.HiTrsLossOptions(),
+            torch.Generator(),
+        )
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ FIXTURE = "hysp"
 
 
 def head(state: dict, prefix: str) -> dict:
-    return {name.removeprefix(f"{prefix}.net."): value for name, value in state.items() if name.startswith(f"{prefix}.net.")}
+    return {
+        name.removeprefix(f"{prefix}.net."): value for name, value in state.items() if name.startswith(f"{prefix}.net.")
+    }
 
 
 @pytest.mark.parametrize("curvature", [0.0, 0.4, 1.0])
@@ -44,7 +46,9 @@ def test_a_step(curvature):
     ):
         for name, norm in ours.items():
             if norm > 1e-3 * largest:  # the others are zero but for rounding: biases before a norm
-                assert module.get_parameter(name).grad.norm().item() == pytest.approx(norm, rel=1e-4), f"{prefix}.{name}"
+                assert module.get_parameter(name).grad.norm().item() == pytest.approx(norm, rel=1e-4), (
+                    f"{prefix}.{name}"
+                )
                 compared += 1
     assert compared > 60
     after = to_ours(fixture["target_after"], "target_encoder.")[0]

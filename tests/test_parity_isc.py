@@ -1,4 +1,6 @@
-"""The adaptive graph network, HCN and ISC against numbers of the release's own modules: the fixture in STARS_PARITY_DIR."""
+"""The adaptive graph network, HCN and ISC against numbers of the release's own modules: the fixture in
+STARS_PARITY_DIR.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ FIXTURE = "isc"
 
 def networks(fixture: dict) -> dict[str, torch.nn.Module]:
     cfg = fixture["cfg"]
-    sequence = bi_gru.BiGruOptions(frames=cfg["frames"], hidden=cfg["hidden"], depth=cfg["layers"], input_norm=False, backward=False)
+    sequence = bi_gru.BiGruOptions(
+        frames=cfg["frames"], hidden=cfg["hidden"], depth=cfg["layers"], input_norm=False, backward=False
+    )
     own = {"sequence": bi_gru.Network(sequence, 25, PARENTS, 2), "graph": graph(cfg)}
     own["sequence"].load_state_dict(sequence_names.to_ours(fixture["state_before"], "encoder_q.")[0])
     own["graph"].load_state_dict(agcn_to_ours(fixture["state_before"], "encoder_r.")[0])
@@ -95,7 +99,9 @@ def test_a_step():
 
 
 def ours(name: str, own: dict, contrasts: dict) -> torch.Tensor | None:
-    """Our gradient of the release's tensor: a slice where three of theirs are one of ours; None for a bias before a norm."""
+    """Our gradient of the release's tensor: a slice where three of theirs are one of ours; None for a bias before a
+    norm.
+    """
     prefix, _, rest = name.partition(".")
     kind = {"encoder_q": "sequence", "encoder_r": "graph"}[prefix]
     if rest.startswith("fc."):

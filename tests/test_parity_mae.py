@@ -1,4 +1,6 @@
-"""Masked positions, MAMP's own plain MAE, against numbers of the reference implementation: its fixture in STARS_PARITY_DIR."""
+"""Masked positions, MAMP's own plain MAE, against numbers of the reference implementation: its fixture in
+STARS_PARITY_DIR.
+"""
 
 from __future__ import annotations
 

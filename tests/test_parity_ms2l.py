@@ -1,4 +1,6 @@
-"""MS²L against numbers of its release's own modules: its fixture in STARS_PARITY_DIR. The release pads clips with zeros; ours are all of one length."""
+"""MS²L against numbers of its release's own modules: its fixture in STARS_PARITY_DIR. The release pads clips with
+zeros; ours are all of one length.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ EDGE = 0.01  # added to the number of frames by which the release divides
 
 def network(fixture: dict) -> Network:
     own = Network(
-        BiGruOptions(frames=20, hidden=fixture["cfg"]["hidden_size"] // 2, depth=2, input_norm=False, pool="mean"), JOINTS, (), BODIES
+        BiGruOptions(frames=20, hidden=fixture["cfg"]["hidden_size"] // 2, depth=2, input_norm=False, pool="mean"),
+        JOINTS,
+        (),
+        BODIES,
     )
     own.load_state_dict(to_ours(fixture["state_before"]["encoder"], JOINTS, BODIES))
     return own
@@ -40,7 +45,12 @@ def objective(fixture: dict, own: Network) -> ms2l.Loss:
     motion |= {name: motion[name][order] for name in ("reconstruction.weight", "reconstruction.bias")}
     names = {"decoder.": "gru.", "reconstruction.": "out."}
     loss.motion.load_state_dict(
-        {new + key.removeprefix(old): value for old, new in names.items() for key, value in motion.items() if key.startswith(old)}
+        {
+            new + key.removeprefix(old): value
+            for old, new in names.items()
+            for key, value in motion.items()
+            if key.startswith(old)
+        }
     )
     return loss
 
@@ -94,11 +104,14 @@ def test_a_step_is_the_sum_of_its_three_tasks():
     fixture = load(FIXTURE)
     own, x_bmtvc = network(fixture), clips(fixture)
     loss = objective(fixture, own)
-    batch = Batch({"only": View(x_bmtvc, unknown(x_bmtvc))}, torch.arange(6), torch.zeros(6), torch.Generator().manual_seed(0))
+    batch = Batch(
+        {"only": View(x_bmtvc, unknown(x_bmtvc))}, torch.arange(6), torch.zeros(6), torch.Generator().manual_seed(0)
+    )
     total, facts = loss(batch, {"encoder": own})
     near(total, sum(facts.values()))
     near(
-        facts["motion_loss"], (loss.motion(own.outputs(ms2l.masked(own.sequence(x_bmtvc), 0.3))[0]) - own.sequence(x_bmtvc)).square().mean()
+        facts["motion_loss"],
+        (loss.motion(own.outputs(ms2l.masked(own.sequence(x_bmtvc), 0.3))[0]) - own.sequence(x_bmtvc)).square().mean(),
     )
     total.backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in own.parameters())

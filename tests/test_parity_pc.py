@@ -1,4 +1,6 @@
-"""P&C against numbers of its release's own modules: its fixture in STARS_PARITY_DIR. The release pads clips; here each is one of its own length."""
+"""P&C against numbers of its release's own modules: its fixture in STARS_PARITY_DIR. The release pads clips; here
+each is one of its own length.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ FIXTURE, JOINTS = "pc", 6
 
 def network(fixture: dict, case: str, **more: object) -> Network:
     cfg = fixture["cfg"]
-    options = BiGruOptions(frames=12, hidden=cfg["encoder_hidden"], depth=cfg["encoder_layers"], input_norm=False, **more)
+    options = BiGruOptions(
+        frames=12, hidden=cfg["encoder_hidden"], depth=cfg["encoder_layers"], input_norm=False, **more
+    )
     own = Network(options, JOINTS)
     own.load_state_dict({name.removeprefix("encoder."): value for name, value in parts(fixture[case], "encoder.")})
     return own
@@ -31,7 +35,9 @@ def parts(case: dict, prefix: str) -> list[tuple[str, torch.Tensor]]:
 
 def objective(fixture: dict, case: str, own: Network, **options: object) -> predict_cluster.Loss:
     loss = predict_cluster.Loss({"encoder": own}, predict_cluster.PredictClusterOptions(**options), torch.Generator())
-    loss.decoder.load_state_dict({name.removeprefix("decoder."): value for name, value in parts(fixture[case], "decoder.")})
+    loss.decoder.load_state_dict(
+        {name.removeprefix("decoder."): value for name, value in parts(fixture[case], "decoder.")}
+    )
     return loss
 
 
@@ -43,7 +49,9 @@ def clips(x_btn: torch.Tensor) -> torch.Tensor:
 def test_a_state_is_that_of_a_true_bidirectional_network():
     fixture = load(FIXTURE)
     own = network(fixture, "zero_input")
-    for x_tn, length, expected in zip(fixture["x"], fixture["lengths"], fixture["encoder_true_bidirectional"]["hidden"], strict=True):
+    for x_tn, length, expected in zip(
+        fixture["x"], fixture["lengths"], fixture["encoder_true_bidirectional"]["hidden"], strict=True
+    ):
         near(own(clips(x_tn[None, :length]))[0], expected)
 
 
@@ -70,7 +78,9 @@ def test_a_step_as_released(case, kind):
     compared = 0
     for name, norm in told["grad_norm"].items():
         module = own if name.startswith("encoder.") else loss.decoder
-        assert module.get_parameter(name.partition(".")[2]).grad.norm().item() == pytest.approx(norm, rel=1e-4, abs=1e-6), name
+        assert module.get_parameter(name.partition(".")[2]).grad.norm().item() == pytest.approx(
+            norm, rel=1e-4, abs=1e-6
+        ), name
         compared += 1
     assert compared == 30
 

@@ -59,7 +59,9 @@ def part(named: dict, prefix: str, ours: dict[str, str]) -> dict:
     """Of the fixture's tensors or numbers after `prefix`, those of a module, under our names."""
     own = {name.removeprefix(f"{prefix}."): value for name, value in named.items() if name.startswith(f"{prefix}.")}
     return {
-        f"{our}.{name.removeprefix(f'{their}.')}": value.squeeze(-1) if isinstance(value, Tensor) and value.ndim == 3 else value
+        f"{our}.{name.removeprefix(f'{their}.')}": (
+            value.squeeze(-1) if isinstance(value, Tensor) and value.ndim == 3 else value
+        )
         for their, our in ours.items()
         for name, value in own.items()
         if name.startswith(f"{their}.")
@@ -109,7 +111,9 @@ def test_losses_of_each_stream(stream):
 
 
 def test_gradients_of_a_step_and_its_queue(monkeypatch):
-    """Ours in float64, so that the fixture's rounding alone is left: in float32 it depends on the processor (5e-4 without AVX)."""
+    """Ours in float64, so that the fixture's rounding alone is left: in float32 it depends on the processor (5e-4
+    without AVX).
+    """
     monkeypatch.setattr(Tensor, "float", Tensor.double)  # features of bodies become float32 in any arithmetic
     fixture = load(FIXTURE)
     loss, own = filled(fixture)
@@ -121,7 +125,10 @@ def test_gradients_of_a_step_and_its_queue(monkeypatch):
     norms, compared = fixture["grad_norm"], 0
     largest = max(norms.values())
     of_network = {name: norm for name, norm in norms.items() if name.startswith("encoder_q.backbone.")}
-    pairs = [(own, to_ours(of_network, "encoder_q.backbone.")[0]), (loss.projector, part(norms, "encoder_q.neck.proj", HEADS))]
+    pairs = [
+        (own, to_ours(of_network, "encoder_q.backbone.")[0]),
+        (loss.projector, part(norms, "encoder_q.neck.proj", HEADS)),
+    ]
     pairs += [(loss.mask, part(norms, "encoder_q.neck", MASK))]
     pairs += [(loss.predictors[ours], part(norms, theirs, HEADS)) for ours, theirs in PREDICTORS.items()]
     assert sum(len(expected) for _, expected in pairs) == len(norms)
@@ -196,7 +203,10 @@ def test_ranges_that_cannot_be_are_refused(changes, message):
 @pytest.mark.parametrize(
     ("skeleton", "parts"),
     [
-        ("kinect_v2", [[0, 1, 2, 3, 20], [4, 5, 6, 7, 21, 22], [8, 9, 10, 11, 23, 24], [12, 13, 14, 15], [16, 17, 18, 19]]),
+        (
+            "kinect_v2",
+            [[0, 1, 2, 3, 20], [4, 5, 6, 7, 21, 22], [8, 9, 10, 11, 23, 24], [12, 13, 14, 15], [16, 17, 18, 19]],
+        ),
         ("kinect_v1", [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15], [16, 17, 18, 19]]),
     ],
 )

@@ -1,4 +1,6 @@
-"""ST-GCN and the objectives that were made for it, against numbers of the releases' own modules: every fixture of them in STARS_PARITY_DIR."""
+"""ST-GCN and the objectives that were made for it, against numbers of the releases' own modules: every fixture of
+them in STARS_PARITY_DIR.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from stars.released.st_gcn import to_ours
 from stars.views.crop import View
 
 FOLDER = Path(os.environ.get("STARS_PARITY_DIR", Path(__file__).parent / "data" / "parity")) / "baselines"
-PARENTS = (1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 22, 7, 24, 11)  # of the releases' graph
+# of the releases' graph
+PARENTS = (1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 22, 7, 24, 11)
 STREAMS = {"joint": "", "motion": "_motion", "bone": "_bone"}  # in this order
 
 
@@ -33,7 +36,12 @@ def load(name: str) -> dict:
 
 def network(call: dict, frames: int, stream: str = "joint") -> Network:
     options = StGcnOptions(
-        frames=frames, channels=call["hidden_channels"], width=call["hidden_dim"], dropout=call["dropout"], centre=20, stream=stream
+        frames=frames,
+        channels=call["hidden_channels"],
+        width=call["hidden_dim"],
+        dropout=call["dropout"],
+        centre=20,
+        stream=stream,
     )
     return Network(options, 25, PARENTS, 2).train()
 
@@ -56,7 +64,10 @@ def options(call: dict, fixture: dict) -> MiningOptions:
 
 def fill(contrast: Contrast, own: Network, state: dict, suffix: str = "") -> None:
     """Query and key side, and the queue, of a fixture."""
-    for side, backbone, projector in (("q", own, contrast.projector), ("k", contrast.key_network, contrast.key_projector)):
+    for side, backbone, projector in (
+        ("q", own, contrast.projector),
+        ("k", contrast.key_network, contrast.key_projector),
+    ):
         of_network, of_projector = to_ours(state, f"encoder_{side}{suffix}.")
         backbone.load_state_dict(of_network)
         projector.load_state_dict(of_projector)
@@ -64,7 +75,10 @@ def fill(contrast: Contrast, own: Network, state: dict, suffix: str = "") -> Non
 
 
 def assert_gradients(
-    norms: dict[str, float], modules: dict[str, tuple[torch.nn.Module, torch.nn.Module]], names=to_ours, at_least: int = 60
+    norms: dict[str, float],
+    modules: dict[str, tuple[torch.nn.Module, torch.nn.Module]],
+    names=to_ours,
+    at_least: int = 60,
 ) -> None:
     """Every gradient norm of the fixture; those that are zero but for rounding apart."""
     compared = 0
@@ -73,7 +87,9 @@ def assert_gradients(
         for module, expected in ((backbone, of_network), (projector, of_projector)):
             for name, norm in expected.items():
                 if norm > 1e-5:
-                    assert module.get_parameter(name).grad.norm().item() == pytest.approx(norm, rel=1e-4, abs=1e-7), prefix + name
+                    assert module.get_parameter(name).grad.norm().item() == pytest.approx(norm, rel=1e-4, abs=1e-7), (
+                        prefix + name
+                    )
                     compared += 1
     assert compared > at_least
 
@@ -158,7 +174,9 @@ def test_a_step_of_crossclr(step):
     total, _ = loss(Batch(views, torch.arange(4), torch.zeros(4), torch.Generator()), networks)
     near(total, expected["loss"])
     total.backward()
-    modules = {f"encoder_q{suffix}.": (networks[name], loss.contrasts[name].projector) for name, suffix in STREAMS.items()}
+    modules = {
+        f"encoder_q{suffix}.": (networks[name], loss.contrasts[name].projector) for name, suffix in STREAMS.items()
+    }
     if "grad_norm" in expected:
         assert_gradients(expected["grad_norm"], modules)
     for name, suffix in STREAMS.items() if "queue_after" in expected else ():

@@ -1,4 +1,6 @@
-"""Stage 2 against numbers that the released modules made: every stars_stage2*.pt and stars_nnclr*.pt in STARS_PARITY_DIR/baselines."""
+"""Stage 2 against numbers that the released modules made: every stars_stage2*.pt and stars_nnclr*.pt in
+STARS_PARITY_DIR/baselines.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ from stars.views.crop import View
 
 FOLDER = Path(os.environ.get("STARS_PARITY_DIR", Path(__file__).parent / "data" / "parity")) / "baselines"
 STUDENT = "encoder_student."
-FREE = {  # a BatchNorm behind them takes shifts and scales out again: their gradients are rounding, their steps not to be compared
+# a BatchNorm behind them takes shifts and scales out again: their gradients are rounding, their steps not to be
+# compared
+FREE = {
     *("encoder.norm.weight", "encoder.norm.bias", "projector.bias", "projector.running_mean", "predictor.widen.bias"),
     "predictor.norm.running_mean",
 }
@@ -43,7 +47,9 @@ def fixtures(pattern: str) -> list:
 
 
 def test_there_are_fixtures():
-    assert fixtures("stars_stage2*.pt") and fixtures("stars_nnclr*.pt"), f"no stars_stage2*.pt or stars_nnclr*.pt in {FOLDER}"
+    assert fixtures("stars_stage2*.pt") and fixtures("stars_nnclr*.pt"), (
+        f"no stars_stage2*.pt or stars_nnclr*.pt in {FOLDER}"
+    )
 
 
 def head_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -58,7 +64,11 @@ def head_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def encoder_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The encoder's tensors by our names."""
-    own = {name.removeprefix(STUDENT): tensor for name, tensor in state.items() if name.startswith(STUDENT) and ".head." not in name}
+    own = {
+        name.removeprefix(STUDENT): tensor
+        for name, tensor in state.items()
+        if name.startswith(STUDENT) and ".head." not in name
+    }
     return {name.removeprefix("encoder."): tensor for name, tensor in to_ours(own).items()}
 
 
@@ -76,15 +86,24 @@ def assert_queue(queue: Queue, entries_cq: Tensor, owners: Tensor, pointer: int)
 def assert_norms(module: nn.Module, expected: dict[str, float]) -> None:
     """L2 norms of gradients by our names.
 
-    Biases and scales before a BatchNorm have gradients that are zero but for rounding: hence a tolerance by the largest norm.
+    Biases and scales before a BatchNorm have gradients that are zero but for rounding: hence a tolerance by the largest
+    norm.
     """
-    norms = {name: parameter.grad.norm().item() for name, parameter in module.named_parameters() if parameter.grad is not None}
+    norms = {
+        name: parameter.grad.norm().item()
+        for name, parameter in module.named_parameters()
+        if parameter.grad is not None
+    }
     compared = {name: norm for name, norm in expected.items() if name in norms}
-    assert compared and {name: norms[name] for name in compared} == pytest.approx(compared, rel=1e-4, abs=1e-5 * max(compared.values()))
+    assert compared and {name: norms[name] for name in compared} == pytest.approx(
+        compared, rel=1e-4, abs=1e-5 * max(compared.values())
+    )
 
 
 def without_rounding(module: nn.Module) -> None:
-    """Gradients that are zero but for rounding, set to zero: divided by their own size, Adam's steps would be another processor's."""
+    """Gradients that are zero but for rounding, set to zero: divided by their own size, Adam's steps would be
+    another processor's.
+    """
     for name, parameter in module.named_parameters():
         if name in SHIFTS:
             parameter.grad.zero_()
@@ -93,12 +112,16 @@ def without_rounding(module: nn.Module) -> None:
 def assert_state(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
     """Weights after five steps, but for FREE."""
     for name in theirs.keys() - FREE:
-        torch.testing.assert_close(ours[name], theirs[name], atol=2e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            ours[name], theirs[name], atol=2e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 def heads_loss(width: int, options: Nnclr, state: dict[str, Tensor]) -> Loss:
     """The strategy with a fixture's heads and queue; it looks at an encoder's width alone."""
-    encoder = Network(Model(frames=4, segment=4, width=width, depth=1, heads=1, hidden=4, decoder_width=4, decoder_depth=1), 2)
+    encoder = Network(
+        Model(frames=4, segment=4, width=width, depth=1, heads=1, hidden=4, decoder_width=4, decoder_depth=1), 2
+    )
     loss = Loss({"encoder": encoder}, options, torch.Generator())
     loss.heads().load_state_dict(head_state(state))
     fill_queue(loss.queue, state["queue"], state["queue_id"], state["queue_ptr"])
@@ -107,17 +130,30 @@ def heads_loss(width: int, options: Nnclr, state: dict[str, Tensor]) -> Loss:
 
 @pytest.mark.parametrize("path", fixtures("stars_nnclr*.pt"))
 def test_loss_queue_and_clipping_of_two_views(path):
-    """Five steps of heads and queue: neighbours, losses, gradients before and after clipping, and weights at the end."""
+    """Five steps of heads and queue: neighbours, losses, gradients before and after clipping, and weights at the
+    end.
+    """
     fixture = torch.load(path, weights_only=True)
     cfg, state = fixture["cfg"], fixture["state_before"]
     bias = f"{STUDENT}predictor.0.bias" in state
     loss = heads_loss(
         cfg["dim"],
-        Nnclr(queue=cfg["queue"], temperature=cfg["temperature"], views=2, predictor_hidden=cfg["hidden"], predictor_bias=bias),
+        Nnclr(
+            queue=cfg["queue"],
+            temperature=cfg["temperature"],
+            views=2,
+            predictor_hidden=cfg["hidden"],
+            predictor_bias=bias,
+        ),
         state,
     )
     told = TuneOptimiser(
-        lr=cfg["lr"], betas=cfg["betas"], weight_decay=cfg["weight_decay"], clip_norm=cfg["clip_each"], min_lr=0, warmup_epochs=0
+        lr=cfg["lr"],
+        betas=cfg["betas"],
+        weight_decay=cfg["weight_decay"],
+        clip_norm=cfg["clip_each"],
+        min_lr=0,
+        warmup_epochs=0,
     )
     optimiser = optimiser_of([(loss.heads(), 1.0)], told)
     for group in optimiser.param_groups:
@@ -170,7 +206,9 @@ def head_norms(norms: dict[str, float]) -> dict[str, float]:
 @pytest.mark.parametrize("views", [1, 2])
 @pytest.mark.parametrize("path", fixtures("stars_stage2*.pt"))
 def test_five_steps_of_stage_2(path, views):
-    """Encoder, heads, queue, rates by layer, weight decay and clipping as released. Its two views are identical, so one gives the same."""
+    """Encoder, heads, queue, rates by layer, weight decay and clipping as released. Its two views are identical, so
+    one gives the same.
+    """
     fixture = torch.load(path, weights_only=True)
     cfg, state = fixture["cfg"], fixture["state_before"]
     shape = Model(
@@ -187,7 +225,9 @@ def test_five_steps_of_stage_2(path, views):
     queue = len(state["queue_id"])
     told = Tune(
         layer_decay=fixture["alpha"],
-        nnclr=Nnclr(queue=queue, temperature=fixture["temperature"], predictor_hidden=cfg["predictor_hidden_dim"], views=views),
+        nnclr=Nnclr(
+            queue=queue, temperature=fixture["temperature"], predictor_hidden=cfg["predictor_hidden_dim"], views=views
+        ),
         optimiser=TuneOptimiser(
             lr=fixture["base_lr"],
             betas=fixture["betas"],
@@ -232,7 +272,11 @@ def test_five_steps_of_stage_2(path, views):
 
 
 def encoder_names(state: dict) -> dict:
-    return {name.removeprefix(STUDENT): value for name, value in state.items() if name.startswith(STUDENT) and ".head." not in name}
+    return {
+        name.removeprefix(STUDENT): value
+        for name, value in state.items()
+        if name.startswith(STUDENT) and ".head." not in name
+    }
 
 
 def encoder_norms(norms: dict[str, float]) -> dict[str, float]:

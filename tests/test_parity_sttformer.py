@@ -1,7 +1,8 @@
-"""STTFormer and the masked autoencoder on it against numbers of public code: sttformer*.pt and skeletonmae_tuples*.pt in STARS_PARITY_DIR/baselines.
+"""STTFormer and the masked autoencoder on it against numbers of public code: sttformer*.pt and skeletonmae_tuples*.pt
+in STARS_PARITY_DIR/baselines.
 
-The masked autoencoder there is a third party's. Its masks, its way through encoder and decoder and its loss are ours; its attention and its place
-for positions are not, and are put in for the test.
+The masked autoencoder there is a third party's. Its masks, its way through encoder and decoder and its loss are ours;
+its attention and its place for positions are not, and are put in for the test.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ def fixtures(pattern: str) -> list[Any]:
 
 
 def test_there_are_fixtures():
-    assert fixtures("sttformer*.pt") and fixtures("skeletonmae_tuples*.pt"), f"no sttformer*.pt or skeletonmae_tuples*.pt in {FOLDER}"
+    assert fixtures("sttformer*.pt") and fixtures("skeletonmae_tuples*.pt"), (
+        f"no sttformer*.pt or skeletonmae_tuples*.pt in {FOLDER}"
+    )
 
 
 def near(found: Tensor, expected: Tensor) -> None:
@@ -46,7 +49,9 @@ def clips(x_bctvm: Tensor) -> View:
 
 
 class Supervised:
-    """A fixture, and our network with its weights; its classifier, and what each stage makes of a pass over both bodies of each clip."""
+    """A fixture, and our network with its weights; its classifier, and what each stage makes of a pass over both
+    bodies of each clip.
+    """
 
     def __init__(self, path: Path) -> None:
         self.fixture = torch.load(path, weights_only=True)
@@ -65,7 +70,11 @@ class Supervised:
         self.classifier = nn.Linear(self.network.width, cfg["num_classes"])
         self.classifier.load_state_dict(classifier)
         self.made: dict[str, Tensor] = {}
-        for name, module in {"embed": self.network.stem, "block0": self.network.blocks[0], "last_block": self.network.blocks[-1]}.items():
+        for name, module in {
+            "embed": self.network.stem,
+            "block0": self.network.blocks[0],
+            "last_block": self.network.blocks[-1],
+        }.items():
             module.register_forward_hook(lambda _module, _given, made, name=name: self.made.update({name: made}))
 
     def assert_pass(self, expected: dict[str, Any]) -> Tensor:
@@ -118,11 +127,17 @@ def assert_norms(module: nn.Module, expected: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("path", fixtures("sttformer*.pt"))
 def test_initialisation_has_the_reference_statistics(path):
-    """Constants are equal; of drawn tensors, the spread over all of a kind, each by the fixture's own, is 1 to within its sampling error."""
+    """Constants are equal; of drawn tensors, the spread over all of a kind, each by the fixture's own, is 1 to
+    within its sampling error.
+    """
     torch.manual_seed(0)
     case = Supervised(path)
     fresh = Network(case.network.options, case.network.joints).state_dict()
-    expected = {name: values for name, values in case.fixture["init_stats"].items() if not name.startswith("fc.") and ".pes." not in name}
+    expected = {
+        name: values
+        for name, values in case.fixture["init_stats"].items()
+        if not name.startswith("fc.") and ".pes." not in name
+    }
     assert {ours(name) for name in expected} == fresh.keys()
     for name, (mean, std, size) in expected.items():
         drawn = fresh[ours(name)]
@@ -144,14 +159,21 @@ class SoftBlock(Block):
 
 
 class Masked:
-    """A fixture of the third party's masked autoencoder, in our modules; its rows are first bodies, then second ones."""
+    """A fixture of the third party's masked autoencoder, in our modules; its rows are first bodies, then second
+    ones.
+    """
 
     def __init__(self, path: Path) -> None:
         self.fixture = torch.load(path, weights_only=True)
         cfg = self.fixture["cfg"]
         encoder, decoder = (tuple((width, narrow) for _, width, narrow in cfg[side]) for side in ("enc", "dec"))
         options = SttformerOptions(
-            frames=cfg["nf"], segment=cfg["lp"], stem=cfg["enc"][0][0], blocks=encoder, heads=cfg["nh"], kernel=tuple(cfg["ks"])
+            frames=cfg["nf"],
+            segment=cfg["lp"],
+            stem=cfg["enc"][0][0],
+            blocks=encoder,
+            heads=cfg["nh"],
+            kernel=tuple(cfg["ks"]),
         )
         self.network = Network(options, cfg["nj"]).train()
         told = SkeletonMaeOptions(tuple_ratio=cfg["ratio"], joint_ratio=0, decoder=decoder)
@@ -174,7 +196,9 @@ class Masked:
         return {name: one for name, one in named.items() if not name.endswith(".always")}
 
     def ours(self, name: str) -> str:
-        """Our name of one of the third party's tensors, as `parameters` has it; "" for those that are no part of this."""
+        """Our name of one of the third party's tensors, as `parameters` has it; "" for those that are no part of
+        this.
+        """
         if name == "mask_tokens":
             return "token"
         if name.startswith("output_map."):
@@ -209,8 +233,15 @@ def masked(request) -> Masked:
 
 @torch.no_grad()
 def test_masked_autoencoders_way(masked):
-    """What enters the first block, latent, reconstruction and what is hidden; ours in float64, so that one side's rounding alone is left."""
-    fixture, loss, network, keep_rk = masked.fixture, masked.loss.double(), masked.network.double(), masked.fixture["ids_keep"]
+    """What enters the first block, latent, reconstruction and what is hidden; ours in float64, so that one side's
+    rounding alone is left.
+    """
+    fixture, loss, network, keep_rk = (
+        masked.fixture,
+        masked.loss.double(),
+        masked.network.double(),
+        masked.fixture["ids_keep"],
+    )
     rows = masked.rows.double()
     embedded = network.stem(network.tuples(rows))[0] + positions(*network.blocks[0].positions.shape)[:, None]
     near(embedded.float(), fixture["embed_row0"])
@@ -248,7 +279,9 @@ def small(generator: torch.Generator, **changes: float) -> tuple[Network, Loss, 
 
 
 def test_what_is_hidden_and_that_nothing_of_it_is_seen_by_the_blocks():
-    """Two of four tuples, and two of five joints in the rest. Batch normalisation apart, hidden coordinates change nothing but the target."""
+    """Two of four tuples, and two of five joints in the rest. Batch normalisation apart, hidden coordinates change
+    nothing but the target.
+    """
     network, loss, x_bmtvc = small(torch.Generator())
     rows = x_bmtvc.flatten(0, 1)
     noise_rt, noise_rv = torch.rand(len(rows), 4), torch.rand(len(rows), 5)
@@ -257,10 +290,14 @@ def test_what_is_hidden_and_that_nothing_of_it_is_seen_by_the_blocks():
     assert torch.equal(hidden.sum((1, 2)), torch.full((len(rows),), 12 * 5 + 12 * 2))
     network.eval()
     latent = loss.encoded(network, rows, keep_rk, joint_rv)
-    assert torch.equal(loss.encoded(network, torch.where(hidden[..., None], torch.randn_like(rows), rows), keep_rk, joint_rv), latent)
+    assert torch.equal(
+        loss.encoded(network, torch.where(hidden[..., None], torch.randn_like(rows), rows), keep_rk, joint_rv), latent
+    )
     error_r, _ = loss.errors(network, rows, noise_rt, noise_rv)
     made = network.frames_of(loss.decoded(latent, keep_rk))
-    torch.testing.assert_close(error_r, torch.stack([(made - rows)[row][hidden[row]].square().mean() for row in range(len(rows))]))
+    torch.testing.assert_close(
+        error_r, torch.stack([(made - rows)[row][hidden[row]].square().mean() for row in range(len(rows))])
+    )
 
 
 def test_a_step_of_masked_autoencoding_draws_from_its_generator_alone_and_repeats():
@@ -269,7 +306,9 @@ def test_a_step_of_masked_autoencoding_draws_from_its_generator_alone_and_repeat
     for _ in range(2):
         network, loss, x_bmtvc = small(torch.Generator())
         clips_b, known = torch.arange(3), torch.get_rng_state()
-        batch = Batch({"only": View(x_bmtvc, bodies_seen(x_bmtvc))}, clips_b, torch.zeros(3), torch.Generator().manual_seed(2))
+        batch = Batch(
+            {"only": View(x_bmtvc, bodies_seen(x_bmtvc))}, clips_b, torch.zeros(3), torch.Generator().manual_seed(2)
+        )
         total, _ = loss(batch, {"encoder": network})
         total.backward()
         assert torch.equal(torch.get_rng_state(), known) and batch.seen.shape == (5, network.width)
@@ -291,7 +330,9 @@ def test_ratios_that_hide_nothing_or_everything_are_refused():
 def test_layers_hold_every_parameter_once_and_unknown_names_are_refused():
     network = Network(SMALL, 5)
     parts = [part for several in network.layers() for part in several]
-    assert sorted(id(parameter) for part in parts for parameter in part.parameters()) == sorted(map(id, network.parameters()))
+    assert sorted(id(parameter) for part in parts for parameter in part.parameters()) == sorted(
+        map(id, network.parameters())
+    )
     for name in ("blocks.0.gamma", "blocks.0.in_net.0.weight", "input_map.3.weight", "head.weight"):
         with pytest.raises(KeyError):
             to_ours({name: torch.zeros(1)})

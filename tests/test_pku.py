@@ -41,7 +41,10 @@ def raw(tmp_path: Path) -> Path:
         ("0002-L", video(400, 1), "7,380,500,1\r\n3, 20 ,390,2\r\n\r\n7,500,510,1\r\n51,0,20,0\r\n"),
         ("0002-R", video(60, 2, second_body=False), "3,5,30,2\n7,5,30,2\n3,5,30,1\n"),
     ):
-        for path, data in ((f"Skeleton/{name}.txt", text(x_tmvc)), (f"Train_Label_PKU_final/{name}.txt", labels.encode())):
+        for path, data in (
+            (f"Skeleton/{name}.txt", text(x_tmvc)),
+            (f"Train_Label_PKU_final/{name}.txt", labels.encode()),
+        ):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(data)
     (folder / "readme.txt").write_text("prose")
@@ -84,7 +87,9 @@ def test_centring_is_a_key(raw, tmp_path):
     for row in range(len(plain)):
         present = plain[row].any(axis=(2, 3))
         origin = plain[row][present[:, 0].argmax(), 0, 1]
-        assert np.array_equal(centred[row][present], (plain[row] - origin)[present]) and not centred[row][~present].any()
+        assert (
+            np.array_equal(centred[row][present], (plain[row] - origin)[present]) and not centred[row][~present].any()
+        )
 
 
 def test_same_bytes_from_two_processes(raw, tmp_path, monkeypatch):
@@ -98,7 +103,11 @@ def test_same_bytes_from_two_processes(raw, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("Train_Label_PKU_final/0002-L.txt", b"7,380,390,1\n3,20,2", r"line 2: expected action, start, end, confidence.*found '3,20,2'"),
+        (
+            "Train_Label_PKU_final/0002-L.txt",
+            b"7,380,390,1\n3,20,2",
+            r"line 2: expected action, start, end, confidence.*found '3,20,2'",
+        ),
         ("Train_Label_PKU_final/0002-L.txt", b"7,380,380,1", "line 1: expected a start before the end, found 380, 380"),
         ("Train_Label_PKU_final/0002-L.txt", b"52,380,390,1", "action 52 is not among the data set's 51 actions"),
         ("Train_Label_PKU_final/0009-L.txt", b"7,1,2,1", "the video of these labels is not among the raw files"),
@@ -117,7 +126,8 @@ def test_bad_files_are_named(raw, tmp_path, name, data, message):
 
 
 @pytest.mark.parametrize(
-    ("phase", "file"), [(1, "cross-subject.txt"), (1, "cross_subject.txt"), (2, "cross-subject-v2.txt"), (2, "cross_subject_v2.txt")]
+    ("phase", "file"),
+    [(1, "cross-subject.txt"), (1, "cross_subject.txt"), (2, "cross-subject-v2.txt"), (2, "cross_subject_v2.txt")],
 )
 def test_split_by_list(raw, tmp_path, phase, file):
     make(raw, tmp_path / "clips", phase, on_bad_file="skip")
@@ -127,13 +137,21 @@ def test_split_by_list(raw, tmp_path, phase, file):
     (raw / "Split").mkdir()
     (raw / "Split" / file).write_text("Training videos: \n0002-L, 0003-M, 9999-R, \nValidataion videos:\n0002-R, \n")
     split(tmp_path / "clips", tmp_path, stage, raw)
-    assert np.load(tmp_path / "xsub_train.npy").tolist() == [0, 1, 2, 6] and np.load(tmp_path / "xsub_test.npy").tolist() == [3, 4, 5]
+    assert np.load(tmp_path / "xsub_train.npy").tolist() == [0, 1, 2, 6] and np.load(
+        tmp_path / "xsub_test.npy"
+    ).tolist() == [3, 4, 5]
     with pytest.raises(InputError, match="--raw"):
         split(tmp_path / "clips", tmp_path, stage)
 
 
 def test_a_bad_list_is_named():
-    for data in (b"", b"Training videos:\n", b"Training videos:\n, ,\n", b"Training videos:\n0002-L; 0003-M\n", b"\xff\xfe\n\x00\xff\n"):
+    for data in (
+        b"",
+        b"Training videos:\n",
+        b"Training videos:\n, ,\n",
+        b"Training videos:\n0002-L; 0003-M\n",
+        b"\xff\xfe\n\x00\xff\n",
+    ):
         with pytest.raises(InputError, match=r"cross\.txt, line 2: expected the training videos' names"):
             training_list(data, "cross.txt")
 
@@ -141,7 +159,9 @@ def test_a_bad_list_is_named():
 @settings(max_examples=150)
 @given(
     st.binary(max_size=400)
-    | st.lists(st.sampled_from([b"1", b"7,1,20,2", b"\n", b" ", b"-1e3", b"nan", b",", b"\x00", b"0 " * 150])).map(b"".join)
+    | st.lists(st.sampled_from([b"1", b"7,1,20,2", b"\n", b" ", b"-1e3", b"nan", b",", b"\x00", b"0 " * 150])).map(
+        b"".join
+    )
 )
 def test_any_bytes_give_joints_or_the_readers_own_error(data):
     for read in (

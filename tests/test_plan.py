@@ -23,7 +23,9 @@ from stars.plan import besides, fits, jobs, rates, summary, work
 from stars.plan import encoder as encoder_formulas
 from stars.plan.work import Size
 
-SHAPE = Model(frames=16, segment=4, width=32, depth=2, heads=2, hidden=48, decoder_width=16, decoder_depth=3, decoder_hidden=24)
+SHAPE = Model(
+    frames=16, segment=4, width=32, depth=2, heads=2, hidden=48, decoder_width=16, decoder_depth=3, decoder_hidden=24
+)
 PAPER = configuration.load_file(ROOT / "config/paper.yaml")
 
 
@@ -36,7 +38,12 @@ def counted(run) -> int:
     fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # which torch's own table leaves out
     with FlopCounterMode(display=False, custom_mapping={fused: attention}) as counter:
         run()
-    return sum(flops for name, found in counter.get_flop_counts().items() if re.search(r"blocks\.\d+$", name) for flops in found.values())
+    return sum(
+        flops
+        for name, found in counter.get_flop_counts().items()
+        if re.search(r"blocks\.\d+$", name)
+        for flops in found.values()
+    )
 
 
 def test_the_estimate_counts_what_torch_counts_in_the_transformer_blocks():
@@ -61,8 +68,13 @@ def test_work_of_each_stage():
     assert of("embed", outputs=["encoder"]) == 1.5 * full * 1100
     assert of("linear", linear=blocks["linear"]) == 1.5 * full * 1000 * 100
     assert of("linear", linear={**blocks["linear"], "cached_views": 4}) == 1.5 * full * 1000 * 4
-    assert of("pretrain", pretrain=blocks["pretrain"]) == pytest.approx(3 * 2 * (0.976e9 + 8.78e9) * 1000 * 400, rel=0.01)
-    assert [work.passes(name, options) for name, options in (("dino", {"local_views": 2}), ("moco", {}))] == [(4, 2), (1, 1)]
+    assert of("pretrain", pretrain=blocks["pretrain"]) == pytest.approx(
+        3 * 2 * (0.976e9 + 8.78e9) * 1000 * 400, rel=0.01
+    )
+    assert [work.passes(name, options) for name, options in (("dino", {"local_views": 2}), ("moco", {}))] == [
+        (4, 2),
+        (1, 1),
+    ]
     assert work.size_of(PAPER, "ntu60", "xsub") == Size(40091, 16487, pytest.approx(1 + 11 / 60), 60)
     assert work.size_of(configuration.load({"data": {"pku1": {"dataset": "pku1", "raw": "x"}}}), "pku1", "xsub") is None
 
@@ -72,7 +84,12 @@ def test_work_of_comparing_features():
     encoder, size = encoder_formulas.Encoder.transformer(Model()), Size(train=40000, test=10000, bodies=1.5, classes=60)
 
     def of(stage, size, block):
-        return besides.amounts(stage, {stage.replace("-", "_"): block, "outputs": ["encoder", "projector"]}, encoder, size)["compare"] / 512
+        return (
+            besides.amounts(
+                stage, {stage.replace("-", "_"): block, "outputs": ["encoder", "projector"]}, encoder, size
+            )["compare"]
+            / 512
+        )
 
     one = of("knn", size, {"outputs": ["encoder"], "k": [1, 10]})
     search = 10000 * (40000 + besides.CANDIDATE * 26)
@@ -85,7 +102,9 @@ def test_work_of_comparing_features():
     assert of("few-shot", size, shots) == drawn
     novel = {"novel": list(range(61, 121)), "few_shot": shots, "outputs": ["encoder"]}
     job = jobs.Job(
-        "few-shot", {"train": ("results/ntu120/splits/xsub_train.npy",), "out": ("results/ntu60_xsub/stars/few_shot/ntu120_xsub",)}, novel
+        "few-shot",
+        {"train": ("results/ntu120/splits/xsub_train.npy",), "out": ("results/ntu60_xsub/stars/few_shot/ntu120_xsub",)},
+        novel,
     )
     assert work.size_for(job, PAPER) == Size(
         *configuration.dataset(PAPER, "ntu120").splits["xsub"].novel_counts, pytest.approx(1.5, abs=0.5), 60
@@ -98,7 +117,9 @@ def test_a_printed_command_is_read_as_the_shell_would():
     command = f"stars knn --features a --train r/t.npy --parts a b --raw  --settings {settings} > log 2>&1"
     text = f"Job 3: x\nShell command: {command}\nShell command: None\n"
     (job,) = jobs.parse(text)
-    assert job == jobs.Job("knn", {"features": ("a",), "train": ("r/t.npy",), "parts": ("a", "b"), "raw": ()}, {"x": "it's"})
+    assert job == jobs.Job(
+        "knn", {"features": ("a",), "train": ("r/t.npy",), "parts": ("a", "b"), "raw": ()}, {"x": "it's"}
+    )
 
 
 def test_a_plan_has_snakemake_s_jobs_and_says_what_is_assumed(tmp_path, monkeypatch, capsys):
@@ -106,8 +127,12 @@ def test_a_plan_has_snakemake_s_jobs_and_says_what_is_assumed(tmp_path, monkeypa
     assert main(["plan", "table2", "--config", "config/paper.yaml", "--tflops", "20"]) == 0
     said = capsys.readouterr().out
     lines = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line and line[0] != " "}
-    assert lines["ingest"][0] == "49" and lines["pretrain"][0] == "4" and "linear" not in lines and lines["knn"][0] == "12"
-    assert float(lines["pretrain"][2]) == pytest.approx(float(lines["pretrain"][1].replace(",", "")) * 1e15 / 20e12 / 3600, rel=0.01)
+    assert (
+        lines["ingest"][0] == "49" and lines["pretrain"][0] == "4" and "linear" not in lines and lines["knn"][0] == "12"
+    )
+    assert float(lines["pretrain"][2]) == pytest.approx(
+        float(lines["pretrain"][1].replace(",", "")) * 1e15 / 20e12 / 3600, rel=0.01
+    )
     assert "20 TFLOP/s are assumed, not measured" in said and "Raw files of NTU-120 are missing" in said
     assert not any((tmp_path / "project").rglob("results/*/*"))
 
@@ -117,21 +142,35 @@ def test_own_runs_go_before_the_file_s_machines(finished, monkeypatch):
     config = configuration.load_file(CONFIG)
     own = rates.own(config, finished / "results", gpu=False)
     record = json.loads((finished / "results/demo_xsub/mamp/record.json").read_text())
-    per_clip = 2 * 3 * (encoder_formulas.encoder_flops(config.model, 25, 1 - 0.9) + encoder_formulas.block_flops(100, 16, 32))
+    per_clip = (
+        2 * 3 * (encoder_formulas.encoder_flops(config.model, 25, 1 - 0.9) + encoder_formulas.block_flops(100, 16, 32))
+    )
     clips = record["notes"]["train_clips"]
     assert own["pretrain", "fp32"] == pytest.approx(per_clip * clips * 2 / record["wall_seconds"])
     assert rates.own(config, finished / "results", gpu=True) == {}
     machine = rates.Machine("m", False, {"train": 1e9, "start": 3600.0}, ())
-    job = jobs.Job("pretrain", {"out": ("results/demo_xsub/mamp",), "train": ("results/demo/splits/xsub_train.npy",)}, record["settings"])
-    (alone,), (with_own,) = (summary.stages([job], config, machine, known) for known in ({}, {("pretrain", "fp32"): per_clip * clips * 2}))
-    assert alone.cpu_hours == pytest.approx(1 + per_clip * clips * 2 / 1e9 / 3600) and with_own.cpu_hours == pytest.approx(1 + 1 / 3600)
+    job = jobs.Job(
+        "pretrain",
+        {"out": ("results/demo_xsub/mamp",), "train": ("results/demo/splits/xsub_train.npy",)},
+        record["settings"],
+    )
+    (alone,), (with_own,) = (
+        summary.stages([job], config, machine, known) for known in ({}, {("pretrain", "fp32"): per_clip * clips * 2})
+    )
+    assert alone.cpu_hours == pytest.approx(
+        1 + per_clip * clips * 2 / 1e9 / 3600
+    ) and with_own.cpu_hours == pytest.approx(1 + 1 / 3600)
 
 
 def test_own_runs_count_where_their_model_and_clips_are_those_asked_about(finished, tmp_path, monkeypatch):
-    """Each stage of a run is among them, stage 2 too; none of a model, a data set or a number of clips that is not the configuration's."""
+    """Each stage of a run is among them, stage 2 too; none of a model, a data set or a number of clips that is not
+    the configuration's.
+    """
     monkeypatch.chdir(finished)
     results = finished / "results"
-    assert {stage for stage, _ in rates.own(configuration.load_file(CONFIG), results, gpu=False)} == {*rates.TRAINING.values()} - {"train"}
+    assert {stage for stage, _ in rates.own(configuration.load_file(CONFIG), results, gpu=False)} == {
+        *rates.TRAINING.values()
+    } - {"train"}
     for other in ("model.depth=3", "model.heads=4"):
         assert rates.own(configuration.load_file(CONFIG, [other]), results, gpu=False) == {}, other
     alone = {"data": {"toy": {"dataset": "demo", "simulate": {}}}, "transfer": {"pairs": []}, "few_shot": {"pairs": []}}
@@ -153,7 +192,9 @@ def test_own_runs_go_first_in_their_own_precision_alone(finished, tmp_path, monk
     config = configuration.load_file(CONFIG)
     record = json.loads(path.read_text())
     settings = {**record["settings"], "pretrain": {**record["settings"]["pretrain"], "precision": "bf16"}}
-    job = jobs.Job("pretrain", {"out": ("results/demo_xsub/mamp",), "train": ("results/demo/splits/xsub_train.npy",)}, settings)
+    job = jobs.Job(
+        "pretrain", {"out": ("results/demo_xsub/mamp",), "train": ("results/demo/splits/xsub_train.npy",)}, settings
+    )
     machine, amount = rates.Machine("m", False, {"train": 1e9, "train bf16": 2e9}, ()), work.of(job, config).amount
 
     def hours() -> float | None:
@@ -165,7 +206,9 @@ def test_own_runs_go_first_in_their_own_precision_alone(finished, tmp_path, monk
     path.write_text(json.dumps({**record, "settings": settings, "notes": notes, "wall_seconds": 7.0}))
     own = rates.own(config, results, gpu=False)
     assert own == {
-        ("pretrain", "bf16"): pytest.approx(amount / (7 + sum(leg["seconds"] for leg in record["notes"].get("earlier_runs", ()))))
+        ("pretrain", "bf16"): pytest.approx(
+            amount / (7 + sum(leg["seconds"] for leg in record["notes"].get("earlier_runs", ())))
+        )
     }
     assert hours() == pytest.approx(amount / own["pretrain", "bf16"] / 3600)
     job.settings["pretrain"]["precision"] = "auto"
@@ -187,8 +230,13 @@ def test_the_paper_s_cost_is_counted_at_measured_rates_of_its_precision(tmp_path
         assert main(["plan", "curves", "--config", str(ROOT / "config/paper.yaml"), *changed]) == 0
         said = capsys.readouterr().out
         row = next(line.split() for line in said.splitlines() if line.startswith("pretrain"))
-        assert float(row[3]) == pytest.approx(float(row[2].replace(",", "")) * 1e15 / known.rates[work_name] / 3600, rel=0.01)
-        assert "Speeds of NVIDIA H200: train 26,590 GFLOP/s" in said and "train, encode, train bf16, encode bf16: functions of" in said
+        assert float(row[3]) == pytest.approx(
+            float(row[2].replace(",", "")) * 1e15 / known.rates[work_name] / 3600, rel=0.01
+        )
+        assert (
+            "Speeds of NVIDIA H200: train 26,590 GFLOP/s" in said
+            and "train, encode, train bf16, encode bf16: functions of" in said
+        )
     slow = rates.Machine("m", False, {"train": 1e9}, ())
     assert slow.rate(work.Work("train", 1, precision="bf16")) == 1e9 and slow.rate(work.Work("encode", 1)) is None
 
@@ -239,7 +287,8 @@ def test_the_most_clips_of_a_split_are_those_that_simulated_files_come_to(finish
     for data, split in layout.every_run(config):
         rows = [len(np.load(finished / layout.split_rows(data, split, side))) for side in ("train", "test")]
         quality = json.loads((finished / layout.clips(data) / "quality.json").read_text())
-        subjects = [int(re.search(r"P(\d+)", clip["name"])[1]) for clip in quality["dropped"]]  # in which the sensor saw nobody
+        # in which the sensor saw nobody
+        subjects = [int(re.search(r"P(\d+)", clip["name"])[1]) for clip in quality["dropped"]]
         unread = [sum(subject % 2 == side for subject in subjects) for side in (1, 0)]  # odd subjects train
         assert list(fits.most(config, data, split)[:2]) == list(np.add(rows, unread))
     told = {"demo": {"dataset": "ntu60", "raw": "a"}, "own": {"dataset": "demo", "raw": "b"}}
@@ -250,12 +299,18 @@ def test_the_most_clips_of_a_split_are_those_that_simulated_files_come_to(finish
 @pytest.mark.parametrize(
     ("blocks", "expected"),
     [
-        ({"knn": {"k": [1, 10, 33]}}, "knn.k asks for 33 neighbours, but demo_xsub has at most 32 training clips: lower knn.k"),
+        (
+            {"knn": {"k": [1, 10, 33]}},
+            "knn.k asks for 33 neighbours, but demo_xsub has at most 32 training clips: lower knn.k",
+        ),
         (
             {"few_shot": {"shots": [1, 99]}},
             "few_shot.shots asks for 99 neighbours, but other_xsub has at most 8 training clips of the novel",
         ),
-        ({"pretrain": {"optimiser": {"batch": 1}}}, "methods.mamp on demo_xsub: pretrain.optimiser.batch is 1, and there are at most 32"),
+        (
+            {"pretrain": {"optimiser": {"batch": 1}}},
+            "methods.mamp on demo_xsub: pretrain.optimiser.batch is 1, and there are at most 32",
+        ),
         ({"data": {"demo": {"simulate": {"clips": 1}}}}, "split xsub of data.demo would have no t"),
     ],
 )
@@ -266,7 +321,9 @@ def test_what_clips_do_not_do_for_is_said_before_any_job(blocks, expected):
 
 
 def test_a_batch_that_is_larger_than_the_training_clips_is_said_and_stops_nothing():
-    given = configuration.merge(configuration.read_yaml(ROOT / "tests" / CONFIG), {"tune": {"optimiser": {"batch": 64}}})
+    given = configuration.merge(
+        configuration.read_yaml(ROOT / "tests" / CONFIG), {"tune": {"optimiser": {"batch": 64}}}
+    )
     assert fits.lines(configuration.load(given)) == [
         "tune.optimiser.batch is 64 (stars), more than the 32 training clips of demo_xsub: each step uses all of them"
     ]

@@ -87,7 +87,10 @@ BAD = {
     ("a.json", "[]"): ": expected a list of frames, or an object with frames, found a list of 0",
     ("a.json", '{"poses": []}'): ": expected a list of frames, or an object with frames, found an object of 1",
     ("a.json", json.dumps([POSE, POSE[:2]])): ": expected 3 joints in frame 2, found a list of 2",
-    ("a.json", json.dumps([POSE, [*POSE[:2], [1, 2]]])): ": expected x, y and z of each joint in frame 2, found a list of 2",
+    (
+        "a.json",
+        json.dumps([POSE, [*POSE[:2], [1, 2]]]),
+    ): ": expected x, y and z of each joint in frame 2, found a list of 2",
     ("a.json", json.dumps([[POSE] * 3])): ": expected at most 2 bodies in frame 1, found 3",
     ("a.json", json.dumps([[1, 2, 3, 4]])): ": expected 9 or 12 numbers in frame 1, found a list of 4",
     ("a.json", json.dumps(["nobody"])): ": expected poses of 3 joints in frame 1, found 'nobody'",
@@ -106,8 +109,14 @@ BAD = {
     ("a.csv", f"{HEAD}\n{ROW}\n{ROW[:-4]}nan\n"): ", line 3: expected x, y and z in metres, found '",
     ("a.csv", f"{HEAD}\n1_0{ROW[5:]}\n"): ", line 2: expected x, y and z in metres, found '1_0",
     ("a.csv", f"{HEAD}\n{ROW[5:]}\n"): ", line 2: expected x, y and z in metres, found ''",
-    ("a.csv", f"frame,{HEAD}\n0,{ROW}\n2,{ROW}\n"): ", line 3: expected the frame of the row above, or the next, 1, found '2'",
-    ("a.csv", f"frame,{HEAD}\n4,{ROW}\n3,{ROW}\n"): ", line 3: expected the frame of the row above, or the next, 5, found '3'",
+    (
+        "a.csv",
+        f"frame,{HEAD}\n0,{ROW}\n2,{ROW}\n",
+    ): ", line 3: expected the frame of the row above, or the next, 1, found '2'",
+    (
+        "a.csv",
+        f"frame,{HEAD}\n4,{ROW}\n3,{ROW}\n",
+    ): ", line 3: expected the frame of the row above, or the next, 5, found '3'",
     ("a.csv", f"frame,{HEAD}\n" + f"1,{ROW}\n" * 3): ", line 4: expected at most 2 rows a frame, found 3",
 }
 
@@ -121,15 +130,23 @@ def test_what_is_wrong_is_named(file, data):
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["frames", "people", "landmarks", "x", "y", "z"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["frames", "people", "landmarks", "x", "y", "z"]), inner)
+    ),
     max_leaves=30,
 )
 CELLS = st.sampled_from(["", "1", "-2.5", "1e9", "nan", "x", '"', "1_0"])
-TABLES = st.lists(st.lists(CELLS, min_size=9, max_size=10), max_size=4).map(lambda rows: table(rows, ["frame", *COLUMNS]))
+TABLES = st.lists(st.lists(CELLS, min_size=9, max_size=10), max_size=4).map(
+    lambda rows: table(rows, ["frame", *COLUMNS])
+)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(["a.json", "a.csv"]), st.binary() | JSON.map(lambda value: json.dumps(value).encode()) | TABLES.map(str.encode))
+@given(
+    st.sampled_from(["a.json", "a.csv"]),
+    st.binary() | JSON.map(lambda value: json.dumps(value).encode()) | TABLES.map(str.encode),
+)
 def test_no_bytes_raise_anything_else(file, data):
     try:
         assert np.isfinite(read(file, data)).all()

@@ -1,4 +1,6 @@
-"""Data sets that other code has preprocessed: the same clips as from raw files, the file's own split, nothing that runs, one line for what is bad."""
+"""Data sets that other code has preprocessed: the same clips as from raw files, the file's own split, nothing that
+runs, one line for what is bad.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,15 @@ from stars.ingest import IngestStage, ingest, join
 from stars.inspect.content import counts, known_numbers
 
 PARITY = Path(os.environ.get("STARS_PARITY_DIR", Path(__file__).parent / "data/parity"))
-DATASETS = {name: Dataset(**yaml.safe_load((FOLDER / f"{name}.yaml").read_text())) for name in ("ntu60", "ntu120", "pku2", "nw_ucla")}
+DATASETS = {
+    name: Dataset(**yaml.safe_load((FOLDER / f"{name}.yaml").read_text()))
+    for name in ("ntu60", "ntu120", "pku2", "nw_ucla")
+}
 
 
-def read(raw: Path, out: Path, name: str = "ntu60", workers: int = 1, described: Dataset | None = None, **keys: object) -> ClipStore:
+def read(
+    raw: Path, out: Path, name: str = "ntu60", workers: int = 1, described: Dataset | None = None, **keys: object
+) -> ClipStore:
     ingest(raw, out, IngestStage.of(name, described or DATASETS[name], Ingest(**keys)), workers)
     return ClipStore.open(out)
 
@@ -44,14 +51,20 @@ def same_clips(store: ClipStore, other: ClipStore, order: list[int] | None = Non
     order = list(range(len(other))) if order is None else order
     columns = ["action", "frames", "bodies", "label", "action_name"]
     facts = store.table[columns].equals(other.table[columns].iloc[order].reset_index(drop=True))
-    return len(store) == len(order) and facts and all(store[i].tobytes() == other[j].tobytes() for i, j in enumerate(order))
+    return (
+        len(store) == len(order)
+        and facts
+        and all(store[i].tobytes() == other[j].tobytes() for i, j in enumerate(order))
+    )
 
 
 def one_hot(labels: list[int], classes: int) -> np.ndarray:
     return np.eye(classes)[labels]
 
 
-def side_arrays(x: np.ndarray, labels: list[int], train: list[int], test: list[int], classes: int) -> dict[str, np.ndarray]:
+def side_arrays(
+    x: np.ndarray, labels: list[int], train: list[int], test: list[int], classes: int
+) -> dict[str, np.ndarray]:
     return {
         "x_train": x[train], "y_train": one_hot([labels[row] for row in train], classes),
         "x_test": x[test], "y_test": one_hot([labels[row] for row in test], classes),
@@ -69,12 +82,16 @@ def parity() -> tuple[dict[str, np.ndarray], list[int]]:
 def test_an_npz_of_the_public_recipe_equals_the_store_of_the_raw_files(tmp_path, stores, name, save):
     made, labels = parity()
     raw = stores[name]
-    test, train = [5, 0, 9], [row for row in (14, *range(14)) if row not in (5, 0, 9)]  # as the recipe does: not in order of names
+    # as the recipe does: not in order of names
+    test, train = [5, 0, 9], [row for row in (14, *range(14)) if row not in (5, 0, 9)]
     save(tmp_path / "NTU.npz", **side_arrays(made[name], labels, train, test, len(DATASETS[name].actions)))
     store = read(tmp_path / "NTU.npz", tmp_path / "npz", name, workers=2)
     assert same_clips(store, raw, [raw.names.index(made["names"][row]) for row in (*test, *train)])
     assert store.names == [*(f"test_{row:06}" for row in range(3)), *(f"train_{row:06}" for row in range(12))]
-    assert store.table["source"][4] == "NTU.npz/x_train/1" and store.table["sides"].tolist() == ["test"] * 3 + ["train"] * 12
+    assert (
+        store.table["source"][4] == "NTU.npz/x_train/1"
+        and store.table["sides"].tolist() == ["test"] * 3 + ["train"] * 12
+    )
     assert not store.table[["subject", "camera", "setup", "replication"]].to_numpy().any()
     quality = json.loads((tmp_path / "npz/quality.json").read_text())
     assert (quality["read"], quality["kept"], quality["complete"]["absent"]) == (15, 15, [])
@@ -91,9 +108,12 @@ def annotations(store: ClipStore, dtype: str) -> list[dict]:
     found = []
     for row, name in enumerate(store.names):
         x_tmvc = np.array(store[row], dtype)
-        x_tmvc = x_tmvc[:, :1] if np.array_equal(x_tmvc[:, 0], x_tmvc[:, 1]) else x_tmvc  # one person, whom NTU-120's store has twice
+        # one person, whom NTU-120's store has twice
+        x_tmvc = x_tmvc[:, :1] if np.array_equal(x_tmvc[:, 0], x_tmvc[:, 1]) else x_tmvc
         label = int(store.labels[row])
-        found.append({"frame_dir": name, "label": label, "keypoint": np.moveaxis(x_tmvc, 1, 0), "total_frames": len(x_tmvc)})
+        found.append(
+            {"frame_dir": name, "label": label, "keypoint": np.moveaxis(x_tmvc, 1, 0), "total_frames": len(x_tmvc)}
+        )
     return found
 
 
@@ -107,7 +127,10 @@ def test_a_pkl_of_pyskl_gives_the_clips_by_their_names(tmp_path, stores, protoco
     value = {"split": {"xsub_train": names[3:], "xsub_val": names[:3], "xset_train": names}, "annotations": held[::-1]}
     (tmp_path / "ntu.pkl").write_bytes(pickle.dumps(value, protocol))
     store = read(tmp_path / "ntu.pkl", tmp_path / "pkl", "ntu120", centre="none")
-    assert store.names == names and store.table["sides"][[0, 3]].tolist() == ["xsub_test xset_train", "xsub_train xset_train"]
+    assert store.names == names and store.table["sides"][[0, 3]].tolist() == [
+        "xsub_test xset_train",
+        "xsub_train xset_train",
+    ]
     columns = ["action", "subject", "camera", "setup", "replication", "frames", "bodies", "label"]
     assert store.table[columns].equals(raw.table[columns])
     assert np.array_equal(store.frames, raw.frames.astype(dtype).astype(np.float32))
@@ -127,7 +150,9 @@ def sides_of_arrays(folder: Path, store: ClipStore, kind: str, rows: dict[str, l
         np.save(folder / f"{word}_{kind}.npy", x_nctvm)
         labels = [int(store.labels[row]) for row in chosen]
         if names:
-            (folder / f"{word}_label.pkl").write_bytes(pickle.dumps(([f"{store.names[row]}.skeleton" for row in chosen], labels)))
+            (folder / f"{word}_label.pkl").write_bytes(
+                pickle.dumps(([f"{store.names[row]}.skeleton" for row in chosen], labels))
+            )
         else:
             np.save(folder / f"{word}_label.npy", np.array(labels)[:, None])
     return folder
@@ -136,10 +161,14 @@ def sides_of_arrays(folder: Path, store: ClipStore, kind: str, rows: dict[str, l
 @pytest.mark.parametrize("kind", ["data", "data_joint", "position"])
 def test_arrays_with_label_files_give_the_clips_by_their_names(tmp_path, stores, kind):
     raw = stores["ntu60"]
-    folder = sides_of_arrays(tmp_path / "xsub", raw, kind, {"train": [9, 2, *range(3, 9)], "val": [0, 1, *range(10, 15)]})
+    folder = sides_of_arrays(
+        tmp_path / "xsub", raw, kind, {"train": [9, 2, *range(3, 9)], "val": [0, 1, *range(10, 15)]}
+    )
     np.save(folder / "train_data_bone.npy", np.zeros(3))  # beside them, and passed over
     store = read(folder, tmp_path / "npy", workers=2)
-    assert store.names == raw.names and same_clips(store, raw) and store.table["source"][2] == f"xsub/train_{kind}.npy/1"
+    assert (
+        store.names == raw.names and same_clips(store, raw) and store.table["source"][2] == f"xsub/train_{kind}.npy/1"
+    )
     assert store.table["subject"].tolist() == raw.table["subject"].tolist() and store.table["sides"][0] == "test"
 
 
@@ -167,7 +196,9 @@ def test_pku_mmd_as_mamp_and_aimclr_have_it(tmp_path):
     assert store.table["bodies"].tolist() == [2, 2, 2, 2, 2, 1]
     stage = SplitStage(name="xsub", split=DATASETS["pku2"].splits["xsub"].model_copy(update={"counts": None}))
     split(tmp_path / "npz", tmp_path, stage)
-    assert np.load(tmp_path / "xsub_train.npy").tolist() == [3, 4, 5] and np.load(tmp_path / "xsub_test.npy").tolist() == [0, 1, 2]
+    assert np.load(tmp_path / "xsub_train.npy").tolist() == [3, 4, 5] and np.load(
+        tmp_path / "xsub_test.npy"
+    ).tolist() == [0, 1, 2]
     x_nctvm = x.reshape(6, 300, 2, 25, 3).transpose(0, 4, 1, 3, 2)
     folder = tmp_path / "pku_part2/xsub"
     folder.mkdir(parents=True)
@@ -184,10 +215,14 @@ def test_pku_mmd_as_mamp_and_aimclr_have_it(tmp_path):
 def test_settings_of_ingest_hold_for_preprocessed_clips_too(tmp_path):
     made, labels = parity()
     for name in ("ntu60", "ntu120"):
-        np.savez(tmp_path / f"{name}.npz", **side_arrays(made[name], labels, [0, 1, 2], [3, 8], len(DATASETS[name].actions)))
+        np.savez(
+            tmp_path / f"{name}.npz", **side_arrays(made[name], labels, [0, 1, 2], [3, 8], len(DATASETS[name].actions))
+        )
     copied = read(tmp_path / "ntu60.npz", tmp_path / "a", single_body="copy", max_frames=30)
     single = copied.table["bodies"] == 1
-    assert single.sum() == 3 and all(np.array_equal(copied[row][:, 0], copied[row][:, 1]) == single[row] for row in range(5))
+    assert single.sum() == 3 and all(
+        np.array_equal(copied[row][:, 0], copied[row][:, 1]) == single[row] for row in range(5)
+    )
     assert copied.lengths.tolist() == [30] * 5
     zeros = read(tmp_path / "ntu120.npz", tmp_path / "b", "ntu120", single_body="zeros", bodies=1, joints="common")
     assert zeros.frames.shape[1:] == (1, 16, 3) and zeros.table["bodies"].tolist() == [1] * 5
@@ -210,10 +245,12 @@ def test_the_split_of_unnamed_clips_is_the_files_own_and_no_other(tmp_path, caps
     split(tmp_path / "clips", tmp_path, stage("xsub"))
     assert np.load(tmp_path / "xsub_train.npy").tolist() == list(range(6, 12))
     assert (
-        "split xsub is by subject, but the raw files do not give a clip's subject: the file's own split is used" in capsys.readouterr().err
+        "split xsub is by subject, but the raw files do not give a clip's subject: the file's own split is used"
+        in capsys.readouterr().err
     )
     with pytest.raises(
-        InputError, match="split xview is by camera, but the raw files do not give a clip's camera, and they include split xsub"
+        InputError,
+        match="split xview is by camera, but the raw files do not give a clip's camera, and they include split xsub",
     ):
         split(tmp_path / "clips", tmp_path, stage("xview"))
     (tmp_path / "NTU60_CS.npz").rename(tmp_path / "mine.npz")
@@ -233,13 +270,18 @@ def test_numbers_of_ones_own_may_begin_at_0(tmp_path):
 def test_what_is_unknown_is_called_so(tmp_path):
     store = read(npz(tmp_path), tmp_path / "clips")
     assert counts(store, DATASETS["ntu60"])["single"] == "Subject unknown, camera unknown, setup unknown"
-    assert known_numbers(store.table.iloc[0]) == [] and known_numbers(store.table.assign(camera=2).iloc[0]) == ["camera 2"]
+    assert known_numbers(store.table.iloc[0]) == [] and known_numbers(store.table.assign(camera=2).iloc[0]) == [
+        "camera 2"
+    ]
     with pytest.raises(InputError, match="the simulator writes raw files, not npz: set raw"):
         plan(SimulateStage.of(DATASETS["ntu60"].model_copy(update={"reader": "npz"}), Simulate()))
 
 
 def test_a_pkl_without_names_of_ntu_has_the_splits_that_it_lists(tmp_path):
-    held = [{"frame_dir": f"v{row}", "label": row % 3, "keypoint": np.ones((1, 5, 25, 3), np.float16) * row} for row in range(1, 7)]
+    held = [
+        {"frame_dir": f"v{row}", "label": row % 3, "keypoint": np.ones((1, 5, 25, 3), np.float16) * row}
+        for row in range(1, 7)
+    ]
     names = [one["frame_dir"] for one in held]
     value = {"split": {"xsub_train": names[:3], "xsub_val": names[3:]}, "annotations": held}
     (tmp_path / "own.pkl").write_bytes(pickle.dumps(value))
@@ -309,7 +351,9 @@ def test_a_damaged_npz_is_refused_whole(tmp_path):
     data = bytearray(path.read_bytes())
     data[2000] ^= 1  # a digit of a coordinate, far from the end
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"NTU60_CS.npz: cannot be read \(Bad CRC-32 for file 'x_train.npy'\): download it again"):
+    with pytest.raises(
+        InputError, match=r"NTU60_CS.npz: cannot be read \(Bad CRC-32 for file 'x_train.npy'\): download it again"
+    ):
         read(path, tmp_path / "clips", on_bad_file="skip")
     path.write_bytes(data[:5000])
     with pytest.raises(InputError, match=r"NTU60_CS\.npz is not a readable zip archive"):
@@ -332,7 +376,9 @@ def test_what_lies_there_must_be_one_data_set_in_reach(tmp_path):
     (tmp_path / "empty").mkdir()
     for kind in ("npz", "pyskl", "npy"):
         with pytest.raises(InputError, match=r"expected a .*, found none: set data.ntu60.raw to it"):
-            read(tmp_path / "empty", tmp_path / "clips", described=DATASETS["ntu60"].model_copy(update={"reader": kind}))
+            read(
+                tmp_path / "empty", tmp_path / "clips", described=DATASETS["ntu60"].model_copy(update={"reader": kind})
+            )
 
 
 def pyskl(**changes: object) -> dict[str, object]:
@@ -399,7 +445,17 @@ def exported(store: ClipStore, folder: Path, kind: str, *options: str) -> list[P
     folder.mkdir(exist_ok=True)
     for name, (train, test) in ROWS.items():
         np.save(folder / f"{name}_train.npy", np.array(train)), np.save(folder / f"{name}_test.npy", np.array(test))
-    arguments = ["export-clips", str(clips), "--splits", str(folder), "--out", str(folder / "out"), "--format", kind, *options]
+    arguments = [
+        "export-clips",
+        str(clips),
+        "--splits",
+        str(folder),
+        "--out",
+        str(folder / "out"),
+        "--format",
+        kind,
+        *options,
+    ]
     assert cli.main(arguments) == 0
     return sorted(path for path in (folder / "out").rglob("*") if path.is_file() and path.suffix != ".json")
 
@@ -408,7 +464,9 @@ def exported(store: ClipStore, folder: Path, kind: str, *options: str) -> list[P
 def test_denoised_clips_go_out_and_come_back(tmp_path, stores, name, capsys):
     store = stores[name]
     paths = exported(store, tmp_path, "npz")
-    assert [path.name for path in paths] == [f"{name}_xsub.npz", f"{name}_xview.npz"] and str(paths[0]) in capsys.readouterr().out
+    assert [path.name for path in paths] == [f"{name}_xsub.npz", f"{name}_xview.npz"] and str(
+        paths[0]
+    ) in capsys.readouterr().out
     train, test = ROWS["xsub"]
     assert same_clips(read(paths[0], tmp_path / "npz", name), store, [*test, *train])
     with np.load(paths[0]) as held:
@@ -420,12 +478,20 @@ def test_denoised_clips_go_out_and_come_back(tmp_path, stores, name, capsys):
         assert held["y_test"].dtype == np.float64 and held["y_test"].shape == (7, len(DATASETS[name].actions))
     (path,) = exported(store, tmp_path / "b", "pyskl")
     again = read(path, tmp_path / "pkl", name)
-    assert same_clips(again, store) and again.table["sides"][:2].tolist() == ["xsub_train xview_train", "xsub_test xview_train"]
+    assert same_clips(again, store) and again.table["sides"][:2].tolist() == [
+        "xsub_train xview_train",
+        "xsub_test xview_train",
+    ]
     assert again.table[["name", "subject", "camera"]].equals(store.table[["name", "subject", "camera"]])
     value = pickle.loads(path.read_bytes())
     assert value["split"]["xsub_val"] == [store.names[row] for row in test] and len(value["annotations"]) == 15
-    assert value["annotations"][0]["keypoint"].shape == (1, 40, 25, 3) and value["annotations"][1]["keypoint"].shape == (2, 40, 25, 3)
-    assert all(one["total_frames"] == one["keypoint"].shape[1] for one in value["annotations"]) and b"numpy._core" not in path.read_bytes()
+    assert value["annotations"][0]["keypoint"].shape == (1, 40, 25, 3) and value["annotations"][1][
+        "keypoint"
+    ].shape == (2, 40, 25, 3)
+    assert (
+        all(one["total_frames"] == one["keypoint"].shape[1] for one in value["annotations"])
+        and b"numpy._core" not in path.read_bytes()
+    )
     paths = exported(store, tmp_path / "c", "npy", "--split", "xsub")
     wanted = ["train_data_joint.npy", "train_label.pkl", "val_data_joint.npy", "val_label.pkl"]
     assert [path.name for path in paths] == wanted and {path.parent.name for path in paths} == {"xsub"}
@@ -434,7 +500,9 @@ def test_denoised_clips_go_out_and_come_back(tmp_path, stores, name, capsys):
     held = [
         row for row in sorted(train + test) if name == "ntu60" or store[row][:, 1].any()
     ]  # an absent second body is NTU-120's copy again
-    assert [row for row in sorted(train + test) if arrays[sorted(train + test).index(row)].tobytes() == store[row].tobytes()] == held
+    assert [
+        row for row in sorted(train + test) if arrays[sorted(train + test).index(row)].tobytes() == store[row].tobytes()
+    ] == held
 
 
 def test_what_cannot_be_exported_gets_one_line(tmp_path, capsys):
@@ -443,7 +511,8 @@ def test_what_cannot_be_exported_gets_one_line(tmp_path, capsys):
     told = ["export-clips", str(Path(clips.frames.filename).parent), "--format", "npz", "--out", str(tmp_path / "out")]
     assert cli.main(told) == 2
     assert (
-        "splits contains no split: make one with `snakemake` or `stars split`, and name its folder with --splits" in capsys.readouterr().err
+        "splits contains no split: make one with `snakemake` or `stars split`, and name its folder with --splits"
+        in capsys.readouterr().err
     )
     np.save(splits / "xsub_train.npy", [0]), np.save(splits / "xsub_test.npy", [1])
     assert cli.main([*told, "--split", "xset"]) == 2
@@ -453,8 +522,19 @@ def test_what_cannot_be_exported_gets_one_line(tmp_path, capsys):
     assert "record.json is not the record of a clip store: ingest again" in capsys.readouterr().err
 
 
-LEAF = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=20) | st.binary(max_size=20)
-PLAIN = st.deferred(lambda: LEAF | st.lists(PLAIN, max_size=3) | st.dictionaries(st.text(max_size=5), PLAIN, max_size=3) | st.tuples(PLAIN))
+LEAF = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=20)
+    | st.binary(max_size=20)
+)
+PLAIN = st.deferred(
+    lambda: (
+        LEAF | st.lists(PLAIN, max_size=3) | st.dictionaries(st.text(max_size=5), PLAIN, max_size=3) | st.tuples(PLAIN)
+    )
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -536,7 +616,9 @@ BOMBS = {
     "number": b"\x80\x04\x8b" + BILLION[:4] + b"x.",
     "nested": b"\x80\x04N" + b"\x85" * 100_000 + b".",
     "nested keys": b"\x80\x04}N" + b"\x85" * 100_000 + b"Ns.",
-    "laughs": b"\x80\x04" + b"".join(b"](" + b"h%c" % (i - 1) * 9 + b"eq%c" % i if i else b"]q\0" for i in range(60)) + b".",
+    "laughs": (
+        b"\x80\x04" + b"".join(b"](" + b"h%c" % (i - 1) * 9 + b"eq%c" % i if i else b"]q\0" for i in range(60)) + b"."
+    ),
     "array": pickle.dumps(np.ones(3)).replace(b"K\x03\x85", b"J\xff\xff\xff\x7f\x85"),
 }
 

@@ -39,7 +39,9 @@ JOBS = (
 
 @pytest.fixture
 def submit(own, tmp_path, monkeypatch):
-    """Run GPU jobs (linear) and light jobs (knn) by the Slurm profile of a site, with stand-ins for Slurm; (sbatch lines, what was shown)."""
+    """Run GPU jobs (linear) and light jobs (knn) by the Slurm profile of a site, with stand-ins for Slurm; (sbatch
+    lines, what was shown).
+    """
     for name, script in STUBS.items():
         (tmp_path / "bin").mkdir(exist_ok=True)
         (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -50,7 +52,9 @@ def submit(own, tmp_path, monkeypatch):
 
     def run(*arguments: str, jobs: tuple[str, ...] = JOBS, **site: object) -> tuple[list[str], str]:
         set_site(own, **site)
-        done = subprocess.run([*COMMAND, *arguments, *jobs], cwd=own, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(
+            [*COMMAND, *arguments, *jobs], cwd=own, capture_output=True, text=True, check=False, timeout=120
+        )
         assert done.returncode == 1, done.stderr
         return (tmp_path / "lines").read_text().splitlines(), done.stderr
 
@@ -71,22 +75,36 @@ def test_gpu_stages_go_to_the_gpu_partition_light_ones_to_cpu_nodes_and_small_on
     assert lines and len(linear) + len(knn) == len(lines)  # a table is made where snakemake runs
     for line in linear:
         assert all(
-            f" {option} " in line for option in ("--requeue", "-p gpu", "--gpus=1", "-t 720", "--cpus-per-task=1", "--signal=USR1@120")
+            f" {option} " in line
+            for option in ("--requeue", "-p gpu", "--gpus=1", "-t 720", "--cpus-per-task=1", "--signal=USR1@120")
         )
     for line in knn:
         assert " -p cpu " in line and "--gpus" not in line and "--signal" not in line
     assert not any(re.search(r" (-A|-C|--gres\S*) ", line) for line in lines)
     attempts = [line for line in knn if "demo_xsub_mamp" in line]
-    assert [asked("--mem", line) for line in attempts] == [4000, 8000, 12000]  # retries are the profile's, and each asks for more
+    # retries are the profile's, and each asks for more
+    assert [asked("--mem", line) for line in attempts] == [4000, 8000, 12000]
     assert [asked("-t", line) for line in attempts] == [60, 120, 180]
     assert len({re.search(r"--job-name (stars_\S+)", line)[1] for line in lines}) == 1
-    assert shown.count("failed: Linear probe: demo xsub mamp") == 1 and shown.count("hint: no such partition: `sinfo -s`") == 6
+    assert (
+        shown.count("failed: Linear probe: demo xsub mamp") == 1
+        and shown.count("hint: no such partition: `sinfo -s`") == 6
+    )
 
 
 def test_a_site_without_the_option_gpus_asks_by_gres_and_loads_modules(submit):
-    lines, _ = submit("--retries", "0", gres="gpu:a100:2", modules="module load cuda/13.0", constraint="a100|h100", gpu_partition="fast")
+    lines, _ = submit(
+        "--retries",
+        "0",
+        gres="gpu:a100:2",
+        modules="module load cuda/13.0",
+        constraint="a100|h100",
+        gpu_partition="fast",
+    )
     for line in of("evaluate_linear", lines):
-        assert " --gres=gpu:a100:2 " in line and "--gpus" not in line and " -p fast " in line and " -C a100|h100 " in line
+        assert (
+            " --gres=gpu:a100:2 " in line and "--gpus" not in line and " -p fast " in line and " -C a100|h100 " in line
+        )
     for line in of("evaluate_knn", lines):
         assert "--gres" not in line and " -C " not in line
     assert all(re.search(r"--wrap=.*module load cuda/13.0 && \S*python\S* -m snakemake ", line) for line in lines)
@@ -129,7 +147,9 @@ def rules() -> dict[str, str]:
         r'^    rule:\n        name:\n            f"([^\n]+)"\n(.*?)(?=^    \S|^\S|\Z)', text, re.MULTILINE | re.DOTALL
     ):
         bodies |= dict.fromkeys(LOOPS[name.split("{")[0] or name], body)
-    for base, name, body in re.findall(r"^(?:rule|use rule (\w+) as) (\w+)(?: with)?:\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL):
+    for base, name, body in re.findall(
+        r"^(?:rule|use rule (\w+) as) (\w+)(?: with)?:\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL
+    ):
         bodies[name] = body + bodies[base]
     return bodies
 
@@ -173,9 +193,11 @@ def test_the_manual_counts_the_paper_s_jobs_and_those_that_wait_in_a_queue(tmp_p
 def test_what_a_profile_says_is_not_said_elsewhere():
     assert not [path for path in RULES.glob("*.smk") if "retries" in path.read_text()]
     default, slurm = (
-        yte.process_yaml((PROFILES / name / "config.yaml").read_text(), require_use_yte=True) for name in ("default", "slurm")
+        yte.process_yaml((PROFILES / name / "config.yaml").read_text(), require_use_yte=True)
+        for name in ("default", "slurm")
     )
-    assert all(slurm[key] == value for key, value in default.items())  # the default profile's keys win over another profile's
+    # the default profile's keys win over another profile's
+    assert all(slurm[key] == value for key, value in default.items())
 
 
 def test_profiles_resolve_in_a_fresh_copy(own):

@@ -25,7 +25,17 @@ from stars.config import Model
 from stars.errors import InputError
 from stars.figure_style import figure, save
 from stars.provenance import code, energy, stale
-from stars.provenance.files import atomic, digest, exclusive, read_npy, read_npz, write_json, write_npy, write_npz, write_text
+from stars.provenance.files import (
+    atomic,
+    digest,
+    exclusive,
+    read_npy,
+    read_npz,
+    write_json,
+    write_npy,
+    write_npz,
+    write_text,
+)
 from stars.provenance.record import LIBRARIES, git_state, recording
 from stars.training.checkpoint import Work
 from stars.training.weights import save_encoder
@@ -66,7 +76,9 @@ def test_every_record_is_complete_and_true(finished):
     assert {name for name in made if not re.search(r"record\.json$|results/(logs|benchmarks|ledger)/", name)} == seen
 
 
-@given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.floats(allow_nan=False, allow_infinity=False))))
+@given(
+    st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.floats(allow_nan=False, allow_infinity=False)))
+)
 def test_digest_is_of_the_data_not_of_the_order_of_keys(value):
     assert digest(value) == digest(dict(reversed(value.items())))
     assert digest(value) != digest({**value, "another": 1, "one more": 2})
@@ -174,12 +186,17 @@ def test_a_full_disk_is_one_line_and_keeps_the_earlier_file(tmp_path, name):
     temporary.symlink_to("/dev/full")  # every write to it finds no space left
     with pytest.raises(InputError) as caught:
         WRITERS[name](path)
-    assert str(caught.value) == f"no space left while writing {path}: free some and run again; the earlier file, if any, is intact"
+    assert (
+        str(caught.value)
+        == f"no space left while writing {path}: free some and run again; the earlier file, if any, is intact"
+    )
     kept = path if path.exists() else path.with_name("previous.ckpt")
     assert kept.read_bytes() == earlier and not temporary.is_symlink()
 
 
-@pytest.mark.parametrize("array", [np.arange(6).reshape(2, 3), np.zeros((0, 4), np.float32), np.asfortranarray(np.eye(3)), np.array(["é"])])
+@pytest.mark.parametrize(
+    "array", [np.arange(6).reshape(2, 3), np.zeros((0, 4), np.float32), np.asfortranarray(np.eye(3)), np.array(["é"])]
+)
 def test_arrays_come_back_and_are_written_as_numpy_does(tmp_path, array):
     write_npy(tmp_path / "ours.npy", array)
     np.save(tmp_path / "numpys.npy", np.ascontiguousarray(array))
@@ -191,7 +208,11 @@ def test_a_damaged_array_is_one_line_wherever_the_damage_is(tmp_path):
     draw = random.Random(0)
     write_npy(tmp_path / "a.npy", np.zeros((4, 3), np.float32))
     write_npz(tmp_path / "a.npz", {"name": np.array(["S001", "S002"] * 30), "label": np.arange(60)})
-    readers = [("a.npy", read_npy), ("a.npy", lambda path: read_npy(path, True)), ("a.npz", lambda path: read_npz(path, ("name", "label")))]
+    readers = [
+        ("a.npy", read_npy),
+        ("a.npy", lambda path: read_npy(path, True)),
+        ("a.npz", lambda path: read_npz(path, ("name", "label"))),
+    ]
     for name, read in readers:
         path = tmp_path / name
         data, refused = path.read_bytes(), 0
@@ -240,7 +261,9 @@ def test_a_lock_that_fails_otherwise_leaves_no_file_open(tmp_path, monkeypatch):
 
 
 def git(folder: Path, *words: str) -> None:
-    subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e", *words], cwd=folder, check=True, capture_output=True)
+    subprocess.run(
+        ["git", "-c", "user.name=n", "-c", "user.email=e", *words], cwd=folder, check=True, capture_output=True
+    )
 
 
 def test_the_commit_is_that_of_the_package_and_a_module_that_git_does_not_know_is_a_change(tmp_path, monkeypatch):
@@ -268,7 +291,10 @@ def test_the_commit_is_that_of_the_package_and_a_module_that_git_does_not_know_i
 
 
 def test_the_lock_of_a_killed_run_holds_nobody_up(tmp_path):
-    kill = "import os, sys; from stars.provenance.files import exclusive\nwith exclusive(sys.argv[1]): os.kill(os.getpid(), 9)"
+    kill = (
+        "import os, sys; from stars.provenance.files import exclusive\nwith exclusive(sys.argv[1]):"
+        " os.kill(os.getpid(), 9)"
+    )
     assert subprocess.run([sys.executable, "-c", kill, str(tmp_path / "a")], check=False).returncode == -9
     assert [path.name for path in tmp_path.iterdir()] == [".a.lock"]
     with exclusive(tmp_path / "a"):

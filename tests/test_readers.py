@@ -20,7 +20,10 @@ from stars.data.readers.decimals import Marks, leading
 from stars.errors import InputError
 
 PARITY = Path(os.environ.get("STARS_PARITY_DIR", Path(__file__).parent / "data/parity"))
-LAYOUT = {name: Layout.of(Dataset(**yaml.safe_load((FOLDER / f"{name}.yaml").read_text()))) for name in ("ntu60", "ntu120", "utd_mhad")}
+LAYOUT = {
+    name: Layout.of(Dataset(**yaml.safe_load((FOLDER / f"{name}.yaml").read_text())))
+    for name in ("ntu60", "ntu120", "utd_mhad")
+}
 NTU = LAYOUT["ntu60"]
 
 
@@ -32,7 +35,8 @@ def ntu_file(bodies_per_frame: list[list[int]], seed: int = 0) -> bytes:
         for body in bodies:
             lines += [f"{body} 0 1 1 1 1 0 0.02 0.04 2", "25"]
             lines += [
-                " ".join(f"{v:.7g}" for v in rng.normal(size=3)) + " 277.4 191.8 1036.2 519.1 -0.2 0.05 0.97 -0.12 2" for _ in range(25)
+                " ".join(f"{v:.7g}" for v in rng.normal(size=3)) + " 277.4 191.8 1036.2 519.1 -0.2 0.05 0.97 -0.12 2"
+                for _ in range(25)
             ]
     return ("\r\n".join(lines) + "\r\n").encode()
 
@@ -63,7 +67,9 @@ def test_denoising_equals_the_reference_bit_for_bit():
         assert clip.reshape(len(clip), -1).tobytes() == expected[f"den_{row}"].tobytes(), expected["what"][row]
         for name in ("ntu60", "ntu120"):
             made = stored(clip, LAYOUT[name], Ingest()).reshape(len(clip), 150)
-            np.testing.assert_array_equal(made, expected[name][row][: len(made)], err_msg=f"{name} {expected['what'][row]}")
+            np.testing.assert_array_equal(
+                made, expected[name][row][: len(made)], err_msg=f"{name} {expected['what'][row]}"
+            )
             assert not expected[name][row][len(made) :].any()
 
 
@@ -71,7 +77,11 @@ def test_contested_points_are_keys():
     clip = actors(ntu_file([[7]] * 5), "clip", NTU, Ingest())
     assert np.array_equal(stored(clip, NTU, Ingest(centre="none"))[:, 0], clip[:, 0])
     copied = stored(clip, NTU, Ingest(single_body="copy", max_frames=3))
-    assert copied.shape == (3, 2, 25, 3) and np.array_equal(copied[:, 0], copied[:, 1]) and not copied[0, 0, NTU.root].any()
+    assert (
+        copied.shape == (3, 2, 25, 3)
+        and np.array_equal(copied[:, 0], copied[:, 1])
+        and not copied[0, 0, NTU.root].any()
+    )
     assert not stored(clip, NTU, Ingest())[:, 1].any() and stored(clip, NTU, Ingest(bodies=1)).shape[1] == 1
 
 
@@ -86,10 +96,16 @@ def test_ntu_reader_equals_a_plain_one():
 def test_ntu_reader_takes_other_spacing_and_notation():
     usual = ntu_file([[5]] * 3)
     expected = ntu.read(usual, "f", NTU).bodies[5].joints
-    assert np.array_equal(ntu.read(usual.replace(b"\r\n", b" \n").replace(b" 277.4", b"\t 277.4"), "f", NTU).bodies[5].joints, expected)
+    assert np.array_equal(
+        ntu.read(usual.replace(b"\r\n", b" \n").replace(b" 277.4", b"\t 277.4"), "f", NTU).bodies[5].joints, expected
+    )
     assert ntu.read(usual.replace(b"0.02 0.04", b"NaN -inf"), "f", NTU).frames == 3
     line = usual.split(b"\r\n")[4]
-    odd = ntu.read(usual.replace(line, b"-1.25e-05 +3 123.45678901234567890" + line[line.index(b" 277.4") :]), "f", NTU).bodies[5].joints
+    odd = (
+        ntu.read(usual.replace(line, b"-1.25e-05 +3 123.45678901234567890" + line[line.index(b" 277.4") :]), "f", NTU)
+        .bodies[5]
+        .joints
+    )
     assert odd[0, 0].tolist() == np.array([-1.25e-05, 3, 123.45678901234567890], np.float32).tolist()
 
 
@@ -148,7 +164,9 @@ def test_mutated_ntu_files_raise_nothing_else(data):
         pass
 
 
-NUMBER = st.from_regex(rb"\A-?[0-9]{0,9}\.?[0-9]{0,9}[-.eE+x]?\Z") | st.floats(-1e4, 1e4).map(lambda value: f"{value:.7g}".encode())
+NUMBER = st.from_regex(rb"\A-?[0-9]{0,9}\.?[0-9]{0,9}[-.eE+x]?\Z") | st.floats(-1e4, 1e4).map(
+    lambda value: f"{value:.7g}".encode()
+)
 LINE = st.lists(NUMBER, min_size=1, max_size=5).map(b" ".join)
 
 
@@ -174,7 +192,9 @@ def test_marks_count_and_find(data):
     marks = Marks(text, "a")
     assert marks.before(at).tolist() == [data[:position].count(b"a") for position in at]
     for position, ahead in zip(at.tolist(), marks.ahead(at).tolist(), strict=True):
-        assert ahead % 2**57 == sum(1 << i for i, character in enumerate((data + b"a")[position : position + 57]) if character == ord("a"))
+        assert ahead % 2**57 == sum(
+            1 << i for i, character in enumerate((data + b"a")[position : position + 57]) if character == ord("a")
+        )
 
 
 def mat(**variables) -> bytes:
@@ -222,4 +242,6 @@ def test_descriptions_hold_the_published_facts():
     for dataset in sets.values():
         assert dataset.parents[dataset.root] == dataset.root
         assert all(sum(split.counts) == dataset.clips for split in dataset.splits.values() if split.counts)
-        assert all(dataset.joints[left].replace("left", "right") == dataset.joints[right] for left, right in dataset.mirror)
+        assert all(
+            dataset.joints[left].replace("left", "right") == dataset.joints[right] for left, right in dataset.mirror
+        )

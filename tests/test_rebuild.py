@@ -1,4 +1,5 @@
-"""docs/rebuild_keys.md: it has every key, every key is read by some job, and its rows are those of today's settings, rules and plans.
+"""docs/rebuild_keys.md: it has every key, every key is read by some job, and its rows are those of today's settings,
+rules and plans.
 
 Where one of these fails: `make rebuild-table`.
 """
@@ -11,8 +12,17 @@ import rebuild_changes as changes
 
 MEND = "docs/rebuild_keys.md is not of today: make rebuild-table"
 ROWS = {rebuild.cells(line)[0]: line for line in rebuild.PAGE.read_text().splitlines() if line.startswith("| `")}
-TRIED = ("tune.dino.momentum", "methods.NAME.heads", "data.NAME.raw", "semi.subsets", "table8.method", "checkpoint.seconds", "tracking")
-FEWER = ("comparison.runs",)  # keys that, changed so, leave files that nobody asks for: who would be told, would be told nothing
+TRIED = (
+    "tune.dino.momentum",
+    "methods.NAME.heads",
+    "data.NAME.raw",
+    "semi.subsets",
+    "table8.method",
+    "checkpoint.seconds",
+    "tracking",
+)
+# keys that, changed so, leave files that nobody asks for: who would be told, would be told nothing
+FEWER = ("comparison.runs",)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +40,9 @@ def test_the_page_has_every_key_and_each_one_does_something():
 
 
 def test_every_row_says_who_is_told_its_key(bench, monkeypatch):
-    """Of all rows, without a dry run: what a job is told follows from the settings alone, but for a file of one's own."""
+    """Of all rows, without a dry run: what a job is told follows from the settings alone, but for a file of one's
+    own.
+    """
     monkeypatch.chdir(bench.folder)
     for key, row in ROWS.items():
         shown, changed = changes.change(key, bench.base)
@@ -40,7 +52,9 @@ def test_every_row_says_who_is_told_its_key(bench, monkeypatch):
             continue
         found = ", ".join(sorted(bench.told(key, changed)))
         assert (told == rebuild.FEWER) == (key in FEWER), f"{key}: {MEND}"
-        assert told in (found, rebuild.FEWER) or (told in (rebuild.ELSEWHERE, rebuild.BESIDE.get(key)) and not found), f"{key}: {MEND}"
+        assert told in (found, rebuild.FEWER) or (told in (rebuild.ELSEWHERE, rebuild.BESIDE.get(key)) and not found), (
+            f"{key}: {MEND}"
+        )
 
 
 def test_rules_read_what_they_read_when_the_page_was_made(bench):

@@ -1,4 +1,6 @@
-"""The report page: in a real browser, whole, inert whatever data is called, the same each time; what it is made from is true."""
+"""The report page: in a real browser, whole, inert whatever data is called, the same each time; what it is made from
+is true.
+"""
 
 import base64
 import json
@@ -31,9 +33,16 @@ from stars.report.explorer import align, chosen
 from stars.report.page import ReportStage, report
 
 PAGE = Path("results/report/index.html")
-EVIL = ['<img src=x onerror="window.hacked=1">', "</script><script>window.hacked=2</script>", "a & b", '"><svg onload=window.hacked=3>']
-REMEMBER, CHANGED = "void (window.{0}_before = {0}.toDataURL())", "{0}_before !== {0}.toDataURL()"  # of a canvas, by its id
-DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"  # all that was asked for is on the canvases
+EVIL = [
+    '<img src=x onerror="window.hacked=1">',
+    "</script><script>window.hacked=2</script>",
+    "a & b",
+    '"><svg onload=window.hacked=3>',
+]
+# of a canvas, by its id
+REMEMBER, CHANGED = "void (window.{0}_before = {0}.toDataURL())", "{0}_before !== {0}.toDataURL()"
+# all that was asked for is on the canvases
+DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 
@@ -132,7 +141,8 @@ def test_methods_are_switched_and_a_cell_s_clips_are_shown(there, page):
     assert page.run("document.getElementById('score').textContent") != score
     page.run("document.querySelectorAll('#colours button')[1].click()")
     assert all(
-        re.fullmatch(r"subject \d+", text) for text in page.run("[...document.querySelectorAll('#legend button')].map(b => b.textContent)")
+        re.fullmatch(r"subject \d+", text)
+        for text in page.run("[...document.querySelectorAll('#legend button')].map(b => b.textContent)")
     )
     page.mouse(*centre(page, "#confusion", 0.97, 0.97), click=True)  # the last cell of the diagonal, or what is near
     page.run("document.getElementById('confusion').focus()")
@@ -165,7 +175,8 @@ def test_clips_are_found_by_name_or_action_and_let_go_again(there, page):
     assert page.run("document.querySelectorAll('#strip canvas').length") == 1
     assert page.run("document.querySelectorAll('#legend [aria-pressed=true]').length") == 0
     assert typed(page, "no such clip") == "0 found"
-    assert page.run("document.getElementById('strip-title').textContent").startswith("Nearest clips")  # of the one that was found
+    # of the one that was found
+    assert page.run("document.getElementById('strip-title').textContent").startswith("Nearest clips")
     assert page.run("document.querySelectorAll('#strip canvas').length") > 1
     page.run(DRAWN)
     page.run(REMEMBER.format("map"))
@@ -189,9 +200,12 @@ def test_the_head_says_what_when_by_what_source_and_whether_all_was_as_recorded(
     assert "Simulated" in about and re.search(r"\d{4}-\d\d-\d\d", about) and "✓ passed" in about
     value = page.run("document.querySelector('.headline .from').textContent")
     assert re.fullmatch(r"\d+\.\d %", value) and "STARS" in page.run("document.querySelector('.headline').textContent")
-    assert page.run("document.querySelector('.methods legend').textContent").startswith("Method, and its KNN accuracy at K = ")
+    assert page.run("document.querySelector('.methods legend').textContent").startswith(
+        "Method, and its KNN accuracy at K = "
+    )
     assert page.run(
-        "document.getElementById('map').getBoundingClientRect().top < document.getElementById('find').getBoundingClientRect().top"
+        "document.getElementById('map').getBoundingClientRect().top <"
+        " document.getElementById('find').getBoundingClientRect().top"
     )
 
 
@@ -206,7 +220,10 @@ def test_a_changed_number_stands_at_the_head_and_a_folder_may_be_called_anything
     (tmp_path / "results0/demo/clips/frames.npy").unlink()
     assert cli.main([*told, str(tmp_path / "other")]) == 0
     text = (tmp_path / "other/index.html").read_text()
-    assert "<b>✗ not passed</b>: 1 finding, below" in text and "results/tables/table2.md has other bytes than its record says" in text
+    assert (
+        "<b>✗ not passed</b>: 1 finding, below" in text
+        and "results/tables/table2.md has other bytes than its record says" in text
+    )
 
 
 @needs_browser
@@ -264,7 +281,9 @@ def test_what_data_is_called_does_nothing(own, monkeypatch, page):
     monkeypatch.chdir(own)
     path = own / "results/demo/clips" / TABLE
     table = pd.read_csv(path)
-    table["action_name"] = [dict(zip(sorted(set(table["label"])), EVIL, strict=True))[label] for label in table["label"]]
+    table["action_name"] = [
+        dict(zip(sorted(set(table["label"])), EVIL, strict=True))[label] for label in table["label"]
+    ]
     table.to_csv(path, index=False)
     drawn = sources.report(configuration.load_file(CONFIG))
     drawn.settings["data"][0]["dataset"].update(
@@ -276,7 +295,9 @@ def test_what_data_is_called_does_nothing(own, monkeypatch, page):
     drawn.settings["departures"][0].update(ours=EVIL[3], methods=[EVIL[0]])
     report(ReportStage(**drawn.settings), {role: Path(file) for role, file in drawn.files.items()}, own / "report")
     shown(page, own / "report/index.html")
-    page.run("document.querySelectorAll('#methods button')[1].click(); document.querySelector('#pairs button')?.click()")
+    page.run(
+        "document.querySelectorAll('#methods button')[1].click(); document.querySelector('#pairs button')?.click()"
+    )
     page.run("document.querySelector('#score button').click()")
     time.sleep(0.2)
     assert page.run("typeof window.hacked") == "undefined" and page.requests == [] and page.errors == []
@@ -334,11 +355,14 @@ def test_clips_come_back_to_a_few_millimetres(there):
     for clip, row in enumerate(rows):
         frames, bodies = packed["frames"][clip], packed["bodies"][clip]
         size = frames * bodies * store.joints * 3
-        x_tmvc = levels[at : at + size].reshape(frames, bodies, -1, 3) * np.array(packed["step"][clip]) + packed["low"][clip]
+        x_tmvc = (
+            levels[at : at + size].reshape(frames, bodies, -1, 3) * np.array(packed["step"][clip]) + packed["low"][clip]
+        )
         at += size
         truth = np.array(store[row][::2, :bodies])
         seen = truth.any(axis=(2, 3))
-        ours, theirs = (np.linalg.norm(np.diff(x[seen], axis=1), axis=-1) for x in (x_tmvc, truth))  # turned, but as long
+        # turned, but as long
+        ours, theirs = (np.linalg.norm(np.diff(x[seen], axis=1), axis=-1) for x in (x_tmvc, truth))
         assert np.abs(ours - theirs).max() < 0.015
     assert at == len(levels)
 
@@ -353,7 +377,9 @@ def test_an_absent_body_stays_absent():
 
 def test_every_confusion_cell_gets_a_clip_before_any_gets_two():
     truth, predicted = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 0, 1, 1, 0])
-    assert chosen(truth, predicted, 4).tolist() == [0, 3, 4, 5] and chosen(truth, predicted, 9).tolist() == list(range(6))
+    assert chosen(truth, predicted, 4).tolist() == [0, 3, 4, 5] and chosen(truth, predicted, 9).tolist() == list(
+        range(6)
+    )
 
 
 def test_maps_are_turned_not_bent():
@@ -369,11 +395,17 @@ def test_neighbours_and_components_equal_plain_ones(monkeypatch):
     x_nc = unit(np.random.default_rng(0).normal(size=(40, 5)))
     near, cosines = nearest(x_nc, 3)
     for row in range(40):
-        order = sorted((other for other in range(40) if other != row), key=lambda other: -float(x_nc[row] @ x_nc[other]))
-        assert near[row].tolist() == order[:3] and cosines[row][0] == pytest.approx(x_nc[row] @ x_nc[order[0]], abs=1e-5)
+        order = sorted(
+            (other for other in range(40) if other != row), key=lambda other: -float(x_nc[row] @ x_nc[other])
+        )
+        assert near[row].tolist() == order[:3] and cosines[row][0] == pytest.approx(
+            x_nc[row] @ x_nc[order[0]], abs=1e-5
+        )
     variances = np.sort(np.linalg.eigvalsh(np.cov(x_nc.T)))[::-1]
     assert np.var(principal(x_nc), axis=0, ddof=1) == pytest.approx(variances[:2])
-    assert spread(5, 9).tolist() == [0, 1, 2, 3, 4] and spread(100, 3).tolist() == [0, 50, 99] and spread(0, 3).size == 0
+    assert (
+        spread(5, 9).tolist() == [0, 1, 2, 3, 4] and spread(100, 3).tolist() == [0, 50, 99] and spread(0, 3).size == 0
+    )
 
 
 @given(st.text())

@@ -16,7 +16,9 @@ FILES = ("--clips", "clips", "--train", "train.npy", "--out", "out")
 
 @pytest.fixture
 def end(tmp_path, monkeypatch):
-    """Run `stars pretrain` in job 7 of a stand-in for Slurm, told by a signal `before` it trains or while it does; what Slurm was asked."""
+    """Run `stars pretrain` in job 7 of a stand-in for Slurm, told by a signal `before` it trains or while it does;
+    what Slurm was asked.
+    """
     (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/asked\n')
     (tmp_path / "scontrol").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")

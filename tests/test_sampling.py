@@ -22,7 +22,9 @@ def store() -> SimpleNamespace:
     frames = np.broadcast_to(values[:, None, None, None], (len(values), 2, 5, 3)).astype(np.float32)
     clips = np.split(frames, np.cumsum(LENGTHS)[:-1])
     return SimpleNamespace(
-        gather=lambda rows: np.concatenate([clips[row] for row in rows]), lengths=LENGTHS, labels=np.arange(len(LENGTHS)) % 3
+        gather=lambda rows: np.concatenate([clips[row] for row in rows]),
+        lengths=LENGTHS,
+        labels=np.arange(len(LENGTHS)) % 3,
     )
 
 
@@ -66,14 +68,21 @@ def test_random_crops_keep_to_their_limits_and_reach_them():
     assert length.min() == 64 and length.max() == 102  # floor(103 p), p < 1
     # p uniform on [.5, 1): the share with floor(103 p) < 64 is (64/103 − .5) / .5, and all of those are lifted to 64
     lifted = (65 / 103 - 0.5) / 0.5
-    assert (length == 64).float().mean().item() == pytest.approx(lifted, abs=4 * math.sqrt(lifted * (1 - lifted) / 4000))
+    assert (length == 64).float().mean().item() == pytest.approx(
+        lifted, abs=4 * math.sqrt(lifted * (1 - lifted) / 4000)
+    )
     shortest = first[length == 64]
     assert set(shortest.int().tolist()) == set(range(40))  # every start, first and last included
     assert shortest.mean().item() == pytest.approx(19.5, abs=4 * 11.5 / math.sqrt(len(shortest)))
 
 
 def test_short_clips_are_kept_whole():
-    assert crop_length(torch.tensor([1, 37, 64, 65]), torch.full((4,), 0.5, dtype=torch.float64), 64).tolist() == [1, 37, 64, 64]
+    assert crop_length(torch.tensor([1, 37, 64, 65]), torch.full((4,), 0.5, dtype=torch.float64), 64).tolist() == [
+        1,
+        37,
+        64,
+        64,
+    ]
     clips = Clips.of(store(), np.array([2]))
     row = torch.tensor([0])
     assert torch.equal(random_crop(clips, row, 20, PLAIN, generator()), centre_view(clips, row, 20, 1.0).x_bmtvc)

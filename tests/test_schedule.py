@@ -45,7 +45,9 @@ def test_layer_rates_follow_equation_7():
 def test_stage_2_holds_its_rate_lowers_it_by_steps_or_follows_a_cosine_or_a_line():
     told = {"epochs": 10, "warmup_epochs": 0, "lr": 1e-3, "min_lr": 0}
     rates = {
-        schedule: [learning_rate(7 * epoch, 7, TuneOptimiser(**told, schedule=schedule, steps=steps)) for epoch in (0, 3, 5, 9)]
+        schedule: [
+            learning_rate(7 * epoch, 7, TuneOptimiser(**told, schedule=schedule, steps=steps)) for epoch in (0, 3, 5, 9)
+        ]
         for schedule, steps in (("constant", ()), ("steps", (3, 5)), ("cosine", ()), ("linear", ()))
     }
     assert rates["constant"] == [1e-3] * 4
@@ -64,7 +66,8 @@ def test_gradients_are_clipped_each_together_or_not_at_all(clip):
     for layer, gradient in zip(layers, gradients, strict=True):
         layer.grad = gradient.clone()
     clip_gradients(
-        torch.nn.ParameterList([*layers, torch.nn.Parameter(torch.zeros(1))]), TuneOptimiser(clip=clip, epochs=1, warmup_epochs=0, min_lr=0)
+        torch.nn.ParameterList([*layers, torch.nn.Parameter(torch.zeros(1))]),
+        TuneOptimiser(clip=clip, epochs=1, warmup_epochs=0, min_lr=0),
     )
     whole = torch.cat(gradients).norm().item()
     for layer, gradient in zip(layers, gradients, strict=True):

@@ -1,4 +1,6 @@
-"""The door for every sensor: layouts that are told or recognised, axes and units, joints that are made of others, and the line for what is odd."""
+"""The door for every sensor: layouts that are told or recognised, axes and units, joints that are made of others,
+and the line for what is odd.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def test_axes_and_units_are_undone_exactly():
             assert np.allclose(in_metres_y_up(as_filed(x, axes, unit), axes, unit), x, atol=1e-6)
     down = in_metres_y_up(np.array([[1.0, 2.0, 3.0]], np.float32), ("-x", "-y", "z"), "m")
     assert down.tolist() == [[-1, -2, 3]]
-    assert np.allclose(in_metres_y_up(np.array([[1.0, 2.0, 3.0]], np.float32), ("z", "x", "-y"), "cm"), [[0.03, 0.01, -0.02]])
+    assert np.allclose(
+        in_metres_y_up(np.array([[1.0, 2.0, 3.0]], np.float32), ("z", "x", "-y"), "cm"), [[0.03, 0.01, -0.02]]
+    )
     with pytest.raises(ValueError, match="axes must name x, y and z once each, found x, x, z"):
         skeleton.check_axes(("x", "x", "z"))
 
@@ -93,10 +97,17 @@ def test_joints_are_sums_that_move_with_the_body():
 
 def test_mediapipe_is_recognised_turned_and_completed(own, common, tmp_path):
     clip = mediapipe(standing())
-    (tmp_path / "a.json").write_text(json.dumps([[dict(zip("xyz", point, strict=True)) for point in frame] for frame in clip.tolist()]))
+    (tmp_path / "a.json").write_text(
+        json.dumps([[dict(zip("xyz", point, strict=True)) for point in frame] for frame in clip.tolist()])
+    )
     lines = said(own, tmp_path / "a.json")
-    assert lines[0] == f"{tmp_path / 'a.json'}: 33 joints, read as mediapipe33, axes -x -y z; name another layout with --skeleton"
-    assert lines[1].startswith("the encoder's spine base, spine middle, neck, head") and lines[1].endswith("are derived from other joints")
+    assert (
+        lines[0]
+        == f"{tmp_path / 'a.json'}: 33 joints, read as mediapipe33, axes -x -y z; name another layout with --skeleton"
+    )
+    assert lines[1].startswith("the encoder's spine base, spine middle, neck, head") and lines[1].endswith(
+        "are derived from other joints"
+    )
     assert len(lines) == 2
     upright = own.read(standing())[0].x_tmvc
     assert np.abs(own.read(tmp_path / "a.json")[0].x_tmvc - upright).max() < 0.1
@@ -114,7 +125,9 @@ def test_bare_headers_are_the_layout_s_order(own, tmp_path):
         (tmp_path / "a.csv").write_text(text.getvalue())
         assert np.array_equal(own.read(tmp_path / "a.csv")[0].x_tmvc, own.read(clip)[0].x_tmvc)
     layout = Layout.of(describe("demo", "a"))
-    with pytest.raises(InputError, match="line 1: expected the columns x, y and z of 25 joints, x0 to z24, found 6, up to number 1"):
+    with pytest.raises(
+        InputError, match="line 1: expected the columns x, y and z of 25 joints, x0 to z24, found 6, up to number 1"
+    ):
         folder.read(b"x0,y0,z0,x1,y1,z1\n1,2,3,4,5,6\n", "a.csv", layout)
 
 
@@ -135,7 +148,10 @@ def test_a_file_of_one_s_own_says_unit_axes_and_rate(own, tmp_path):
         stars.load(own.path, like="demo", skeleton=unit_file(tmp_path, units="mm"))
     with pytest.raises(InputError, match="--skeleton: no kinect in config/skeletons: did you mean kinect_v"):
         stars.load(own.path, like="demo", skeleton="kinect")
-    with pytest.raises(InputError, match="--like mediapipe33: it names the description of a data set: set the joints of your files with"):
+    with pytest.raises(
+        InputError,
+        match="--like mediapipe33: it names the description of a data set: set the joints of your files with",
+    ):
         stars.load(own.path, like="mediapipe33")
 
 
@@ -146,7 +162,9 @@ def test_resampling_keeps_the_movement_and_who_is_absent():
     half = resampled(x, 0.5)
     assert half[:, 0, 0, 0].tolist() == [1, 3, 5, 7] and half[:, 1, 0, 0].tolist() == [0, 0, 5, 5]
     double = resampled(x, 2.0)
-    assert np.allclose(double[:, 0, 0, 0], np.minimum(np.arange(18) / 2, 8) + 1) and set(double[:, 1, 0, 0].tolist()) == {0.0, 5.0}
+    assert np.allclose(double[:, 0, 0, 0], np.minimum(np.arange(18) / 2, 8) + 1) and set(
+        double[:, 1, 0, 0].tolist()
+    ) == {0.0, 5.0}
 
 
 ODD = {
@@ -180,6 +198,9 @@ def test_joints_that_nothing_gives_are_refused_with_a_way_out(tmp_path):
     model = replace(model, preparation=model.preparation.model_copy(update={"skeleton": None}))
     with pytest.raises(
         InputError,
-        match=r"the encoder needs nose, left eye inner.* which cannot be derived from these 25 joints: use an encoder on the common",
+        match=(
+            r"the encoder needs nose, left eye inner.* which cannot be derived from these 25 joints: use an encoder on"
+            r" the common"
+        ),
     ):
         model.read(standing())

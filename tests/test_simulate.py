@@ -130,7 +130,10 @@ def test_an_angle_turns_what_lies_beyond_its_joint():
 
 def test_who_acts_together():
     assert chosen(20) == tuple(range(1, 21))
-    assert sorted(chosen(50)) == sorted(ACTIONS) and len([action for action in ACTIONS.values() if action.people == 2]) >= 10
+    assert (
+        sorted(chosen(50)) == sorted(ACTIONS)
+        and len([action for action in ACTIONS.values() if action.people == 2]) >= 10
+    )
     assert chosen(12, range(1, 21)) == (*range(1, 10), 16, 17, 18)
     pairs = [action for action in ACTIONS if ACTIONS[action].people == 2]
     for action in ACTIONS:
@@ -148,7 +151,9 @@ def test_who_acts_together():
 def test_description_agrees_with_the_simulator():
     for described, most in ((DEMO, 20), (FIFTY, 50)):
         assert described.actions == {number: action.name for number, action in ACTIONS.items() if number <= most}
-        assert described.two_person == tuple(number for number, action in ACTIONS.items() if action.people == 2 and number <= most)
+        assert described.two_person == tuple(
+            number for number, action in ACTIONS.items() if action.people == 2 and number <= most
+        )
     assert set(DEMO.mirror) == set(k.LEFT_RIGHT)
     assert DEMO.joints == k.NAMES and SMALL.order == list(range(k.JOINTS))
     bones = {frozenset((joint, parent)) for joint, (parent, _) in k.BONES.items()}
@@ -190,14 +195,17 @@ def test_a_fine_pair_shares_people_and_tempo_and_moves_differently():
     for pair in PAIRS:
         first, second = (ACTIONS[number] for number in pair)
         assert (first.people, first.tempo) == (second.people, second.tempo)
-        one, other = (perform(3, Performance(1, 1, 1, number), Simulate(frames=(60, 60), subjects=4)) for number in pair)
+        one, other = (
+            perform(3, Performance(1, 1, 1, number), Simulate(frames=(60, 60), subjects=4)) for number in pair
+        )
         assert np.abs(one - other).max() > 0.1, pair
 
 
 def test_a_trunk_hides_what_is_behind_it_and_nothing_else():
     body = k.forward(np.zeros((1, k.JOINTS, 3)), k.rest_offsets()) + np.array([0, 0, 3.0])
     middle = body[0, [k.PELVIS, k.CHEST]].mean(0)
-    behind, before, beside = middle * 1.1, middle * 0.9, middle * 1.1 + np.array([0.5, 0, 0])  # along the line of sight, and off it
+    # along the line of sight, and off it
+    behind, before, beside = middle * 1.1, middle * 0.9, middle * 1.1 + np.array([0.5, 0, 0])
     for place, moves in ((behind, True), (before, False), (beside, False)):
         views = body[None].copy()
         views[0, 0, 11] = place
@@ -210,7 +218,10 @@ def test_a_trunk_hides_what_is_behind_it_and_nothing_else():
 def test_posture_and_fidgets_change_how_people_stand_and_what_they_do_besides():
     def acted(**keys) -> np.ndarray:
         return np.stack(
-            [perform(0, Performance(1, subject, 1, 10), Simulate(frames=(60, 60), subjects=9, **keys))[0] for subject in range(1, 9)]
+            [
+                perform(0, Performance(1, subject, 1, 10), Simulate(frames=(60, 60), subjects=9, **keys))[0]
+                for subject in range(1, 9)
+            ]
         )
 
     def spread(x: np.ndarray) -> float:  # of the first frame between people, about each one's pelvis
@@ -224,9 +235,13 @@ def test_posture_and_fidgets_change_how_people_stand_and_what_they_do_besides():
 
 
 def test_what_is_held_against_real_clips_is_what_scale_simulates():
-    scale, realism = (yaml.safe_load((ROOT / name).read_text())["data"] for name in ("config/scale.yaml", "config/compare/realism.yaml"))
+    scale, realism = (
+        yaml.safe_load((ROOT / name).read_text())["data"]
+        for name in ("config/scale.yaml", "config/compare/realism.yaml")
+    )
     sizes = {"actions", "subjects", "setups", "repetitions", "clips"}
     keys = [
-        {key: value for key, value in data["simulate"].items() if key not in sizes} for data in (scale["scale"], realism["simulated_hard"])
+        {key: value for key, value in data["simulate"].items() if key not in sizes}
+        for data in (scale["scale"], realism["simulated_hard"])
     ]
     assert keys[0] == keys[1] and keys[0]

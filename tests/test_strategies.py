@@ -1,4 +1,6 @@
-"""DINO and MoCo against slow versions written from their papers, teachers that survive a restart, STARS-3stage, a loss of one's own."""
+"""DINO and MoCo against slow versions written from their papers, teachers that survive a restart, STARS-3stage, a
+loss of one's own.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ from stars.training.weights import load_encoder
 from stars.views.crop import Clips, random_crop
 
 DINO = {"strategy": "dino", "dino": Dino(outputs=24, local_views=1)}
-PROTOTYPES = Dino(head="prototypes", prototypes=24, hidden=16, bottleneck=8, local_views=1, normalise=False, koleo_on="features")
+PROTOTYPES = Dino(
+    head="prototypes", prototypes=24, hidden=16, bottleneck=8, local_views=1, normalise=False, koleo_on="features"
+)
 MOCO = {"strategy": "moco", "moco": Moco(queue=10, predictor_hidden=12)}
 STRATEGIES = {"dino": DINO, "moco": MOCO}
 
@@ -65,10 +69,14 @@ def test_moco_equals_its_equation_term_by_term():
         total = 0
         for query, key in zip(queries, keys, strict=True):
             positive = torch.exp(torch.dot(query, key) / 0.07)
-            total = total - torch.log(positive / (positive + sum(torch.exp(torch.dot(query, old) / 0.07) for old in queue)))
+            total = total - torch.log(
+                positive / (positive + sum(torch.exp(torch.dot(query, old) / 0.07) for old in queue))
+            )
         return total / len(queries)
 
-    assert_same_with_gradients(lambda queries: moco_loss(queries, keys, queue, 0.07), slow, normalize(doubles(5, 4), dim=1))
+    assert_same_with_gradients(
+        lambda queries: moco_loss(queries, keys, queue, 0.07), slow, normalize(doubles(5, 4), dim=1)
+    )
 
 
 def slow_sinkhorn(outputs: np.ndarray, temperature: float, iterations: int) -> np.ndarray:
@@ -109,7 +117,9 @@ def test_dino_equals_its_equation_term_by_term():
                         terms.append(-sum(target[clip, k] * torch.log(p[k]) for k in range(6)))
         return sum(terms) / len(terms)
 
-    assert_same_with_gradients(lambda *views: dino_loss(list(views), targets, 0.1), slow, *(doubles(4, 6, seed=s) for s in (2, 3, 4)))
+    assert_same_with_gradients(
+        lambda *views: dino_loss(list(views), targets, 0.1), slow, *(doubles(4, 6, seed=s) for s in (2, 3, 4))
+    )
 
 
 def test_koleo_equals_the_slow_version():
@@ -117,7 +127,10 @@ def test_koleo_equals_the_slow_version():
         units = [row / row.norm() for row in features]
         logs = []
         for i, row in enumerate(units):
-            nearest = min((other for j, other in enumerate(units) if j != i), key=lambda other, row=row: (row - other).norm().item())
+            nearest = min(
+                (other for j, other in enumerate(units) if j != i),
+                key=lambda other, row=row: (row - other).norm().item(),
+            )
             logs.append(torch.log((row - nearest).norm() + 1e-8))
         return -sum(logs) / len(logs)
 
@@ -136,7 +149,10 @@ def test_a_teacher_starts_as_a_copy_and_becomes_a_running_mean():
             for parameter in (*encoder.parameters(), *head.parameters()):
                 parameter += step + 1
         teacher.ema_update(encoder, head, 0.9)
-        expected = [0.9 * old + 0.1 * new for old, new in zip(expected, (*encoder.parameters(), *head.parameters()), strict=True)]
+        expected = [
+            0.9 * old + 0.1 * new
+            for old, new in zip(expected, (*encoder.parameters(), *head.parameters()), strict=True)
+        ]
     for own, wanted in zip(teacher.parameters(), expected, strict=True):
         torch.testing.assert_close(own.data, wanted.data)
         assert not own.requires_grad
@@ -163,13 +179,19 @@ def pooled(encoder, x_bmtvc):
 def assert_same_gradients(model, loss, expected) -> None:
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    ours, theirs = (torch.cat([grad.flatten() for grad in torch.autograd.grad(total, trained)]) for total in (loss, expected))
+    ours, theirs = (
+        torch.cat([grad.flatten() for grad in torch.autograd.grad(total, trained)]) for total in (loss, expected)
+    )
     assert (ours - theirs).norm() < 1e-5 * theirs.norm()
 
 
-@pytest.mark.parametrize("moco", [MOCO["moco"], Moco(queue=10, head="projection", width=8)], ids=["predictor", "projection"])
+@pytest.mark.parametrize(
+    "moco", [MOCO["moco"], Moco(queue=10, head="projection", width=8)], ids=["predictor", "projection"]
+)
 def test_two_moco_steps_equal_its_algorithm(bench, data, moco):
-    """Queries by the tuned network, keys by the one that follows; the second step has the first one's keys among its negatives."""
+    """Queries by the tuned network, keys by the one that follows; the second step has the first one's keys among its
+    negatives.
+    """
     model, step, clips = model_and_step(bench, data, strategy="moco", moco=moco, shared_crop=False)
     query, key = (torch.nn.ModuleList([model.networks.encoder, model.objective.head]), None)
     key, queue = copy.deepcopy(query), model.objective.queue.entries.clone()
@@ -194,7 +216,9 @@ def test_two_moco_steps_equal_its_algorithm(bench, data, moco):
 
 @pytest.mark.parametrize("dino", [DINO["dino"], PROTOTYPES], ids=["released", "prototypes"])
 def test_a_dino_step_equals_its_algorithm(bench, data, dino):
-    """Two global views for both networks, a local one for the student; KoLeo on the student's outputs or pooled features."""
+    """Two global views for both networks, a local one for the student; KoLeo on the student's outputs or pooled
+    features.
+    """
     model, step, clips = model_and_step(bench, data, strategy="dino", dino=dino, shared_crop=False)
     with torch.no_grad():
         for parameter in model.objective.teacher.parameters():
@@ -213,7 +237,9 @@ def test_a_dino_step_equals_its_algorithm(bench, data, dino):
     spread = outputs if dino.koleo_on == "outputs" else features
     logs = [(output / 0.1).log_softmax(1) for output in outputs]
     pairs = [(0, 1), (0, 2), (1, 0), (1, 2)]
-    expected = sum(-(targets[t] * logs[v]).sum(1).mean() for t, v in pairs) / len(pairs) + 0.1 * (koleo(spread[0]) + koleo(spread[1]))
+    expected = sum(-(targets[t] * logs[v]).sum(1).mean() for t, v in pairs) / len(pairs) + 0.1 * (
+        koleo(spread[0]) + koleo(spread[1])
+    )
     assert_same_gradients(model, loss, expected)
     entropy = -(torch.cat(targets) * torch.cat(targets).clamp_min(1e-30).log()).sum(1).mean().item()
     assert step.facts()["teacher_entropy"] == pytest.approx(entropy, rel=1e-4) and 0 < entropy < math.log(24)
@@ -221,7 +247,9 @@ def test_a_dino_step_equals_its_algorithm(bench, data, dino):
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_a_teacher_survives_a_restart_to_the_byte(bench, capsys, name):
-    """Once stopped by a signal and gone on with, the result has the undisturbed one's bytes; it is repeatable and the seed's own."""
+    """Once stopped by a signal and gone on with, the result has the undisturbed one's bytes; it is repeatable and
+    the seed's own.
+    """
     whole, other = (result(bench.tune(f"whole{seed}", seed=seed, **STRATEGIES[name])) for seed in (0, 1))
     with pytest.MonkeyPatch.context() as patch:
         at_call(patch, "tune", 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -230,7 +258,14 @@ def test_a_teacher_survives_a_restart_to_the_byte(bench, capsys, name):
     assert result(bench.tune("stopped", **STRATEGIES[name])) == whole
     assert "continuing after step 4" in capsys.readouterr().err
     assert whole["encoder.safetensors"] != other["encoder.safetensors"]
-    assert list(curve(bench.folder / "stopped")[0]) == ["step", "epoch", "loss", "lr", *run.FACTS, *objectives.find(name).columns]
+    assert list(curve(bench.folder / "stopped")[0]) == [
+        "step",
+        "epoch",
+        "loss",
+        "lr",
+        *run.FACTS,
+        *objectives.find(name).columns,
+    ]
 
 
 def test_dino_hands_on_the_network_it_is_told_to(bench):
@@ -269,12 +304,17 @@ def test_a_flip_without_its_pairs_is_refused(bench):
 def test_three_stages_heads_first_then_encoder_and_heads(bench):
     first = bench.tune("heads", tuned_blocks=0)
     assert (first / "encoder.safetensors").read_bytes() == bench.parent().read_bytes()
-    trained, fresh = (load_file(out / "heads.safetensors") for out in (first, bench.tune("fresh", tuned_blocks=0, optimiser=NO_STEPS)))
+    trained, fresh = (
+        load_file(out / "heads.safetensors") for out in (first, bench.tune("fresh", tuned_blocks=0, optimiser=NO_STEPS))
+    )
     assert not torch.equal(trained["predictor.widen.weight"], fresh["predictor.widen.weight"])
     start = bench.tune("start", heads=first / "heads.safetensors", optimiser=NO_STEPS)
     assert (start / "heads.safetensors").read_bytes() == (first / "heads.safetensors").read_bytes()
     last = bench.tune("last", heads=first / "heads.safetensors")
-    assert result(last) != result(bench.tune("without")) and (last / "encoder.safetensors").read_bytes() != bench.parent().read_bytes()
+    assert (
+        result(last) != result(bench.tune("without"))
+        and (last / "encoder.safetensors").read_bytes() != bench.parent().read_bytes()
+    )
     with pytest.raises(InputError, match=r"heads\.safetensors: (unexpected )?tensor predictor"):
         bench.tune("other", heads=first / "heads.safetensors", **MOCO)
 
@@ -288,7 +328,11 @@ def test_a_teacher_starts_from_the_heads_that_were_trained_first(bench, name):
         bench.tune("last", heads=first / "heads.safetensors", **STRATEGIES[name])
     (strategy,) = seen
     trained = load_file(first / "heads.safetensors")
-    student = {f"{head}.{name}": tensor for head, module in strategy.heads().items() for name, tensor in module.state_dict().items()}
+    student = {
+        f"{head}.{name}": tensor
+        for head, module in strategy.heads().items()
+        for name, tensor in module.state_dict().items()
+    }
     assert student.keys() == trained.keys() and all(torch.equal(student[name], trained[name]) for name in trained)
     head = strategy.head if hasattr(strategy, "head") else strategy.projector
     ours, theirs = head.state_dict(), strategy.teacher.head.state_dict()

@@ -33,8 +33,12 @@ def test_subset_files_are_as_many_as_asked_and_more_of_them_change_none(made, tm
     assert [len(subset) for subset in written] == [3] * 5  # of 36 clips
     assert len({*np.concatenate(written)} & {*rows}) == 15
     for number in range(3):
-        assert (tmp_path / "three" / f"0.1_{number}.npy").read_bytes() == (tmp_path / "five" / f"0.1_{number}.npy").read_bytes()
-    with pytest.raises(InputError, match=r"semi\.fractions: 0\.01 of the 36 training clips in \S+ is less than one clip"):
+        assert (tmp_path / "three" / f"0.1_{number}.npy").read_bytes() == (
+            tmp_path / "five" / f"0.1_{number}.npy"
+        ).read_bytes()
+    with pytest.raises(
+        InputError, match=r"semi\.fractions: 0\.01 of the 36 training clips in \S+ is less than one clip"
+    ):
         subsets(made / "train.npy", tmp_path / "none", SubsetStage(fraction=0.01, subsets=2))
 
 
@@ -48,7 +52,8 @@ def test_exemplars_are_so_many_training_clips_of_each_novel_class_and_fewer_are_
     for shots, draws in found.items():
         for rows in draws:
             assert np.isin(rows, train).all() and (np.diff(rows) > 0).all()
-            assert np.bincount(rows % 6, minlength=6).tolist() == [0, shots, 0, 0, shots, shots]  # action 99 has no clips here
+            # action 99 has no clips here
+            assert np.bincount(rows % 6, minlength=6).tolist() == [0, shots, 0, 0, shots, shots]
     for draw in range(4):
         assert set(found[1][draw]) < set(found[2][draw]) < set(found[5][draw])
     assert len({tuple(rows) for rows in found[2]}) > 1

@@ -1,4 +1,6 @@
-"""What a run says on the terminal: a line a job with its reason, the time left, and of a failure what the job said; the log keeps the rest."""
+"""What a run says on the terminal: a line a job with its reason, the time left, and of a failure what the job said;
+the log keeps the rest.
+"""
 
 import io
 import logging
@@ -17,7 +19,9 @@ WORDS = {
     "Input files updated by another job: c; Code has changed since last execution": "code changed",
     "Updated input files: c": "input changed",
     "Set of input files has changed since last execution": "input changed",
-    'Updated input files: c; Params have changed since last execution: x before: {"lr": 0.1},9f3a now: {"lr": 0.2},77aa ': "settings changed",
+    'Updated input files: c; Params have changed since last execution: x before: {"lr": 0.1},9f3a now: {"lr": 0.2},77aa ': (
+        "settings changed"
+    ),
     "Params have changed since last execution: x before: 9f3a now: 77aa ": "code changed",
     "Rules with neither input nor output files are always executed.": "always",
 }
@@ -30,9 +34,15 @@ def test_a_reason_is_at_most_three_words(told, words):
 
 
 def test_an_error_of_ours_is_one_line_and_another_is_as_snakemake_tells_it():
-    text = 'WorkflowError in file "/a/workflow/rules/common.smk", line 32:\nunknown key x\n  File "/a/workflow/rules/common.smk", line 32, in <module>'
+    text = (
+        'WorkflowError in file "/a/workflow/rules/common.smk", line 32:\nunknown key x\n  File'
+        ' "/a/workflow/rules/common.smk", line 32, in <module>'
+    )
     assert one_line(text) == "stars: unknown key x"
-    asked = 'InputFunctionException in rule u in file "/a/t.smk", line 47:\nError:\n  WorkflowError:\n    no target y\nWildcards:\n  name=y\nTraceback:'
+    asked = (
+        'InputFunctionException in rule u in file "/a/t.smk", line 47:\nError:\n  WorkflowError:\n    no target'
+        " y\nWildcards:\n  name=y\nTraceback:"
+    )
     assert one_line(asked) == "stars: no target y"
     other = "MissingRuleException:\nNo rule to produce z"
     assert one_line(other) == other
@@ -128,7 +138,9 @@ def test_a_dry_run_is_a_line_a_job_and_its_table(tmp_path):
     assert done.returncode == 0, done.stderr
     jobs, table = done.stdout.split("\nJob stats:\n")
     lines = jobs.splitlines()
-    assert messages(done.stdout) == [line.removesuffix(" (missing)") for line in lines] and len(set(lines)) == len(lines)
+    assert messages(done.stdout) == [line.removesuffix(" (missing)") for line in lines] and len(set(lines)) == len(
+        lines
+    )
     assert len(lines) + 1 == int(re.search(r"(?m)^total +(\d+)$", table)[1])  # and the target
     assert max(map(len, done.stdout.splitlines())) < 100
 
@@ -142,8 +154,13 @@ def test_a_run_that_fails_ends_with_the_job_s_own_lines_and_its_log_keeps_the_co
     told = [line for line in done.stderr.splitlines() if line.startswith("[")]
     assert len(told) == 1 and TOLD.fullmatch(told[0]) and "Read raw files: demo (missing)" in told[0]
     lines = done.stderr[done.stderr.index("failed: Read raw files: demo\n") :].splitlines()
-    assert lines[1] == "  results/logs/ingest/demo.log" and lines[2].startswith("    stars: bad.zip is not a readable zip archive")
+    assert lines[1] == "  results/logs/ingest/demo.log" and lines[2].startswith(
+        "    stars: bad.zip is not a readable zip archive"
+    )
     assert lines[-2].startswith("  hint: ") and lines[-1].startswith("Complete log(s): ") and len(lines) == 5
     assert "{" not in done.stderr and "Error" not in done.stderr
     (log,) = folder.glob(".snakemake/log/*.log")
-    assert "Shell command: stars ingest --raw bad.zip" in log.read_text() and "Reason: Missing output files: " in log.read_text()
+    assert (
+        "Shell command: stars ingest --raw bad.zip" in log.read_text()
+        and "Reason: Missing output files: " in log.read_text()
+    )

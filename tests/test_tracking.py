@@ -1,4 +1,6 @@
-"""Training curves in TensorBoard: event files hold what curve.csv and logs say, follow a run, and leave what a run makes as it is."""
+"""Training curves in TensorBoard: event files hold what curve.csv and logs say, follow a run, and leave what a run
+makes as it is.
+"""
 
 import importlib.util
 import io
@@ -15,7 +17,8 @@ from stars.jobs import tracking
 from stars.training.progress import Progress
 
 installed = pytest.mark.skipif(
-    importlib.util.find_spec("tensorboard") is None, reason="the extra `tracking` is not installed: pip install -e '.[tracking]'"
+    importlib.util.find_spec("tensorboard") is None,
+    reason="the extra `tracking` is not installed: pip install -e '.[tracking]'",
 )
 BOARD = Path("results/logs/tensorboard")
 
@@ -29,7 +32,9 @@ def read(board: Path) -> dict[str, dict[str, dict[int, float]]]:
         events = EventAccumulator(str(folder))
         events.Reload()
         run = folder.relative_to(board).as_posix()
-        found[run] = {tag: {event.step: event.value for event in events.Scalars(tag)} for tag in events.Tags()["scalars"]}
+        found[run] = {
+            tag: {event.step: event.value for event in events.Scalars(tag)} for tag in events.Tags()["scalars"]
+        }
     return found
 
 
@@ -121,4 +126,6 @@ def test_a_run_is_tracked_and_a_dry_run_is_not(tmp_path, monkeypatch):
         assert not BOARD.exists()
         done = snakemake(Path(), "results/demo/raw.zip", *words, config=(CONFIG, "config/track.yaml"))
         assert done.returncode == 0, done.stdout + done.stderr
-    assert read(BOARD) == {"demo_xsub/mamp": {"loss": {2: 0.5}, "lr": {2: 0.25}}} and "tracking stopped" not in done.stderr
+    assert (
+        read(BOARD) == {"demo_xsub/mamp": {"loss": {2: 0.5}, "lr": {2: 0.25}}} and "tracking stopped" not in done.stderr
+    )

@@ -1,4 +1,6 @@
-"""Training of any backbone with any objective: repeatable, resumable, from new networks or another's; ensembles; what cannot be is one line."""
+"""Training of any backbone with any objective: repeatable, resumable, from new networks or another's; ensembles;
+what cannot be is one line.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,15 @@ MINING = SMALL | {"mining_epoch": 1}
 MADE = SMALL | {"first_epoch": 1, "prototypes": 3, "clustered": 12, "refit_every": 2, "positives": 6}
 PARENTS = (0, 0, 0, 1, 2)
 OPTIMISER = TrainOptimiser(
-    epochs=2.5, warmup_epochs=0, batch=4, lr=0.05, min_lr=0.0, weight_decay=1e-4, schedule="steps", steps=(1,), clip="none"
+    epochs=2.5,
+    warmup_epochs=0,
+    batch=4,
+    lr=0.05,
+    min_lr=0.0,
+    weight_decay=1e-4,
+    schedule="steps",
+    steps=(1,),
+    clip="none",
 )
 THREE = ("joint", "motion", "bone")
 CASES = {
@@ -56,17 +66,33 @@ CASES = {
     "pstl": ([{"name": "encoder", **GCN}], {"frames": 2, "joints": 2, "hidden": 8}),
     "skeattnclr": (
         [{"name": "encoder", **GCN}],
-        SMALL | {"hidden": 8, "heads": 2, "parts": ((0, 1), (2,), (3, 4)), "mixed_parts": (1, 2), "mixed_steps": (1, 3)},
+        SMALL
+        | {
+            "hidden": 8,
+            "heads": 2,
+            "parts": ((0, 1), (2,), (3, 4)),
+            "mixed_parts": (1, 2),
+            "mixed_steps": (1, 3),
+        },
     ),
     "crossclr": ([{"name": name, **GCN, "model": {**GCN["model"], "stream": name}} for name in THREE], MINING),
     "cmd": ([{"name": name, **GRU, "model": {**GRU["model"], "stream": name}} for name in THREE], SMALL | {"topk": 8}),
     "halp": ([{"name": "encoder", **GRU}], MADE),
-    "halp_cmd": ([{"name": name, **GRU, "model": {**GRU["model"], "stream": name}} for name in THREE], MADE | {"topk": 8}),
+    "halp_cmd": (
+        [{"name": name, **GRU, "model": {**GRU["model"], "stream": name}} for name in THREE],
+        MADE | {"topk": 8},
+    ),
     "hico": ([{"name": "encoder", "backbone": "hico", "model": HICO}], SMALL),
     "hi_trs": ([{"name": "encoder", "backbone": "hi_trs", "model": HI_TRS}], {}),
     "moco": ([{"name": "encoder", **GRU}], {"queue": 16, "predictor_hidden": 8}),
-    "isc": ([{"name": "sequence", **GRU}, {"name": "graph", "backbone": "agcn", "model": {"channels": 4, "frames": 16}}], SMALL),
-    "predict_cluster": ([{"name": "encoder", **GRU, "model": GRU["model"] | {"people": "first", "axes": (0, 1, 3, 4)}}], {}),
+    "isc": (
+        [{"name": "sequence", **GRU}, {"name": "graph", "backbone": "agcn", "model": {"channels": 4, "frames": 16}}],
+        SMALL,
+    ),
+    "predict_cluster": (
+        [{"name": "encoder", **GRU, "model": GRU["model"] | {"people": "first", "axes": (0, 1, 3, 4)}}],
+        {},
+    ),
     "ms2l": ([{"name": "encoder", **GRU, "model": GRU["model"] | {"pool": "mean"}}], {"hidden": 8, "dimension": 4}),
 }
 
@@ -75,7 +101,12 @@ def settings(name: str, seed: int = 0, **changes: object) -> TrainStage:
     from stars import objectives
 
     networks, options = CASES[name]
-    block = {"objective": name, "options": options, "views": dict(objectives.find(name).views), "optimiser": OPTIMISER} | changes
+    block = {
+        "objective": name,
+        "options": options,
+        "views": dict(objectives.find(name).views),
+        "optimiser": OPTIMISER,
+    } | changes
     return TrainStage(seed=seed, train=TrainBase(**block), networks=networks, parents=PARENTS, mirror=MIRROR)
 
 
@@ -104,7 +135,9 @@ def test_a_training_is_repeated_to_the_byte_and_survives_a_restart(bench, name):
     assert result(run(bench, "stopped", settings(name))) == whole
     assert whole["encoder.safetensors"] != other["encoder.safetensors"]
     rows = curve(bench.folder / "stopped")
-    assert [float(row["lr"]) for row in rows][-1] == pytest.approx(0.05 * 0.75) and all(np.isfinite(float(row["loss"])) for row in rows)
+    assert [float(row["lr"]) for row in rows][-1] == pytest.approx(0.05 * 0.75) and all(
+        np.isfinite(float(row["loss"])) for row in rows
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,7 +145,10 @@ def test_a_training_is_repeated_to_the_byte_and_survives_a_restart(bench, name):
 )  # whose batch normalisation over four clips magnifies any rounding
 def test_a_training_in_16_bits_is_near_one_in_32(bench, name):
     constant = OPTIMISER.model_copy(update={"epochs": 0.5, "steps": (), "schedule": "constant"})
-    rows = [curve(run(bench, precision, settings(name, precision=precision, optimiser=constant)))[-1] for precision in ("fp32", "bf16")]
+    rows = [
+        curve(run(bench, precision, settings(name, precision=precision, optimiser=constant)))[-1]
+        for precision in ("fp32", "bf16")
+    ]
     assert float(rows[1]["loss"]) == pytest.approx(float(rows[0]["loss"]), rel=0.05, abs=0.05)
 
 
@@ -135,7 +171,9 @@ def test_actclr_goes_on_where_aimclr_ended(bench):
     """With its network and projector, and copies of both on the key side."""
     parent = run(bench, "parent", settings("aimclr"))
     none = OPTIMISER.model_copy(update={"epochs": 0.0, "steps": (), "schedule": "constant"})
-    started = run(bench, "started", settings("actclr", optimiser=none), parent=parent, heads=parent / "heads.safetensors")
+    started = run(
+        bench, "started", settings("actclr", optimiser=none), parent=parent, heads=parent / "heads.safetensors"
+    )
     for name in ("encoder.safetensors", "heads.safetensors"):
         theirs, ours = (load_file(out / name) for out in (parent, started))
         assert theirs.keys() == ours.keys() and all(torch.equal(ours[key], tensor) for key, tensor in theirs.items())
@@ -150,9 +188,12 @@ def test_a_start_is_another_training_s_networks(bench):
     assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items() if name.startswith("networks."))
     with pytest.raises(InputError, match="network encoder is not the st_gcn of the settings"):
         run(bench, "other", settings("skeletonclr"), parent=parent)
-    frozen = run(bench, "frozen", settings("skeletonclr", tuned_blocks=2), parent=run(bench, "gcn", settings("skeletonclr")))
+    frozen = run(
+        bench, "frozen", settings("skeletonclr", tuned_blocks=2), parent=run(bench, "gcn", settings("skeletonclr"))
+    )
     before, after = (load_file(bench.folder / name / "encoder.safetensors") for name in ("gcn", "frozen"))
-    changed = {name for name in before if not before[name].equal(after[name])}  # statistics of batch normalisation included
+    # statistics of batch normalisation included
+    changed = {name for name in before if not before[name].equal(after[name])}
     assert frozen and changed and all(name.startswith(("blocks.8.", "blocks.9.")) for name in changed)
 
 
@@ -189,14 +230,20 @@ def test_an_ensemble_adds_features_and_scores(tmp_path, made):
     scores = [numbers.normal(size=(len(test), classes)).astype(np.float16) for _ in range(2)]
     for folder, one in zip(folders, scores, strict=True):
         np.savez(folder / "predictions.npz", name=names, scores=one)
-    ensemble.scores(folders, *paths, tmp_path / "linear", "toy", ensemble.ScoresStage(members=members, protocol="linear"))
+    ensemble.scores(
+        folders, *paths, tmp_path / "linear", "toy", ensemble.ScoresStage(members=members, protocol="linear")
+    )
     right = (np.float32(0.6) * scores[0].astype(np.float32) + np.float32(0.4) * scores[1].astype(np.float32)).argmax(1)
     metrics = json.loads((tmp_path / "linear/metrics.json").read_text())
     labels = np.asarray(ClipStore.open(made / "clips").labels)[test]
     assert metrics["top1"] == pytest.approx(100 * (right == labels).mean(), abs=1e-3)
     np.savez(folders[0] / "predictions.npz", name=names)
-    with pytest.raises(InputError, match=r"predictions\.npz contains no scores: delete its folder and run its protocol again"):
-        ensemble.scores(folders, *paths, tmp_path / "linear", "toy", ensemble.ScoresStage(members=members, protocol="linear"))
+    with pytest.raises(
+        InputError, match=r"predictions\.npz contains no scores: delete its folder and run its protocol again"
+    ):
+        ensemble.scores(
+            folders, *paths, tmp_path / "linear", "toy", ensemble.ScoresStage(members=members, protocol="linear")
+        )
 
 
 DATA = {"demo": {"dataset": "demo", "simulate": {}}}
@@ -209,7 +256,8 @@ DATA = {"demo": {"dataset": "demo", "simulate": {}}}
         ({"a": {"backbone": "bi_gru", "train": {"objective": "aimclr"}}}, "aimclr needs features by time and joint, which bi_gru does not provide"),
         ({"a": {"backbone": "st_gcn", "pretrain": {}}}, "pretrain needs a transformer, but the backbone is st_gcn"),
         ({"a": {"train": {"objective": "mamp"}, "backbone": "st_gcn"}}, "mamp needs the backbone transformer, which st_gcn does not provide"),
-        ({"a": {"train": {"objective": "queue"}}}, "no file plugins/objectives/queue.py: expected one of actclr, aimclr"),  # what objectives share
+        # what objectives share
+        ({"a": {"train": {"objective": "queue"}}}, "no file plugins/objectives/queue.py: expected one of actclr, aimclr"),
         ({"a": {"train": {"objective": "cmd", "options": {"tau": 1}}}}, r"unknown key train\.options\.tau"),
         ({"a": {"train": {"objective": "cmd", "views": {"other": []}}}}, r"train\.views\.other: cmd has no such view; its views are query, key"),
         ({"a": {"train": {"objective": "cmd"}}, "b": {"from": "a", "network": "depth"}}, r"methods\.b\.network: a trains no network depth"),
@@ -274,14 +322,22 @@ def test_a_method_is_resolved_in_full_and_in_order():
     }
     config = configuration.load({"data": DATA, "methods": methods, "protocol": "published"})
     found = {
-        name: configuration.stage_settings(config, configuration.method(config, "demo", name).kind, "demo", name, "xsub")
+        name: configuration.stage_settings(
+            config, configuration.method(config, "demo", name).kind, "demo", name, "xsub"
+        )
         for name in methods
     }
     assert [(one["name"], one["model"]["stream"], one["model"]["hidden"]) for one in found["cmd"]["networks"]] == [
         (name, name, 8) for name in THREE
     ]
-    assert found["bone"] == {"network": "bone"} and configuration.method(config, "demo", "bone").blocks["model"]["stream"] == "bone"
-    assert found["aimclr"]["train"]["views"]["key"] == ["crop"] and found["aimclr"]["train"]["views"]["query"] == ["pad_crop", "shear"]
+    assert (
+        found["bone"] == {"network": "bone"}
+        and configuration.method(config, "demo", "bone").blocks["model"]["stream"] == "bone"
+    )
+    assert found["aimclr"]["train"]["views"]["key"] == ["crop"] and found["aimclr"]["train"]["views"]["query"] == [
+        "pad_crop",
+        "shear",
+    ]
     assert [one["method"] for one in found["both"]["members"]] == ["bone", "cmd"]
     assert configuration.method(config, "demo", "aimclr").blocks["linear"]["lr"] == 3.0
     assert configuration.trainings(config, "demo", "both") == ["cmd"]
@@ -305,12 +361,18 @@ def test_absent_bodies_count_in_every_view_or_in_none(bench, objective):
     for name, x_bmtvc in {"alone": one, "beside": torch.cat([one, torch.zeros_like(one)], 1)}.items():
         view = View(x_bmtvc, bodies_seen(x_bmtvc))
         batch = Batch(
-            {"query": view, "extreme": view}, torch.arange(4), torch.zeros(4, dtype=torch.long), torch.Generator(), bodies="present"
+            {"query": view, "extreme": view},
+            torch.arange(4),
+            torch.zeros(4, dtype=torch.long),
+            torch.Generator(),
+            bodies="present",
         )
         if objective == "aimclr":
             features[name] = with_drop(batch, network, "extreme")
         else:
-            features[name] = model.objective._split(batch, network, 1, torch.zeros(network.frames, 5, dtype=torch.bool))[:2]
+            features[name] = model.objective._split(
+                batch, network, 1, torch.zeros(network.frames, 5, dtype=torch.bool)
+            )[:2]
     for alone, beside in zip(*features.values(), strict=True):
         assert_close(beside, alone)
 

@@ -36,11 +36,17 @@ from stars.training.tune import TuneStage, tune, tuning
 from stars.training.weights import load_encoder, save_encoder
 from stars.views.crop import Clips, random_crop, rotate
 
-MODEL = Model(frames=16, segment=4, width=16, heads=2, depth=4, hidden=32, decoder_width=16, decoder_depth=1, decoder_hidden=32)
+MODEL = Model(
+    frames=16, segment=4, width=16, heads=2, depth=4, hidden=32, decoder_width=16, decoder_depth=1, decoder_hidden=32
+)
 SAMPLING = Sampling(min_frames=8)
-PRETRAIN = Pretrain(sampling=SAMPLING, optimiser=Optimiser(epochs=2.5, warmup_epochs=0.5, batch=4, lr=1e-2, min_lr=1e-3))
+PRETRAIN = Pretrain(
+    sampling=SAMPLING, optimiser=Optimiser(epochs=2.5, warmup_epochs=0.5, batch=4, lr=1e-2, min_lr=1e-3)
+)
 NNCLR = Nnclr(queue=16, predictor_hidden=32)
-TUNE = Tune(nnclr=NNCLR, sampling=SAMPLING, optimiser=TuneOptimiser(epochs=2.5, warmup_epochs=0, batch=4, lr=1e-3, min_lr=0.0))
+TUNE = Tune(
+    nnclr=NNCLR, sampling=SAMPLING, optimiser=TuneOptimiser(epochs=2.5, warmup_epochs=0, batch=4, lr=1e-3, min_lr=0.0)
+)
 CLIPS = 14
 MIRROR = ((1, 2), (3, 4))
 
@@ -76,7 +82,9 @@ class Bench:
         pretrain(self.clips, self.train, self.folder / out, settings, self.checkpoint)
         return self.folder / out
 
-    def tune(self, out: str, seed: int = 0, parent: Path | None = None, heads: Path | None = None, **changes: object) -> Path:
+    def tune(
+        self, out: str, seed: int = 0, parent: Path | None = None, heads: Path | None = None, **changes: object
+    ) -> Path:
         settings = TuneStage(seed=seed, tune=TUNE.model_copy(update=changes), mirror=MIRROR)
         tune(self.clips, self.train, parent or self.parent(), self.folder / out, settings, self.checkpoint, heads=heads)
         return self.folder / out
@@ -165,13 +173,24 @@ bench.stage({name!r}, "killed")
 """
 
 
-@pytest.mark.parametrize(("name", "victim", "number"), [("pretrain", "last.ckpt", 4), ("tune", "encoder.safetensors", 2)])
+@pytest.mark.parametrize(
+    ("name", "victim", "number"), [("pretrain", "last.ckpt", 4), ("tune", "encoder.safetensors", 2)]
+)
 def test_killed_while_writing_and_run_again_ends_with_the_same_bytes(bench, data, name, victim, number):
-    """The kill falls between writing a file and renaming it; the first encoder.safetensors of the tune run is its parent's."""
+    """The kill falls between writing a file and renaming it; the first encoder.safetensors of the tune run is its
+    parent's.
+    """
     script = KILLED.format(
-        tests=str(Path(__file__).parent), folder=str(bench.folder), data=str(data), victim=victim, number=number, name=name
+        tests=str(Path(__file__).parent),
+        folder=str(bench.folder),
+        data=str(data),
+        victim=victim,
+        number=number,
+        name=name,
     )
-    done = subprocess.run([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}, check=False
+    )
     assert done.returncode == -signal.SIGKILL
     assert list((bench.folder / ".work").glob("*/*.ckpt"))
     assert result(bench.stage(name, "killed")) == result(bench.stage(name, "whole"))
@@ -265,7 +284,10 @@ def test_a_rehearsal_takes_the_first_steps_of_the_training_and_its_record_says_s
 
 
 def test_pretraining_lowers_its_loss(bench):
-    losses = [float(row["loss"]) for row in curve(bench.pretrain("long", optimiser=PRETRAIN.optimiser.model_copy(update={"epochs": 40.0})))]
+    losses = [
+        float(row["loss"])
+        for row in curve(bench.pretrain("long", optimiser=PRETRAIN.optimiser.model_copy(update={"epochs": 40.0})))
+    ]
     assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
 
 
@@ -301,8 +323,16 @@ def test_optimiser_groups_hold_equation_7_and_decay_what_they_are_told(bench, de
     optimiser = TUNE.optimiser.model_copy(update={"decayed": decayed})
     groups = {id(p): group for group in optimiser_of(model.parts(), optimiser).param_groups for p in group["params"]}
     for name, parameter in model.named_parameters():
-        exponent = 2 if name.startswith("networks.encoder.blocks.2.") else 1 if name.startswith("networks.encoder.blocks.3.") else 0
-        frozen = name.startswith(tuple(f"networks.encoder.{part}" for part in ("embed", "positions", "blocks.0.", "blocks.1.")))
+        exponent = (
+            2
+            if name.startswith("networks.encoder.blocks.2.")
+            else 1
+            if name.startswith("networks.encoder.blocks.3.")
+            else 0
+        )
+        frozen = name.startswith(
+            tuple(f"networks.encoder.{part}" for part in ("embed", "positions", "blocks.0.", "blocks.1."))
+        )
         assert (id(parameter) in groups) == parameter.requires_grad == (not frozen), name
         if not frozen:
             assert groups[id(parameter)]["scale"] == pytest.approx(TUNE.layer_decay**exponent)
@@ -347,7 +377,9 @@ def test_a_tuning_step_equals_algorithm_1(bench, data, views, shared, exclude_se
     loss = step(rows, torch.Generator().manual_seed(9))
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    ours, theirs = (torch.cat([grad.flatten() for grad in torch.autograd.grad(total, trained)]) for total in (loss, expected))
+    ours, theirs = (
+        torch.cat([grad.flatten() for grad in torch.autograd.grad(total, trained)]) for total in (loss, expected)
+    )
     assert (ours - theirs).norm() < 1e-5 * theirs.norm()
     assert (step.facts()["self_matches"] == 0) if exclude_self else (step.facts()["self_matches"] > 0)
 

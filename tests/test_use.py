@@ -1,4 +1,6 @@
-"""An encoder on files of one's own gives what the workflow gives, from every kind of file and library; and docs/use.md does what it says."""
+"""An encoder on files of one's own gives what the workflow gives, from every kind of file and library; and
+docs/use.md does what it says.
+"""
 
 import csv
 import io
@@ -33,7 +35,9 @@ def run(*words: object) -> None:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    """A project's folder with the results of an untrained encoder, its raw files in raw/, three of them as recordings/, nine as library/."""
+    """A project's folder with the results of an untrained encoder, its raw files in raw/, three of them as
+    recordings/, nine as library/.
+    """
     home = tmp_path_factory.mktemp("use") / "project"
     shutil.copytree(ROOT / "config", home / "config")
     tiny = read_yaml(ROOT / "tests/config/tiny.yaml")
@@ -108,7 +112,9 @@ def test_every_kind_of_file_gives_the_same_feature(model, tmp_path):
         x_tmvc = x_tmvc[:, x_tmvc.any(axis=(0, 2, 3))]
         counts.add(x_tmvc.shape[1])
         np.save(tmp_path / "a.npy", x_tmvc)
-        (tmp_path / "b.json").write_text(json.dumps([[{"people": pose.tolist()} for pose in frame] for frame in x_tmvc.astype(float)]))
+        (tmp_path / "b.json").write_text(
+            json.dumps([[{"people": pose.tolist()} for pose in frame] for frame in x_tmvc.astype(float)])
+        )
         with (tmp_path / "c.csv").open("w") as text:
             rows = [[frame, *pose.ravel()] for frame, bodies in enumerate(x_tmvc.astype(float)) for pose in bodies]
             csv.writer(text).writerows([["frame", *names], *rows])
@@ -131,7 +137,8 @@ def test_predictions_are_the_workflow_s(model):
         found = library.predict(tested, k)
         assert [one.label for one in found] == [action[label] for label in saved[f"predicted_k{k}"]]
         assert all(
-            round(k * one.votes, 6) in range(1, k + 1) and sum(share for _, share in one.others) + one.votes <= 1 + 1e-9 for one in found
+            round(k * one.votes, 6) in range(1, k + 1) and sum(share for _, share in one.others) + one.votes <= 1 + 1e-9
+            for one in found
         )
     for one, matches in zip(library.predict(tested, 3), library.search(tested, 3), strict=True):
         assert [match.rank for match in matches] == [1, 2, 3]
@@ -157,7 +164,9 @@ def test_a_library_is_a_folder_a_table_names_or_a_file(model, tmp_path, capsys):
     assert record["inputs"]["encoder"]["sha256"] == model.sha256 and list(record["outputs"]) == ["library.npz"]
     expected = [(one.label, one.votes, round(one.similarity, 5)) for one in by_folder.predict("recordings", 3)]
     for library in (by_table, by_file):
-        assert [(one.label, one.votes, round(one.similarity, 5)) for one in library.predict("recordings", 3)] == expected
+        assert [
+            (one.label, one.votes, round(one.similarity, 5)) for one in library.predict("recordings", 3)
+        ] == expected
         assert np.array_equal(library.joints(0), by_folder.joints(0))
     own = model.library("raw")  # named as NTU's files are
     assert set(own.labels) == {"wave", "beckon", "circle arm", "shake hands"} and own.default_k == 10
@@ -168,7 +177,9 @@ def test_the_commands_print_for_people_and_programs(model, tmp_path, capsys):
     expected = model.library("library").predict("recordings", 2)
     run("predict", *told, "-k", 2, "--json")
     printed = json.loads(capsys.readouterr().out)
-    assert [(one["clip"], one["label"], one["votes"]) for one in printed] == [(one.clip, one.label, one.votes) for one in expected]
+    assert [(one["clip"], one["label"], one["votes"]) for one in printed] == [
+        (one.clip, one.label, one.votes) for one in expected
+    ]
     run("predict", *told, "-k", 2, "--csv")
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [(row["clip"], row["action"], row["vote_share"]) for row in rows] == [
@@ -176,7 +187,9 @@ def test_the_commands_print_for_people_and_programs(model, tmp_path, capsys):
     ]
     run("predict", *told, "-k", 2)
     head, *lines = capsys.readouterr().out.splitlines()
-    assert re.split(" {2,}", head) == ["clip", "action", "vote share", "rank", "nearest"] and len(lines) == len(expected)
+    assert re.split(" {2,}", head) == ["clip", "action", "vote share", "rank", "nearest"] and len(lines) == len(
+        expected
+    )
     run("search", "recordings/kick.skeleton", *told[1:], "-k", 1, "--pictures", tmp_path / "nearest", "--csv")
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert row["rank"] == "1" and row["nearest"].startswith("library/")
@@ -209,7 +222,9 @@ WRONG = {
     "config/small.yaml": "config/small.yaml: expected a file with suffix .skeleton, .mat, .npy, .json, .csv",
     "raw/short.skeleton": "raw/short.skeleton, line 1: expected the number of frames",
     "raw/empty.skeleton": "raw/empty.skeleton: no body in any frame: remove it",
-    "raw/other.npy": "raw/other.npy: expected (25 joints, 3) a frame, or (at most 2 bodies, 25 joints, 3), found shape (4, 21, 3)",
+    "raw/other.npy": (
+        "raw/other.npy: expected (25 joints, 3) a frame, or (at most 2 bodies, 25 joints, 3), found shape (4, 21, 3)"
+    ),
 }
 
 
@@ -240,7 +255,8 @@ def test_clips_without_a_body_are_left_out_of_a_folder_with_a_line_each(model, c
     found = capsys.readouterr()
     assert not whole.err and found.out.replace(f"{tmp_path}/", "") == whole.out
     assert found.err == "".join(
-        f"stars: {tmp_path}/{path}/empty.skeleton: no body in any frame: skipped\n" for path in (f"library/{action}", "recordings")
+        f"stars: {tmp_path}/{path}/empty.skeleton: no body in any frame: skipped\n"
+        for path in (f"library/{action}", "recordings")
     )
     run("embed", tmp_path / "library", "--encoder", ENCODER, "--device", "cpu", "--out", tmp_path / "library.npz")
     kept, alike = (model.library(path) for path in (tmp_path / "library.npz", "library"))
@@ -269,8 +285,12 @@ def test_wrong_libraries_and_options_are_one_line(model, capsys, tmp_path):
     assert "a.npz has features of another encoder than" in complaint(*told, "--library", tmp_path / "a.npz")
     assert "k is 1000, but the library has" in complaint(*told, "-k", "1000")
     assert "embed: files need --encoder" in complaint("embed", "recordings")
-    assert "give FILE and --encoder, or, for the clips of a split, --clips, --train" in complaint("embed", "--encoder", ENCODER)
-    assert "give a name that ends in .npz" in complaint("embed", "recordings", "--encoder", ENCODER, "--out", tmp_path, "--device", "cpu")
+    assert "give FILE and --encoder, or, for the clips of a split, --clips, --train" in complaint(
+        "embed", "--encoder", ENCODER
+    )
+    assert "give a name that ends in .npz" in complaint(
+        "embed", "recordings", "--encoder", ENCODER, "--out", tmp_path, "--device", "cpu"
+    )
     with pytest.raises(InputError, match=r"clip 0: expected an array of numbers, found object"):
         model.embed(np.array([None]))
     with pytest.raises(InputError, match="no clip with a body"):
@@ -278,17 +298,29 @@ def test_wrong_libraries_and_options_are_one_line(model, capsys, tmp_path):
 
 
 def test_an_encoder_of_common_joints_reads_other_layouts(home, monkeypatch, tmp_path):
-    """Kinect v1's file for an encoder of Kinect v2's clips: the same joints by name, as many bodies as the encoder's clips have."""
+    """Kinect v1's file for an encoder of Kinect v2's clips: the same joints by name, as many bodies as the encoder's
+    clips have.
+    """
     monkeypatch.chdir(home)
     of = ("--config", "config/small.yaml", "--set", "data.demo.ingest.joints=common")
     run("ingest", "--raw", "results/demo/raw.zip", "--out", tmp_path / "clips", *of)
     run("scratch", "--clips", tmp_path / "clips", "--out", tmp_path / "encoder", *of)
-    utd = {"data": {"utd": {"dataset": "utd_mhad", "simulate": {"actions": 4, "subjects": 2, "repetitions": 1, "frames": [10, 12]}}}}
+    utd = {
+        "data": {
+            "utd": {
+                "dataset": "utd_mhad",
+                "simulate": {"actions": 4, "subjects": 2, "repetitions": 1, "frames": [10, 12]},
+            }
+        }
+    }
     (tmp_path / "utd.yaml").write_text(yaml.safe_dump(utd))
     run("simulate", "--out", tmp_path / "utd", "--config", tmp_path / "utd.yaml")
     model = stars.load(tmp_path / "encoder/encoder.safetensors", like="utd_mhad")
     found = model.read(tmp_path / "utd")
-    assert {clip.x_tmvc.shape[1:] for clip in found} == {(2, 16, 3)} and model.embed(tmp_path / "utd").shape == (len(found), 16)
+    assert {clip.x_tmvc.shape[1:] for clip in found} == {(2, 16, 3)} and model.embed(tmp_path / "utd").shape == (
+        len(found),
+        16,
+    )
     joints = list(model.preparation.dataset.joints)
     file = next(clips(found[0].name, stars.load(tmp_path / "encoder/encoder.safetensors", like="utd_mhad").preparation))
     assert np.array_equal(file.x_tmvc, found[0].x_tmvc) and len(joints) == 20
@@ -299,11 +331,20 @@ def test_pictures_of_files_of_one_name_are_several():
 
 
 def test_import_is_light():
-    code = "import sys, stars; print(sorted({'torch', 'numpy', 'pandas', 'pydantic', 'scipy', 'matplotlib'} & set(sys.modules)), stars.load.__doc__[:9])"
+    code = (
+        "import sys, stars; print(sorted({'torch', 'numpy', 'pandas', 'pydantic', 'scipy', 'matplotlib'} &"
+        " set(sys.modules)), stars.load.__doc__[:9])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split("\n")[0] == "[] A trained"
-    code = "import sys, stars.inference.library, stars.inference.model; print(sorted({'pandas', 'scipy', 'matplotlib', 'sklearn'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout == "[]\n"
+    code = (
+        "import sys, stars.inference.library, stars.inference.model; print(sorted({'pandas', 'scipy', 'matplotlib',"
+        " 'sklearn'} & set(sys.modules)))"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+        == "[]\n"
+    )
 
 
 def test_the_page_s_examples_run(model, capsys, monkeypatch, tmp_path):
@@ -313,18 +354,32 @@ def test_the_page_s_examples_run(model, capsys, monkeypatch, tmp_path):
     assert "kick.skeleton" in capsys.readouterr().out and len(list(Path("nearest").iterdir())) == 3
     for line in imported.splitlines():
         run(*line.partition("#")[0].split()[1:])
-    assert "kick.skeleton" in capsys.readouterr().out and len(stars.load("imported/encoder.safetensors", like="demo").embed("library")) == 9
+    assert (
+        "kick.skeleton" in capsys.readouterr().out
+        and len(stars.load("imported/encoder.safetensors", like="demo").embed("library")) == 9
+    )
     for line in handed_on.splitlines():
         run(*line.split()[1:])
     assert "kick.skeleton" in capsys.readouterr().out
-    made = ("nearest", "library.npz", "library.npz.record.json", "imported", "stars.pth", "stars.pth.record.json", "hub", "hub.record.json")
+    made = (
+        "nearest",
+        "library.npz",
+        "library.npz.record.json",
+        "imported",
+        "stars.pth",
+        "stars.pth.record.json",
+        "hub",
+        "hub.record.json",
+    )
     for path in made:
         shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
     (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     scope: dict = {}
     exec(example, scope)
     assert scope["features"].shape == (3, 16) and len(capsys.readouterr().out.splitlines()) == 3
-    assert "\n".join(line.strip() for line in example.splitlines()[2:4]).split("  #")[0] in stars.__doc__.replace("    ", "")
+    assert "\n".join(line.strip() for line in example.splitlines()[2:4]).split("  #")[0] in stars.__doc__.replace(
+        "    ", ""
+    )
 
 
 def test_an_exported_folder_stands_alone_and_gives_the_same_features(home, model, tmp_path, monkeypatch, capsys):
@@ -343,7 +398,11 @@ def test_an_exported_folder_stands_alone_and_gives_the_same_features(home, model
     assert (tmp_path / "hub/model.safetensors").read_bytes() == (home / ENCODER).read_bytes()
     header, _, card = (tmp_path / "hub/README.md").read_text().removeprefix("---\n").partition("---\n")
     told = yaml.safe_load(header)
-    assert (told["library_name"], told["license"], told["pipeline_tag"]) == ("stars", "cc-by-nc-4.0", "feature-extraction")
+    assert (told["library_name"], told["license"], told["pipeline_tag"]) == (
+        "stars",
+        "cc-by-nc-4.0",
+        "feature-extraction",
+    )
     top1 = json.loads((home / "results/demo_xsub/stars/knn/metrics.json").read_text())["top1"]
     assert f"| nearest neighbours | demo_xsub | {top1:.2f} % | 32 |" in card and "split xsub" not in card
     for file in (tmp_path / "hub").iterdir():  # nothing of the machine that made it
@@ -360,7 +419,10 @@ def test_an_exported_folder_stands_alone_and_gives_the_same_features(home, model
             ("export", tmp_path / "hub/model.safetensors", "--out", tmp_path / "full"),
             "is a folder with notes.txt in it: name another folder",
         ),
-        (("export", tmp_path / "hub/none", "--out", tmp_path / "new"), "none: no such file: name an encoder.safetensors"),
+        (
+            ("export", tmp_path / "hub/none", "--out", tmp_path / "new"),
+            "none: no such file: name an encoder.safetensors",
+        ),
     ):
         assert cli.main([*map(str, words), "--format", "safetensors"]) == 2 and expected in capsys.readouterr().err
     with pytest.raises(InputError, match="contains neither model"):

@@ -76,11 +76,17 @@ def test_an_archive_that_is_damaged_or_reaches_out_is_refused_whole(archive, tmp
 
 def test_the_manual_s_table_is_of_these():
     page = (ROOT / "docs/audit.md").read_text()
-    rows = [line.strip("| ").split(" | ") for line in page.split("| what was altered |")[1].split("\n\n")[0].splitlines()[2:]]
+    rows = [
+        line.strip("| ").split(" | ")
+        for line in page.split("| what was altered |")[1].split("\n\n")[0].splitlines()[2:]
+    ]
     told = {name: (said.strip("`").strip("…"), int(code)) for name, said, code in rows}
     expected = {name: (said, 2) for name, (_, said) in ARCHIVES.items()}
     for name, altered in ALTERED.items():
-        expected[f"{name}, all digests recomputed" if altered.forged else name] = (altered.said or "VERIFIED", altered.code)
+        expected[f"{name}, all digests recomputed" if altered.forged else name] = (
+            altered.said or "VERIFIED",
+            altered.code,
+        )
     assert told.pop("nothing") == ("VERIFIED", 0)
     assert told == expected
 

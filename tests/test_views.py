@@ -76,7 +76,11 @@ def slow_blur(clip, weights):
 
 def slow_stretch(clip, length):
     flat = clip.permute(0, 2, 3, 1).flatten(0, 2)[None]
-    resized = torch.nn.functional.interpolate(flat, size=int(length), mode="linear")[0].T.view(int(length), 2, 5, 3).transpose(0, 1)
+    resized = (
+        torch.nn.functional.interpolate(flat, size=int(length), mode="linear")[0]
+        .T.view(int(length), 2, 5, 3)
+        .transpose(0, 1)
+    )
     return torch.cat([resized[:, :12], torch.zeros(2, max(0, 12 - int(length)), 5, 3)], 1)
 
 
@@ -109,7 +113,13 @@ def slow_corrupt(clip, chosen, matrix):
 
 
 SLOW = {
-    **{"pad_crop": slow_pad_crop, "shear": slow_shear, "turn": slow_turn, "rotate": slow_turn, "axis_mask": slow_axis_mask},
+    **{
+        "pad_crop": slow_pad_crop,
+        "shear": slow_shear,
+        "turn": slow_turn,
+        "rotate": slow_turn,
+        "axis_mask": slow_axis_mask,
+    },
     **{"swap": slow_swap, "noise": torch.add, "blur": slow_blur, "stretch": slow_stretch, "corrupt": slow_corrupt},
     **{"scale": slow_scale, "offset": slow_offset, "between": slow_between, "trim": slow_trim},
 }
@@ -129,7 +139,10 @@ def test_mirrored_frames_are_those_of_the_clip_at_any_length(frames, ratio, seed
     (starts,) = draws = step.draw(clip.shape, generator(seed))
     side, times = frames // ratio, torch.arange(frames).float()
     padded = torch.cat([times[:side].flip(0), times, times[frames - side :].flip(0)])
-    assert 0 <= starts <= 2 * side and step.apply(clip, draws, ()).flatten()[::3].tolist() == padded[starts : starts + frames].tolist()
+    assert (
+        0 <= starts <= 2 * side
+        and step.apply(clip, draws, ()).flatten()[::3].tolist() == padded[starts : starts + frames].tolist()
+    )
 
 
 def test_blur_weighs_the_frame_itself_with_one_and_leaves_some_clips():
@@ -140,7 +153,9 @@ def test_blur_weighs_the_frame_itself_with_one_and_leaves_some_clips():
 
 def test_as_many_joints_are_corrupted_in_every_clip():
     chosen, matrices = Corrupt().draw((200, 2, 12, 25, 3), generator())
-    assert (chosen.sum(1) == 15).all() and 70 < (matrices == 0).flatten(1).all(1).sum() < 130 and matrices.abs().max() <= 1
+    assert (
+        (chosen.sum(1) == 15).all() and 70 < (matrices == 0).flatten(1).all(1).sum() < 130 and matrices.abs().max() <= 1
+    )
 
 
 def test_a_rotation_is_mostly_about_one_axis():
@@ -157,7 +172,9 @@ def test_what_a_step_says_of_bodies_is_true_and_draws_decide_it_alone(name):
     assert all(len(tensor) == len(x) for tensor in draws)
     found = step.apply(x, draws, MIRROR)
     assert torch.equal(torch.get_rng_state(), before) and found.shape == x.shape
-    alone = torch.cat([step.apply(x[i : i + 1], tuple(tensor[i : i + 1] for tensor in draws), MIRROR) for i in range(len(x))])
+    alone = torch.cat(
+        [step.apply(x[i : i + 1], tuple(tensor[i : i + 1] for tensor in draws), MIRROR) for i in range(len(x))]
+    )
     torch.testing.assert_close(alone, found)
     if step.keeps_bodies:
         known, kept = bodies_seen(x), bodies_seen(found)
@@ -173,7 +190,10 @@ def test_matrices_that_follow_one_another_are_one_product():
 
 
 def test_one_of_two_is_one_of_two():
-    spec, x = ViewSpec.of([{"either": [["axis_mask"], [{"noise": {"p": 1}}]]}], "here"), some().expand(40, -1, -1, -1, -1, -1).flatten(0, 1)
+    spec, x = (
+        ViewSpec.of([{"either": [["axis_mask"], [{"noise": {"p": 1}}]]}], "here"),
+        some().expand(40, -1, -1, -1, -1, -1).flatten(0, 1),
+    )
     found = spec.augmented(View(x, bodies_seen(x)), MIRROR, generator())
     moved = (found.x_bmtvc != x).flatten(1).double().mean(1)
     assert ((moved > 0.9) | (moved < 0.4)).all() and 0.3 < (moved > 0.9).double().mean() < 0.7
@@ -188,7 +208,11 @@ def test_of_two_ways_each_clip_goes_one_also_where_ways_have_ways():
     first, ((inner_first, (swap,), (sheared, turned)), masked), (corrupted,) = draws
     for n, clip in enumerate(x):
         if first[n] == 0:
-            clip = slow_swap(clip, swap[0][n]) if inner_first[n] == 0 else slow_turn(slow_shear(clip, sheared[0][n]), turned[0][n])
+            clip = (
+                slow_swap(clip, swap[0][n])
+                if inner_first[n] == 0
+                else slow_turn(slow_shear(clip, sheared[0][n]), turned[0][n])
+            )
             clip = slow_axis_mask(clip, *(tensor[n] for tensor in masked))
         else:
             clip = slow_corrupt(clip, *(tensor[n] for tensor in corrupted))
@@ -198,9 +222,14 @@ def test_of_two_ways_each_clip_goes_one_also_where_ways_have_ways():
 
 
 def test_of_three_ways_each_is_as_probable():
-    spec, x = ViewSpec.of([{"either": [[], ["scale"], [{"scale": {"factor": [2, 2]}}]]}], "here"), torch.ones(600, 1, 1, 2, 3)
+    spec, x = (
+        ViewSpec.of([{"either": [[], ["scale"], [{"scale": {"factor": [2, 2]}}]]}], "here"),
+        torch.ones(600, 1, 1, 2, 3),
+    )
     found = spec.augmented(View(x, bodies_seen(x)), MIRROR, generator()).x_bmtvc[:, 0, 0, 0, 0]
-    assert all(150 < chosen.sum() < 250 for chosen in (found == 1, found == 2, (found != 1) & (found > 0.8) & (found < 1.2)))
+    assert all(
+        150 < chosen.sum() < 250 for chosen in (found == 1, found == 2, (found != 1) & (found > 0.8) & (found < 1.2))
+    )
 
 
 def test_as_many_joints_are_displaced_in_every_clip():
@@ -228,11 +257,20 @@ def test_views_are_named_and_a_shared_crop_is_one():
         ("shear", r"here: expected a list of augmentations, e\.g\. \[crop, shear\], found 'shear'"),
         ([{"shear": 1}], r"here\[0\]: shear takes settings by name \(amplitude\), found 1"),
         ([{"crop": [0.5, 1]}], r"here\[0\]: crop takes settings by name \(share, min_frames\), found \[0\.5, 1\]"),
-        ([{"crop": {"share": [1, 0.5]}}], r"here\[0\]: crop: share runs from the smaller to the larger one, found \[1\.0, 0\.5\]"),
-        ([{"scale": {"factor": [2, 1]}}], r"here\[0\]: scale: factor runs from the smaller to the larger one, found \[2\.0, 1\.0\]"),
+        (
+            [{"crop": {"share": [1, 0.5]}}],
+            r"here\[0\]: crop: share runs from the smaller to the larger one, found \[1\.0, 0\.5\]",
+        ),
+        (
+            [{"scale": {"factor": [2, 1]}}],
+            r"here\[0\]: scale: factor runs from the smaller to the larger one, found \[2\.0, 1\.0\]",
+        ),
         ([{"blur": {"taps": 4}}], r"here\[0\]: blur: taps must be odd"),
         (["crop", {"either": [["shear"]]}], r"here\[1\]\.either: expected two lists of augmentations, or more"),
-        ([{"either": [["shear", "crop"], []]}], r"here\[0\]\.either\[0\]\[1\]: crop is only allowed as the first item of a view: move it"),
+        (
+            [{"either": [["shear", "crop"], []]}],
+            r"here\[0\]\.either\[0\]\[1\]: crop is only allowed as the first item of a view: move it",
+        ),
         ([{"either": ["shear", "sheer"]}], r"here\[0\]\.either\[1\]\[0\]: no augmentation sheer: did you mean shear\?"),
     ],
 )

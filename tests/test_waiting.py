@@ -40,7 +40,9 @@ LOSSES = {
 
 
 def comings_and_goings() -> Clips:
-    """Clips of three bodies: copies, and ones that are there in some of the frames, or one joint of them in one frame."""
+    """Clips of three bodies: copies, and ones that are there in some of the frames, or one joint of them in one
+    frame.
+    """
     lengths = torch.tensor([30, 41, 12, 25, 33])
     frames = torch.randn(int(lengths.sum()), 3, 5, 3, generator=torch.Generator().manual_seed(0))
     first, second, third, fourth, fifth = frames.split(lengths.tolist())
@@ -58,21 +60,29 @@ def test_bodies_seen_crops_are_known_without_a_look_at_them(monkeypatch, at_once
     monkeypatch.setattr(bodies_module, "AT_ONCE", at_once)
     clips, seen = comings_and_goings(), [set() for _ in range(5)]
     for number in range(40):
-        rows, draw = torch.randperm(5, generator=torch.Generator().manual_seed(number)), torch.Generator().manual_seed(number)
-        view = random_view(clips, rows, (7, 16, 60)[number % 3], Sampling(min_frames=4, crop=(0.1, 1.0), rotation=0.3), draw)
+        rows, draw = (
+            torch.randperm(5, generator=torch.Generator().manual_seed(number)),
+            torch.Generator().manual_seed(number),
+        )
+        view = random_view(
+            clips, rows, (7, 16, 60)[number % 3], Sampling(min_frames=4, crop=(0.1, 1.0), rotation=0.3), draw
+        )
         x_bmtvc = augment(view.x_bmtvc, Augment(flip=0.5, shear=0.3), MIRROR, draw)
         for known, found in zip(view.bodies, bodies_seen(x_bmtvc), strict=True):
             assert torch.equal(known, found)
         for row, *flags in zip(rows.tolist(), *(flags_bm.tolist() for flags_bm in view.bodies), strict=True):
             seen[row].add(str(flags))
-    assert [len(kinds) > 1 for kinds in seen] == [False, True, False, True, True]  # in some clips bodies come and go with the crop
+    # in some clips bodies come and go with the crop
+    assert [len(kinds) > 1 for kinds in seen] == [False, True, False, True, True]
 
 
 def test_bodies_of_test_views_are_known_too():
     clips = comings_and_goings()
     for crop in (0.2, 0.9, 1.0):
         view = centre_view(clips, torch.arange(5), 16, crop)
-        assert all(torch.equal(known, found) for known, found in zip(view.bodies, bodies_seen(view.x_bmtvc), strict=True))
+        assert all(
+            torch.equal(known, found) for known, found in zip(view.bodies, bodies_seen(view.x_bmtvc), strict=True)
+        )
 
 
 def test_nobody_looks_at_clips_all_of_whose_bodies_are_wanted(data, monkeypatch):
@@ -84,7 +94,9 @@ def test_nobody_looks_at_clips_all_of_whose_bodies_are_wanted(data, monkeypatch)
 
 def test_a_view_is_the_crop_of_the_same_draws():
     clips, rows = comings_and_goings(), torch.tensor([4, 0, 3])
-    view, crop = (draw(clips, rows, 16, TURNED, torch.Generator().manual_seed(1)) for draw in (random_view, random_crop))
+    view, crop = (
+        draw(clips, rows, 16, TURNED, torch.Generator().manual_seed(1)) for draw in (random_view, random_crop)
+    )
     assert torch.equal(view.x_bmtvc, crop) and torch.equal(view.of(slice(1, 3)).x_bmtvc, crop[1:])
     assert torch.equal(view.of(slice(1, 3)).bodies.absent_bm, view.bodies.absent_bm[1:])
 
@@ -97,7 +109,11 @@ def crossing(function, arguments, options) -> tuple[torch.Tensor, torch.device, 
     if function is aten.copy_.default and arguments[1].device != first.device:
         return arguments[1], first.device, not (arguments[2] if len(arguments) > 2 else options.get("non_blocking"))
     if "index" in function.__name__:  # a kernel of these fetches what is elsewhere, and never lets that run beside it
-        others = [one for one in tree_leaves((arguments[1:], options)) if isinstance(one, torch.Tensor) and one.device != first.device]
+        others = [
+            one
+            for one in tree_leaves((arguments[1:], options))
+            if isinstance(one, torch.Tensor) and one.device != first.device
+        ]
         return (others[0], first.device, True) if others else None
     return None
 
@@ -121,7 +137,9 @@ class Sent(TorchDispatchMode):
 
 @pytest.fixture(params=["held", "streamed"])
 def clips(request, data, monkeypatch) -> Clips:
-    """Training clips whose frames are on the device or in main memory; where they are held, they have been looked at before."""
+    """Training clips whose frames are on the device or in main memory; where they are held, they have been looked at
+    before.
+    """
     held = Clips.of(ClipStore.open(data / "clips"), np.arange(CLIPS))
     monkeypatch.setattr(torch, "autocast", lambda *arguments, **options: nullcontext())  # there is none on this device
     known, sent = held.looked_at, replace(held, labels=held.labels.to(META))
@@ -140,7 +158,9 @@ def take(step, count: int) -> None:
 
 @pytest.mark.parametrize("bodies", ["all", "present"])
 def test_a_step_of_stage_1_waits_for_nothing(clips, bodies):
-    stage = pretrain.PretrainStage(seed=0, model=MODEL, pretrain=PRETRAIN.model_copy(update={"bodies": bodies, "sampling": TURNED}))
+    stage = pretrain.PretrainStage(
+        seed=0, model=MODEL, pretrain=PRETRAIN.model_copy(update={"bodies": bodies, "sampling": TURNED})
+    )
     model = pretrain.untrained(stage, 5).to(META)
     take(Step(model, clips, pretrain.step_settings(stage)), 4)
     assert all(parameter.grad is not None for parameter in model.parameters())

@@ -1,4 +1,6 @@
-"""What a wheel carries is enough: commands in an empty folder, a project laid down by `stars init`, the workflow from elsewhere and as a module."""
+"""What a wheel carries is enough: commands in an empty folder, a project laid down by `stars init`, the workflow
+from elsewhere and as a module.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from tiny import ROOT
 
 SOURCES = ("stars", "config", "workflow", "envs", "Snakefile", "pyproject.toml", "README.md", "LICENSE")
 TINY = (
-    "model: {frames: 16, segment: 4, width: 16, depth: 2, heads: 2, hidden: 32, decoder_width: 16, decoder_depth: 1, decoder_hidden: 32}\n"
+    "model: {frames: 16, segment: 4, width: 16, depth: 2, heads: 2, hidden: 32, decoder_width: 16, decoder_depth: 1,"
+    " decoder_hidden: 32}\n"
 )
 
 
@@ -33,7 +36,9 @@ def installed(tmp_path_factory) -> Path:
         else:
             shutil.copy(path, source / name)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", ".", "--no-deps", "--no-build-isolation", "--wheel-dir", base], cwd=source, check=True)
+    subprocess.run(
+        [*pip, "wheel", ".", "--no-deps", "--no-build-isolation", "--wheel-dir", base], cwd=source, check=True
+    )
     (wheel,) = base.glob("stars_skeleton-*.whl")
     subprocess.run([*pip, "install", "--no-deps", "--no-compile", "--target", base / "site", wheel], check=True)
     shutil.rmtree(source)
@@ -44,7 +49,9 @@ def run(installed: Path, folder: Path, *words: object, module: str = "stars") ->
     """`python -m MODULE WORDS` in a folder, on the installed package."""
     command = [sys.executable, "-m", module, *map(str, words)]
     environment = {**os.environ, "PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=600)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
 
 
 def works(installed: Path, folder: Path, *words: object, module: str = "stars") -> str:
@@ -54,7 +61,10 @@ def works(installed: Path, folder: Path, *words: object, module: str = "stars") 
 
 
 def test_commands_work_in_an_empty_folder(installed, tmp_path):
-    few = ("--set", "data.demo.simulate={actions: 4, subjects: 2, cameras: 1, setups: 1, repetitions: 1, frames: [16, 20]}")
+    few = (
+        "--set",
+        "data.demo.simulate={actions: 4, subjects: 2, cameras: 1, setups: 1, repetitions: 1, frames: [16, 20]}",
+    )
     (tmp_path / "shape.yaml").write_text(TINY + "data: {demo: {dataset: demo, simulate: {}}}\n")
     works(installed, tmp_path, "simulate", "--out", "raw.zip", *few)
     works(installed, tmp_path, "ingest", "--raw", "raw.zip", "--out", "clips")
@@ -88,19 +98,23 @@ def test_a_project_that_is_laid_down_runs_the_workflow_of_the_wheel(installed, t
     works(installed, project, "config", "check")
     done = works(installed, project, "--cores", "1", "--dry-run", "table2", module="snakemake")
     assert "evaluate_knn" in done and "table2" in done
-    assert "report_page" in works(installed, project, "--cores", "1", "--dry-run", "--profile", "profiles/local", module="snakemake")
+    assert "report_page" in works(
+        installed, project, "--cores", "1", "--dry-run", "--profile", "profiles/local", module="snakemake"
+    )
     again = run(installed, tmp_path, "init", "mine")
     assert again.returncode == 2 and "mine/Snakefile already exists: give another folder" in again.stderr
 
 
 def test_the_workflow_runs_from_another_folder_and_as_a_module(installed, tmp_path):
     snakefile = installed / "stars/shipped/Snakefile"
-    assert "draw_fig4" in works(installed, tmp_path, "-s", snakefile, "-d", ".", "--cores", "1", "--dry-run", module="snakemake")
+    assert "draw_fig4" in works(
+        installed, tmp_path, "-s", snakefile, "-d", ".", "--cores", "1", "--dry-run", module="snakemake"
+    )
     (tmp_path / "Snakefile").write_text(
-        "rule summary:\n    input: 'results/tables/table2.csv'\n    output: 'summary'\n    shell: 'cp {input} {output}'\n"
-        f"module other:\n    snakefile: '{snakefile}'\n"
-        "    config: {'preset': 'small', 'recipes': 'small', 'data': {'demo': {'dataset': 'demo', 'simulate': {'clips': 240}}}}\n"
-        "use rule * from other as their_*\n"
+        "rule summary:\n    input: 'results/tables/table2.csv'\n    output: 'summary'\n    shell: 'cp {input}"
+        f" {{output}}'\nmodule other:\n    snakefile: '{snakefile}'\n    config: {{'preset': 'small', 'recipes':"
+        " 'small', 'data': {'demo': {'dataset': 'demo', 'simulate': {'clips': 240}}}}\nuse rule * from other as"
+        " their_*\n"
     )
     done = works(installed, tmp_path, "--cores", "1", "--dry-run", "summary", module="snakemake")
     assert "their_evaluate_knn" in done and "summary" in done

@@ -24,7 +24,11 @@ STARTS = 8  # most that planning may take, in starts of Snakemake: 10 s where on
 def rows() -> list[tuple[str, str]]:
     """(change, what re-runs) of each row of the page's first table."""
     table = DOCS.read_text().split("## ")[0]
-    return [tuple(cell.strip() for cell in line.strip("|").split(" | ")) for line in table.splitlines() if line.startswith("| `")]
+    return [
+        tuple(cell.strip() for cell in line.strip("|").split(" | "))
+        for line in table.splitlines()
+        if line.startswith("| `")
+    ]
 
 
 def changes(text: str) -> dict:
@@ -60,7 +64,16 @@ def test_exactly_what_the_page_says_re_runs(finished, tmp_path, request, change,
 
 def test_the_page_has_the_changes_that_matter():
     text = " ".join(change for change, _ in rows())
-    for key in ("tune.optimiser.lr", "knn.k", "pretrain.motion.ratio", "fig4.classes", "seeds", "methods.", "splits.", "compute.threads"):
+    for key in (
+        "tune.optimiser.lr",
+        "knn.k",
+        "pretrain.motion.ratio",
+        "fig4.classes",
+        "seeds",
+        "methods.",
+        "splits.",
+        "compute.threads",
+    ):
         assert f"`{key}" in text
     assert len(rows()) >= 14
 
@@ -79,7 +92,9 @@ def test_a_second_run_does_nothing_nor_does_one_after_touching_the_configuration
 
 
 def test_a_copy_whose_files_all_have_new_times_re_runs_nothing(own):
-    """As `cp -r` or a checkout leaves them: what was made first may be the newest. Among them is one of more than Snakemake's own limit, 1 MB."""
+    """As `cp -r` or a checkout leaves them: what was made first may be the newest. Among them is one of more than
+    Snakemake's own limit, 1 MB.
+    """
     paths = sorted(path for path in own.rglob("*") if path.is_file() and ".snakemake" not in path.parts)
     assert max(path.stat().st_size for path in paths) > 1_000_000
     for path in paths[::-1]:
@@ -93,7 +108,13 @@ def test_snakemake_s_own_report_has_every_result_with_its_caption_and_needs_no_n
     done = snakemake(own, "--report", "report.html")
     assert done.returncode == 0, done.stderr
     text = (own / "report.html").read_text()
-    for file in ("tables/table1.html", "tables/table2.html", "figures/fig4.svg", "figures/fig6.svg", "demo_xsub/curves.svg"):
+    for file in (
+        "tables/table1.html",
+        "tables/table2.html",
+        "figures/fig4.svg",
+        "figures/fig6.svg",
+        "demo_xsub/curves.svg",
+    ):
         assert f"results/{file}" in text, file
     for file in ("demo/quality/index.html", "report/index.html"):
         assert f"results/{file}" in text, file
@@ -109,7 +130,9 @@ def test_snakemake_s_own_report_has_every_result_with_its_caption_and_needs_no_n
 
 def test_another_branch_re_runs_what_it_changes_and_the_way_back_nothing(own):
     def git(*words: str) -> None:
-        subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e", *words], cwd=own, check=True, capture_output=True)
+        subprocess.run(
+            ["git", "-c", "user.name=n", "-c", "user.email=e", *words], cwd=own, check=True, capture_output=True
+        )
 
     (own / ".gitignore").write_text("results\n.snakemake\n")
     git("init", "-b", "main")
@@ -125,7 +148,11 @@ def test_another_branch_re_runs_what_it_changes_and_the_way_back_nothing(own):
 
 
 def test_a_protocol_waits_for_a_head_s_features_that_were_lost(own):
-    for file in ("demo_xsub/stars/features/demo_test_projector.npy", "demo_xsub/stars/knn/metrics.json", "tables/table2.csv"):
+    for file in (
+        "demo_xsub/stars/features/demo_test_projector.npy",
+        "demo_xsub/stars/knn/metrics.json",
+        "tables/table2.csv",
+    ):
         (own / "results" / file).unlink()
     assert {"embed (stars)", "knn (stars)"} <= planned(own)
 
@@ -148,7 +175,10 @@ def test_a_change_of_a_protocol_s_source_repeats_the_protocol(finished, tmp_path
 def test_a_change_in_the_reading_of_raw_files_keeps_all_that_was_trained(finished, tmp_path):
     done = snakemake(finished, "--dry-run", package=edited(tmp_path / "package", "data/denoise.py"))
     output = done.stdout + done.stderr
-    assert "results/demo/clips: made by an earlier version of stars.ingest; kept" in output and "Nothing to be done" in output
+    assert (
+        "results/demo/clips: made by an earlier version of stars.ingest; kept" in output
+        and "Nothing to be done" in output
+    )
 
 
 def test_a_change_of_a_training_s_source_only_warns_unless_told_to_rebuild(finished, tmp_path):
@@ -156,8 +186,8 @@ def test_a_change_of_a_training_s_source_only_warns_unless_told_to_rebuild(finis
     done = snakemake(finished, "--dry-run", package=package)
     output = done.stdout + done.stderr
     assert (
-        "results/demo_xsub/stars: made by an earlier version of stars.training.tune+stars.objectives.nnclr+stars.backbones.transformer; kept"
-        in output
+        "results/demo_xsub/stars: made by an earlier version of"
+        " stars.training.tune+stars.objectives.nnclr+stars.backbones.transformer; kept" in output
     )
     assert "Nothing to be done" in output and "demo_xsub/mamp:" not in output
     advice = (
@@ -176,20 +206,33 @@ def test_a_change_of_a_training_s_source_only_warns_unless_told_to_rebuild(finis
     ("changed", "message"),
     [
         ("tune: {optimizer: {lr: 0.1}}", "unknown key tune.optimizer: did you mean optimiser?"),
-        ("knn: {k: [1, 5, 10, 99]}", "knn.k asks for 99 neighbours, but demo_xsub has at most 32 training clips: lower knn.k"),
+        (
+            "knn: {k: [1, 5, 10, 99]}",
+            "knn.k asks for 99 neighbours, but demo_xsub has at most 32 training clips: lower knn.k",
+        ),
         ("claims: {file: none.yaml}", "configuration file none.yaml does not exist: give the path of a .yaml file"),
         ("report: {shows: [tabel2]}", "report.shows: no table or figure tabel2: did you mean table2?"),
         ("targets: [tabel2]", "targets: no target tabel2: did you mean table2?"),
-        ("{targets: [transfer], transfer: {pairs: []}}", "targets: transfer: the configuration has nothing for it: give transfer.pairs"),
         (
-            "{transfer: {pairs: []}, few_shot: {pairs: []}, data: {demo: {dataset: utd_mhad, simulate: null, raw: nowhere, splits: [xsub]}}}",
-            "UTD-MHAD: no raw files at nowhere: download the data set from https://personal.utdallas.edu/~kehtar/UTD-MHAD.html "
-            "and set data.demo.raw to its folder or zip",
+            "{targets: [transfer], transfer: {pairs: []}}",
+            "targets: transfer: the configuration has nothing for it: give transfer.pairs",
+        ),
+        (
+            (
+                "{transfer: {pairs: []}, few_shot: {pairs: []}, data: {demo: {dataset: utd_mhad, simulate: null, raw:"
+                " nowhere, splits: [xsub]}}}"
+            ),
+            (
+                "UTD-MHAD: no raw files at nowhere: download the data set from"
+                " https://personal.utdallas.edu/~kehtar/UTD-MHAD.html and set data.demo.raw to its folder or zip"
+            ),
         ),
         (
             "data: {demo: {simulate: null, raw: nowhere/raw}}",
-            "Simulated: no raw files at nowhere/raw: set data.demo.simulate instead of data.demo.raw, "
-            "or name the zip that `stars simulate` writes",
+            (
+                "Simulated: no raw files at nowhere/raw: set data.demo.simulate instead of data.demo.raw, "
+                "or name the zip that `stars simulate` writes"
+            ),
         ),
     ],
 )
@@ -211,7 +254,10 @@ def test_clips_of_other_raw_files_do_not_stand_in_for_those_that_are_missing(own
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--configfile", "config/nine.yaml"], "stars: configuration file config/nine.yaml does not exist: give the path of a .yaml file"),
+        (
+            ["--configfile", "config/nine.yaml"],
+            "stars: configuration file config/nine.yaml does not exist: give the path of a .yaml file",
+        ),
         (
             ["--configfile", CONFIG, "table2"],
             "stars: configuration file table2 does not exist: give the path of a .yaml file, and put targets",
@@ -241,7 +287,8 @@ def test_an_override_s_mistake_is_not_said_of_the_file(tmp_path):
     done = snakemake(project(tmp_path / "project"), "--dry-run", "--config", "tune={optimizer: {lr: 0.1}}")
     assert (
         done.returncode == 1
-        and "stars: --config tune: unknown key tune.optimizer: did you mean optimiser?" in (done.stdout + done.stderr).splitlines()
+        and "stars: --config tune: unknown key tune.optimizer: did you mean optimiser?"
+        in (done.stdout + done.stderr).splitlines()
     )
 
 
@@ -261,8 +308,18 @@ def test_a_training_that_fails_is_not_taken_for_one_that_made_nothing(own, tmp_p
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     (tmp_path / "changed.yaml").write_text("{compute: {device: cuda}, checkpoint: {seconds: 0.5}}")
     target = "results/demo_xsub/mamp/linear/metrics.json"
-    done = snakemake(own, "--printshellcmds", "--forcerun", "evaluate_linear", config=(CONFIG, tmp_path / "changed.yaml", "--", target))
-    assert done.returncode == 1 and "PyTorch finds no GPU" in done.stderr and "--checkpoint-seconds 0.5 " in done.stdout + done.stderr
+    done = snakemake(
+        own,
+        "--printshellcmds",
+        "--forcerun",
+        "evaluate_linear",
+        config=(CONFIG, tmp_path / "changed.yaml", "--", target),
+    )
+    assert (
+        done.returncode == 1
+        and "PyTorch finds no GPU" in done.stderr
+        and "--checkpoint-seconds 0.5 " in done.stdout + done.stderr
+    )
     assert "MissingOutput" not in done.stderr
 
 
@@ -274,10 +331,14 @@ def test_jobs_of_single_setups_make_the_same_store(finished, tmp_path):
     done = snakemake(folder, "results/demo/clips/frames.npy", config=(CONFIG, tmp_path / "changed.yaml"))
     assert done.returncode == 0, done.stderr
     for file in ("frames.npy", "offsets.npy", "clips.csv", "quality.json"):
-        assert (folder / "results/demo/clips" / file).read_bytes() == (finished / "results/demo/clips" / file).read_bytes()
+        assert (folder / "results/demo/clips" / file).read_bytes() == (
+            finished / "results/demo/clips" / file
+        ).read_bytes()
     assert not list((folder / "results/demo/clips/setups").glob("*/frames.npy"))  # the copies are gone
     assert not list(audit(folder / "results"))
-    chain = [path.name for _, path, _, _ in Lineage.read(folder / "results").chain(Path("results/demo/clips/frames.npy"))]
+    chain = [
+        path.name for _, path, _, _ in Lineage.read(folder / "results").chain(Path("results/demo/clips/frames.npy"))
+    ]
     assert "raw.zip" in chain and chain.count("part.json") == 3
 
 
@@ -296,7 +357,9 @@ def paper(folder: Path) -> Path:
 
 
 def processor_time() -> float:
-    """Seconds that processes which this one started, and which have ended, computed; a loaded machine does not stretch it as it does the clock's."""
+    """Seconds that processes which this one started, and which have ended, computed; a loaded machine does not
+    stretch it as it does the clock's.
+    """
     times = os.times()
     return times.children_user + times.children_system
 
@@ -310,7 +373,9 @@ def start() -> float:
 
 @contextmanager
 def within(starts: float):
-    """What runs inside takes at most so many times the processor time of a start, one before it and one after: of this machine, as it is now."""
+    """What runs inside takes at most so many times the processor time of a start, one before it and one after: of
+    this machine, as it is now.
+    """
     first, before = start(), processor_time()
     yield
     taken = processor_time() - before
@@ -329,12 +394,27 @@ def test_the_paper_s_configuration_plans_every_table_and_figure(tmp_path):
     with within(STARTS):
         counts = counted(snakemake(folder, "--dry-run", config=("config/paper.yaml",)))
     # Five runs: NTU's two sets have two splits each, PKU-MMD II one. 17 and 32 setups.
-    # mamp, stars_3stage (with the heads that it starts from) and stars on each; on NTU-60's two four other losses, two heads that these start
-    # from, and five augmentations; on the first of them local views, five decays and five queues. scratch is fine-tuned on NTU alone, and so it
-    # is four.
+    # mamp, stars_3stage (with the heads that it starts from) and stars on each; on NTU-60's two four other losses, two
+    # heads that these start from, and five augmentations; on the first of them local views, five decays and five
+    # queues. scratch is fine-tuned on NTU alone, and so it is four.
     expected = {
-        **{"ingest_setup": 49, "join": 2, "ingest": 1, "split": 5, "scratch": 4, "pretrain": 5, "tune": 5 * 3 + 2 * 11 + 11},
-        **{"linear": 5 * 3, "knn": 5 * 3 + 2 * 9 + 11, "finetune": 4 * 4, "semi": 2 * 2 * 3, "transfer": 2 * 3, "few_shot": 3},
+        **{
+            "ingest_setup": 49,
+            "join": 2,
+            "ingest": 1,
+            "split": 5,
+            "scratch": 4,
+            "pretrain": 5,
+            "tune": 5 * 3 + 2 * 11 + 11,
+        },
+        **{
+            "linear": 5 * 3,
+            "knn": 5 * 3 + 2 * 9 + 11,
+            "finetune": 4 * 4,
+            "semi": 2 * 2 * 3,
+            "transfer": 2 * 3,
+            "few_shot": 3,
+        },
         **{"table": 11, "draw_fig1": 1, "draw_sweep": 2, "draw_fig4": 1, "draw_fig6": 1, "draw_curves": 5},
     }
     assert {rule: counts.get(rule) for rule in expected} == expected
@@ -342,13 +422,19 @@ def test_the_paper_s_configuration_plans_every_table_and_figure(tmp_path):
 
 def test_a_table_can_be_asked_for_by_its_name(tmp_path):
     counts = counted(snakemake(paper(tmp_path / "project"), "table5", "--dry-run", config=("config/paper.yaml",)))
-    assert (counts["few_shot"], counts["table"], counts["pretrain"], counts["tune"]) == (3, 1, 1, 3) and "linear" not in counts
+    assert (counts["few_shot"], counts["table"], counts["pretrain"], counts["tune"]) == (
+        3,
+        1,
+        1,
+        3,
+    ) and "linear" not in counts
 
 
 def test_the_paper_s_configuration_plans_every_protocol(tmp_path):
     folder = paper(tmp_path / "project")
     (tmp_path / "all.yaml").write_text("targets: [finetune, semi, transfer, few_shot]")
     counts = counted(snakemake(folder, "--dry-run", config=("config/paper.yaml", tmp_path / "all.yaml")))
-    # NTU's four splits; NTU-60's two and two fractions; from two data sets to PKU-II; from NTU-60 to NTU-120; scratch is fine-tuned alone
+    # NTU's four splits; NTU-60's two and two fractions; from two data sets to PKU-II; from NTU-60 to NTU-120; scratch
+    # is fine-tuned alone
     expected = {"finetune": 4 * 4, "semi": 2 * 2 * 3, "subsets": 4, "transfer": 2 * 3, "few_shot": 3, "exemplars": 3}
     assert {rule: counts[rule] for rule in expected} == expected

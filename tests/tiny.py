@@ -73,7 +73,9 @@ def asked(folder: Path, *arguments: str, package: Path = ROOT) -> subprocess.Com
     """Run `snakemake --cores 2 ARGUMENTS` in `folder`."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(package)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=900)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=900
+    )
 
 
 def planned(folder: Path, *config: str | Path, package: Path = ROOT) -> set[str]:

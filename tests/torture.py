@@ -1,10 +1,11 @@
-"""Trainings killed at random moments and started again, which must end with the bytes of undisturbed ones and leave nothing else behind.
+"""Trainings killed at random moments and started again, which must end with the bytes of undisturbed ones and leave
+nothing else behind.
 
     make torture [KILLS=50] [SEED=0]        or, with more to say: python tests/torture.py --kills 20 --strategy dino --folder /tmp/torture
 
-Stage 1 and stage 2 in turns: half of the SIGKILLs fall on each. A stage saves twenty times a second, so that many of them fall while it writes.
-A run that ends before its kill comes is compared as well, and the stage begins anew. Each run is `stars pretrain` or `stars tune` in a process
-of its own, started from a server that has torch already.
+Stage 1 and stage 2 in turns: half of the SIGKILLs fall on each. A stage saves twenty times a second, so that many of
+them fall while it writes. A run that ends before its kill comes is compared as well, and the stage begins anew. Each
+run is `stars pretrain` or `stars tune` in a process of its own, started from a server that has torch already.
 """
 
 from __future__ import annotations
@@ -45,7 +46,18 @@ def command(bench: Bench, stage: str, out: Path, told: Settings) -> list[str]:
     if stage == "tune":
         paths["parent"] = bench.parent()
     words = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
-    return [stage, *words, "--settings", json.dumps(settings), "--device", "cpu", "--threads", "1", "--checkpoint-seconds", "0.05"]
+    return [
+        stage,
+        *words,
+        "--settings",
+        json.dumps(settings),
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+        "--checkpoint-seconds",
+        "0.05",
+    ]
 
 
 def run(words: list[str]) -> None:
@@ -99,13 +111,19 @@ def compare(out: Path, expected: dict[str, bytes]) -> None:
 
 
 def torture(folder: Path, kills: int, seed: int, strategy: str = "nnclr", epochs: float = 100.0) -> dict[str, int]:
-    """Kill each stage `kills` / 2 times and compare; how often each was killed, run to its end, and went on from a checkpoint."""
+    """Kill each stage `kills` / 2 times and compare; how often each was killed, run to its end, and went on from a
+    checkpoint.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     bench, draw = Bench(folder / "bench", write_clips(folder)), random.Random(seed)
     counts = {"kills": 0, "ends": 0, "resumed": 0}
     bench.folder.mkdir(exist_ok=True)
     for stage in ("pretrain", "tune"):
-        told, undisturbed, out = block(stage, strategy, epochs), folder / f"whole_{stage}" / stage, folder / f"killed_{stage}" / stage
+        told, undisturbed, out = (
+            block(stage, strategy, epochs),
+            folder / f"whole_{stage}" / stage,
+            folder / f"killed_{stage}" / stage,
+        )
         finish(command(bench, stage, folder / "first" / stage, told))  # a server that has just started is slow
         whole, words = finish(command(bench, stage, undisturbed, told)), command(bench, stage, out, told)
         goal = counts["kills"] + kills // 2
@@ -115,7 +133,8 @@ def torture(folder: Path, kills: int, seed: int, strategy: str = "nnclr", epochs
 
         while counts["kills"] < goal:
             moment = draw.uniform(0, min(whole, 0.2 * whole + 2 * whole / kills))
-            if kill(words, 0, saved) if counts["kills"] % 2 else kill(words, moment):  # every other one has something to go on from
+            # every other one has something to go on from
+            if kill(words, 0, saved) if counts["kills"] % 2 else kill(words, moment):
                 counts["kills"] += 1
                 counts["resumed"] += saved()
             else:
@@ -142,8 +161,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         counts = torture(chosen.folder or Path(temporary), chosen.kills, chosen.seed, chosen.strategy)
     print(
-        f"{counts['kills']} SIGKILLs, {counts['resumed']} of them with a checkpoint to go on from; {counts['ends']} runs to the end,"
-        " each with the undisturbed run's bytes and nothing left behind"
+        f"{counts['kills']} SIGKILLs, {counts['resumed']} of them with a checkpoint to go on from; {counts['ends']}"
+        " runs to the end, each with the undisturbed run's bytes and nothing left behind"
     )
 
 

@@ -1,4 +1,6 @@
-"""A store of sixty short clips in six classes, written here, with a split and an untrained encoder: what protocols are tested on."""
+"""A store of sixty short clips in six classes, written here, with a split and an untrained encoder: what protocols
+are tested on.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from stars.evaluation import features
 from stars.objectives.heads import Predictor, Projector
 from stars.training.weights import save_encoder, save_heads
 
-SHAPE = Model(frames=16, segment=4, width=16, depth=2, heads=2, hidden=32, decoder_width=16, decoder_depth=1, decoder_hidden=32)
+SHAPE = Model(
+    frames=16, segment=4, width=16, depth=2, heads=2, hidden=32, decoder_width=16, decoder_depth=1, decoder_hidden=32
+)
 OUTPUTS = ("encoder", "projector", "predictor")
 CLASSES, CLIPS, JOINTS = 6, 60, 5
 
@@ -27,7 +31,9 @@ def make(root: Path) -> Path:
     def clip(number: int):
         label = number % CLASSES
         time = np.linspace(0, 1, rng.integers(20, 40))[:, None, None, None]
-        x_tmvc = np.sin((label + 1) * 3 * time) * rng.normal(1, 0.1, (1, 2, JOINTS, 3)) + rng.normal(0, 0.02, (len(time), 2, JOINTS, 3))
+        x_tmvc = np.sin((label + 1) * 3 * time) * rng.normal(1, 0.1, (1, 2, JOINTS, 3)) + rng.normal(
+            0, 0.02, (len(time), 2, JOINTS, 3)
+        )
         x_tmvc[:, 1] *= number % 2
         numbers = dict.fromkeys(("subject", "camera", "setup", "replication"), 1)
         row = {"name": f"clip{number:03}", "action": label + 1, **numbers, "bodies": 2, "label": label}
@@ -39,7 +45,9 @@ def make(root: Path) -> Path:
     torch.manual_seed(0)
     (root / "method").mkdir()
     save_encoder(root / "method" / "encoder.safetensors", Network(SHAPE, JOINTS))
-    save_heads(root / "method" / "heads.safetensors", ModuleDict({"projector": Projector(16), "predictor": Predictor(16, 24)}))
+    save_heads(
+        root / "method" / "heads.safetensors", ModuleDict({"projector": Projector(16), "predictor": Predictor(16, 24)})
+    )
     embed(root, root / "features")
     return root
 

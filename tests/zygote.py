@@ -42,7 +42,12 @@ class Zygote:
     def __init__(self, package: Path) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(package)}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", SERVE], env=environment, cwd=package, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", SERVE],
+            env=environment,
+            cwd=package,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def run(self, folder: Path, *arguments: str) -> str:

@@ -51,19 +51,32 @@ def check(lineage: Lineage, results: Path, paths: Sequence[Path], row: Mapping[s
     packed = set(left_out(results)) if (results / MANIFEST).is_file() else set()
     absent = tuple(path for path in paths if path in packed and files[path] is None)
     looked = [path for path in paths if path in makers and path not in absent]
-    faults = [*_changed(lineage, results, paths, looked, files), *(_cell(makers.get(paths[0]), row, files) if row else ())]
+    faults = [
+        *_changed(lineage, results, paths, looked, files),
+        *(_cell(makers.get(paths[0]), row, files) if row else ()),
+    ]
     return Found(len(looked), row is not None, tuple(faults), absent)
 
 
-def _changed(lineage: Lineage, results: Path, paths: Sequence[Path], looked: Sequence[Path], files: intact.Files) -> Iterator[str]:
+def _changed(
+    lineage: Lineage, results: Path, paths: Sequence[Path], looked: Sequence[Path], files: intact.Files
+) -> Iterator[str]:
     makers = lineage.makers()
     folders = {path.parent for path in paths}
     yield from (line for line in lineage.damaged if Path(line.partition(": ")[0]).parent in folders)
-    yield from (f"{path}: no record describes how it was made" for path in paths if path not in makers and path.parts[0] == results.name)
+    yield from (
+        f"{path}: no record describes how it was made"
+        for path in paths
+        if path not in makers and path.parts[0] == results.name
+    )
     for record in dict.fromkeys(makers[path] for path in looked):
         for path, gone in intact.outputs(record, files):
             if path in looked:
-                yield (f"{path} is gone, although {record.path} lists it" if gone else f"{path} differs from {record.path}: it was changed")
+                yield (
+                    f"{path} is gone, although {record.path} lists it"
+                    if gone
+                    else f"{path} differs from {record.path}: it was changed"
+                )
         for path, _ in intact.inputs(record, makers, files):
             if path in makers:
                 yield f"{record.path} was made from another version of {path}"

@@ -20,12 +20,13 @@ NAMED = 4  # differing settings listed in a line
 def audit(results: Path, packed: bool = False, configs: Sequence[Config] = ()) -> Iterator[str]:
     """One line for each problem.
 
-    Problems are: files that differ from their record or are missing; changed records; results from inputs, source or settings that have
-    changed since; wrong cells of tables; files without a record; changed or missing entries of the ledger.
+    Problems are: files that differ from their record or are missing; changed records; results from inputs, source or
+    settings that have changed since; wrong cells of tables; files without a record; changed or missing entries of the
+    ledger.
 
     Args:
-        packed: the folder was unpacked from an archive of `stars pack`: also compare it with the manifest, and ignore files that the archive
-            omits, files outside the results, and today's source and configuration.
+        packed: the folder was unpacked from an archive of `stars pack`: also compare it with the manifest, and ignore
+            files that the archive omits, files outside the results, and today's source and configuration.
         configs: each result must match one of these; empty: settings are not compared.
     """
     lineage = Lineage.read(results)
@@ -63,7 +64,9 @@ def _mended(record: Record, path: Path, packed: bool) -> str:
     return "restore the file, or make it again by hand" if by_hand else again(path)
 
 
-def _inputs(record: Record, makers: dict[Path, Record], files: intact.Files, results: Path, packed: bool) -> Iterator[str]:
+def _inputs(
+    record: Record, makers: dict[Path, Record], files: intact.Files, results: Path, packed: bool
+) -> Iterator[str]:
     for path, gone in intact.inputs(record, makers, files):
         if packed and (gone or path.parts[0] != results.name):  # it was not packed, or was outside the results
             continue
@@ -77,7 +80,10 @@ def _source(record: Record) -> Iterator[str]:
     if record.told["code"]["digest"] != code.today(record.stage):
         now = {"digest": "", "modules": code.parts_of(record.stage)} if code.today(record.stage) else {"digest": ""}
         (words,) = changed_source(record.told["code"], now)
-        yield f"{record.path}: made by an earlier version of {record.stage} ({words}); make it again, or keep it knowing that"
+        yield (
+            f"{record.path}: made by an earlier version of {record.stage} ({words}); make it again, or keep it knowing"
+            " that"
+        )
 
 
 def _settings(record: Record, configs: Sequence[Config]) -> Iterator[str]:
@@ -86,7 +92,10 @@ def _settings(record: Record, configs: Sequence[Config]) -> Iterator[str]:
         return
     expected = [one for one in (current.settings(config, place) for config in configs) if one is not None]
     if not expected:
-        yield f"{record.path}: the configuration has no such job any more; delete the result, or name its configuration with --config"
+        yield (
+            f"{record.path}: the configuration has no such job any more; delete the result, or name its configuration"
+            " with --config"
+        )
     elif record.told["settings"] not in expected:
         older = current.completed(record.told["settings"], expected[0])
         if older in expected:
@@ -94,7 +103,10 @@ def _settings(record: Record, configs: Sequence[Config]) -> Iterator[str]:
         words = in_words(older or record.told["settings"], expected[0])
         more = f" and {len(words) - NAMED} more" if len(words) > NAMED else ""
         since = "" if older is None else " (what it does not say is as in `preset: legacy`)"
-        yield f"{record.path}: made with other settings than today's{since}: {', '.join(words[:NAMED])}{more}; run the workflow again"
+        yield (
+            f"{record.path}: made with other settings than today's{since}: {', '.join(words[:NAMED])}{more}; run the"
+            " workflow again"
+        )
 
 
 def _ledger(lineage: Lineage, results: Path) -> Iterator[str]:
@@ -108,4 +120,7 @@ def _ledger(lineage: Lineage, results: Path) -> Iterator[str]:
     there = {path.name for path in paths}
     for record in lineage.records:
         if record.path.parent / ledger.METRICS in record.outputs and ledger.name(record.told) not in there:
-            yield f"{record.path}: its numbers are not in the ledger; restore {ledger.name(record.told)}, or run the workflow again"
+            yield (
+                f"{record.path}: its numbers are not in the ledger; restore {ledger.name(record.told)}, or run the"
+                " workflow again"
+            )

@@ -20,8 +20,8 @@ from stars.provenance.lineage import Lineage, Record
 def compare(first: Path, second: Path, metric: str = "top1") -> Iterator[str]:
     """Lines in up to four parts: settings, source, numbers, results in only one folder.
 
-    p-values come from the paired bootstrap over test clips; a dash if the two were not scored on the same clips, or if `metric` is not the
-    headline accuracy, "top1".
+    p-values come from the paired bootstrap over test clips; a dash if the two were not scored on the same clips, or if
+    `metric` is not the headline accuracy, "top1".
 
     Raises:
         InputError: a folder without records.
@@ -29,12 +29,22 @@ def compare(first: Path, second: Path, metric: str = "top1") -> Iterator[str]:
     sides = [_by_place(folder) for folder in (first, second)]
     shared = [place for place in sides[0] if place in sides[1]]
     pairs = {place: (sides[0][place].told, sides[1][place].told) for place in shared}
-    yield from _part("settings", ((place, in_words(one["settings"], other["settings"])) for place, (one, other) in pairs.items()))
-    yield from _part("source", ((place, changed_source(one["code"], other["code"])) for place, (one, other) in pairs.items()))
+    yield from _part(
+        "settings", ((place, in_words(one["settings"], other["settings"])) for place, (one, other) in pairs.items())
+    )
+    yield from _part(
+        "source", ((place, changed_source(one["code"], other["code"])) for place, (one, other) in pairs.items())
+    )
     measured = [place for place in shared if all((folder / place / METRICS).is_file() for folder in (first, second))]
-    yield from _part(f"numbers ({metric})", ((place, [_number(first / place, second / place, metric)]) for place in measured))
-    yield from _part(f"only in {first}", ((place, [record.stage]) for place, record in sides[0].items() if place not in sides[1]))
-    yield from _part(f"only in {second}", ((place, [record.stage]) for place, record in sides[1].items() if place not in sides[0]))
+    yield from _part(
+        f"numbers ({metric})", ((place, [_number(first / place, second / place, metric)]) for place in measured)
+    )
+    yield from _part(
+        f"only in {first}", ((place, [record.stage]) for place, record in sides[0].items() if place not in sides[1])
+    )
+    yield from _part(
+        f"only in {second}", ((place, [record.stage]) for place, record in sides[1].items() if place not in sides[0])
+    )
 
 
 def _by_place(results: Path) -> dict[str, Record]:

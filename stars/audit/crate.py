@@ -1,8 +1,8 @@
 """Describes a packed results folder as a Workflow Run RO-Crate, for other tools.
 
-Profiles: RO-Crate, Workflow RO-Crate, and Process and Workflow Run Crate of Workflow Run RO-Crate (https://w3id.org/ro/wfrun). A record is a
-CreateAction with its stage as instrument; all together form one action of the workflow. Omitted files, such as clips, are listed by name and
-digest.
+Profiles: RO-Crate, Workflow RO-Crate, and Process and Workflow Run Crate of Workflow Run RO-Crate
+(https://w3id.org/ro/wfrun). A record is a CreateAction with its stage as instrument; all together form one action of
+the workflow. Omitted files, such as clips, are listed by name and digest.
 """
 
 from __future__ import annotations
@@ -47,16 +47,23 @@ def metadata(lineage: Lineage, files: Mapping[str, str], agent: str | None) -> d
         from rocrate.model.data_entity import DataEntity
         from rocrate.rocrate import ROCrate
     except ModuleNotFoundError:
-        raise InputError("pack --crate needs the package rocrate: pip install 'stars-skeleton[crate]', or '.[crate]' in a clone") from None
+        raise InputError(
+            "pack --crate needs the package rocrate: pip install 'stars-skeleton[crate]', or '.[crate]' in a clone"
+        ) from None
     crate = ROCrate(gen_preview=False)
     crate.metadata.extra_contexts.append(CONTEXT)
     for entity in _entities(lineage, files, agent):
         kind = DataEntity if entity["@id"] in files or entity["@id"] == WORKFLOW else ContextEntity
-        crate.add(kind(crate, entity["@id"], properties={name: value for name, value in entity.items() if name != "@id"}))
+        crate.add(
+            kind(crate, entity["@id"], properties={name: value for name, value in entity.items() if name != "@id"})
+        )
     ends = [_end(record) for record in lineage.records]
     root = {
         "name": "Results of stars",
-        "description": "Clips, encoders, evaluations, tables and figures of skeleton action recognition, with a record of what made each.",
+        "description": (
+            "Clips, encoders, evaluations, tables and figures of skeleton action recognition, with a record of what"
+            " made each."
+        ),
         "datePublished": max(ends).isoformat(),
         "license": {"@id": LICENCE},
         "conformsTo": _refer(PROFILES),
@@ -65,7 +72,9 @@ def metadata(lineage: Lineage, files: Mapping[str, str], agent: str | None) -> d
     }
     for name, value in root.items():
         crate.root_dataset[name] = value
-    crate.metadata["conformsTo"] = _refer(["https://w3id.org/ro/crate/1.1", "https://w3id.org/workflowhub/workflow-ro-crate/1.0"])
+    crate.metadata["conformsTo"] = _refer(
+        ["https://w3id.org/ro/crate/1.1", "https://w3id.org/workflowhub/workflow-ro-crate/1.0"]
+    )
     found: dict[str, Any] = crate.metadata.generate()
     return found
 
@@ -73,7 +82,12 @@ def metadata(lineage: Lineage, files: Mapping[str, str], agent: str | None) -> d
 def _entities(lineage: Lineage, files: Mapping[str, str], agent: str | None) -> Iterator[Entity]:
     for profile, (name, version) in PROFILES.items():
         yield {"@id": profile, "@type": "CreativeWork", "name": name, "version": version}
-    yield {"@id": LICENCE, "@type": "CreativeWork", "name": "MIT License", "description": "of the workflow; data are their owners'"}
+    yield {
+        "@id": LICENCE,
+        "@type": "CreativeWork",
+        "name": "MIT License",
+        "description": "of the workflow; data are their owners'",
+    }
     if agent:
         yield {"@id": "#agent", "@type": "Person", "name": agent}
     yield from _workflow(lineage, files, agent)
@@ -118,7 +132,12 @@ def _workflow(lineage: Lineage, files: Mapping[str, str], agent: str | None) -> 
         "@type": "CreateAction",
         "name": "Run of the workflow",
         "instrument": {"@id": WORKFLOW},
-        "object": _refer([*(_id(name, files) for name in sorted(given)), *(f"{_action(record)}/settings" for record in lineage.records)]),
+        "object": _refer(
+            [
+                *(_id(name, files) for name in sorted(given)),
+                *(f"{_action(record)}/settings" for record in lineage.records),
+            ]
+        ),
         "result": _refer(path.as_posix() for path in made if path.as_posix() in files),
         "startTime": min(starts).isoformat(),
         "endTime": max(ends).isoformat(),
@@ -165,7 +184,12 @@ def _software(records: Iterable[Record]) -> Iterator[Entity]:
         }
     found = {pair for record in stages.values() for pair in record.told["versions"].items()}
     for library, version in sorted(found):
-        yield {"@id": f"#software/{library}-{version}", "@type": "SoftwareApplication", "name": library, "softwareVersion": version}
+        yield {
+            "@id": f"#software/{library}-{version}",
+            "@type": "SoftwareApplication",
+            "name": library,
+            "softwareVersion": version,
+        }
 
 
 def _file(path: Path, name: str, sha256: str, made: Mapping[str, str]) -> Entity:

@@ -40,16 +40,21 @@ LEFT_OUT: dict[str, dict[str, Any]] = {
 }  # part of the settings only if the stage reads it
 
 
-GREW: dict[str, type[Settings]] = {"tune": Tune, "knn": Knn, "few_shot": Shots}  # blocks with keys that are missing in older records
+# blocks with keys that are missing in older records
+GREW: dict[str, type[Settings]] = {"tune": Tune, "knn": Knn, "few_shot": Shots}
 
 
 def made_by_hand(path: Path) -> bool:
-    """Whether no rule writes a record at `path` (relative to the results folder), as for a clip's picture or converted weights."""
+    """Whether no rule writes a record at `path` (relative to the results folder), as for a clip's picture or
+    converted weights.
+    """
     return place_of(path) is None
 
 
 def settings(config: Config, path: Path) -> dict[str, Any] | None:
-    """Settings of the job that writes the record at `path` (relative to the results folder); None if the configuration has no such job."""
+    """Settings of the job that writes the record at `path` (relative to the results folder); None if the
+    configuration has no such job.
+    """
     stage, names = place_of(path) or ("", {})
     data, split = names.get("data"), names.get("split")
     if data is not None and data not in config.data:
@@ -116,7 +121,9 @@ def _stage(config: Config, stage: str, names: Mapping[str, str]) -> dict[str, An
     if stage == "protocol":
         return plugin_results.protocol_settings(config, names["own"]) if names["own"] in config.protocols else None
     try:
-        found = configuration.stage_settings(config, stage, target, folder, names.get("split", ""), names.get("variant", ""))
+        found = configuration.stage_settings(
+            config, stage, target, folder, names.get("split", ""), names.get("variant", "")
+        )
     except (InputError, ValueError):  # a folder that only resembles one of the workflow's
         return None
     return LEFT_OUT.get(stage, {}) | found

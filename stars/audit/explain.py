@@ -28,14 +28,18 @@ class Explanation:
     lines: tuple[str, ...]
 
 
-def explain(results: Path, path: Path, cell: str | None = None, program: str = "stars", snakemake: str = "snakemake") -> Explanation:
+def explain(
+    results: Path, path: Path, cell: str | None = None, program: str = "stars", snakemake: str = "snakemake"
+) -> Explanation:
     """Lines from a result to the raw files, and the command that rebuilds it in the project's folder.
 
-    The first line says whether the file and everything behind it match their records, and whether a cell follows from its results.
+    The first line says whether the file and everything behind it match their records, and whether a cell follows from
+    its results.
 
     Args:
         results: the results folder; path: a file in it, relative to the folder above it.
-        cell: a cell of a table's csv, "METHOD,COLUMN", the column by key or heading: only the chain of this cell's files, for every seed.
+        cell: a cell of a table's csv, "METHOD,COLUMN", the column by key or heading: only the chain of this cell's
+            files, for every seed.
         program, snakemake: names of both commands in what is printed.
 
     Raises:
@@ -56,11 +60,19 @@ def _again(lineage: Lineage, results: Path, files: Sequence[Path], program: str,
     """Commands that rebuild files, and what depends on them."""
     makers = lineage.makers()
     again = {makers[file]: file for file in reversed(files) if file in makers}
-    by_rule = {record: file for record, file in reversed(again.items()) if not current.made_by_hand(Path(*record.path.parts[1:]))}
-    behind = dict.fromkeys(record for file in again.values() for *_, record in lineage.chain(file) if record is not None)
+    by_rule = {
+        record: file
+        for record, file in reversed(again.items())
+        if not current.made_by_hand(Path(*record.path.parts[1:]))
+    }
+    behind = dict.fromkeys(
+        record for file in again.values() for *_, record in lineage.chain(file) if record is not None
+    )
     options = made_with(results, list(behind)) if by_rule else None
     if options is not None:
-        yield f"make again: {snakemake} --cores 2 {shlex.join([*options, '--force', '--', *map(str, by_rule.values())])}"
+        yield (
+            f"make again: {snakemake} --cores 2 {shlex.join([*options, '--force', '--', *map(str, by_rule.values())])}"
+        )
     for record in again if options is None else again.keys() - by_rule.keys():
         command = f"{program} {shlex.join(record.told['command'][1:])}"
         short = len(command) <= SHORT
@@ -76,7 +88,10 @@ def _again(lineage: Lineage, results: Path, files: Sequence[Path], program: str,
 def _place(results: Path) -> Iterator[str]:
     """The folder for paths and commands, if it is not the current one."""
     if (results / MANIFEST).is_file():
-        yield f"{results} was unpacked from an archive: paths are relative to {results.parent}; run the commands in the project that packed it"
+        yield (
+            f"{results} was unpacked from an archive: paths are relative to {results.parent}; run the commands in the"
+            " project that packed it"
+        )
     elif not results.parent.samefile(Path.cwd()):
         yield f"paths are relative to {results.parent}; run the commands there"
 
@@ -92,9 +107,16 @@ def _made(record: Record | None) -> str:
     if record is None:
         return "given"
     content, code = record.told, record.told["code"]
-    commit = f"commit {code['commit'][:9]}{' + changes' if code['dirty'] else ''}" if code["commit"] else f"source {code['digest'][:9]}"
+    commit = (
+        f"commit {code['commit'][:9]}{' + changes' if code['dirty'] else ''}"
+        if code["commit"]
+        else f"source {code['digest'][:9]}"
+    )
     seed = f"seed {content['seed']}, " if content["seed"] is not None else ""
-    return f"{record.stage}, {seed}{commit}, {content['hardware']['host']}, {content['started']}, {content['wall_seconds']:.1f} s"
+    return (
+        f"{record.stage}, {seed}{commit}, {content['hardware']['host']}, {content['started']},"
+        f" {content['wall_seconds']:.1f} s"
+    )
 
 
 def _row(table: Path, cell: str) -> dict[str, str]:
@@ -121,7 +143,10 @@ def _row(table: Path, cell: str) -> dict[str, str]:
 def _headings(table: Path) -> dict[str, str]:
     """Column → its unique displayed heading, from the table's json; empty if that cannot be read."""
     try:
-        found = {column["key"]: f"{column['group']} {column['title']}" for column in read_json(table.with_suffix(".json"))["columns"]}
+        found = {
+            column["key"]: f"{column['group']} {column['title']}"
+            for column in read_json(table.with_suffix(".json"))["columns"]
+        }
     except (InputError, KeyError, TypeError):
         return {}
     return {column: heading for column, heading in found.items() if list(found.values()).count(heading) == 1}

@@ -18,8 +18,10 @@ def history(
     """Lines for every evaluation in the ledger: time, metric, change since the previous run, and other differences.
 
     Args:
-        metric: dotted key of metrics.json, or a value in `results` selected by its other keys: "top1@k=10,output=encoder".
-        protocol, data, method: filters; `data` is a training or test data set, `method` the folder's name, with any seed.
+        metric: dotted key of metrics.json, or a value in `results` selected by its other keys:
+            "top1@k=10,output=encoder".
+        protocol, data, method: filters; `data` is a training or test data set, `method` the folder's name, with any
+            seed.
 
     Raises:
         InputError: no evaluation matches or has this metric, or an entry is damaged.
@@ -30,11 +32,16 @@ def history(
             runs.setdefault(entry.place, []).append(entry)
     if not runs:
         raise InputError(
-            f"{results / ledger.FOLDER}: no evaluation of this protocol, data and method is in the ledger: leave out an option"
+            f"{results / ledger.FOLDER}: no evaluation of this protocol, data and method is in the ledger: leave out an"
+            " option"
         )
     if all(value(entry.metrics, metric) is None for own in runs.values() for entry in own):
-        known = ", ".join(key for key, found in next(iter(runs.values()))[0].metrics.items() if isinstance(found, int | float))
-        raise InputError(f"--metric {metric}: no evaluation has this metric: give one of {known}, per_class.NAME or top1@k=10")
+        known = ", ".join(
+            key for key, found in next(iter(runs.values()))[0].metrics.items() if isinstance(found, int | float)
+        )
+        raise InputError(
+            f"--metric {metric}: no evaluation has this metric: give one of {known}, per_class.NAME or top1@k=10"
+        )
     for place in sorted(runs):
         yield f"{place}  {metric}"
         yield from _lines(runs[place], metric)
@@ -48,7 +55,9 @@ def _lines(entries: list[Entry], metric: str) -> Iterator[str]:
         last = None if before is None else value(before.metrics, metric)
         step = "" if found is None or last is None else f"{found - last:+.4g}"
         yield f"  {entry.time[:19].replace('T', ' ')}  {shown:>8}  {step:>8}".rstrip()
-        yield from (f"      {line}" for line in ([] if before is None else differences(before, entry) or ["nothing changed"]))
+        yield from (
+            f"      {line}" for line in ([] if before is None else differences(before, entry) or ["nothing changed"])
+        )
         before = entry
 
 
@@ -60,7 +69,10 @@ def differences(before: Entry, after: Entry) -> list[str]:
         if old is None or new is None:
             found.append(f"{place}: {'not' if new is None else 'now'} made from it")
             continue
-        found += [f"{place}: {words}" for words in (*in_words(old["settings"], new["settings"]), *changed_source(old["code"], new["code"]))]
+        found += [
+            f"{place}: {words}"
+            for words in (*in_words(old["settings"], new["settings"]), *changed_source(old["code"], new["code"]))
+        ]
     given = dict.fromkeys((*before.given, *after.given))
     found += [f"{path}: another file" for path in given if before.given.get(path) != after.given.get(path)]
     return found or list(_other_bytes(before, after))
@@ -83,7 +95,10 @@ def value(metrics: Mapping[str, Any], metric: str) -> float | None:
     found: Any = metrics
     if choice:
         wanted = dict(part.strip().partition("=")[::2] for part in choice.split(","))
-        found = next((one for one in metrics["results"] if all(str(one.get(name)) == text for name, text in wanted.items())), None)
+        found = next(
+            (one for one in metrics["results"] if all(str(one.get(name)) == text for name, text in wanted.items())),
+            None,
+        )
     head, _, rest = key.partition(".")
     for name in filter(None, (head, rest)):
         found = found.get(name) if isinstance(found, Mapping) else None

@@ -16,10 +16,12 @@ DEFAULT = "config/config.yaml"
 
 
 def made_with(results: Path, records: Sequence[Record]) -> list[str] | None:
-    """Options of `snakemake` in the project's folder under which the jobs of these records have the settings of the records.
+    """Options of `snakemake` in the project's folder under which the jobs of these records have the settings of the
+    records.
 
-    Give the records of everything behind a result, since Snakemake also rebuilds what has other settings. Results made by hand
-    are ignored. Tries the default configuration, that of the newest run, and each file in config/; None if none of them fits.
+    Give the records of everything behind a result, since Snakemake also rebuilds what has other settings. Results made
+    by hand are ignored. Tries the default configuration, that of the newest run, and each file in config/; None if none
+    of them fits.
     """
     if results.name != RESULTS:
         return None
@@ -46,6 +48,8 @@ def _options(files: Sequence[str], overrides: Sequence[str]) -> list[str]:
 def _fits(files: Sequence[str], overrides: Sequence[str], records: Sequence[Record]) -> bool:
     try:
         config = configuration.load_file("+".join(files) or DEFAULT, list(overrides))
-        return all(current.settings(config, Path(*record.path.parts[1:])) == record.told["settings"] for record in records)
+        return all(
+            current.settings(config, Path(*record.path.parts[1:])) == record.told["settings"] for record in records
+        )
     except InputError:
         return False

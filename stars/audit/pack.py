@@ -40,17 +40,24 @@ DATE, MODE = (1980, 1, 1, 0, 0, 0), 0o644
 
 
 def pack(
-    results: Path, out: Path, with_clips: bool = False, key: Path | None = None, crate: bool = False, agent: str | None = None
+    results: Path,
+    out: Path,
+    with_clips: bool = False,
+    key: Path | None = None,
+    crate: bool = False,
+    agent: str | None = None,
 ) -> dict[str, Any]:
-    """Write archive `out` (.zip) of every result, record and ledger entry, with reproducible bytes, and return its manifest.
+    """Write archive `out` (.zip) of every result, record and ledger entry, with reproducible bytes, and return its
+    manifest.
 
     In the archive, the folder is always called `results`, as in records.
 
     Args:
-        with_clips: include the clips' joints; otherwise the manifest lists them as omitted, with digests. It always omits files without a
-            record, and files in the ledger that are not entries.
+        with_clips: include the clips' joints; otherwise the manifest lists them as omitted, with digests. It always
+            omits files without a record, and files in the ledger that are not entries.
         key: key to sign the manifest with (`stars.audit.signature`).
-        crate: also describe the archive as a Workflow Run RO-Crate (`stars.audit.crate`), with the Snakefile; agent: who ran it.
+        crate: also describe the archive as a Workflow Run RO-Crate (`stars.audit.crate`), with the Snakefile; agent:
+            who ran it.
 
     Raises:
         InputError: there is nothing to pack, a record is damaged, or a file differs from its record.
@@ -110,7 +117,9 @@ def read_manifest(results: Path) -> dict[str, Any]:
         raise InputError(f"{results} contains no {MANIFEST}: give the folder of the unpacked archive that contains it")
     manifest = read_json(results / MANIFEST)
     try:
-        whole = manifest["seal"] == seal(manifest) and json_text(manifest) == (results / MANIFEST).read_text(encoding="utf-8")
+        whole = manifest["seal"] == seal(manifest) and json_text(manifest) == (results / MANIFEST).read_text(
+            encoding="utf-8"
+        )
     except (KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
@@ -129,7 +138,8 @@ def _named(results: Path, part: str) -> dict[Path, str]:
     for parts in manifest:
         if len(parts) < 2 or parts[0] == "/" or ".." in parts:
             raise InputError(
-                f"{results / MANIFEST} names {'/'.join(parts)}, which lies outside of the results: trust nothing in this archive"
+                f"{results / MANIFEST} names {'/'.join(parts)}, which lies outside of the results: trust nothing in"
+                " this archive"
             )
     return {Path(results.name, *parts[1:]): found for parts, found in manifest.items()}
 

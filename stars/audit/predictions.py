@@ -24,7 +24,8 @@ def repetitions(metrics: Mapping[str, Any]) -> list[str]:
     """Arrays of predictions.npz behind the headline."""
     if metrics["protocol"] == "semi":
         return [f"predicted_subset{number}" for number in range(metrics["runs"])]
-    if metrics["protocol"] == "few_shot" and "shots" in metrics["results"][0]:  # otherwise the reading `neighbours`, measured once
+    # otherwise the reading `neighbours`, measured once
+    if metrics["protocol"] == "few_shot" and "shots" in metrics["results"][0]:
         return [f"predicted_shots{metrics['results'][0]['shots']}_draw{draw}" for draw in range(metrics["runs"])]
     return ["predicted"]
 
@@ -35,7 +36,10 @@ def differing(record: Record, project: Path) -> Iterator[str]:
     try:
         metrics = read_json(project / folder / METRICS)
         behind = _behind(metrics)
-        found = read_npz(project / folder / PREDICTIONS, ("name", "label", "top5", *{name for names in behind.values() for name in names}))
+        found = read_npz(
+            project / folder / PREDICTIONS,
+            ("name", "label", "top5", *{name for names in behind.values() for name in names}),
+        )
         yield from _other_clips(record, project, found, metrics["protocol"])
         yield from (f"{folder / METRICS} says {words}" for words in _other_numbers(metrics, behind, found))
     except (InputError, KeyError, TypeError, ValueError, IndexError) as error:
@@ -43,7 +47,9 @@ def differing(record: Record, project: Path) -> Iterator[str]:
 
 
 def _behind(metrics: Mapping[str, Any]) -> dict[int, list[str]]:
-    """Index in `results` → arrays of predictions behind the entry; −1: the headline. Entries without arrays are omitted."""
+    """Index in `results` → arrays of predictions behind the entry; −1: the headline. Entries without arrays are
+    omitted.
+    """
     arrays, first = {-1: repetitions(metrics)}, metrics["results"][0]
     for place, entry in enumerate(metrics["results"]):
         if entry.get("output") != first.get("output"):
@@ -64,7 +70,8 @@ def _other_clips(record: Record, project: Path, found: Mapping[str, np.ndarray],
     store = open_store(paths["clips"].parent)
     rows = read_rows(paths["test"], len(store))
     names = np.array(store.names)[rows]
-    scored = np.isin(names, found["name"]) if protocol == "few_shot" else np.ones(len(rows), bool)  # only clips of novel actions
+    # only clips of novel actions
+    scored = np.isin(names, found["name"]) if protocol == "few_shot" else np.ones(len(rows), bool)
     if not np.array_equal(names[scored], found["name"]):
         yield f"{where} is not of the test clips of its split"
     elif wrong := int((store.labels[rows][scored] != found["label"]).sum()):
@@ -75,7 +82,9 @@ def _inputs(record: Record) -> list[Path]:
     return [record.results.joinpath(*Path(entry["path"]).parts[1:]) for entry in record.told["inputs"].values()]
 
 
-def _other_numbers(metrics: Mapping[str, Any], behind: Mapping[int, list[str]], found: Mapping[str, np.ndarray]) -> Iterator[str]:
+def _other_numbers(
+    metrics: Mapping[str, Any], behind: Mapping[int, list[str]], found: Mapping[str, np.ndarray]
+) -> Iterator[str]:
     labels = found["label"]
     for place, arrays in behind.items():
         scores = [{"top1": top1(found[array][:, None], labels), "top5": 0.0} for array in arrays]

@@ -32,7 +32,9 @@ def differing(record: Record, project: Path) -> Iterator[str]:
     folder = record.path.parent
     try:
         settings = validate(KnnStage, record.told["settings"], str(record.path))
-        files = {role: project / renamed(entry["path"], record.results) for role, entry in record.told["inputs"].items()}
+        files = {
+            role: project / renamed(entry["path"], record.results) for role, entry in record.told["inputs"].items()
+        }
         metrics = read_json(project / folder / METRICS)
         task = Task.of(open_store(files["clips"].parent), files["train"], files["test"], metrics["data"])
         yield from _rankings(settings, task, _features(files), metrics, project / folder / PREDICTIONS, folder)
@@ -45,7 +47,9 @@ def _features(files: dict[str, Path]) -> Path:
     return next(path.parent for role, path in files.items() if role not in ("clips", "train", "test"))
 
 
-def _rankings(settings: KnnStage, task: Task, features: Path, metrics: dict[str, Any], predictions: Path, folder: Path) -> Iterator[str]:
+def _rankings(
+    settings: KnnStage, task: Task, features: Path, metrics: dict[str, Any], predictions: Path, folder: Path
+) -> Iterator[str]:
     outputs, k = compared("knn", settings.knn.outputs, settings.outputs), settings.knn.k
     kept = read_npz(predictions, ("top5", *(f"predicted_k{one}" for one in k)))
     said = {(entry["output"], entry["k"]): entry for entry in metrics["results"]}
@@ -57,6 +61,9 @@ def _rankings(settings: KnnStage, task: Task, features: Path, metrics: dict[str,
             again = score(ranking, task)
             if differs := [name for name, value in again.items() if said[output, one].get(name) != value]:
                 name = differs[0]
-                yield f"{folder / METRICS} says {name} {said[output, one].get(name)} of {output}, K = {one}; run again it is {again[name]}"
+                yield (
+                    f"{folder / METRICS} says {name} {said[output, one].get(name)} of {output}, K = {one}; run again it"
+                    f" is {again[name]}"
+                )
             if output == outputs[0] and not np.array_equal(kept[f"predicted_k{one}"], ranking[:, 0]):
                 yield f"{folder / PREDICTIONS}: run again, predictions with K = {one} differ"

@@ -47,14 +47,18 @@ def check(results: Path, signers: Path | None) -> tuple[bool, str]:
     if not who:
         return False, f"signed by nobody in {signers}"
     done = _ssh("verify", "-f", str(signers), "-I", who, "-n", NAMESPACE, "-s", str(signature), stdin=manifest)
-    return done.returncode == 0, f"signed by {who}" if done.returncode == 0 else f"its signature by {who} is not of this manifest"
+    return done.returncode == 0, (
+        f"signed by {who}" if done.returncode == 0 else f"its signature by {who} is not of this manifest"
+    )
 
 
 def _ssh(command: str, *words: str, stdin: Path | None = None) -> subprocess.CompletedProcess[str]:
     if shutil.which("ssh-keygen") is None:
         raise InputError("signatures need ssh-keygen, which is not installed: install OpenSSH's client")
     text = stdin.read_text(encoding="utf-8") if stdin else ""
-    return subprocess.run(["ssh-keygen", "-Y", command, *words], input=text, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["ssh-keygen", "-Y", command, *words], input=text, capture_output=True, text=True, check=False
+    )
 
 
 def _said(done: subprocess.CompletedProcess[str]) -> str:

@@ -1,4 +1,6 @@
-"""Finds out-of-date results from records only, within a second. (`stars changes` runs Snakemake, and `stars audit` reads every file.)"""
+"""Finds out-of-date results from records only, within a second. (`stars changes` runs Snakemake, and `stars audit`
+reads every file.)
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def stale(results: Path, config: Config) -> Stale:
     outputs = {path for record in why for path in record.outputs}
     following: list[Record] = []
     while more := [
-        record for record in lineage.records if record not in why and record not in following and outputs & record.inputs.keys()
+        record
+        for record in lineage.records
+        if record not in why and record not in following and outputs & record.inputs.keys()
     ]:
         following += more
         outputs |= {path for record in more for path in record.outputs}

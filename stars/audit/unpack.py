@@ -21,8 +21,8 @@ def unpack(archive: Path, folder: Path) -> Path:
     """Unpack into an empty folder; return the results folder in it.
 
     Raises:
-        InputError: the archive is not a zip, is damaged, has no manifest, contains links or files outside its only folder, or is too
-            large.
+        InputError: the archive is not a zip, is damaged, has no manifest, contains links or files outside its only
+            folder, or is too large.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -36,7 +36,9 @@ def unpack(archive: Path, folder: Path) -> Path:
     except InputError:
         raise
     except (*DAMAGE, NotImplementedError) as error:
-        raise InputError(f"{archive} is not a zip that can be unpacked ({' '.join(str(error).split())}): download it again") from None
+        raise InputError(
+            f"{archive} is not a zip that can be unpacked ({' '.join(str(error).split())}): download it again"
+        ) from None
     return folder / top
 
 
@@ -45,18 +47,37 @@ def _checked(archive: Path, entries: list[zipfile.ZipInfo], folder: Path) -> str
     tops = set()
     for entry in entries:
         path = PurePosixPath(entry.filename)
-        if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or "\0" in entry.orig_filename or ":" in path.parts[0]:
-            raise InputError(f"{archive} contains {entry.filename!r}, which lies outside of its folder: unpack nothing of it")
+        if (
+            path.is_absolute()
+            or ".." in path.parts
+            or "\\" in entry.filename
+            or "\0" in entry.orig_filename
+            or ":" in path.parts[0]
+        ):
+            raise InputError(
+                f"{archive} contains {entry.filename!r}, which lies outside of its folder: unpack nothing of it"
+            )
         if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
-            raise InputError(f"{archive} contains {entry.filename!r}, which is a link or a device: unpack nothing of it")
+            raise InputError(
+                f"{archive} contains {entry.filename!r}, which is a link or a device: unpack nothing of it"
+            )
         if entry.file_size > MOST_TIMES * max(entry.compress_size, 1):
-            raise InputError(f"{archive} contains {entry.filename!r}, which expands to far more than its packed size: unpack nothing of it")
+            raise InputError(
+                f"{archive} contains {entry.filename!r}, which expands to far more than its packed size: unpack nothing"
+                " of it"
+            )
         if entry.filename not in DESCRIBED:
             tops.add(path.parts[0] if len(path.parts) > 1 else "")
     if len({entry.filename for entry in entries}) < len(entries):
         raise InputError(f"{archive} contains two files of one name: unpack nothing of it")
     if len(tops) != 1 or f"{min(tops)}/{MANIFEST}" not in {entry.filename for entry in entries}:
-        raise InputError(f"{archive} is not an archive that stars pack wrote: it lacks RESULTS/{MANIFEST}, or has more than one folder")
+        raise InputError(
+            f"{archive} is not an archive that stars pack wrote: it lacks RESULTS/{MANIFEST}, or has more than one"
+            " folder"
+        )
     if (needed := sum(entry.file_size for entry in entries)) > shutil.disk_usage(folder).free:
-        raise InputError(f"{archive} needs {needed / 1e9:.1f} GB, more than is free in {folder}: give a folder with more space with --keep")
+        raise InputError(
+            f"{archive} needs {needed / 1e9:.1f} GB, more than is free in {folder}: give a folder with more space with"
+            " --keep"
+        )
     return min(tops)

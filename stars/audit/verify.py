@@ -52,11 +52,18 @@ def verify(results: Path, archive: Path, signers: Path | None = None) -> Verdict
     files = sum(1 for _ in result_files(results))
     lines = (
         f"archive   {archive}{digest}; {signed}",
-        f"records   {files} files, {len(lineage.records)} records: {_count(whole, 'all match the records and the manifest')}",
+        (
+            f"records   {files} files, {len(lineage.records)} records:"
+            f" {_count(whole, 'all match the records and the manifest')}"
+        ),
         f"tables    {tables}: {_count(tables_differ, 'all follow from the predictions')}",
         f"re-run    {runs}: {_count(runs_differ, 'the same numbers and predictions')}{left}",
         "verdict   "
-        + (f"NOT VERIFIED, {len(findings)} finding{'s' * (len(findings) > 1)}" if findings else "VERIFIED; training was not run again"),
+        + (
+            f"NOT VERIFIED, {len(findings)} finding{'s' * (len(findings) > 1)}"
+            if findings
+            else "VERIFIED; training was not run again"
+        ),
     )
     return Verdict(lines, findings)
 

@@ -1,4 +1,6 @@
-"""Adaptive graph convolutions (Shi et al., 2s-AGCN, CVPR 2019): blocks learn edges, and infer others per clip. ISC's graph encoder."""
+"""Adaptive graph convolutions (Shi et al., 2s-AGCN, CVPR 2019): blocks learn edges, and infer others per clip. ISC's
+graph encoder.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class AgcnOptions(BackboneOptions):
     """2s-AGCN's size."""
 
     frames: Count = key(64, "frames a clip is resized to")
-    channels: Count = key(64, "channels of the first blocks; those after the fourth have twice, after the seventh four times as many")
+    channels: Count = key(
+        64, "channels of the first blocks; those after the fourth have twice, after the seventh four times as many"
+    )
     kernel: Count = key(9, "kernel size of temporal convolutions, odd")
     share: Count = key(4, "ratio of a block's channels to those used for comparing joints")
 
@@ -44,7 +48,8 @@ class AgcnOptions(BackboneOptions):
 
 
 class Network(Backbone):
-    """Ten blocks over the joints and frames of each body, averaged over both and over a clip's bodies: (B, 4 · channels).
+    """Ten blocks over the joints and frames of each body, averaged over both and over a clip's bodies: (B, 4 ·
+    channels).
 
     Takes whole clips, because the input normalisation has separate statistics for each body.
     """
@@ -62,7 +67,9 @@ class Network(Backbone):
         channels = [(options.channels * times, stride) for times, stride in BLOCKS]
         self.blocks = nn.ModuleList(
             Block(before, after, stride, options, joints, residual=number > 0)
-            for number, ((before, _), (after, stride)) in enumerate(zip([(3, 1), *channels[:-1]], channels, strict=True))
+            for number, ((before, _), (after, stride)) in enumerate(
+                zip([(3, 1), *channels[:-1]], channels, strict=True)
+            )
         )
 
     def encode(self, seen: Tensor) -> Tensor:
@@ -78,7 +85,9 @@ class Network(Backbone):
 
 
 class Block(nn.Module):
-    """An adaptive graph convolution and a temporal convolution, each with a residual connection: (R, C, T, V) → (R, C', T/stride, V)."""
+    """An adaptive graph convolution and a temporal convolution, each with a residual connection: (R, C, T, V) → (R,
+    C', T/stride, V).
+    """
 
     def __init__(self, before: int, after: int, stride: int, options: AgcnOptions, joints: int, residual: bool) -> None:
         super().__init__()
@@ -95,7 +104,9 @@ class Block(nn.Module):
 
 
 class Adaptive(nn.Module):
-    """Σ_k W_k x (A_k + B_k + C_k): the skeleton's edges, learned ones, and ones from similarities between the body's joints (2s-AGCN, Eq. 3)."""
+    """Σ_k W_k x (A_k + B_k + C_k): the skeleton's edges, learned ones, and ones from similarities between the body's
+    joints (2s-AGCN, Eq. 3).
+    """
 
     def __init__(self, before: int, after: int, share: int, joints: int) -> None:
         super().__init__()

@@ -12,12 +12,15 @@ from torch.autograd.function import FunctionCtx
 from stars.backbones import narrow_attention
 
 COORDINATES = 3
-# Whether the CPU has matrix units for bf16 (AMX). It is a private name: where a version of torch lacks it, they are taken to be absent.
+# Whether the CPU has matrix units for bf16 (AMX). It is a private name: where a version of torch lacks it, they are
+# taken to be absent.
 MATRIX_UNITS: bool = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
 
 
 def split_segments(x_rtvc: Tensor, segment: int) -> Tensor:
-    """S' of paper §3.2: (R, T, V, 3) → (R, L, segment·3), one row a token l = t'·V + v, its values ordered (frame, xyz)."""
+    """S' of paper §3.2: (R, T, V, 3) → (R, L, segment·3), one row a token l = t'·V + v, its values ordered (frame,
+    xyz).
+    """
     rows, frames, joints, coordinates = x_rtvc.shape
     split = x_rtvc.reshape(rows, frames // segment, segment, joints, coordinates)
     return split.transpose(2, 3).reshape(rows, -1, segment * coordinates)
@@ -66,11 +69,12 @@ class Attention(nn.Module):
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
     """softmax(QKᵀ/√d)·V of each row and head, (R, H, L, d), by a fused kernel. mask: bool, true where a key is seen.
 
-    On GPUs 16-bit inputs with heads of 16 or 32 channels and without a mask go to `narrow_attention`, where that works; all else goes to PyTorch's.
-    On CPUs bf16 inputs are computed in whichever arithmetic was measured to be faster (docs/bench.md):
+    On GPUs 16-bit inputs with heads of 16 or 32 channels and without a mask go to `narrow_attention`, where that works;
+    all else goes to PyTorch's. On CPUs bf16 inputs are computed in whichever arithmetic was measured to be faster
+    (docs/bench.md):
 
-    - without AMX tiles (all CPUs but Intel's Xeons since Sapphire Rapids): forward and backward in float32, which is also returned (with
-      AVX512-BF16 bf16 is a little faster forward, by too little for its rounding);
+    - without AMX tiles (all CPUs but Intel's Xeons since Sapphire Rapids): forward and backward in float32, which is
+      also returned (with AVX512-BF16 bf16 is a little faster forward, by too little for its rounding);
     - with AMX tiles: forward in bf16, backward in float32.
     """
     if mask is None and narrow_attention.fits(query, key, value):
@@ -120,7 +124,8 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """Pre-norm transformer block: x + Attention(LN x), then x + FeedForward(LN x). (R, L, C) → (R, L, C).
 
-    `drop_path` is the probability with which a row goes past a branch in training (stochastic depth, Huang et al. 2016, Eq. 2).
+    `drop_path` is the probability with which a row goes past a branch in training (stochastic depth, Huang et al. 2016,
+    Eq. 2).
     """
 
     drop_path = 0.0
@@ -145,7 +150,9 @@ class Block(nn.Module):
 
 
 class Blocks(nn.ModuleList):
-    """Blocks one after the other, (R, L, C) → (R, L, C): what `torch.compile` is given, so that it sees across their borders."""
+    """Blocks one after the other, (R, L, C) → (R, L, C): what `torch.compile` is given, so that it sees across their
+    borders.
+    """
 
     def forward(self, x_rlc: Tensor) -> Tensor:
         for block in self:

@@ -1,4 +1,6 @@
-"""A clip in the axes of its first body as it first stands (view-invariant transform of Predict & Cluster, Su et al., CVPR 2020, §3.1)."""
+"""A clip in the axes of its first body as it first stands (view-invariant transform of Predict & Cluster, Su et al.,
+CVPR 2020, §3.1).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ SMALLEST = 1e-6  # metres; a shorter axis has no direction
 
 
 def in_own_axes(x_bmtvc: Tensor, spine: int, next_up: int, left_hip: int, right_hip: int) -> Tensor:
-    """Clips (B, M, T, V, 3): x across the hips, z along the spine, the origin at its base, as the first body has them in the first frame.
+    """Clips (B, M, T, V, 3): x across the hips, z along the spine, the origin at its base, as the first body has them
+    in the first frame.
 
     A clip whose first frame has no body becomes zeros.
     """

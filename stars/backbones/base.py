@@ -26,7 +26,8 @@ class Layers(NamedTuple):
 class Backbone(nn.Module):
     """A backbone. The file NAME.py in this package defines the backbone NAME as class `Network`.
 
-    Bodies are rows of the batch, and a clip's feature is the mean over its bodies; with `whole_clips`, the network takes whole clips instead.
+    Bodies are rows of the batch, and a clip's feature is the mean over its bodies; with `whole_clips`, the network
+    takes whole clips instead.
 
     A subclass defines `encode`, or only `grid` if its output is a grid over time and joints.
 
@@ -35,8 +36,8 @@ class Backbone(nn.Module):
         whole_clips: whether it takes clips (B, M, T, V, 3) or bodies (R, T, V, 3).
         needs_parents: whether it needs the joints' parents for every stream.
         width: C, dimension of features; classifier_width: dimension of a classifier's input in fine-tuning.
-        numbers_a_row: values per row in its largest layer's output (0: unknown), used to encode as many rows at a time as fit into a
-            CPU's caches.
+        numbers_a_row: values per row in its largest layer's output (0: unknown), used to encode as many rows at a time
+            as fit into a CPU's caches.
         drop_path: default stochastic depth in fine-tuning.
 
     Args of `__init__`:
@@ -55,7 +56,8 @@ class Backbone(nn.Module):
         super().__init__()
         if self.needs_parents and len(parents) != joints:
             raise InputError(
-                f"{self.name} needs a parent for each of {joints} joints, found {list(parents)}: add `parents` to the data set's description"
+                f"{self.name} needs a parent for each of {joints} joints, found {list(parents)}: add `parents` to the"
+                " data set's description"
             )
         self.options, self.joints, self.parents, self.bodies = options, joints, parents, bodies
         self.stream = Stream(options.stream, joints, parents)
@@ -106,7 +108,9 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def flops(self) -> float:
-        """Floating-point operations of one body, or one clip, counting 2 per multiply-add in matrix products and convolutions."""
+        """Floating-point operations of one body, or one clip, counting 2 per multiply-add in matrix products and
+        convolutions.
+        """
         device = next(self.parameters()).device
         shape = (*((self.bodies,) if self.whole_clips else ()), self.frames, self.joints, 3)
         trained, zeros = self.training, torch.zeros(1, *shape, device=device)
@@ -135,5 +139,6 @@ def check_features(network: Backbone) -> None:
     found = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
     if found != (2, network.width):
         raise InputError(
-            f"{file}: features of 2 rows must be (2, {network.width}) for width {network.width}, found {found}: correct its output or self.width"
+            f"{file}: features of 2 rows must be (2, {network.width}) for width {network.width}, found {found}: correct"
+            " its output or self.width"
         )

@@ -25,17 +25,20 @@ class BiGruOptions(BackboneOptions):
     input_norm: bool = key(True, "batch normalisation of the input, over clips and frames")
     backward: bool = key(
         True,
-        "true: the second direction runs backward in time, as in the papers; false: both run forward, as in the released code of CMD and P&C, which "
-        "calls the network frame by frame",
+        "true: the second direction runs backward in time, as in the papers; false: both run forward, as in the"
+        " released code of CMD and P&C, which calls the network frame by frame",
     )
     pool: Literal["last", "mean"] = key(
-        "last", "feature of a clip. last: final state of each direction; mean: the last layer's outputs, averaged over frames (MS²L)"
+        "last",
+        "feature of a clip. last: final state of each direction; mean: the last layer's outputs, averaged over frames"
+        " (MS²L)",
     )
     people: Literal["all", "first"] = key("all", "bodies in the input: all, concatenated, or only the first (P&C)")
     axes: tuple[Joint, Joint, Joint, Joint] | None = key(
         None,
-        "joints that define the axes of the first body's first frame, into which a clip is rotated before scaling each coordinate to [-1, 1] (P&C): "
-        "base of the spine, the joint above it, left hip, right hip (NTU: [0, 1, 12, 16]); null: unchanged",
+        "joints that define the axes of the first body's first frame, into which a clip is rotated before scaling each"
+        " coordinate to [-1, 1] (P&C): base of the spine, the joint above it, left hip, right hip (NTU: [0, 1, 12,"
+        " 16]); null: unchanged",
     )
 
 
@@ -48,9 +51,16 @@ class Network(Backbone):
     def __init__(self, options: BiGruOptions, joints: int, parents: tuple[int, ...] = (), bodies: int = 1) -> None:
         super().__init__(options, joints, parents, bodies)
         if options.axes and max(options.axes) >= joints:
-            raise InputError(f"bi_gru: axes contains joint {max(options.axes)}, but the skeleton has {joints}, from 0: correct it")
+            raise InputError(
+                f"bi_gru: axes contains joint {max(options.axes)}, but the skeleton has {joints}, from 0: correct it"
+            )
         self.people, self.axes, self.pooled = 1 if options.people == "first" else bodies, options.axes, options.pool
-        self.inputs, self.hidden, self.depth, self.backward = 3 * joints * self.people, options.hidden, options.depth, options.backward
+        self.inputs, self.hidden, self.depth, self.backward = (
+            3 * joints * self.people,
+            options.hidden,
+            options.depth,
+            options.backward,
+        )
         self.width = 2 * options.hidden
         self.norm = nn.BatchNorm1d(self.inputs) if options.input_norm else nn.Identity()
         self.gru = nn.GRU(self.inputs, options.hidden, options.depth, batch_first=True, bidirectional=True)
@@ -88,7 +98,10 @@ class Network(Backbone):
         for layer in range(self.depth):
             outputs = []
             for direction in ("", "_reverse"):
-                weights = [getattr(self.gru, f"{name}_l{layer}{direction}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+                weights = [
+                    getattr(self.gru, f"{name}_l{layer}{direction}")
+                    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                ]
                 made_btc, _ = torch.gru(x_btn, start_1bc, weights, True, 1, 0.0, self.training, False, True)
                 outputs.append(made_btc)
             x_btn = torch.cat(outputs, dim=2)

@@ -24,7 +24,10 @@ def body_parts(parents: tuple[int, ...]) -> list[list[int]]:
 
     def limbs(joint: int) -> list[list[int]]:
         shapes = [shape(child) for child in children[joint]]
-        found = ([under(child)] if shapes.count(own) > 1 else limbs(child) for child, own in zip(children[joint], shapes, strict=True))
+        found = (
+            [under(child)] if shapes.count(own) > 1 else limbs(child)
+            for child, own in zip(children[joint], shapes, strict=True)
+        )
         return [limb for of_child in found for limb in of_child]
 
     found = limbs(root(parents))
@@ -40,7 +43,9 @@ def part_averages(parts: Sequence[Sequence[int]], joints: int) -> Tensor:
 
 
 def paths(parents: Sequence[int]) -> Tensor:
-    """(V, V), 1 if a joint is on the path from the root to another (inclusive): multiplied by bones, it gives positions."""
+    """(V, V), 1 if a joint is on the path from the root to another (inclusive): multiplied by bones, it gives
+    positions.
+    """
     reached_vv = torch.eye(len(parents))
     step_vv = torch.eye(len(parents))[list(parents)]
     for _ in parents:

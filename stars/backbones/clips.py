@@ -26,11 +26,12 @@ def clip_features(
     """Features of clips, (B, M, T, V, 3) → (B, C), averaged over bodies.
 
     Args:
-        bodies: "all" includes absent (all-zero) bodies; "present" excludes them, but counts the first body of a clip without any. A
-            backbone of whole clips always takes all.
-        encode: bodies (R, T, V, 3) → (R, C), or clips → (B, C) for a backbone of whole clips; None: the backbone itself.
-        distinct: encode each distinct body once, equivalent to encoding every row (including gradients) without per-row randomness.
-            If the backbone normalises over the batch, every row is encoded in training.
+        bodies: "all" includes absent (all-zero) bodies; "present" excludes them, but counts the first body of a clip
+            without any. A backbone of whole clips always takes all.
+        encode: bodies (R, T, V, 3) → (R, C), or clips → (B, C) for a backbone of whole clips; None: the backbone
+            itself.
+        distinct: encode each distinct body once, equivalent to encoding every row (including gradients) without per-row
+            randomness. If the backbone normalises over the batch, every row is encoded in training.
         known: masks of absent bodies and copies; None: computed, which synchronises once on a GPU.
     """
     encode = encode or network
@@ -56,8 +57,15 @@ def of_bodies(x_bmtvc: Tensor, bodies: int) -> Tensor:
 
 
 def _together(network: Backbone, rows: Tensor) -> int:
-    """Rows to encode at a time: all, or, on a CPU without a backward pass, as many as keep a layer's output in the caches."""
-    if rows.is_cuda or torch.is_grad_enabled() or not network.numbers_a_row or (network.training and network.normalises_batches):
+    """Rows to encode at a time: all, or, on a CPU without a backward pass, as many as keep a layer's output in the
+    caches.
+    """
+    if (
+        rows.is_cuda
+        or torch.is_grad_enabled()
+        or not network.numbers_a_row
+        or (network.training and network.normalises_batches)
+    ):
         return max(1, len(rows))
     return max(1, CACHED // network.numbers_a_row)
 
@@ -79,8 +87,8 @@ def _every(counted_bm: Tensor) -> tuple[Tensor, Tensor]:
 def distinct_bodies(known: Bodies, counted_bm: Tensor) -> tuple[Tensor, Tensor]:
     """Bodies to encode, and the row of each body's result, in main memory.
 
-    Returns indices among all B · M, int64 (R,): one absent body if any is counted, then every present body that is not a copy of its clip's
-    first; and the row of each body, int64 (B, M), arbitrary for uncounted ones.
+    Returns indices among all B · M, int64 (R,): one absent body if any is counted, then every present body that is not
+    a copy of its clip's first; and the row of each body, int64 (B, M), arbitrary for uncounted ones.
     """
     own_bm = ~(known.absent_bm | known.copied_bm)
     order_r = own_bm.flatten().nonzero().squeeze(1)

@@ -11,11 +11,12 @@ REACH = 1  # largest distance from the centre in the released code; joints beyon
 def spatial_partition(parents: tuple[int, ...], centre: int) -> Tensor:
     """Weights (3, V, V): entry [k, v, w] is the weight of joint v for joint w in subset k.
 
-    The subsets are the joint itself; neighbours at the same or a larger distance from the centre; and nearer ones. A joint's weights sum
-    to 1 over all subsets.
+    The subsets are the joint itself; neighbours at the same or a larger distance from the centre; and nearer ones. A
+    joint's weights sum to 1 over all subsets.
 
     Args:
-        parents: each joint's parent; a root is its own parent. centre: the joint from which distances are measured, in bones.
+        parents: each joint's parent; a root is its own parent. centre: the joint from which distances are measured, in
+            bones.
     """
     joints = len(parents)
     bones_vv = torch.zeros(joints, joints, dtype=torch.bool)
@@ -47,7 +48,9 @@ def root(parents: tuple[int, ...]) -> int:
 
 
 def directed(parents: tuple[int, ...]) -> Tensor:
-    """Weights (3, V, V) of 2s-AGCN: entry [k, v, w] is the weight of joint v for joint w: itself, its parent, and its children in equal shares."""
+    """Weights (3, V, V) of 2s-AGCN: entry [k, v, w] is the weight of joint v for joint w: itself, its parent, and
+    its children in equal shares.
+    """
     joints = len(parents)
     from_parent = torch.zeros(joints, joints)
     for joint, parent in enumerate(parents):

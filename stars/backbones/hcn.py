@@ -1,4 +1,6 @@
-"""Co-occurrences of joints (Li et al., HCN, IJCAI 2018): joints become channels of an image of frames and learned coordinates. ISC's image encoder."""
+"""Co-occurrences of joints (Li et al., HCN, IJCAI 2018): joints become channels of an image of frames and learned
+coordinates. ISC's image encoder.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ HALVINGS = 16  # four poolings by two
 class HcnOptions(BackboneOptions):
     """HCN's size."""
 
-    stream: Literal["joint", "bone", "motion"] = key("joint", "input stream, used together with its temporal differences")
+    stream: Literal["joint", "bone", "motion"] = key(
+        "joint", "input stream, used together with its temporal differences"
+    )
     frames: Count = key(64, "frames a clip is resized to, a multiple of 16")
     channels: Count = key(64, "channels of a point, and of the later convolutions")
     coordinates: Count = key(64, "learned coordinates of a joint, the images' width, a multiple of 16")
@@ -33,7 +37,9 @@ class HcnOptions(BackboneOptions):
 
 
 class Network(Backbone):
-    """Feature: output of the last convolution, maximum over a clip's bodies: (B, 4 · channels · frames/16 · coordinates/16)."""
+    """Feature: output of the last convolution, maximum over a clip's bodies: (B, 4 · channels · frames/16 ·
+    coordinates/16).
+    """
 
     Options = HcnOptions
     whole_clips = True
@@ -67,7 +73,12 @@ class Branch(nn.Sequential):
     def __init__(self, options: HcnOptions, joints: int) -> None:
         channels = options.channels
         super().__init__(
-            *(nn.Conv2d(3, channels, 1), nn.ReLU(), nn.Conv2d(channels, options.coordinates, (3, 1), padding=(1, 0)), JointsAsChannels()),
+            *(
+                nn.Conv2d(3, channels, 1),
+                nn.ReLU(),
+                nn.Conv2d(channels, options.coordinates, (3, 1), padding=(1, 0)),
+                JointsAsChannels(),
+            ),
             *(nn.Conv2d(joints, channels // 2, 3, padding=1), nn.MaxPool2d(2)),
             *(nn.Conv2d(channels // 2, channels, 3, padding=1), nn.Dropout2d(options.dropout), nn.MaxPool2d(2)),
         )
@@ -82,4 +93,6 @@ class JointsAsChannels(nn.Module):
 
 def steps(x_rctv: Tensor) -> Tensor:
     """Temporal differences, resized from T − 1 to T frames."""
-    return F.interpolate(x_rctv[:, :, 1:] - x_rctv[:, :, :-1], size=x_rctv.shape[2:], mode="bilinear", align_corners=False)
+    return F.interpolate(
+        x_rctv[:, :, 1:] - x_rctv[:, :, :-1], size=x_rctv.shape[2:], mode="bilinear", align_corners=False
+    )

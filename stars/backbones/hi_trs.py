@@ -1,4 +1,6 @@
-"""Three stacked transformers: joints of a frame, frames of a window, windows of a clip (Chen et al., Hi-TRS, ECCV 2022)."""
+"""Three stacked transformers: joints of a frame, frames of a window, windows of a clip (Chen et al., Hi-TRS, ECCV
+2022).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class HiTrsOptions(BackboneOptions):
     window: Count = key(7, "frames of a window, odd and at least 3")
     dilation: Count = key(2, "distance between consecutive frames of a window")
     stride: Count = key(7, "distance between the starts of consecutive windows, frames")
-    width: Count = key(128, "width of a frame's tokens, a multiple of 4; a window's tokens are twice, a clip's four times as wide")
+    width: Count = key(
+        128, "width of a frame's tokens, a multiple of 4; a window's tokens are twice, a clip's four times as wide"
+    )
     heads: Count = key(8, "attention heads")
     head_width: Count = key(64, "width of a head's queries, keys and values, the same in all three transformers")
     depth: Count = key(3, "layers of each transformer")
@@ -45,7 +49,9 @@ class HiTrsOptions(BackboneOptions):
 
 
 class Network(Backbone):
-    """Bodies are rows. Each level takes the output of the one below; fusion tokens summarise windows and clips. Feature: (R, 4 · width)."""
+    """Bodies are rows. Each level takes the output of the one below; fusion tokens summarise windows and clips.
+    Feature: (R, 4 · width).
+    """
 
     Options = HiTrsOptions
     windows: Tensor
@@ -58,13 +64,20 @@ class Network(Backbone):
         self.register_buffer("across_frames", across_frames(options.window, joints), persistent=False)
         if len(self.windows) > options.places:
             raise InputError(
-                f"model.places ({options.places}) is below the {len(self.windows)} windows of {options.frames} frames: raise it"
+                f"model.places ({options.places}) is below the {len(self.windows)} windows of {options.frames} frames:"
+                " raise it"
             )
         embed = nn.Sequential(nn.Linear(COORDINATES, width), nn.GELU(), nn.LayerNorm(width))
         self.frame = Level(Tokens(embed, sinusoids(joints, width)), width, options)
-        table_wvc = torch.cat([over_columns(options.window, joints, width), over_rows(options.window, joints, width)], -1)
+        table_wvc = torch.cat(
+            [over_columns(options.window, joints, width), over_rows(options.window, joints, width)], -1
+        )
         self.clip = Level(Tokens(nn.Linear(width, 2 * width), table_wvc.flatten(0, 1), fused=True), width, options)
-        self.video = Level(Tokens(nn.Linear(2 * width, 4 * width), sinusoids(options.places, 4 * width), fused=True), 2 * width, options)
+        self.video = Level(
+            Tokens(nn.Linear(2 * width, 4 * width), sinusoids(options.places, 4 * width), fused=True),
+            2 * width,
+            options,
+        )
         self.numbers_a_row = 2 * width * len(self.windows) * (options.window * joints + 1)
 
     def encode(self, seen: Tensor) -> Tensor:
@@ -79,7 +92,9 @@ class Network(Backbone):
         return self.frame(padded_rnvc.flatten(0, 1)).unflatten(0, padded_rnvc.shape[:2])
 
     def window_vectors(self, tokens_rnvc: Tensor, frames: Tensor) -> Tensor:
-        """Vectors (R, K, 2 · width) of windows, defined by frames for all rows, int64 (K, window), or for each row, (R, K, window)."""
+        """Vectors (R, K, 2 · width) of windows, defined by frames for all rows, int64 (K, window), or for each row,
+        (R, K, window).
+        """
         rows, length = tokens_rnvc.shape[:2]
         frames_rkw = frames.expand(rows, -1, -1)
         at_rkw = torch.arange(rows, device=frames.device)[:, None, None] * length + frames_rkw
@@ -110,7 +125,9 @@ class Level(nn.Module):
         self.blocks = nn.ModuleList(Block(tokens.positions.shape[1], hidden, options) for _ in range(options.depth))
 
     def forward(self, x_rlc: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(R, L, …) → (R, L, C), or (R, L + 1, C), the fusion token last; mask: bool, (L, L) or (R, 1, 1, L), true for visible tokens."""
+        """(R, L, …) → (R, L, C), or (R, L + 1, C), the fusion token last; mask: bool, (L, L) or (R, 1, 1, L), true
+        for visible tokens.
+        """
         made_rlc = self.tokens(x_rlc)
         for block in self.blocks:
             made_rlc = block(made_rlc, mask)
@@ -118,7 +135,9 @@ class Level(nn.Module):
 
 
 class Tokens(nn.Module):
-    """Inputs (R, L, …) as tokens with positions, the table's first L rows; if `fused`, followed by a token without position."""
+    """Inputs (R, L, …) as tokens with positions, the table's first L rows; if `fused`, followed by a token without
+    position.
+    """
 
     def __init__(self, embed: nn.Module, table_lc: Tensor, fused: bool = False) -> None:
         super().__init__()
@@ -127,11 +146,17 @@ class Tokens(nn.Module):
 
     def forward(self, x_rlc: Tensor) -> Tensor:
         tokens_rlc = self.embed(x_rlc) + self.positions[: x_rlc.shape[1]]
-        return tokens_rlc if self.fusion is None else torch.cat([tokens_rlc, self.fusion.expand(len(x_rlc), 1, -1).to(tokens_rlc)], 1)
+        return (
+            tokens_rlc
+            if self.fusion is None
+            else torch.cat([tokens_rlc, self.fusion.expand(len(x_rlc), 1, -1).to(tokens_rlc)], 1)
+        )
 
 
 class Block(nn.Module):
-    """Pre-norm transformer layer with configurable head width, attention without biases, and GELU: (R, L, C) → the same shape."""
+    """Pre-norm transformer layer with configurable head width, attention without biases, and GELU: (R, L, C) → the
+    same shape.
+    """
 
     def __init__(self, width: int, hidden: int, options: HiTrsOptions) -> None:
         super().__init__()
@@ -147,15 +172,18 @@ class Block(nn.Module):
         return x_rlc + self.dropout(self.narrow(F.gelu(self.widen(self.forward_norm(x_rlc)))))
 
     def _attended(self, x_rlc: Tensor, mask: Tensor | None) -> Tensor:
-        query, key, value = (part(x_rlc).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.queries, self.keys, self.values))
+        query, key, value = (
+            part(x_rlc).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for part in (self.queries, self.keys, self.values)
+        )
         return attend(query, key, value, mask).transpose(1, 2).flatten(2)
 
 
 def windows(options: HiTrsOptions, stride: int) -> Tensor:
     """Frames of a padded clip's windows, int64 (K, window), with starts every `stride` frames.
 
-    The last window is the first that reaches the clip's last frame and whose successor would exceed the padding; indices beyond the end
-    are clamped to the last frame.
+    The last window is the first that reaches the clip's last frame and whose successor would exceed the padding;
+    indices beyond the end are clamped to the last frame.
     """
     length, span = options.frames + 2 * options.padding, (options.window - 1) * options.dilation
     reaching = -(-(length - 1 - options.padding - span) // stride)
@@ -165,7 +193,9 @@ def windows(options: HiTrsOptions, stride: int) -> Tensor:
 
 
 def across_frames(window: int, joints: int) -> Tensor:
-    """Attention mask of a window, bool (L + 1, L + 1), for joints and the fusion token: excludes other joints of a joint's own frame."""
+    """Attention mask of a window, bool (L + 1, L + 1), for joints and the fusion token: excludes other joints of a
+    joint's own frame.
+    """
     frame_l = torch.arange(window).repeat_interleave(joints)
     seen_ll = (frame_l[:, None] != frame_l) | torch.eye(len(frame_l), dtype=torch.bool)
     return F.pad(seen_ll, (0, 1, 0, 1), value=True)

@@ -41,18 +41,21 @@ class HicoBackboneOptions(BackboneOptions):
 
 
 class Network(Backbone):
-    """Two domains with separate weights. Feature: maximum of each channel over a sequence, concatenated over domains and granularities,
-    finest first: (B, 2 · G · hidden)."""
+    """Two domains with separate weights. Feature: maximum of each channel over a sequence, concatenated over domains
+    and granularities, finest first: (B, 2 · G · hidden)."""
 
     Options = HicoBackboneOptions
     whole_clips = True
 
-    def __init__(self, options: HicoBackboneOptions, joints: int, parents: tuple[int, ...] = (), bodies: int = 1) -> None:
+    def __init__(
+        self, options: HicoBackboneOptions, joints: int, parents: tuple[int, ...] = (), bodies: int = 1
+    ) -> None:
         super().__init__(options, joints, parents, bodies)
         places, coordinates = bodies * joints, 3
         if min(options.frames, places) < COARSER ** (options.granularities - 1):
             raise InputError(
-                f"model.granularities: {options.granularities} are too many for {options.frames} frames and {places} joints of all bodies"
+                f"model.granularities: {options.granularities} are too many for {options.frames} frames and {places}"
+                " joints of all bodies"
             )
         self.granularities, self.hidden = options.granularities, options.hidden
         self.width = 2 * options.granularities * options.hidden
@@ -67,7 +70,8 @@ class Network(Backbone):
     def encode(self, seen: Tensor) -> Tensor:
         """(B, M, T, V, 3) → (B, 2 · G · hidden): features of the frames' domain, then of the joints'."""
         frames_tbn = seen.permute(2, 0, 1, 3, 4).flatten(2)  # of a frame: bodies, their joints, xyz
-        joints_pbn = seen.permute(1, 3, 0, 2, 4).flatten(3).flatten(0, 1)  # bodies, their joints; of a joint: frames, xyz
+        # bodies, their joints; of a joint: frames, xyz
+        joints_pbn = seen.permute(1, 3, 0, 2, 4).flatten(3).flatten(0, 1)
         return torch.cat([self.time(frames_tbn).flatten(1), self.space(joints_pbn).flatten(1)], 1)
 
     def levels(self, y_bc: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,7 +81,9 @@ class Network(Backbone):
 
     def layers(self) -> Layers:
         stems: list[nn.Module] = [part for domain in (self.time, self.space) for part in (domain.embed, domain.coarser)]
-        blocks: list[nn.Module] = [nn.ModuleList(pair) for pair in zip(self.time.blocks, self.space.blocks, strict=True)]
+        blocks: list[nn.Module] = [
+            nn.ModuleList(pair) for pair in zip(self.time.blocks, self.space.blocks, strict=True)
+        ]
         return Layers(stems, blocks, [])
 
     def flops(self) -> float:
@@ -89,13 +95,16 @@ class Network(Backbone):
 class Domain(nn.Module):
     """One domain: (L, B, n) → (B, G, hidden). All granularities share its layers; there are no position embeddings.
 
-    The sequence is the first dimension in memory, so that sequences, heads and convolution inputs are views without copies.
+    The sequence is the first dimension in memory, so that sequences, heads and convolution inputs are views without
+    copies.
     """
 
     def __init__(self, numbers: int, options: HicoBackboneOptions) -> None:
         super().__init__()
         hidden, self.granularities = options.hidden, options.granularities
-        self.embed = nn.Sequential(nn.Linear(numbers, hidden), nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, hidden))
+        self.embed = nn.Sequential(
+            nn.Linear(numbers, hidden), nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, hidden)
+        )
         self.coarser = Coarser(hidden, options.kernel)
         self.blocks = nn.ModuleList(Block(hidden, options.heads, options.dropout) for _ in range(options.depth))
 
@@ -121,14 +130,18 @@ class Coarser(nn.Module):
     def forward(self, x_lbc: Tensor) -> Tensor:
         image_1clb = x_lbc.permute(2, 0, 1)[None]  # channels last in memory
         along = self.along
-        mixed_1clb = F.conv2d(image_1clb, along.weight[..., None], along.bias, padding=(along.kernel_size[0] // 2, 0), groups=along.groups)
+        mixed_1clb = F.conv2d(
+            image_1clb, along.weight[..., None], along.bias, padding=(along.kernel_size[0] // 2, 0), groups=along.groups
+        )
         mixed_lbc = self.norm(mixed_1clb[0].permute(1, 2, 0))
         pairs = mixed_lbc[: len(mixed_lbc) // COARSER * COARSER].unflatten(0, (-1, COARSER))
         return pairs.amax(1).relu()
 
 
 class Block(nn.Module):
-    """Post-norm transformer layer (Vaswani et al., 2017): LN(x + Attention(x)), then LN(x + FeedForward(x)), with a hidden layer of the same width and ReLU."""
+    """Post-norm transformer layer (Vaswani et al., 2017): LN(x + Attention(x)), then LN(x + FeedForward(x)), with a
+    hidden layer of the same width and ReLU.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -141,10 +154,14 @@ class Block(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, x_lbc: Tensor, lengths: list[int]) -> Tensor:
-        """(L, B, C) → the same shape; L consists of several sequences of these lengths, without attention between them."""
+        """(L, B, C) → the same shape; L consists of several sequences of these lengths, without attention between
+        them.
+        """
         thirds = zip(self.qkv.weight.chunk(3), self.qkv.bias.chunk(3), strict=True)
         split = zip(*(F.linear(x_lbc, *third).split(lengths) for third in thirds), strict=True)
-        mixed_lbc = torch.cat([self._attended(*(part.unflatten(-1, (self.heads, -1)) for part in qkv)) for qkv in split])
+        mixed_lbc = torch.cat(
+            [self._attended(*(part.unflatten(-1, (self.heads, -1)) for part in qkv)) for qkv in split]
+        )
         x_lbc = self.attention_norm(x_lbc + self.drop(self.out(mixed_lbc)))
         return self.forward_norm(x_lbc + self.drop(self.narrow(self.drop(self.widen(x_lbc).relu()))))
 
@@ -156,12 +173,18 @@ class Block(nn.Module):
             return torch.bmm(self.drop(weights), value).transpose(0, 1).unflatten(1, (-1, self.heads)).flatten(2)
         query, key, value = (part.permute(1, 2, 0, 3) for part in (query, key, value))
         dropped = self.drop.active
-        mixed_bhld = F.scaled_dot_product_attention(query, key, value, dropout_p=self.drop.p) if dropped else attend(query, key, value)
+        mixed_bhld = (
+            F.scaled_dot_product_attention(query, key, value, dropout_p=self.drop.p)
+            if dropped
+            else attend(query, key, value)
+        )
         return mixed_bhld.permute(2, 0, 1, 3).flatten(2)
 
 
 class Dropout(nn.Dropout):
-    """nn.Dropout that uses 16 random bits per value on a CPU, several times as fast; p is rounded to a multiple of 2⁻¹⁶."""
+    """nn.Dropout that uses 16 random bits per value on a CPU, several times as fast; p is rounded to a multiple of
+    2⁻¹⁶.
+    """
 
     @property
     def active(self) -> bool:

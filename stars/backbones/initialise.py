@@ -12,8 +12,8 @@ TABLE_STD = 0.02  # standard deviation of position tables and mask token
 def init_(module: nn.Module, generator: Generator | None = None) -> None:
     """Initialise every tensor of an encoder or decoder in place; `generator` None: torch's global one.
 
-    Linear: xavier-uniform over the whole matrix (query, key and value are one), bias 0. Patch embedding: ±1/√(fan in), weight
-    and bias, as PyTorch's convolutions. LayerNorm: 1 and 0. Position tables and mask token: truncated normal.
+    Linear: xavier-uniform over the whole matrix (query, key and value are one), bias 0. Patch embedding: ±1/√(fan in),
+    weight and bias, as PyTorch's convolutions. LayerNorm: 1 and 0. Position tables and mask token: truncated normal.
     """
     for part in module.modules():
         if isinstance(part, PatchEmbedding):

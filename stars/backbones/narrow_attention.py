@@ -1,7 +1,8 @@
-"""Attention of heads of 16 or 32 channels on GPUs, by kernels of its own: PyTorch's are made for 64 and more, and fill narrower heads up with zeros.
+"""Attention of heads of 16 or 32 channels on GPUs, by kernels of its own: PyTorch's are made for 64 and more, and fill
+narrower heads up with zeros.
 
-A fused kernel after Dao, "FlashAttention-2" (2023): the matrix of weights exists tile by tile only. Nothing is added atomically, so that equal inputs
-give equal bytes.
+A fused kernel after Dao, "FlashAttention-2" (2023): the matrix of weights exists tile by tile only. Nothing is added
+atomically, so that equal inputs give equal bytes.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ DEVICE = "cuda"
 CAPABILITY = (8, 0)  # from which GPUs multiply bf16 (Ampere), and Triton is made for
 DTYPES = (torch.bfloat16, torch.float16)
 WIDTHS = (16, 32)  # channels of a head
-# Tokens of a tile, warps, and loads under way: the fastest of those tried on an H100 with 256 bodies, 8 heads, 750 tokens, 32 channels (docs/bench.md).
-# Exponentials bound the speed, not products: small tiles keep many warps at hand that fill one another's gaps. dK and dV hold twice the sums.
+# Tokens of a tile, warps, and loads under way: the fastest of those tried on an H100 with 256 bodies, 8 heads, 750
+# tokens, 32 channels (docs/bench.md). Exponentials bound the speed, not products: small tiles keep many warps at hand
+# that fill one another's gaps. dK and dV hold twice the sums.
 FORWARD = {"QUERIES": 64, "KEYS": 64, "num_warps": 4, "num_stages": 3}
 TO_QUERY = {"QUERIES": 64, "KEYS": 64, "num_warps": 4, "num_stages": 3}
 TO_KEY_VALUE = {"QUERIES": 64, "KEYS": 128, "num_warps": 4, "num_stages": 2}
@@ -39,7 +41,9 @@ def fits(query: Tensor, key: Tensor, value: Tensor) -> bool:
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def works(device: torch.device, dtype: torch.dtype, width: int) -> bool:
-    """Whether a small trial, once in a process, gives what PyTorch's kernel gives; False, after one line, where it does not or cannot be run."""
+    """Whether a small trial, once in a process, gives what PyTorch's kernel gives; False, after one line, where it
+    does not or cannot be run.
+    """
     tried = device, dtype, width
     if tried not in TRIED:
         try:
@@ -47,7 +51,11 @@ def works(device: torch.device, dtype: torch.dtype, width: int) -> bool:
             TRIED[tried] = True
         except Exception as error:  # whatever Triton, its compilers and the driver raise
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            print(f"attention for narrow heads does not work here, going on with PyTorch's: {reason}", file=sys.stderr, flush=True)
+            print(
+                f"attention for narrow heads does not work here, going on with PyTorch's: {reason}",
+                file=sys.stderr,
+                flush=True,
+            )
             TRIED[tried] = False
     return TRIED[tried]
 
@@ -75,14 +83,18 @@ def kernels_used() -> str:
 
 
 def narrow_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """softmax(QKᵀ/√d)·V of each row and head, (R, H, L, d); differentiable once. For `torch.compile` it is one operation."""
+    """softmax(QKᵀ/√d)·V of each row and head, (R, H, L, d); differentiable once. For `torch.compile` it is one
+    operation.
+    """
     mixed: Tensor = _forward(query, key, value)[0]
     return mixed
 
 
 @torch.library.custom_op("stars::narrow_attention", mutates_args=())
 def _forward(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """What is mixed, (R, H, L, d) with the tokens before the heads in memory, and the scores' log₂ of sums, (R, H, L) float32."""
+    """What is mixed, (R, H, L, d) with the tokens before the heads in memory, and the scores' log₂ of sums, (R, H,
+    L) float32.
+    """
     from stars.backbones import narrow_kernels as kernels
 
     query, key, value = _alike(query, key, value)

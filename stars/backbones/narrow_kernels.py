@@ -1,8 +1,10 @@
-"""Triton kernels of attention for narrow heads; `narrow_attention` imports them where it uses them, since Triton comes with torch's CUDA build only.
+"""Triton kernels of attention for narrow heads; `narrow_attention` imports them where it uses them, since Triton comes
+with torch's CUDA build only.
 
-Names: `query`, `key` and `value` point to (R, H, L, d) with the strides `row`, `head`, `token` and 1; everything that is made, and `gradient`, to
-(R, L, H, d) without gaps; `logsumexp` and `sums` to float32 (R, H, L). Exponentials have base 2, for which a GPU has an instruction: `slope` is
-log₂(e)/√d, and `logsumexp` that of the scores times `slope`. A program computes one tile of one head.
+Names: `query`, `key` and `value` point to (R, H, L, d) with the strides `row`, `head`, `token` and 1; everything that
+is made, and `gradient`, to (R, L, H, d) without gaps; `logsumexp` and `sums` to float32 (R, H, L). Exponentials have
+base 2, for which a GPU has an instruction: `slope` is log₂(e)/√d, and `logsumexp` that of the scores times `slope`. A
+program computes one tile of one head.
 """
 
 from __future__ import annotations
@@ -29,12 +31,32 @@ def _load(start, tokens, stride, length, WIDTH: tl.constexpr):
 
 @triton.jit
 def _store(start, tile, tokens, stride, length, WIDTH: tl.constexpr):
-    tl.store(start + tokens[:, None] * stride + tl.arange(0, WIDTH), tile.to(start.dtype.element_ty), mask=tokens[:, None] < length)
+    tl.store(
+        start + tokens[:, None] * stride + tl.arange(0, WIDTH),
+        tile.to(start.dtype.element_ty),
+        mask=tokens[:, None] < length,
+    )
 
 
 @triton.jit
-def _mix(q, key, value, first, best, total, mixed, token, length, slope, WIDTH: tl.constexpr, KEYS: tl.constexpr, LAST: tl.constexpr):
-    """Largest score, sum of exponentials and weighted sum of values, carried on over a tile of keys. LAST: it goes beyond the last token."""
+def _mix(
+    q,
+    key,
+    value,
+    first,
+    best,
+    total,
+    mixed,
+    token,
+    length,
+    slope,
+    WIDTH: tl.constexpr,
+    KEYS: tl.constexpr,
+    LAST: tl.constexpr,
+):
+    """Largest score, sum of exponentials and weighted sum of values, carried on over a tile of keys. LAST: it goes
+    beyond the last token.
+    """
     tokens = first + tl.arange(0, KEYS)
     scores = tl.dot(q, tl.trans(_load(key, tokens, token, length, WIDTH)))
     if LAST:
@@ -58,15 +80,34 @@ def forward(
     total, sums = tl.zeros([QUERIES], tl.float32), tl.zeros([QUERIES, WIDTH], tl.float32)
     whole = length - length % KEYS  # only the last tile pays for comparing its tokens with the length
     for start in range(0, whole, KEYS):
-        best, total, sums = _mix(q, key + given, value + given, start, best, total, sums, token, length, slope, WIDTH, KEYS, False)
+        best, total, sums = _mix(
+            q, key + given, value + given, start, best, total, sums, token, length, slope, WIDTH, KEYS, False
+        )
     for start in range(whole, length, KEYS):
-        best, total, sums = _mix(q, key + given, value + given, start, best, total, sums, token, length, slope, WIDTH, KEYS, True)
+        best, total, sums = _mix(
+            q, key + given, value + given, start, best, total, sums, token, length, slope, WIDTH, KEYS, True
+        )
     _store(mixed + made, sums / total[:, None], tokens, heads * WIDTH, length, WIDTH)
     tl.store(logsumexp + line + tokens, best + tl.log2(total), mask=tokens < length)
 
 
 @triton.jit
-def _to_query(q, g, key, value, first, lse, sums, found, token, length, slope, WIDTH: tl.constexpr, KEYS: tl.constexpr, LAST: tl.constexpr):
+def _to_query(
+    q,
+    g,
+    key,
+    value,
+    first,
+    lse,
+    sums,
+    found,
+    token,
+    length,
+    slope,
+    WIDTH: tl.constexpr,
+    KEYS: tl.constexpr,
+    LAST: tl.constexpr,
+):
     """dQ·√d, carried on over a tile of keys."""
     tokens = first + tl.arange(0, KEYS)
     k, v = _load(key, tokens, token, length, WIDTH), _load(value, tokens, token, length, WIDTH)
@@ -92,9 +133,13 @@ def backward_query(
     found = tl.zeros([QUERIES, WIDTH], tl.float32)
     whole = length - length % KEYS
     for start in range(0, whole, KEYS):
-        found = _to_query(q, g, key + given, value + given, start, lse, total, found, token, length, slope, WIDTH, KEYS, False)
+        found = _to_query(
+            q, g, key + given, value + given, start, lse, total, found, token, length, slope, WIDTH, KEYS, False
+        )
     for start in range(whole, length, KEYS):
-        found = _to_query(q, g, key + given, value + given, start, lse, total, found, token, length, slope, WIDTH, KEYS, True)
+        found = _to_query(
+            q, g, key + given, value + given, start, lse, total, found, token, length, slope, WIDTH, KEYS, True
+        )
     _store(query_gradient + made, found * scale, tokens, width, length, WIDTH)
 
 
@@ -103,7 +148,9 @@ def backward_key_value(
     query, key, value, gradient, logsumexp, sums, key_gradient, value_gradient, row, head, token, heads, length, slope, scale,
     WIDTH: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr,
 ):  # fmt: skip
-    """dK and dV of KEYS tokens. No score needs a mask: queries after the last are zero, as are their gradients; keys after it are not stored."""
+    """dK and dV of KEYS tokens. No score needs a mask: queries after the last are zero, as are their gradients; keys
+    after it are not stored.
+    """
     first, given, made, line = _place(KEYS, row, head, heads, length, WIDTH)
     tokens, width = first + tl.arange(0, KEYS), heads * WIDTH
     k, v = _load(key + given, tokens, token, length, WIDTH), _load(value + given, tokens, token, length, WIDTH)

@@ -1,4 +1,6 @@
-"""Spatial-temporal graph convolutions (Yan et al., ST-GCN, AAAI 2018), a quarter as wide, as in CrosSCLR and its successors."""
+"""Spatial-temporal graph convolutions (Yan et al., ST-GCN, AAAI 2018), a quarter as wide, as in CrosSCLR and its
+successors.
+"""
 
 from __future__ import annotations
 
@@ -31,16 +33,23 @@ class StGcnOptions(BackboneOptions):
     """ST-GCN's size."""
 
     frames: Count = key(50, "frames a clip is resized to")
-    channels: Count = key(16, "channels of the first blocks; those after the fifth have twice, after the eighth four times as many")
+    channels: Count = key(
+        16, "channels of the first blocks; those after the fifth have twice, after the eighth four times as many"
+    )
     width: Count = key(256, "channels of the last block, the dimension of features")
     kernel: Count = key(9, "kernel size of temporal convolutions, odd")
-    dropout: float = key(0.5, "share of a block's values set to zero in training, except in the first block", ge=0, lt=1)
+    dropout: float = key(
+        0.5, "share of a block's values set to zero in training, except in the first block", ge=0, lt=1
+    )
     learned_edges: bool = key(True, "whether each block learns weights of edges")
     graph: Literal["centre", "parents"] = key(
         "centre",
-        "subsets of a joint's neighbours: further from `centre` and nearer, with equal weights (ST-GCN); or its parent and its children (2s-AGCN)",
+        "subsets of a joint's neighbours: further from `centre` and nearer, with equal weights (ST-GCN); or its parent"
+        " and its children (2s-AGCN)",
     )
-    centre: int | None = key(None, "`graph: centre`: joint from which distances are measured; null: the root (NTU: 20)", ge=0)
+    centre: int | None = key(
+        None, "`graph: centre`: joint from which distances are measured; null: the root (NTU: 20)", ge=0
+    )
 
     @model_validator(mode="after")
     def _odd(self) -> StGcnOptions:
@@ -50,7 +59,9 @@ class StGcnOptions(BackboneOptions):
 
 
 class Network(Backbone):
-    """Ten blocks over the joints and frames of a body; bodies are rows. Features by time and joint (R, T/4, V, width)."""
+    """Ten blocks over the joints and frames of a body; bodies are rows. Features by time and joint (R, T/4, V,
+    width).
+    """
 
     Options = StGcnOptions
     needs_parents = True
@@ -68,14 +79,18 @@ class Network(Backbone):
         channels = [(options.channels * times or options.width, stride) for times, stride in BLOCKS]
         self.blocks = nn.ModuleList(
             Block(before, after, stride, options, joints, first=number == 0)
-            for number, ((before, _), (after, stride)) in enumerate(zip([(3, 1), *channels[:-1]], channels, strict=True))
+            for number, ((before, _), (after, stride)) in enumerate(
+                zip([(3, 1), *channels[:-1]], channels, strict=True)
+            )
         )
 
     def grid(self, seen: Tensor) -> Tensor:
         return self.grid_of(seen, None)
 
     def grid_of(self, seen: Tensor, joints_j: Tensor | None) -> Tensor:
-        """Features by time and joint (R, T/4, J, width) of the graph restricted to these joints, in order; None: all."""
+        """Features by time and joint (R, T/4, J, width) of the graph restricted to these joints, in order; None:
+        all.
+        """
         x_rvct = seen.permute(0, 2, 3, 1)
         x_rct = self.norm(x_rvct.flatten(1, 2))
         x_rctv = x_rct.view(x_rvct.shape).permute(0, 2, 3, 1)
@@ -89,7 +104,9 @@ class Network(Backbone):
 
 
 class Block(nn.Module):
-    """Graph convolution, temporal convolution, residual: (R, C, T, V) → (R, C', T/stride, V). The first has no residual and no dropout."""
+    """Graph convolution, temporal convolution, residual: (R, C, T, V) → (R, C', T/stride, V). The first has no
+    residual and no dropout.
+    """
 
     edges: Tensor
 
@@ -108,7 +125,11 @@ class Block(nn.Module):
         self.past: nn.Module | None = None
         if not first:
             same = before == after and stride == 1
-            self.past = nn.Identity() if same else nn.Sequential(nn.Conv2d(before, after, 1, (stride, 1)), nn.BatchNorm2d(after))
+            self.past = (
+                nn.Identity()
+                if same
+                else nn.Sequential(nn.Conv2d(before, after, 1, (stride, 1)), nn.BatchNorm2d(after))
+            )
 
     def forward(self, x_rctv: Tensor, partition_kvv: Tensor, joints_j: Tensor | None = None) -> Tensor:
         """Sum over subsets k and neighbours v of W_k x_v · A_kvw, then the temporal convolution and the residual."""

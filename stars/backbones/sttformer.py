@@ -1,4 +1,6 @@
-"""STTFormer: attention between all joints of several consecutive frames, a tuple (Qiu et al., "Spatio-Temporal Tuples Transformer", 2022)."""
+"""STTFormer: attention between all joints of several consecutive frames, a tuple (Qiu et al., "Spatio-Temporal
+Tuples Transformer", 2022).
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class SttformerOptions(BackboneOptions):
         "channels, and width of a head's queries and keys, of each block",
     )
     heads: Count = key(3, "attention heads")
-    kernel: tuple[Count, Count] = key((3, 5), "kernel sizes of a block's convolutions, in tuples and places of a tuple; odd")
+    kernel: tuple[Count, Count] = key(
+        (3, 5), "kernel sizes of a block's convolutions, in tuples and places of a tuple; odd"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> SttformerOptions:
@@ -41,7 +45,9 @@ class SttformerOptions(BackboneOptions):
 
 
 class Network(Backbone):
-    """Blocks over tuples t' = t // l and their places v' = (t mod l) · V + v; bodies are rows. Feature: their mean over both, (R, C)."""
+    """Blocks over tuples t' = t // l and their places v' = (t mod l) · V + v; bodies are rows. Feature: their mean
+    over both, (R, C).
+    """
 
     Options = SttformerOptions
 
@@ -50,7 +56,9 @@ class Network(Backbone):
         self.segment, self.heads, self.kernel = options.segment, options.heads, options.kernel
         places = options.segment * joints
         self.width = options.blocks[-1][0]
-        self.stem = nn.Sequential(nn.Conv2d(COORDINATES, options.stem, 1), nn.BatchNorm2d(options.stem), nn.LeakyReLU(SLOPE))
+        self.stem = nn.Sequential(
+            nn.Conv2d(COORDINATES, options.stem, 1), nn.BatchNorm2d(options.stem), nn.LeakyReLU(SLOPE)
+        )
         self.blocks = nn.Sequential(*blocks(options.stem, options.blocks, places, options.heads, options.kernel))
         widest = max(options.stem, *(width for width, _ in options.blocks))
         self.numbers_a_row = options.heads * widest * options.frames * joints
@@ -75,8 +83,8 @@ class Network(Backbone):
 class Block(nn.Module):
     """(R, C, T', P) → (R, C', T', P): attention between the places of a tuple, then a convolution over tuples.
 
-    Attention differs from the usual: one matrix for all tuples, without softmax, plus a learned matrix; positions only in queries and keys;
-    and the input itself as every head's values.
+    Attention differs from the usual: one matrix for all tuples, without softmax, plus a learned matrix; positions only
+    in queries and keys; and the input itself as every head's values.
 
     Args:
         channels, width: C and C'; narrow: width of a head's queries and keys.
@@ -85,7 +93,9 @@ class Block(nn.Module):
 
     positions: Tensor
 
-    def __init__(self, channels: int, width: int, narrow: int, places: int, heads: int, kernel: tuple[int, int]) -> None:
+    def __init__(
+        self, channels: int, width: int, narrow: int, places: int, heads: int, kernel: tuple[int, int]
+    ) -> None:
         super().__init__()
         self.heads, self.narrow = heads, narrow
         self.register_buffer("positions", positions(channels, places), persistent=False)
@@ -110,7 +120,9 @@ class Block(nn.Module):
 
     def attention(self, x_rctp: Tensor) -> Tensor:
         """Attention of place q to place p, (R, H, P, P)."""
-        query, key = self.queries_keys(x_rctp + self.positions[:, None]).unflatten(1, (2, self.heads, self.narrow)).unbind(1)
+        query, key = (
+            self.queries_keys(x_rctp + self.positions[:, None]).unflatten(1, (2, self.heads, self.narrow)).unbind(1)
+        )
         scores = torch.einsum("rhctp,rhctq->rhpq", query, key) / (self.narrow * x_rctp.shape[2])
         return scores.tanh() * self.gain + self.always
 
@@ -118,7 +130,10 @@ class Block(nn.Module):
 def blocks(channels: int, widths: Widths, places: int, heads: int, kernel: tuple[int, int]) -> list[Block]:
     """Consecutive blocks; the first has `channels` input channels."""
     inputs = [channels, *(width for width, _ in widths)]
-    return [Block(before, width, narrow, places, heads, kernel) for before, (width, narrow) in zip(inputs, widths, strict=False)]
+    return [
+        Block(before, width, narrow, places, heads, kernel)
+        for before, (width, narrow) in zip(inputs, widths, strict=False)
+    ]
 
 
 def normed(channels: int, width: int, kernel: tuple[int, int]) -> nn.Sequential:
@@ -128,7 +143,9 @@ def normed(channels: int, width: int, kernel: tuple[int, int]) -> nn.Sequential:
 
 
 def positions(channels: int, places: int) -> Tensor:
-    """A fixed table (C, P), the same for all tuples: channels 2i and 2i + 1 are sine and cosine of p · 10000^(−2i/C)."""
+    """A fixed table (C, P), the same for all tuples: channels 2i and 2i + 1 are sine and cosine of p ·
+    10000^(−2i/C).
+    """
     angles_pi = torch.arange(places)[:, None] * BASE ** (-torch.arange(0, channels, 2) / channels)
     return torch.stack([angles_pi.sin(), angles_pi.cos()], 2).flatten(1)[:, :channels].T.contiguous()
 

@@ -13,7 +13,9 @@ from stars.config import Model
 
 
 class Network(Backbone):
-    """Transformer over the L = T/l · V tokens of one body; bodies are rows of the batch, without attention between them."""
+    """Transformer over the L = T/l · V tokens of one body; bodies are rows of the batch, without attention between
+    them.
+    """
 
     Options = Model
     drop_path = 0.3  # as in the released fine-tuning of MAMP
@@ -65,7 +67,9 @@ class Network(Backbone):
         return self.joints * self.width
 
     def for_classifier(self, x: Tensor, dropout: nn.Module) -> Tensor:
-        """Tokens averaged over time, joints concatenated, (R, V·C): the input of fine-tuning, as in the released MAMP."""
+        """Tokens averaged over time, joints concatenated, (R, V·C): the input of fine-tuning, as in the released
+        MAMP.
+        """
         return dropout(self.tokens(x)).unflatten(1, (-1, self.joints)).mean(1).flatten(1)
 
     def drop_paths(self, rate: float) -> None:

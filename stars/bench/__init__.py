@@ -1,1 +1,3 @@
-"""How fast this machine trains, encodes, samples and searches: configurations side by side in one run, so that their ratios hold anywhere."""
+"""How fast this machine trains, encodes, samples and searches: configurations side by side in one run, so that their
+ratios hold anywhere.
+"""

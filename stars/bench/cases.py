@@ -15,7 +15,17 @@ from torch import Tensor
 from stars.backbones.attention import attend
 from stars.backbones.transformer import Network
 from stars.bench.measure import Case, precisions
-from stars.bench.steps import Step, as_baseline, of_method, plain, plain_attention, random_clips, stage_1, stage_2, with_pytorch_attention
+from stars.bench.steps import (
+    Step,
+    as_baseline,
+    of_method,
+    plain,
+    plain_attention,
+    random_clips,
+    stage_1,
+    stage_2,
+    with_pytorch_attention,
+)
 from stars.config import Augment, Config, Embed, Pretrain, Sampling, Tune
 from stars.config.reading import merge, nearest
 from stars.data.dataset import Dataset
@@ -77,7 +87,9 @@ class Bench:
 
 
 def train(bench: Bench) -> Iterator[Case]:
-    """A step of stage 1 and of stage 2, plain and as configured, in each precision that the device has, and with each loss."""
+    """A step of stage 1 and of stage 2, plain and as configured, in each precision that the device has, and with
+    each loss.
+    """
     clips, shape = bench.clips(), bench.config.model
 
     def case(group: str, name: str, stage: str, settings: Pretrain | Tune, step: Step) -> Case:
@@ -90,7 +102,13 @@ def train(bench: Bench) -> Iterator[Case]:
         step = stage_1(shape, first, bench.joints, clips)
         yield case("stage 1", name, "pretrain", first, as_baseline(step) if name == BASELINE else step)
         if bench.compile and name == LAST[0]:
-            yield case("stage 1", f"{name}, compiled", "pretrain", first, stage_1(shape, first, bench.joints, clips, compiled=True))
+            yield case(
+                "stage 1",
+                f"{name}, compiled",
+                "pretrain",
+                first,
+                stage_1(shape, first, bench.joints, clips, compiled=True),
+            )
             if bench.device == "cuda":
                 step = with_pytorch_attention(stage_1(shape, first, bench.joints, clips, compiled=True))
                 yield case("stage 1", "compiled, PyTorch's attention", "pretrain", first, step)
@@ -104,13 +122,17 @@ def train(bench: Bench) -> Iterator[Case]:
 
 
 def methods(bench: Bench, names: Sequence[str]) -> Iterator[Case]:
-    """A step of each method that is trained by `train`, plain and in both precisions. InputError for one that is not."""
+    """A step of each method that is trained by `train`, plain and in both precisions. InputError for one that is
+    not.
+    """
     data = next(iter(bench.config.data))
     for name in names:
         if name not in bench.config.methods:
             raise InputError(f"--method: no method {name}{nearest(name, bench.config.methods)}")
         if configuration.method(bench.config, data, name).kind != "train":
-            raise InputError(f"--method: {name} is not trained by `train`; for steps of stage 1 and 2 give --stage instead")
+            raise InputError(
+                f"--method: {name} is not trained by `train`; for steps of stage 1 and 2 give --stage instead"
+            )
     clips = bench.clips()
     for name in names:
         for case, precision in ((BASELINE, "fp32"), ("fp32", "fp32"), ("bf16", "bf16")):
@@ -120,14 +142,27 @@ def methods(bench: Bench, names: Sequence[str]) -> Iterator[Case]:
                 {
                     "train": {
                         "precision": precision,
-                        "optimiser": {"epochs": 1, "warmup_epochs": 0, "min_lr": 0.0, "schedule": "constant", "steps": []},
+                        "optimiser": {
+                            "epochs": 1,
+                            "warmup_epochs": 0,
+                            "min_lr": 0.0,
+                            "schedule": "constant",
+                            "steps": [],
+                        },
                     }
                 },
             )
-            operations = amount("train", told, Encoder.transformer(bench.config.model), Size(bench.batch, 0, bench.bodies)).amount
+            operations = amount(
+                "train", told, Encoder.transformer(bench.config.model), Size(bench.batch, 0, bench.bodies)
+            ).amount
             step = of_method(TrainStage.model_validate(told), bench.joints, clips)
             yield Case(
-                name, case, partial(as_baseline(step) if case == BASELINE else step, bench.batch), bench.batch, operations, precision
+                name,
+                case,
+                partial(as_baseline(step) if case == BASELINE else step, bench.batch),
+                bench.batch,
+                operations,
+                precision,
             )
 
 
@@ -155,8 +190,14 @@ def attention(bench: Bench) -> Iterator[Case]:
     """Forward and backward passes of attention in one block of the decoder of stage 1, of the bodies of a batch."""
     shape, rows = bench.config.model, round(bench.batch * bench.bodies)
     tokens, channels = shape.frames // shape.segment * bench.joints, shape.decoder_width // shape.heads
-    qkv = torch.randn(rows, tokens, 3, shape.heads, channels, generator=torch.Generator().manual_seed(0)).to(bench.device)
-    gradient = torch.randn(rows, tokens, shape.heads, channels, generator=torch.Generator().manual_seed(1)).to(bench.device).transpose(1, 2)
+    qkv = torch.randn(rows, tokens, 3, shape.heads, channels, generator=torch.Generator().manual_seed(0)).to(
+        bench.device
+    )
+    gradient = (
+        torch.randn(rows, tokens, shape.heads, channels, generator=torch.Generator().manual_seed(1))
+        .to(bench.device)
+        .transpose(1, 2)
+    )
     operations = 4.0 * rows * shape.heads * tokens**2 * channels
 
     def forward(work: Callable[..., Tensor], inputs: list[Tensor], number: int) -> None:
@@ -189,7 +230,9 @@ def encode(bench: Bench) -> Iterator[Case]:
     operations = bench.batch * bench.bodies * encoder_flops(shape, bench.joints)
 
     def run(settings: Embed, number: int) -> None:
-        frozen_features(encoder, *views(rows=bench.rows(number), generator=torch.Generator().manual_seed(number)), settings)
+        frozen_features(
+            encoder, *views(rows=bench.rows(number), generator=torch.Generator().manual_seed(number)), settings
+        )
 
     def run_plainly(settings: Embed, number: int) -> None:
         with plain():
@@ -211,7 +254,12 @@ def sample(bench: Bench) -> Iterator[Case]:
         generator = torch.Generator().manual_seed(number)
         return augment(random_crop(clips, bench.rows(number), frames, sampling, generator), settings, mirror, generator)
 
-    yield Case("sampling", "clip by clip", lambda number: crop_one_by_one(clips, bench.rows(number), frames, turned), bench.batch)
+    yield Case(
+        "sampling",
+        "clip by clip",
+        lambda number: crop_one_by_one(clips, bench.rows(number), frames, turned),
+        bench.batch,
+    )
     yield Case("sampling", "a batch", partial(crop, turned, Augment()), bench.batch)
     yield Case("sampling", "a batch, not rotated", partial(crop, plain_crop, Augment()), bench.batch)
     yield Case("sampling", "a batch, all augmentations", partial(crop, turned, every), bench.batch)
@@ -233,7 +281,9 @@ def crop_one_by_one(clips: Clips, rows: Tensor, frames: int, sampling: Sampling)
 
 
 def knn(queries: int, references: int, width: int, k: int, classes: int) -> Iterator[Case]:
-    """The exact search of the KNN protocol, and the product and top-k alone that would not be exact. Features are noisy classes."""
+    """The exact search of the KNN protocol, and the product and top-k alone that would not be exact. Features are
+    noisy classes.
+    """
     rng = np.random.default_rng(1)
     (known, labels), (asked, _) = (_clustered(count, width, classes, rng) for count in (references, queries))
     operations = 2.0 * queries * references * width
@@ -248,7 +298,9 @@ def knn(queries: int, references: int, width: int, k: int, classes: int) -> Iter
 
 
 def _clustered(clips: int, width: int, classes: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Features (N, C) float32 around class centres, with similarities of the size a trained encoder's have, and labels (N,)."""
+    """Features (N, C) float32 around class centres, with similarities of the size a trained encoder's have, and
+    labels (N,).
+    """
     labels = rng.integers(classes, size=clips)
     centres = np.random.default_rng(0).standard_normal((classes, width), dtype=np.float32)
     return centres[labels] + rng.standard_normal((clips, width), dtype=np.float32), labels

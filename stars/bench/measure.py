@@ -1,4 +1,6 @@
-"""Configurations that take turns, round by round, so that whatever else the machine does falls on all alike; medians are compared."""
+"""Configurations that take turns, round by round, so that whatever else the machine does falls on all alike; medians
+are compared.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ class Case:
         group, name: configurations of a group are compared with its first.
         run: does the work of the round with this number.
         items: clips (or queries) a round.
-        operations: floating-point operations that the method needs for them, whatever a configuration computes in vain; 0: not counted.
+        operations: floating-point operations that the method needs for them, whatever a configuration computes in vain;
+            0: not counted.
         precision: of its matrix products, fp32, tf32 or bf16.
     """
 
@@ -41,7 +44,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Measured:
-    """A case with its median seconds a round, those of its group's first case, and the most memory that a round took beyond what was held (bytes)."""
+    """A case with its median seconds a round, those of its group's first case, and the most memory that a round took
+    beyond what was held (bytes).
+    """
 
     case: Case
     seconds: float
@@ -59,7 +64,10 @@ def measure(cases: Iterable[Case], rounds: int, device: str) -> list[Measured]:
             taken.append(seconds(partial(case.run, number), device))
     medians = [statistics.median(taken) for taken in times]
     first = {case.group: median for case, median in reversed(list(zip(cases, medians, strict=True)))}
-    return [Measured(case, median, first[case.group], peak) for case, median, peak in zip(cases, medians, memory, strict=True)]
+    return [
+        Measured(case, median, first[case.group], peak)
+        for case, median, peak in zip(cases, medians, memory, strict=True)
+    ]
 
 
 def seconds(work: Callable[[], object], device: str) -> float:
@@ -72,14 +80,17 @@ def seconds(work: Callable[[], object], device: str) -> float:
 
 
 def peak_memory(work: Callable[[], object], device: str) -> float | None:
-    """Most bytes that `work` held beyond what was held before: allocated on a GPU, resident on Linux, None elsewhere."""
+    """Most bytes that `work` held beyond what was held before: allocated on a GPU, resident on Linux, None
+    elsewhere.
+    """
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         held = torch.cuda.memory_allocated()
         work()
         return torch.cuda.max_memory_allocated() - held
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # what earlier cases freed goes back to the system, so that it is not taken for free
+        # what earlier cases freed goes back to the system, so that it is not taken for free
+        ctypes.CDLL(None).malloc_trim(0)
         (MEMORY / "clear_refs").write_text("5")  # from now on the peak counts anew (Linux, proc(5))
         before = _resident("VmRSS")
         work()

@@ -46,7 +46,10 @@ def stage_1(shape: Model, settings: Pretrain, joints: int, clips: Clips, compile
     with compiling.wanted(compiled):
         compiling.compile_blocks(model, settings.precision)
     return _stepper(
-        TrainingStep(model, clips, pretrain.step_settings(told)), optimiser_of(model.parts(), settings.optimiser), clips, settings.precision
+        TrainingStep(model, clips, pretrain.step_settings(told)),
+        optimiser_of(model.parts(), settings.optimiser),
+        clips,
+        settings.precision,
     )
 
 
@@ -70,7 +73,9 @@ def of_method(settings: train.TrainStage, joints: int, clips: Clips) -> Step:
     """A step of a training with any backbone and objective."""
     model = train.new(settings, joints, clips.frames.shape[1]).to(clips.device).train()
     objective, optimiser = model.objective, optimiser_of(model.parts(), settings.train.optimiser)
-    step = _stepper(TrainingStep(model, clips, train.step_settings(model, settings)), optimiser, clips, settings.train.precision)
+    step = _stepper(
+        TrainingStep(model, clips, train.step_settings(model, settings)), optimiser, clips, settings.train.precision
+    )
 
     def whole(batch: int, number: int) -> None:
         objective.before(model.by_name, 0, 0)
@@ -80,7 +85,9 @@ def of_method(settings: train.TrainStage, joints: int, clips: Clips) -> Step:
     return whole
 
 
-def _stepper(loss: Callable[[Tensor, torch.Generator], Tensor], optimiser: torch.optim.Optimizer, clips: Clips, precision: str) -> Step:
+def _stepper(
+    loss: Callable[[Tensor, torch.Generator], Tensor], optimiser: torch.optim.Optimizer, clips: Clips, precision: str
+) -> Step:
     def step(batch: int, number: int) -> None:
         generator = torch.Generator().manual_seed(number)
         with float32_products(clips.device, precision):
@@ -113,7 +120,10 @@ def plain_outputs(network: bi_gru.Network, x_btn: Tensor) -> tuple[Tensor, Tenso
         made_btc, ends_bc = [], []
         for direction in ("", "_reverse"):
             names = (f"{kind}_l{layer}{direction}" for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
-            weights, state_bc = [getattr(network.gru, name) for name in names], x_btc.new_zeros(len(x_btc), network.hidden)
+            weights, state_bc = (
+                [getattr(network.gru, name) for name in names],
+                x_btc.new_zeros(len(x_btc), network.hidden),
+            )
             turned = bool(direction) and network.backward
             states = []
             for frame_bc in reversed(x_btc.unbind(1)) if turned else x_btc.unbind(1):
@@ -134,7 +144,9 @@ def plain_views(clips: Clips, rows: Tensor, *more: Any, **options: Any) -> dict[
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Inside, models run as the baseline does: attention not fused, every body computed, recurrence and views one by one."""
+    """Inside, models run as the baseline does: attention not fused, every body computed, recurrence and views one by
+    one.
+    """
     with (
         mock.patch("torch.nn.functional.scaled_dot_product_attention", plain_attention),
         mock.patch.object(base, "clip_features", plain_features),

@@ -13,7 +13,8 @@ WIDTH = 16  # of the names of groups, or more where one is longer
 
 
 def lines(measured: Iterable[Measured], rates: dict[str, float], heading: bool = True) -> Iterator[str]:
-    """A line a case: time of a round, items a second, ratio to the first of its group, model FLOP/s, their share of the product rate, memory.
+    """A line a case: time of a round, items a second, ratio to the first of its group, model FLOP/s, their share of the
+    product rate, memory.
 
     Args:
         rates: precision → floating-point operations a second of a matrix product on this machine.

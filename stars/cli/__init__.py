@@ -1,8 +1,8 @@
 """`stars COMMAND`: each stage of the pipeline, callable without Snakemake.
 
-A command takes its input and output files as options, and its settings in one of two ways: resolved from a configuration
-(`--config`, `--data`, `--recipe`, `--set`), or exactly as given (`--settings`, which the workflow uses). Stages are imported when
-they run, which keeps `stars --help` fast.
+A command takes its input and output files as options, and its settings in one of two ways: resolved from a
+configuration (`--config`, `--data`, `--recipe`, `--set`), or exactly as given (`--settings`, which the workflow uses).
+Stages are imported when they run, which keeps `stars --help` fast.
 """
 
 from __future__ import annotations
@@ -15,7 +15,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from stars.cli import audit, bench, groups, inference, init, inspect, own, paper, plan, plugins, report, running, start, status, tools
+from stars.cli import (
+    audit,
+    bench,
+    groups,
+    inference,
+    init,
+    inspect,
+    own,
+    paper,
+    plan,
+    plugins,
+    report,
+    running,
+    start,
+    status,
+    tools,
+)
 from stars.errors import InputError, Interrupted, line_of, shown
 from stars.jobs.journal import AGAIN
 from stars.jobs.requeue import queue_again
@@ -25,7 +41,9 @@ CTRL_C = 130  # 128 + SIGINT, as in shells
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Exit code 0: done; 1: failed; 2: bad input or configuration; 75: stopped, run again to resume; 130: Ctrl-C."""
+    """Run one command. Exit code 0: done; 1: failed; 2: bad input or configuration; 75: stopped, run again to
+    resume; 130: Ctrl-C.
+    """
     try:
         given = _expanded(sys.argv[1:] if arguments is None else arguments)
         if arguments is None:
@@ -70,7 +88,9 @@ class _Parser(argparse.ArgumentParser):
         if action.choices is not None and value not in action.choices:
             from stars.config.reading import nearest
 
-            raise argparse.ArgumentError(action, f"invalid choice: {shown(value)}{nearest(str(value), map(str, action.choices))}")
+            raise argparse.ArgumentError(
+                action, f"invalid choice: {shown(value)}{nearest(str(value), map(str, action.choices))}"
+            )
 
     def error(self, message: str) -> NoReturn:
         super().error(line_of(message))

@@ -1,6 +1,7 @@
 """Check snakemake's command line before Snakemake parses it: a mistake gives a one-line error instead of a traceback.
 
-The default profile (workflow/profiles/default) calls `check`, since Snakemake opens configuration files before it reads the Snakefile.
+The default profile (workflow/profiles/default) calls `check`, since Snakemake opens configuration files before it reads
+the Snakefile.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from pathlib import Path
 
 from stars.errors import InputError
 
-FILES, KEYS = ("--configfile", "--configfiles"), ("--config", "-C")  # options that take configuration files, and KEY=VALUE
+# options that take configuration files, and KEY=VALUE
+FILES, KEYS = ("--configfile", "--configfiles"), ("--config", "-C")
 
 
 def check(arguments: Sequence[str] | None = None) -> None:
-    """Exit with code 1 and a one-line error if a value of --configfile is not a file, or one of --config is not KEY=VALUE.
+    """Exit with code 1 and a one-line error if a value of --configfile is not a file, or one of --config is not
+    KEY=VALUE.
 
     Args:
         arguments: snakemake's arguments; None: those of this process.
@@ -24,7 +27,9 @@ def check(arguments: Sequence[str] | None = None) -> None:
     try:
         for word in values(given, FILES):
             if not Path(word).is_file():
-                raise InputError(f"configuration file {word} does not exist: give the path of a .yaml file, and put targets after --")
+                raise InputError(
+                    f"configuration file {word} does not exist: give the path of a .yaml file, and put targets after --"
+                )
         for word in values(given, KEYS):
             if "=" not in word:
                 raise InputError(f"--config {word}: expected key=value, e.g. 'seeds=[0,1]'; put targets after --")

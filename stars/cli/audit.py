@@ -19,18 +19,25 @@ def add(commands: Any) -> None:
     audit = commands.add_parser(
         "audit",
         help="check every result against its record, source and inputs",
-        description="Compare every result with its record and the current source, inputs and settings. Print each difference; exit code 1 if there is one.",
+        description=(
+            "Compare every result with its record and the current source, inputs and settings. Print each difference;"
+            " exit code 1 if there is one."
+        ),
     )
     add_folder(audit)
     audit.add_argument(
-        "--packed", action="store_true", help="the folder is an unpacked archive of `stars pack` [yes if it contains a MANIFEST.json]"
+        "--packed",
+        action="store_true",
+        help="the folder is an unpacked archive of `stars pack` [yes if it contains a MANIFEST.json]",
     )
     audit.add_argument(
         "--config",
         action="append",
         metavar="FILE",
-        help="configuration to compare settings with; A+B merges two files, B overriding A; repeat the option if the results are of several"
-        " configurations [config/config.yaml; for an unpacked archive none]",
+        help=(
+            "configuration to compare settings with; A+B merges two files, B overriding A; repeat the option if the"
+            " results are of several configurations [config/config.yaml; for an unpacked archive none]"
+        ),
     )
     audit.add_argument(
         "--set",
@@ -48,22 +55,37 @@ def add(commands: Any) -> None:
     add_folder(pack)
     pack.add_argument("--out", type=Path, required=True, metavar="FILE", help="archive to write, ending in .zip")
     pack.add_argument(
-        "--with-clips", action="store_true", help="include the joints of all clips; only if the licence of the data allows it"
+        "--with-clips",
+        action="store_true",
+        help="include the joints of all clips; only if the licence of the data allows it",
     )
     pack.add_argument(
-        "--sign", type=Path, metavar="KEY", help="sign the manifest with this OpenSSH private key, e.g. ~/.ssh/id_ed25519 [not signed]"
+        "--sign",
+        type=Path,
+        metavar="KEY",
+        help="sign the manifest with this OpenSSH private key, e.g. ~/.ssh/id_ed25519 [not signed]",
     )
-    pack.add_argument("--crate", action="store_true", help="also describe the archive as a Workflow Run RO-Crate (needs the extra `crate`)")
+    pack.add_argument(
+        "--crate",
+        action="store_true",
+        help="also describe the archive as a Workflow Run RO-Crate (needs the extra `crate`)",
+    )
     pack.add_argument("--agent", metavar="NAME", help="with --crate: name of the person who ran the workflow [none]")
     pack.set_defaults(handler=_pack)
     verify = commands.add_parser(
         "verify",
         help="check that an archive you received is complete and consistent",
-        description="Unpack an archive of `stars pack` to a temporary folder, audit it, recompute every table from its predictions and repeat KNN on its"
-        " features. Print a verdict of five lines, and errors to stderr; exit code 0 or 1. No code in the archive is run.",
+        description=(
+            "Unpack an archive of `stars pack` to a temporary folder, audit it, recompute every table from its"
+            " predictions and repeat KNN on its features. Print a verdict of five lines, and errors to stderr; exit"
+            " code 0 or 1. No code in the archive is run."
+        ),
     )
     verify.add_argument(
-        "archive", type=Path, metavar="ARCHIVE", help="archive written by `stars pack`, or the results folder of an unpacked archive"
+        "archive",
+        type=Path,
+        metavar="ARCHIVE",
+        help="archive written by `stars pack`, or the results folder of an unpacked archive",
     )
     verify.add_argument(
         "--signers",
@@ -71,12 +93,16 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="allowed signers: lines with a name and a public key [without it, the signature is shown but not checked]",
     )
-    verify.add_argument("--keep", type=Path, metavar="PATH", help="unpack to this new folder and keep it [a temporary folder]")
+    verify.add_argument(
+        "--keep", type=Path, metavar="PATH", help="unpack to this new folder and keep it [a temporary folder]"
+    )
     verify.set_defaults(handler=_verify)
     explain = commands.add_parser(
         "explain",
         help="show where a result comes from, back to the raw files",
-        description="Print the files that a result was made from, back to the raw files, and the command that makes it again.",
+        description=(
+            "Print the files that a result was made from, back to the raw files, and the command that makes it again."
+        ),
     )
     explain.add_argument("file", type=Path, metavar="FILE", help="result, e.g. results/tables/table2.csv")
     explain.add_argument("--cell", metavar="METHOD,COLUMN", help='one cell of a table (.csv), e.g. "STARS,demo_xsub"')
@@ -85,14 +111,20 @@ def add(commands: Any) -> None:
     history = commands.add_parser(
         "history",
         help="show a metric over time, and what changed between runs",
-        description="Print, from the ledger, a metric of each evaluation over time, and what changed: settings, source, raw files.",
+        description=(
+            "Print, from the ledger, a metric of each evaluation over time, and what changed: settings, source, raw"
+            " files."
+        ),
     )
     add_folder(history)
     history.add_argument(
         "--metric",
         default="top1",
         metavar="KEY",
-        help='metric in metrics.json: top1, top5, per_class.NAME; for one variant append @KEY=VALUE, e.g. "top1@k=10" [top1]',
+        help=(
+            'metric in metrics.json: top1, top5, per_class.NAME; for one variant append @KEY=VALUE, e.g. "top1@k=10"'
+            " [top1]"
+        ),
     )
     for name, what in (("protocol", "protocol"), ("data", "data set"), ("method", "method")):
         history.add_argument(f"--{name}", metavar="NAME", help=f"only this {what} [all]")
@@ -100,7 +132,10 @@ def add(commands: Any) -> None:
     compare = commands.add_parser(
         "diff",
         help="compare two results folders: settings, numbers, significance",
-        description="Compare two results folders: settings and source of every stage, every number, and the significance of differences.",
+        description=(
+            "Compare two results folders: settings and source of every stage, every number, and the significance of"
+            " differences."
+        ),
     )
     compare.add_argument("first", type=Path, metavar="A", help="results folder")
     compare.add_argument("second", type=Path, metavar="B", help="results folder to compare with")
@@ -124,7 +159,11 @@ def _audit(chosen: argparse.Namespace) -> None:
     for line in lines:
         print(line)
     if lines:
-        compared = f"; settings compared with {', '.join((*names, *chosen.set))} (choose others with --config, --set)" if names else ""
+        compared = (
+            f"; settings compared with {', '.join((*names, *chosen.set))} (choose others with --config, --set)"
+            if names
+            else ""
+        )
         print(f"{results}: {len(lines)} differences in {found} files{compared}", file=sys.stderr)
         raise SystemExit(1)
     print(f"{results}: {found} files, all match their records{f' and {MANIFEST}' if packed else ''}", file=sys.stderr)
@@ -134,7 +173,10 @@ def _pack(chosen: argparse.Namespace) -> None:
     from stars.audit.pack import pack
 
     told = pack(named_folder(chosen.results), chosen.out, chosen.with_clips, chosen.sign, chosen.crate, chosen.agent)
-    print(f"{chosen.out}: {len(told['files'])} files packed, {len(told['left_out'])} left out (listed in the manifest)", file=sys.stderr)
+    print(
+        f"{chosen.out}: {len(told['files'])} files packed, {len(told['left_out'])} left out (listed in the manifest)",
+        file=sys.stderr,
+    )
 
 
 def _verify(chosen: argparse.Namespace) -> int:
@@ -145,7 +187,10 @@ def _verify(chosen: argparse.Namespace) -> int:
         if chosen.archive.is_dir():
             results = named_folder(chosen.archive)
         else:
-            results = unpack(given(chosen.archive, "an archive of `stars pack`"), _new_folder(chosen.keep) if chosen.keep else Path(aside))
+            results = unpack(
+                given(chosen.archive, "an archive of `stars pack`"),
+                _new_folder(chosen.keep) if chosen.keep else Path(aside),
+            )
         found = verify(results, chosen.archive, chosen.signers)
     for finding in found.findings:
         print(finding, file=sys.stderr)

@@ -35,7 +35,9 @@ def add(commands: Any) -> None:
     kinds = bench.add_subparsers(metavar="WHAT", required=True)
     for what, text in WHAT.items():
         parser = kinds.add_parser(what, help=text, description=f"Measure {text}.")
-        parser.add_argument("--rounds", type=int, default=5, metavar="N", help="number of timed rounds; the median is shown [5]")
+        parser.add_argument(
+            "--rounds", type=int, default=5, metavar="N", help="number of timed rounds; the median is shown [5]"
+        )
         parser.add_argument("--threads", type=int, metavar="N", help="CPU threads [all cores]")
         if what == "knn":
             for name, default in SEARCH.items():
@@ -43,13 +45,22 @@ def add(commands: Any) -> None:
                 parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=text)
         else:
             parser.add_argument("--batch", type=int, metavar="N", help="clips per round [pretrain.optimiser.batch]")
-            parser.add_argument("--single", type=float, default=0.75, metavar="P", help="fraction of clips with one body [0.75]")
-            parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="[auto: a GPU if there is one]")
+            parser.add_argument(
+                "--single", type=float, default=0.75, metavar="P", help="fraction of clips with one body [0.75]"
+            )
+            parser.add_argument(
+                "--device", default="auto", choices=["auto", "cpu", "cuda"], help="[auto: a GPU if there is one]"
+            )
             add_config(parser)
         if what == "train":
-            parser.add_argument("--compile", action="store_true", help="also measure compiled steps (compiling takes about a minute)")
             parser.add_argument(
-                "--method", nargs="+", metavar="NAME", help="measure steps of these methods instead; only methods trained by `stars train`"
+                "--compile", action="store_true", help="also measure compiled steps (compiling takes about a minute)"
+            )
+            parser.add_argument(
+                "--method",
+                nargs="+",
+                metavar="NAME",
+                help="measure steps of these methods instead; only methods trained by `stars train`",
             )
             parser.add_argument("--stage", type=int, choices=[1, 2], help="measure only steps of this stage")
         parser.set_defaults(handler=_bench, what=what)
@@ -94,10 +105,15 @@ def _cases(chosen: argparse.Namespace, device: str) -> Any:
     if not 0 <= chosen.single <= 1:
         raise InputError("--single: give a fraction, 0 to 1")
     print(f"model of {chosen.config}, {batch} clips per round, {100 * chosen.single:.0f} % with one body")
-    bench, stage = cases.Bench(config, batch, chosen.single, device, getattr(chosen, "compile", False)), getattr(chosen, "stage", None)
+    bench, stage = (
+        cases.Bench(config, batch, chosen.single, device, getattr(chosen, "compile", False)),
+        getattr(chosen, "stage", None),
+    )
     if named := getattr(chosen, "method", None):
         if stage or chosen.compile:
-            raise InputError("--method: these methods have no stage 1 or 2 and are not compiled: leave out --stage and --compile")
+            raise InputError(
+                "--method: these methods have no stage 1 or 2 and are not compiled: leave out --stage and --compile"
+            )
         return cases.methods(bench, named)
     compared = getattr(cases, chosen.what)(bench)
     return (case for case in compared if stage is None or case.group == f"stage {stage}")

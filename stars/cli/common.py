@@ -21,14 +21,22 @@ def add_config(group: Any) -> None:
         help="configuration file; A+B merges two files, B overriding A [config/config.yaml]",
     )
     group.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="override one key, e.g. tune.optimiser.lr=1e-3; may be repeated"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override one key, e.g. tune.optimiser.lr=1e-3; may be repeated",
     )
 
 
 def add_folder(group: Any) -> None:
     """Optional results folder; default: ./results, or the current folder if it is an unpacked archive."""
     group.add_argument(
-        "results", nargs="?", type=Path, metavar="PATH", help="results folder [results; in an unpacked archive, the current folder]"
+        "results",
+        nargs="?",
+        type=Path,
+        metavar="PATH",
+        help="results folder [results; in an unpacked archive, the current folder]",
     )
 
 
@@ -66,5 +74,7 @@ def device(name: str, threads: int | None) -> str:
     if name != "cpu":
         devices.hold()
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: PyTorch finds no GPU: use --device auto, or install the CUDA build (envs/torch-cuda.txt)")
+        raise InputError(
+            "--device cuda: PyTorch finds no GPU: use --device auto, or install the CUDA build (envs/torch-cuda.txt)"
+        )
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"

@@ -15,8 +15,30 @@ GROUPS = {
     "Use your own clips": ("evaluate", "fit", "search", "embed"),
     "Set up and plan a run": ("init", "config", "plan", "bench"),
     "Stages (run by the workflow; each can also be run alone)": (
-        *("simulate", "ingest", "join", "split", "scratch", "pretrain", "tune", "train", "network", "joints", "ensemble"),
-        *("knn", "linear", "finetune", "subsets", "semi", "exemplars", "few-shot", "ensemble-scores", "plugin-protocol"),
+        *(
+            "simulate",
+            "ingest",
+            "join",
+            "split",
+            "scratch",
+            "pretrain",
+            "tune",
+            "train",
+            "network",
+            "joints",
+            "ensemble",
+        ),
+        *(
+            "knn",
+            "linear",
+            "finetune",
+            "subsets",
+            "semi",
+            "exemplars",
+            "few-shot",
+            "ensemble-scores",
+            "plugin-protocol",
+        ),
         *("map", "table", "figure", "comparison", "claims", "plugin-table"),
     ),
     "Check, share and convert": ("audit", "pack", "verify", "import-weights", "export", "export-clips"),
@@ -34,12 +56,19 @@ def text(helps: Mapping[str, str]) -> str:
         helps: command → its help text.
     """
     width = min(WIDEST, shutil.get_terminal_size().columns)
-    blocks = ["\n".join([f"{title}:", *(_line(name, helps[name], width) for name in names)]) for title, names in GROUPS.items()]
+    blocks = [
+        "\n".join([f"{title}:", *(_line(name, helps[name], width) for name in names)])
+        for title, names in GROUPS.items()
+    ]
     return "\n\n".join([USAGE, ABOUT, *blocks]) + "\n"
 
 
 def _line(name: str, about: str, width: int) -> str:
     indent = " " * (NAMES + 2)
     return textwrap.fill(
-        about, max(width, 2 * NAMES), initial_indent=f"  {name:<{NAMES}}", subsequent_indent=indent, break_long_words=False
+        about,
+        max(width, 2 * NAMES),
+        initial_indent=f"  {name:<{NAMES}}",
+        subsequent_indent=indent,
+        break_long_words=False,
     )

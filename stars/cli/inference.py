@@ -27,13 +27,18 @@ def add(commands: Any) -> None:
     """predict and search."""
     text = "recognise actions in your clips, with a classifier or by KNN"
     about = (
-        "Print the action of each clip. A classifier saved by `stars fit` gives calibrated probabilities. Without one, the nearest labelled"
-        " clips vote; a vote share is not a probability."
+        "Print the action of each clip. A classifier saved by `stars fit` gives calibrated probabilities. Without one,"
+        " the nearest labelled clips vote; a vote share is not a probability."
     )
     predict = commands.add_parser("predict", help=text, description=about)
-    predict.add_argument("-k", type=int, metavar="N", help="number of neighbours [number of clips of the rarest action, at most 10]")
     predict.add_argument(
-        "--classifier", type=Path, metavar="FOLDER", help="folder written by `stars fit`, instead of --encoder and --library"
+        "-k", type=int, metavar="N", help="number of neighbours [number of clips of the rarest action, at most 10]"
+    )
+    predict.add_argument(
+        "--classifier",
+        type=Path,
+        metavar="FOLDER",
+        help="folder written by `stars fit`, instead of --encoder and --library",
     )
     predict.add_argument(
         "--false-alarms",
@@ -48,22 +53,34 @@ def add(commands: Any) -> None:
         help="folder to write a timeline of each long recording to (.csv and .png); with --classifier",
     )
     predict.add_argument(
-        "--window", type=float, metavar="S", help="with --timeline: window length in seconds [length of the labelled clips]"
+        "--window",
+        type=float,
+        metavar="S",
+        help="with --timeline: window length in seconds [length of the labelled clips]",
     )
-    predict.add_argument("--step", type=float, metavar="S", help="with --timeline: seconds between window starts [an eighth of the window]")
+    predict.add_argument(
+        "--step",
+        type=float,
+        metavar="S",
+        help="with --timeline: seconds between window starts [an eighth of the window]",
+    )
     predict.set_defaults(handler=_predict)
     text = "find the labelled clips nearest to your clips"
     search = commands.add_parser(
         "search", help=text, description=f"{text[0].upper()}{text[1:]} and print them; with --pictures, also draw them."
     )
     search.add_argument("-k", type=int, default=5, metavar="N", help="number of nearest clips to find per clip [5]")
-    search.add_argument("--pictures", type=Path, metavar="PATH", help="folder to write a picture of each clip and its nearest clips to")
+    search.add_argument(
+        "--pictures", type=Path, metavar="PATH", help="folder to write a picture of each clip and its nearest clips to"
+    )
     search.set_defaults(handler=_search)
     for parser in (predict, search):
         parser.add_argument("files", nargs="+", metavar="FILE", help=FILES)
         parser.add_argument("--library", type=Path, metavar="PATH", help=LIBRARY)
         add_model(parser, required=parser is search)
-        parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="device to compute on [auto]")
+        parser.add_argument(
+            "--device", default="auto", choices=["auto", "cpu", "cuda"], help="device to compute on [auto]"
+        )
         parser.add_argument("--threads", type=int, metavar="N", help="CPU threads [all cores]")
 
 
@@ -76,7 +93,9 @@ def add_model(parser: argparse.ArgumentParser, required: bool, form: bool = True
         metavar="FILE",
         help="encoder.safetensors, or a folder written by `stars export --format safetensors`",
     )
-    parser.add_argument("--like", metavar="NAME", help="data set description to use for the files [that of the encoder]")
+    parser.add_argument(
+        "--like", metavar="NAME", help="data set description to use for the files [that of the encoder]"
+    )
     add_sensor(parser)
     parser.add_argument(
         "--precision",
@@ -94,7 +113,10 @@ def add_sensor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skeleton",
         metavar="NAME|FILE",
-        help="joint layout of .npy, .json and .csv files: kinect_v1, kinect_v2, mediapipe33, coco17, smpl24, or a .yaml file [detected]",
+        help=(
+            "joint layout of .npy, .json and .csv files: kinect_v1, kinect_v2, mediapipe33, coco17, smpl24, or a .yaml"
+            " file [detected]"
+        ),
     )
     parser.add_argument("--fps", type=float, metavar="N", help="frames per second of the files [the encoder's]")
 
@@ -115,15 +137,21 @@ def _predict(chosen: argparse.Namespace) -> None:
         return
     for name in ("false_alarms", "timeline", "window", "step"):
         if getattr(chosen, name) is not None:
-            raise InputError(f"--{name.replace('_', '-')} needs --classifier: make one from your labelled clips with `stars fit`")
+            raise InputError(
+                f"--{name.replace('_', '-')} needs --classifier: make one from your labelled clips with `stars fit`"
+            )
     if chosen.encoder is None:
-        raise InputError("predict needs --encoder, an encoder.safetensors, or --classifier, a folder written by `stars fit`")
+        raise InputError(
+            "predict needs --encoder, an encoder.safetensors, or --classifier, a folder written by `stars fit`"
+        )
     found = _model(chosen).library(chosen.library).predict(chosen.files, chosen.k)
     if chosen.form == "json":
         _print_json([asdict(one) for one in found])
         return
     places = [f"{one.rank} of {one.among}" if one.rank else "" for one in found]
-    rows = [[one.clip, one.label, f"{one.votes:.2f}", place, one.nearest] for one, place in zip(found, places, strict=True)]
+    rows = [
+        [one.clip, one.label, f"{one.votes:.2f}", place, one.nearest] for one, place in zip(found, places, strict=True)
+    ]
     head = ["clip", "action", "vote share", "rank", "nearest"]
     if chosen.form == "csv":  # other programs may read the similarity
         head.insert(3, "similarity")
@@ -139,7 +167,9 @@ def _classify(chosen: argparse.Namespace) -> None:
 
     for name in ("encoder", "library", "like", "precision", "k"):
         if getattr(chosen, name) is not None:
-            raise InputError(f"--{name} cannot be combined with --classifier, which contains its own encoder: leave one of them out")
+            raise InputError(
+                f"--{name} cannot be combined with --classifier, which contains its own encoder: leave one of them out"
+            )
     for path in chosen.files:
         existing(path)
     alarms = FALSE_ALARMS if chosen.false_alarms is None else chosen.false_alarms
@@ -155,7 +185,13 @@ def _classify(chosen: argparse.Namespace) -> None:
         _print_json([asdict(one) for one in found])
         return
     rows = [
-        (one.clip, one.label, f"{one.probability:.2f}", one.likeliest, ", ".join(f"{name} {share:.2f}" for name, share in one.others[:2]))
+        (
+            one.clip,
+            one.label,
+            f"{one.probability:.2f}",
+            one.likeliest,
+            ", ".join(f"{name} {share:.2f}" for name, share in one.others[:2]),
+        )
         for one in found
     ]
     _print_rows(chosen.form, ("clip", "action", "probability", "likeliest", "next"), rows)
@@ -173,7 +209,9 @@ def _timelines(chosen: argparse.Namespace, classifier: Any, alarms: float) -> No
     for file, some, stem in zip(found, segments, stems([file.name for file in found]), strict=True):
         write(some, chosen.timeline / stem, file.name)
     if chosen.form == "json":
-        _print_json([{"clip": file.name, **one._asdict()} for file, some in zip(found, segments, strict=True) for one in some])
+        _print_json(
+            [{"clip": file.name, **one._asdict()} for file, some in zip(found, segments, strict=True) for one in some]
+        )
         return
     rows = [
         (file.name, f"{one.start:.2f}", f"{one.end:.2f}", one.action, shown(one))
@@ -195,7 +233,11 @@ def _search(chosen: argparse.Namespace) -> None:
     if chosen.form == "json":
         _print_json([asdict(match) for matches in found for match in matches])
         return
-    rows = [(match.clip, match.rank, match.label, f"{match.similarity:.3f}", match.name) for matches in found for match in matches]
+    rows = [
+        (match.clip, match.rank, match.label, f"{match.similarity:.3f}", match.name)
+        for matches in found
+        for match in matches
+    ]
     _print_rows(chosen.form, ("clip", "rank", "action", "similarity", "nearest"), rows)
 
 
@@ -209,7 +251,9 @@ def embed(chosen: argparse.Namespace) -> None:
         from stars.inference.library import keep
 
         if chosen.out.suffix != ".npz":
-            raise InputError(f"--out {chosen.out}: features of files are written to one .npz file: give a name that ends in .npz")
+            raise InputError(
+                f"--out {chosen.out}: features of files are written to one .npz file: give a name that ends in .npz"
+            )
         print(f"{chosen.out}: {keep(model, [Path(file) for file in chosen.files], chosen.out)} clips", file=sys.stderr)
         return
     names, features = model.named_features(model.read(chosen.files))
@@ -228,7 +272,14 @@ def _model(chosen: argparse.Namespace) -> Any:
     library = getattr(chosen, "library", None)
     for path in (*chosen.files, *([library] if library else [])):
         existing(path)
-    return stars.load(chosen.encoder, chosen.like, device(chosen.device, chosen.threads), chosen.precision, chosen.skeleton, chosen.fps)
+    return stars.load(
+        chosen.encoder,
+        chosen.like,
+        device(chosen.device, chosen.threads),
+        chosen.precision,
+        chosen.skeleton,
+        chosen.fps,
+    )
 
 
 def _print_json(value: Any) -> None:

@@ -15,9 +15,13 @@ PLACES = {  # file in the project → file to copy
     "Snakefile": PROJECT / "Snakefile",
     "config/config.yaml": PROJECT / "config.yaml",
     "config/datasets/mine.yaml": PROJECT / "mine.yaml",
-    **{f"workflow/profiles/{name}/config.yaml": PROFILES / name / "config.yaml" for name in ("default", "local", "slurm")},
+    **{
+        f"workflow/profiles/{name}/config.yaml": PROFILES / name / "config.yaml"
+        for name in ("default", "local", "slurm")
+    },
 }
-LINKS = {"profiles": "workflow/profiles", "slurm": "workflow/profiles/slurm"}  # as in a clone, so that `--profile slurm` works
+# as in a clone, so that `--profile slurm` works
+LINKS = {"profiles": "workflow/profiles", "slurm": "workflow/profiles/slurm"}
 IGNORED = "results/\n.snakemake/\n"
 
 
@@ -26,9 +30,14 @@ def add(commands: Any) -> None:
     init = commands.add_parser(
         "init",
         help="create a project: Snakefile, profiles, configuration",
-        description="Create a folder with a Snakefile that runs the installed workflow, profiles, and a commented configuration. Then run snakemake there.",
+        description=(
+            "Create a folder with a Snakefile that runs the installed workflow, profiles, and a commented"
+            " configuration. Then run snakemake there."
+        ),
     )
-    init.add_argument("folder", type=Path, metavar="FOLDER", help="folder to create; it may exist, but not contain a project")
+    init.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="folder to create; it may exist, but not contain a project"
+    )
     init.set_defaults(handler=_init)
 
 

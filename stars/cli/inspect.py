@@ -15,18 +15,31 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "inspect",
         help="write a quality page of a data set, or pictures of one clip",
-        description="Write a quality page of a data set. For a clip: write a strip of poses (.png) and an animation (.gif), and print what denoising did.",
+        description=(
+            "Write a quality page of a data set. For a clip: write a strip of poses (.png) and an animation (.gif), and"
+            " print what denoising did."
+        ),
     )
-    parser.add_argument("what", metavar="WHAT", help="a data set in the configuration, the name of a clip, or a raw file")
     parser.add_argument(
-        "--data", metavar="NAME", help="data set of the clip or raw file [the first that contains the clip or reads such files]"
+        "what", metavar="WHAT", help="a data set in the configuration, the name of a clip, or a raw file"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="PATH", help="folder to write to [results/DATA/quality; for a clip, results/DATA/inspect]"
+        "--data",
+        metavar="NAME",
+        help="data set of the clip or raw file [the first that contains the clip or reads such files]",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="PATH",
+        help="folder to write to [results/DATA/quality; for a clip, results/DATA/inspect]",
     )
     parser.add_argument("--clips", type=Path, metavar="PATH", help=CLIPS + " [results/DATA/clips]")
     parser.add_argument(
-        "--splits", type=Path, metavar="PATH", help="folder of the splits whose clips the page counts [results/DATA/splits]"
+        "--splits",
+        type=Path,
+        metavar="PATH",
+        help="folder of the splits whose clips the page counts [results/DATA/splits]",
     )
     parser.add_argument("--frames", type=int, default=8, metavar="N", help="number of poses in a clip's strip [8]")
     parser.add_argument("--settings", metavar="JSON", help="settings of the page, as a line of JSON")
@@ -41,7 +54,9 @@ def _inspect(chosen: argparse.Namespace) -> None:
         return _page(chosen, chosen.what, read_json("--settings", chosen.settings))
     config = configuration.load_file(chosen.config, chosen.set)
     if chosen.data is not None and chosen.data not in config.data:
-        raise InputError(f"--data {chosen.data}: not in {chosen.config}{configuration.nearest(chosen.data, config.data)}")
+        raise InputError(
+            f"--data {chosen.data}: not in {chosen.config}{configuration.nearest(chosen.data, config.data)}"
+        )
     if chosen.what in config.data:
         return _page(chosen, chosen.what, configuration.stage_settings(config, "inspect", chosen.what))
     return _clip(chosen, config)
@@ -65,7 +80,9 @@ def _clip(chosen: argparse.Namespace, config: Any) -> None:
     data = _reads(chosen, config, path) if path.is_file() else _holds(chosen, config)
     block = config.data[data]
     told = {"name": path.stem if path.is_file() else chosen.what, "ingest": block.ingest, "frames": chosen.frames}
-    settings = configuration.validate(clip.ClipStage, {**told, "dataset": configuration.dataset(config, data)}, "--frames")
+    settings = configuration.validate(
+        clip.ClipStage, {**told, "dataset": configuration.dataset(config, data)}, "--frames"
+    )
     out = chosen.out or Path(f"results/{data}/inspect")
     if path.is_file():
         lines = clip.of_file(path, out, settings)
@@ -85,7 +102,8 @@ def _reads(chosen: argparse.Namespace, config: Any, path: Path) -> str:
             return str(data)
     where = f"data.{chosen.data}" if chosen.data else "no data set of " + chosen.config
     raise InputError(
-        f"{path}: {where} {'does not read' if chosen.data else 'reads'} such files: give --data, or a --config that contains its data set"
+        f"{path}: {where} {'does not read' if chosen.data else 'reads'} such files: give --data, or a --config that"
+        " contains its data set"
     )
 
 

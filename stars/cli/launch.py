@@ -26,10 +26,11 @@ CHILD = "STARS_LAUNCHED"
 
 
 def launch(arguments: Sequence[str], processes: int, across: int = 1) -> int:
-    """Run `stars ARGUMENTS` in `processes` processes, spread evenly `across` nodes of a Slurm job; return their exit code.
+    """Run `stars ARGUMENTS` in `processes` processes, spread evenly `across` nodes of a Slurm job; return their exit
+    code.
 
-    SIGINT, SIGTERM and SIGUSR1 are forwarded to the processes on this machine; those on other nodes stop at the same step.
-    Only the first process writes to the terminal; stderr of the others is shown only if one of them fails.
+    SIGINT, SIGTERM and SIGUSR1 are forwarded to the processes on this machine; those on other nodes stop at the same
+    step. Only the first process writes to the terminal; stderr of the others is shown only if one of them fails.
     """
     here, node = nodes.share(processes, across), nodes.number()
     others = nodes.others(across) if across > 1 and node == 0 else []
@@ -53,7 +54,9 @@ def launch(arguments: Sequence[str], processes: int, across: int = 1) -> int:
 
 
 def follow_launcher() -> None:
-    """In a process that `launch` started, on any node: exit when the launcher exits for any reason, so that no process is orphaned."""
+    """In a process that `launch` started, on any node: exit when the launcher exits for any reason, so that no
+    process is orphaned.
+    """
     if CHILD in os.environ:
         threading.Thread(target=_follow, daemon=True).start()
 
@@ -107,7 +110,9 @@ def _wait(ranks: list[subprocess.Popen[bytes]], sruns: list[subprocess.Popen[byt
 
 
 def _end(ranks: list[subprocess.Popen[bytes]], sruns: list[subprocess.Popen[bytes]]) -> None:
-    """End all processes. Each srun is given time first, since killing it would orphan its task, which exits when its input is closed."""
+    """End all processes. Each srun is given time first, since killing it would orphan its task, which exits when its
+    input is closed.
+    """
     for rank in ranks:
         rank.kill()
         rank.wait()
@@ -128,5 +133,8 @@ def _verdict(codes: dict[str, int], said: Sequence[IO[bytes]]) -> int:
         file.seek(0)
         print(file.read().decode(errors="replace"), end="", file=sys.stderr)
     ended = ", ".join(f"{name} with code {code}" for name, code in codes.items())
-    print(f"stars: a training process failed ({ended}): run the same command again to resume from the last checkpoint", file=sys.stderr)
+    print(
+        f"stars: a training process failed ({ended}): run the same command again to resume from the last checkpoint",
+        file=sys.stderr,
+    )
     return 1

@@ -1,4 +1,6 @@
-"""Several nodes of one training: starts this command once on each other node of a Slurm job, where it starts that node's processes."""
+"""Several nodes of one training: starts this command once on each other node of a Slurm job, where it starts that
+node's processes.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from stars.errors import InputError
 NUMBER = "STARS_NODE"  # of a node other than the first, for the command that is started there
 GLOO_INTERFACE = "GLOO_SOCKET_IFNAME"
 SIOCGIFADDR = 0x8915  # Linux's request for the IPv4 address of a network interface: man 7 netdevice
-LEFT_OUT = ("SLURM_", "SRUN_", "CUDA_VISIBLE_DEVICES")  # they describe how this process was started; srun would read them as options
+# they describe how this process was started; srun would read them as options
+LEFT_OUT = ("SLURM_", "SRUN_", "CUDA_VISIBLE_DEVICES")
 
 
 def share(processes: int, nodes: int) -> int:
@@ -43,7 +46,9 @@ def others(nodes: int) -> list[str]:
     job, own = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURMD_NODENAME")
     names: list[str] = []
     if job and own and shutil.which("srun"):
-        names = _said("scontrol", "show", "hostnames", _said("squeue", "--noheader", f"--jobs={job}", "--format=%N")).split()
+        names = _said(
+            "scontrol", "show", "hostnames", _said("squeue", "--noheader", f"--jobs={job}", "--format=%N")
+        ).split()
     found = [name for name in names if name != own]
     if len(found) < nodes - 1:
         here = f"this Slurm job has {len(names)}" if names else "this is not a Slurm job"
@@ -51,13 +56,18 @@ def others(nodes: int) -> list[str]:
     return found[: nodes - 1]
 
 
-def start(arguments: Sequence[str], node: int, name: str, told: dict[str, str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start `stars ARGUMENTS` on node number `node`, called `name`; returns the srun process, which ends with the same exit code."""
+def start(
+    arguments: Sequence[str], node: int, name: str, told: dict[str, str], stderr: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """Start `stars ARGUMENTS` on node number `node`, called `name`; returns the srun process, which ends with the
+    same exit code.
+    """
     kept = {key: value for key, value in os.environ.items() if not key.startswith(LEFT_OUT) or key == "SLURM_CONF"}
     return subprocess.Popen(
         [*step(os.environ["SLURM_JOB_ID"], name), sys.executable, "-m", "stars", *arguments],
         env={**kept, **told, NUMBER: str(node)},
-        process_group=0,  # a terminal's Ctrl-C would make srun end the step; the first node's processes stop all others with them
+        # a terminal's Ctrl-C would make srun end the step; the first node's processes stop all others with them
+        process_group=0,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=stderr,
@@ -65,12 +75,15 @@ def start(arguments: Sequence[str], node: int, name: str, told: dict[str, str], 
 
 
 def step(job: str, name: str) -> list[str]:
-    """srun's arguments for one task on a node of a job, next to the calling step, with all resources that the job has there."""
+    """srun's arguments for one task on a node of a job, next to the calling step, with all resources that the job
+    has there.
+    """
     return ["srun", f"--jobid={job}", "--overlap", "--nodes=1", "--ntasks=1", f"--nodelist={name}", "--cpu-bind=none"]
 
 
 def interface(host: str) -> dict[str, str]:
-    """The variable that makes gloo listen where `host` can reach it; by default it uses the address of this machine's name, often loopback.
+    """The variable that makes gloo listen where `host` can reach it; by default it uses the address of this machine's
+    name, often loopback.
 
     Empty if the environment sets it, if `host` has no known IPv4 address, or outside of Linux.
     """

@@ -22,7 +22,9 @@ def add(commands: Any) -> None:
         help=text,
         description=f"{text[0].upper()}{text[1:]}: print the accuracy of each; write tables and figures.",
     )
-    evaluate.add_argument("--out", type=Path, default=Path("evaluation"), metavar="PATH", help="folder to write to [evaluation]")
+    evaluate.add_argument(
+        "--out", type=Path, default=Path("evaluation"), metavar="PATH", help="folder to write to [evaluation]"
+    )
     evaluate.add_argument(
         "--finetune",
         nargs="?",
@@ -36,19 +38,29 @@ def add(commands: Any) -> None:
     fit = commands.add_parser(
         "fit",
         help=text,
-        description="Evaluate like `stars evaluate`, then train the best classifier and save it to a folder for `stars predict --classifier`.",
+        description=(
+            "Evaluate like `stars evaluate`, then train the best classifier and save it to a folder for `stars predict"
+            " --classifier`."
+        ),
     )
-    fit.add_argument("--out", type=Path, default=Path("classifier"), metavar="PATH", help="folder to write to [classifier]")
+    fit.add_argument(
+        "--out", type=Path, default=Path("classifier"), metavar="PATH", help="folder to write to [classifier]"
+    )
     fit.set_defaults(handler=_fit)
     for parser in (evaluate, fit):
         parser.add_argument("folder", type=Path, metavar="FOLDER", help=FOLDER)
         parser.add_argument(
             "--group-by",
             metavar="COLUMN|REGEX",
-            help="subject of a clip: a column of clips.csv, or a regular expression whose first group matches it in the clip's path [subject]",
+            help=(
+                "subject of a clip: a column of clips.csv, or a regular expression whose first group matches it in the"
+                " clip's path [subject]"
+            ),
         )
         add_model(parser, required=True, form=False)
-        parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="device to compute on [auto]")
+        parser.add_argument(
+            "--device", default="auto", choices=["auto", "cpu", "cuda"], help="device to compute on [auto]"
+        )
         parser.add_argument("--threads", type=int, metavar="N", help="CPU threads [all cores]")
 
 
@@ -60,7 +72,14 @@ def _evaluate(chosen: argparse.Namespace) -> None:
         raise InputError(f"--finetune {chosen.finetune}: give at least one epoch")
     model, found = _evaluated(chosen, chosen.finetune)
     write(found, chosen.out, model.path, _settings(chosen, model))
-    print("\n".join([*lines(found), f"{chosen.out}/: confusion.png, reliability.png, learning_curve.png, predictions.csv, actions.csv"]))
+    print(
+        "\n".join(
+            [
+                *lines(found),
+                f"{chosen.out}/: confusion.png, reliability.png, learning_curve.png, predictions.csv, actions.csv",
+            ]
+        )
+    )
 
 
 @warned()
@@ -81,7 +100,14 @@ def _evaluated(chosen: argparse.Namespace, epochs: int | None = None) -> tuple[A
     from stars.inference.files import existing
 
     existing(chosen.folder)
-    model = stars.load(chosen.encoder, chosen.like, device(chosen.device, chosen.threads), chosen.precision, chosen.skeleton, chosen.fps)
+    model = stars.load(
+        chosen.encoder,
+        chosen.like,
+        device(chosen.device, chosen.threads),
+        chosen.precision,
+        chosen.skeleton,
+        chosen.fps,
+    )
     clips = labelled.read(model, chosen.folder, chosen.group_by)
     more = [(finetuning.NAME, finetuning.TITLE, finetuning.scorer(model, clips, epochs))] if epochs else []
     return model, evaluate(clips, more=more)

@@ -36,19 +36,27 @@ def add(commands: Any) -> None:
     )
     text = "a figure of the paper, or training curves, of this run"
     figure = commands.add_parser("figure", help=f"draw {text}", description=f"Draw {text}.")
-    figure.add_argument("name", choices=list(FIGURES), help="; ".join(f"{name}: {what}" for name, what in FIGURES.items()))
+    figure.add_argument(
+        "name", choices=list(FIGURES), help="; ".join(f"{name}: {what}" for name, what in FIGURES.items())
+    )
     figure.add_argument("--clips", type=Path, metavar="PATH", help=CLIPS + " [the configuration's]")
     figure.add_argument("--test", type=Path, metavar="PATH", help=TEST + " [the configuration's]")
     text = "the comparison page: all methods on one split"
     page = commands.add_parser("comparison", help=f"write {text}", description=f"Write {text}.")
     text = "test the paper's claims on this run"
     claims = commands.add_parser(
-        "claims", help=text, description="Test the paper's claims on this run; write differences, confidence intervals and verdicts."
+        "claims",
+        help=text,
+        description="Test the paper's claims on this run; write differences, confidence intervals and verdicts.",
     )
     for parser, handler in ((table, _table), (figure, _figure), (page, _comparison), (claims, _claims)):
         parser.add_argument("--settings", metavar="JSON", help="settings, as a line of JSON [from the configuration]")
-        parser.add_argument("--files", metavar="JSON", help="with --settings: input files, as a JSON object of roles and paths")
-        parser.add_argument("--published", type=Path, default=shipped.found("config/published"), metavar="PATH", help=PUBLISHED)
+        parser.add_argument(
+            "--files", metavar="JSON", help="with --settings: input files, as a JSON object of roles and paths"
+        )
+        parser.add_argument(
+            "--published", type=Path, default=shipped.found("config/published"), metavar="PATH", help=PUBLISHED
+        )
         parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder to write to")
         add_config(parser)
         parser.set_defaults(handler=handler)
@@ -63,10 +71,14 @@ def _table(chosen: argparse.Namespace) -> None:
     settings, files = _drawing(chosen, lambda config: sources.table(config, chosen.number))
     if settings.get("number") in sources.HYPERPARAMETERS:
         hyperparameters.build(
-            configuration.validate(hyperparameters.HyperparametersStage, settings, "settings"), chosen.published, chosen.out
+            configuration.validate(hyperparameters.HyperparametersStage, settings, "settings"),
+            chosen.published,
+            chosen.out,
         )
     else:
-        tables.build(configuration.validate(tables.TableStage, settings, "settings"), files, chosen.published, chosen.out)
+        tables.build(
+            configuration.validate(tables.TableStage, settings, "settings"), files, chosen.published, chosen.out
+        )
 
 
 def _figure(chosen: argparse.Namespace) -> None:
@@ -80,13 +92,26 @@ def _figure(chosen: argparse.Namespace) -> None:
         chosen.test = chosen.test or Path(layout.split_rows(data, split, "test"))
     settings, files = _drawing(chosen, lambda config: sources.figure(config, chosen.name))
     if chosen.name == "fig1":
-        figures.fig1(configuration.validate(figures.Fig1Stage, settings, "settings"), files, chosen.published, chosen.out)
+        figures.fig1(
+            configuration.validate(figures.Fig1Stage, settings, "settings"), files, chosen.published, chosen.out
+        )
     elif chosen.name in ("fig3a", "fig3b"):
         figures.sweep(configuration.validate(figures.SweepStage, settings, "settings"), files, chosen.out)
     elif chosen.name == "fig4":
-        figures.fig4(configuration.validate(figures.Fig4Stage, settings, "settings"), chosen.clips, chosen.test, files, chosen.out)
+        figures.fig4(
+            configuration.validate(figures.Fig4Stage, settings, "settings"),
+            chosen.clips,
+            chosen.test,
+            files,
+            chosen.out,
+        )
     elif chosen.name == "fig6":
-        figures.fig6(configuration.validate(figures.Fig6Stage, settings, "settings"), chosen.clips, files["predictions"], chosen.out)
+        figures.fig6(
+            configuration.validate(figures.Fig6Stage, settings, "settings"),
+            chosen.clips,
+            files["predictions"],
+            chosen.out,
+        )
     else:
         figures.curves(configuration.validate(figures.CurvesStage, settings, "settings"), files, chosen.out)
 

@@ -13,20 +13,27 @@ from stars.errors import InputError
 def add(commands: Any) -> None:
     """plan and changes."""
     text = "estimate the jobs, hours and disk space of a run"
-    plan = commands.add_parser("plan", help=text, description=f"{text[0].upper()}{text[1:]}, from Snakemake's dry run and measured speeds.")
+    plan = commands.add_parser(
+        "plan", help=text, description=f"{text[0].upper()}{text[1:]}, from Snakemake's dry run and measured speeds."
+    )
     _add_options(plan)
     plan.add_argument("--tflops", type=float, metavar="N", help="assume this speed for all computation, in TFLOP/s")
     plan.add_argument("--everything", action="store_true", help="also count existing results")
     plan.set_defaults(handler=_plan)
     text = "list the jobs that a run would execute, why, and for how long"
-    changes = commands.add_parser("changes", help=text, description=f"{text[0].upper()}{text[1:]}: a dry run in at most ten lines.")
+    changes = commands.add_parser(
+        "changes", help=text, description=f"{text[0].upper()}{text[1:]}: a dry run in at most ten lines."
+    )
     _add_options(changes)
     changes.set_defaults(handler=_changes)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "targets", nargs="*", metavar="TARGET", help="targets or files to make, e.g. table5 fig4 [`targets` in the configuration]"
+        "targets",
+        nargs="*",
+        metavar="TARGET",
+        help="targets or files to make, e.g. table5 fig4 [`targets` in the configuration]",
     )
     add_config(parser)
     parser.add_argument(
@@ -37,7 +44,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="file of measured speeds of machines [config/rates.csv]",
     )
     parser.add_argument(
-        "--machine", metavar="NAME", help="machine in that file [the first with a GPU or without, according to `compute.device`]"
+        "--machine",
+        metavar="NAME",
+        help="machine in that file [the first with a GPU or without, according to `compute.device`]",
     )
 
 
@@ -49,7 +58,9 @@ def _plan(chosen: argparse.Namespace) -> None:
     if chosen.tflops is not None and not 0 < chosen.tflops < float("inf"):
         raise InputError("--tflops: give a number greater than 0")
     config = configuration.load_file(chosen.config, chosen.set)
-    machine = _machine(rates.load(shipped.found(chosen.rates)), chosen.machine, _has_gpu(config.compute.device), chosen.rates)
+    machine = _machine(
+        rates.load(shipped.found(chosen.rates)), chosen.machine, _has_gpu(config.compute.device), chosen.rates
+    )
     if chosen.tflops:
         machine = machine.assuming(1e12 * chosen.tflops)
     found = jobs.planned(config, chosen.config, chosen.targets, chosen.everything, configuration.overriding(chosen.set))

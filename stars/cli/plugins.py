@@ -23,9 +23,13 @@ def add(commands: Any) -> None:
     """plugin-protocol and plugin-table."""
     protocol = _command(commands, "plugin-protocol", "run a plugin protocol, plugins/protocols/NAME.py", _protocol)
     for name, text in PROTOCOL.items():
-        protocol.add_argument(f"--{name}", required=True, metavar="PATH", type=str if name == "target" else Path, help=text)
+        protocol.add_argument(
+            f"--{name}", required=True, metavar="PATH", type=str if name == "target" else Path, help=text
+        )
     table = _command(commands, "plugin-table", "write a plugin table, plugins/tables/NAME.py", _table)
-    table.add_argument("--files", metavar="JSON", help="with --settings: input files, as a JSON object of roles and paths")
+    table.add_argument(
+        "--files", metavar="JSON", help="with --settings: input files, as a JSON object of roles and paths"
+    )
     table.add_argument("--out", type=Path, required=True, metavar="PATH", help="folder to write to")
 
 
@@ -47,7 +51,10 @@ def _protocol(chosen: argparse.Namespace) -> None:
         told = plugin_results.protocol_settings(config, _named("protocols", chosen, config.protocols))
     else:
         told = read_json("--settings", chosen.settings)
-    evaluate(settings=configuration.validate(PluginStage, told, "settings"), **{name: getattr(chosen, name) for name in PROTOCOL})
+    evaluate(
+        settings=configuration.validate(PluginStage, told, "settings"),
+        **{name: getattr(chosen, name) for name in PROTOCOL},
+    )
 
 
 def _table(chosen: argparse.Namespace) -> None:
@@ -59,7 +66,11 @@ def _table(chosen: argparse.Namespace) -> None:
         told, files = plugin_results.table(config, _named("tables", chosen, config.tables))
     else:
         told, files = read_json("--settings", chosen.settings), read_json("--files", chosen.files or "{}")
-    build(configuration.validate(PluginTableStage, told, "settings"), {role: Path(path) for role, path in files.items()}, chosen.out)
+    build(
+        configuration.validate(PluginTableStage, told, "settings"),
+        {role: Path(path) for role, path in files.items()},
+        chosen.out,
+    )
 
 
 def _named(block: str, chosen: argparse.Namespace, known: dict[str, Any]) -> str:

@@ -14,10 +14,14 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "report",
         help="write one page: tables, figures, their origin, map of features",
-        description="Write one self-contained HTML page from existing results. (`snakemake report` also makes missing results.)",
+        description=(
+            "Write one self-contained HTML page from existing results. (`snakemake report` also makes missing results.)"
+        ),
     )
     parser.add_argument("--settings", metavar="JSON", help="settings, as a line of JSON [from the configuration]")
-    parser.add_argument("--files", metavar="JSON", help="with --settings: input files, as a JSON object of roles and paths")
+    parser.add_argument(
+        "--files", metavar="JSON", help="with --settings: input files, as a JSON object of roles and paths"
+    )
     parser.add_argument(
         "--results",
         type=Path,
@@ -26,7 +30,10 @@ def add(commands: Any) -> None:
         help="results folder, also of an unpacked archive [results]",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="PATH", help="folder to write to [report in the results folder; for an unpacked archive, ./report]"
+        "--out",
+        type=Path,
+        metavar="PATH",
+        help="folder to write to [report in the results folder; for an unpacked archive, ./report]",
     )
     add_config(parser)
     parser.set_defaults(handler=_report)

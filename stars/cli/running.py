@@ -40,12 +40,20 @@ class _StageHelp(argparse.Action):
 
 
 def _add_stage(commands: Any, name: str, command: Stage) -> None:
-    parser = commands.add_parser(name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}.", add_help=False)
+    parser = commands.add_parser(
+        name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}.", add_help=False
+    )
     parser.add_argument("-h", "--help", action=_StageHelp, nargs=0, help="show this message and every setting")
     for path, text in command.paths.items():
-        several = {"nargs": "+", "type": Path} if path in ("parts", MEMBERS) else {"type": str if path == "target" else Path}
+        several = (
+            {"nargs": "+", "type": Path} if path in ("parts", MEMBERS) else {"type": str if path == "target" else Path}
+        )
         parser.add_argument(
-            f"--{path}", required=not command.reads_files, metavar="NAME" if path == "target" else "PATH", help=text, **several
+            f"--{path}",
+            required=not command.reads_files,
+            metavar="NAME" if path == "target" else "PATH",
+            help=text,
+            **several,
         )
     for option, (kind, text) in command.options.items():
         # An option without a value counts as left out, since a rule may have no value for it.
@@ -54,17 +62,29 @@ def _add_stage(commands: Any, name: str, command: Stage) -> None:
         parser.add_argument("files", nargs="*", metavar="FILE", help=inference.FILES)
         inference.add_model(parser, required=False)
     settings = parser.add_argument_group("settings")
-    settings.add_argument("--settings", metavar="JSON", help="all settings of the stage: a line of JSON, or a .json or .yaml file")
+    settings.add_argument(
+        "--settings", metavar="JSON", help="all settings of the stage: a line of JSON, or a .json or .yaml file"
+    )
     add_config(settings)
     settings.add_argument("--data", metavar="NAME", help="data set in the configuration [the first]")
-    settings.add_argument("--split", metavar="NAME", help="split of the data set [the first]") if name == "split" else None
+    (
+        settings.add_argument("--split", metavar="NAME", help="split of the data set [the first]")
+        if name == "split"
+        else None
+    )
     if not name_of_data(command):
         settings.add_argument(
-            "--recipe", metavar="NAME", default="stars", help="recipe in the configuration: a name under `methods` [stars]"
+            "--recipe",
+            metavar="NAME",
+            default="stars",
+            help="recipe in the configuration: a name under `methods` [stars]",
         )
     if command.uses_device:
         parser.add_argument(
-            "--device", default="auto", choices=["auto", "cpu", "cuda"], help="device to compute on [auto: a GPU if there is one]"
+            "--device",
+            default="auto",
+            choices=["auto", "cpu", "cuda"],
+            help="device to compute on [auto: a GPU if there is one]",
         )
         parser.add_argument("--threads", type=int, metavar="N", help="CPU threads [all cores]")
     if command.shared:
@@ -76,19 +96,35 @@ def _add_stage(commands: Any, name: str, command: Stage) -> None:
             help="number of GPUs that each batch is split across; with --device cpu: of processes [1]",
         )
         parser.add_argument(
-            "--nodes", type=int, default=1, metavar="N", help="number of nodes of this Slurm job that contain these GPUs [1]"
+            "--nodes",
+            type=int,
+            default=1,
+            metavar="N",
+            help="number of nodes of this Slurm job that contain these GPUs [1]",
         )
     if command.trains:
         if name != "linear":  # its encoder is not trained
             parser.add_argument(
-                "--compile", default="no", choices=["yes", "no"], help="compile the encoder with torch.compile, where supported [no]"
+                "--compile",
+                default="no",
+                choices=["yes", "no"],
+                help="compile the encoder with torch.compile, where supported [no]",
             )
         parser.add_argument(
-            "--work", default="results/.work", metavar="PATH", help="folder for checkpoints of unfinished trainings [results/.work]"
+            "--work",
+            default="results/.work",
+            metavar="PATH",
+            help="folder for checkpoints of unfinished trainings [results/.work]",
         )
-        parser.add_argument("--checkpoint-seconds", type=float, default=60.0, metavar="S", help="seconds between checkpoints [60]")
         parser.add_argument(
-            "--checkpoint-epochs", type=int, default=0, metavar="N", help="also save a checkpoint every N epochs [0: only by time]"
+            "--checkpoint-seconds", type=float, default=60.0, metavar="S", help="seconds between checkpoints [60]"
+        )
+        parser.add_argument(
+            "--checkpoint-epochs",
+            type=int,
+            default=0,
+            metavar="N",
+            help="also save a checkpoint every N epochs [0: only by time]",
         )
     parser.set_defaults(handler=_run_stage, command=command)
 
@@ -124,7 +160,9 @@ def _training(chosen: argparse.Namespace, options: dict[str, Any]) -> Iterator[N
     from stars.config import Checkpoint
     from stars.training import compiling, parallel, stopping
 
-    options["checkpoint"] = Checkpoint(seconds=chosen.checkpoint_seconds, epochs=chosen.checkpoint_epochs, folder=chosen.work)
+    options["checkpoint"] = Checkpoint(
+        seconds=chosen.checkpoint_seconds, epochs=chosen.checkpoint_epochs, folder=chosen.work
+    )
     follow_launcher()
     with (
         stopping.notices_kept(),
@@ -143,7 +181,9 @@ def _settings(chosen: argparse.Namespace) -> Any:
         data = _choice("data", chosen.data, config.data, chosen.config)
         split = _choice("split", getattr(chosen, "split", None), config.data[data].splits, chosen.config)
         name = _choice("recipe", chosen.recipe, config.methods, chosen.config) if "recipe" in chosen else ""
-        value = configuration.stage_settings(config, chosen.command.name, data, configuration.tag(config, name, config.seeds[0]), split)
+        value = configuration.stage_settings(
+            config, chosen.command.name, data, configuration.tag(config, name, config.seeds[0]), split
+        )
     elif chosen.settings.endswith((".json", ".yaml")):
         value = configuration.read_yaml(chosen.settings)
     else:

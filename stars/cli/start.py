@@ -67,7 +67,11 @@ def _made() -> Iterator[str]:
         return
     yield "Results:"
     if tables:
-        yield "  tables   " + ", ".join(path.stem.removeprefix("table") for path in tables) + f"   in {RESULTS / 'tables'}/"
+        yield (
+            "  tables   "
+            + ", ".join(path.stem.removeprefix("table") for path in tables)
+            + f"   in {RESULTS / 'tables'}/"
+        )
     if figures:
         yield "  figures  " + ", ".join(str(path.with_suffix(".png")) for path in figures)
     if (RESULTS / PAGE).is_file():

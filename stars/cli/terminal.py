@@ -101,7 +101,9 @@ class Terminal(logging.StreamHandler[Any]):
         self.total = sum(count for rule, count in stats.items() if rule not in targets and rule != "total")
         if self.config is not None:
             jobs = {self.workflow.dag.jobid(job): job for job in self.workflow.dag.needrun_jobs() if job.output}
-            self.expected = duration.expected({number: (job.shellcmd or "", job.output) for number, job in jobs.items()}, self.config)
+            self.expected = duration.expected(
+                {number: (job.shellcmd or "", job.output) for number, job in jobs.items()}, self.config
+            )
         self.began = time.monotonic()
         logs = [str(Path(path).relative_to(Path.cwd())) for path in self.workflow.logger_manager.get_logfile()]
         yield BEGUN.format(jobs=self._jobs(), logs=", ".join(["results/logs", *logs]))
@@ -120,13 +122,19 @@ class Terminal(logging.StreamHandler[Any]):
         now, width = time.monotonic(), len(str(self.total))
         left = self._left(now)
         about = "" if left is None else f"  about {tqdm.format_interval(round(left))} left"
-        return f"[{self.told:{width}}/{self.total}  {tqdm.format_interval(int(now - self.began))}{about}]  {self._what(number)}"
+        return (
+            f"[{self.told:{width}}/{self.total}  {tqdm.format_interval(int(now - self.began))}{about}] "
+            f" {self._what(number)}"
+        )
 
     def _left(self, now: float) -> float | None:
         """Seconds until the end: the expected time of the remaining jobs, scaled by how long the finished ones took."""
         if not self.expected:
             return None
-        under_way = {number: min(now - self.begun[number], self.expected.get(number, 0.0)) for number in self.begun.keys() - self.done}
+        under_way = {
+            number: min(now - self.begun[number], self.expected.get(number, 0.0))
+            for number in self.begun.keys() - self.done
+        }
         done = sum(self.expected.get(number, 0.0) for number in self.done) + sum(under_way.values())
         at_once = 1 if self.workflow.remote_exec else max(1, self.workflow.cores or 1)
         return (sum(self.expected.values()) - done) * (now - self.began + SETTLING / at_once) / (done + SETTLING)
@@ -146,14 +154,18 @@ class Terminal(logging.StreamHandler[Any]):
                 yield f"{self._jobs()} done in {tqdm.format_interval(int(time.monotonic() - self.began))}"
         elif again := re.fullmatch(r"Trying to restart job (\d+)\.", text):
             yield f"retrying: {self._what(int(again[1]))}"
-        elif text.startswith("Exiting because a job execution failed"):  # the end of the run reports it, with each job's message
+        # the end of the run reports it, with each job's message
+        elif text.startswith("Exiting because a job execution failed"):
             return
-        elif record.levelno >= logging.WARNING or text.startswith((NOTHING, "Complete log(s)" if self.failed else NOTHING)):
+        elif record.levelno >= logging.WARNING or text.startswith(
+            (NOTHING, "Complete log(s)" if self.failed else NOTHING)
+        ):
             yield text
 
 
 def install(logger: logging.Logger, workflow: Any) -> Terminal | None:
-    """Replace Snakemake's terminal handler by a `Terminal`, and log the shell commands; None if Snakemake's own output is requested.
+    """Replace Snakemake's terminal handler by a `Terminal`, and log the shell commands; None if Snakemake's own output
+    is requested.
 
     Args:
         logger: Snakemake's logger; workflow: Snakemake's workflow.
@@ -178,12 +190,15 @@ def reason(told: str) -> str:
     found = next((begins for begins in REASONS if any(part.startswith(begins) for part in parts)), None)
     if found is None:
         return "always"
-    if found == "Params have changed" and "{" not in told:  # settings are JSON; the only other parameter is the digest of the source
+    # settings are JSON; the only other parameter is the digest of the source
+    if found == "Params have changed" and "{" not in told:
         return "code changed"
     return REASONS[found]
 
 
 def one_line(text: str) -> str:
-    """An error in the configuration or the arguments, without its place in the workflow's files; any other error as Snakemake prints it."""
+    """An error in the configuration or the arguments, without its place in the workflow's files; any other error as
+    Snakemake prints it.
+    """
     found = re.match(rf"{HEAD}(.*?){PLACE}", text, re.DOTALL)
     return f"stars: {textwrap.dedent(found[1]).strip()}" if found else text

@@ -22,13 +22,19 @@ def add(commands: Any) -> None:
     weights = commands.add_parser(
         "import-weights",
         help="convert a released checkpoint to encoder.safetensors",
-        description="Convert a released checkpoint (MAMP, STARS stage 2, SkeletonCLR, CrosSCLR, AimCLR, HiCLR, ActCLR, ISC, CMD, HiCo, P&C, MS²L) or a file"
-        " written by `stars export --format torch`. No code in the file is executed.",
+        description=(
+            "Convert a released checkpoint (MAMP, STARS stage 2, SkeletonCLR, CrosSCLR, AimCLR, HiCLR, ActCLR, ISC,"
+            " CMD, HiCo, P&C, MS²L) or a file written by `stars export --format torch`. No code in the file is"
+            " executed."
+        ),
     )
     weights.add_argument(
         "checkpoint",
         type=Path,
-        help="PyTorch file that contains a dict of tensors, directly or under `model` or `state_dict`; a classifier in it is ignored",
+        help=(
+            "PyTorch file that contains a dict of tensors, directly or under `model` or `state_dict`; a classifier in"
+            " it is ignored"
+        ),
     )
     weights.add_argument(
         "--out",
@@ -37,13 +43,17 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="encoder.safetensors to write; heads of stage 2 go to heads.safetensors in the same folder",
     )
-    weights.add_argument("--heads", type=int, metavar="N", help="number of attention heads [from an exported file; otherwise 8]")
+    weights.add_argument(
+        "--heads", type=int, metavar="N", help="number of attention heads [from an exported file; otherwise 8]"
+    )
     weights.add_argument(
         "--network",
         metavar="NAME",
         help="which network, if the file contains several: joint, motion or bone; for ISC, first or second [the first]",
     )
-    weights.add_argument("--frames", type=int, metavar="N", help="frames per clip, if the tensors do not determine them [as released]")
+    weights.add_argument(
+        "--frames", type=int, metavar="N", help="frames per clip, if the tensors do not determine them [as released]"
+    )
     weights.set_defaults(handler=_import_weights)
     export = commands.add_parser(
         "export",
@@ -55,46 +65,72 @@ def add(commands: Any) -> None:
         "--format",
         choices=["safetensors", "torch", "onnx"],
         required=True,
-        help="safetensors: a self-contained folder for `stars.load` and model hubs: weights, preprocessing, model card;"
-        " torch: a `model` dict with the parameter names of the released MAMP, for `stars import-weights`, and the heads next to it;"
-        " onnx: maps clips (B, M, T, V, 3) in metres, T the model's frames, to features (B, C); checked against PyTorch (extra `onnx`)",
+        help=(
+            "safetensors: a self-contained folder for `stars.load` and model hubs: weights, preprocessing, model card;"
+            " torch: a `model` dict with the parameter names of the released MAMP, for `stars import-weights`, and the"
+            " heads next to it; onnx: maps clips (B, M, T, V, 3) in metres, T the model's frames, to features (B, C);"
+            " checked against PyTorch (extra `onnx`)"
+        ),
     )
-    export.add_argument("--out", type=Path, required=True, metavar="PATH", help="file to write; for safetensors a folder")
-    export.add_argument("--bodies", choices=["all", "present"], default="all", help="onnx: bodies to average, like embed.bodies [all]")
-    export.add_argument("--like", metavar="NAME", help="safetensors: data set description of the clips to read [that of the encoder]")
+    export.add_argument(
+        "--out", type=Path, required=True, metavar="PATH", help="file to write; for safetensors a folder"
+    )
+    export.add_argument(
+        "--bodies", choices=["all", "present"], default="all", help="onnx: bodies to average, like embed.bodies [all]"
+    )
+    export.add_argument(
+        "--like", metavar="NAME", help="safetensors: data set description of the clips to read [that of the encoder]"
+    )
     export.add_argument(
         "--licence",
         default="other",
         metavar="NAME",
-        help="safetensors: licence of the weights, e.g. cc-by-nc-4.0 [other: as determined by the owners of the training data]",
+        help=(
+            "safetensors: licence of the weights, e.g. cc-by-nc-4.0 [other: as determined by the owners of the training"
+            " data]"
+        ),
     )
     export.set_defaults(handler=_export)
     clips = commands.add_parser(
         "export-clips",
         help="export clips for other code: CTR-GCN, MAMP, pyskl, ST-GCN",
-        description="Write the clips and splits of a clip store in a format of other code: .npz of CTR-GCN and MAMP, .pkl of pyskl, arrays of ST-GCN.",
+        description=(
+            "Write the clips and splits of a clip store in a format of other code: .npz of CTR-GCN and MAMP, .pkl of"
+            " pyskl, arrays of ST-GCN."
+        ),
     )
     clips.add_argument("clips", type=Path, help="folder of the clip store")
     clips.add_argument(
         "--format",
         choices=["npz", "pyskl", "npy"],
         required=True,
-        help="npz: DATA_SPLIT.npz with x_train, y_train, x_test, y_test; pyskl: DATA.pkl with split and annotations;"
-        " npy: SPLIT/train_data_joint.npy and train_label.pkl, and val_data_joint.npy and val_label.pkl",
+        help=(
+            "npz: DATA_SPLIT.npz with x_train, y_train, x_test, y_test; pyskl: DATA.pkl with split and annotations;"
+            " npy: SPLIT/train_data_joint.npy and train_label.pkl, and val_data_joint.npy and val_label.pkl"
+        ),
     )
     clips.add_argument("--out", type=Path, metavar="PATH", default=Path("export"), help="folder to write to [export]")
-    clips.add_argument("--splits", type=Path, metavar="PATH", help="folder of the splits' files [splits, next to the clip store]")
-    clips.add_argument("--split", action="append", default=[], metavar="NAME", help="write only this split; may be repeated [all]")
+    clips.add_argument(
+        "--splits", type=Path, metavar="PATH", help="folder of the splits' files [splits, next to the clip store]"
+    )
+    clips.add_argument(
+        "--split", action="append", default=[], metavar="NAME", help="write only this split; may be repeated [all]"
+    )
     clips.set_defaults(handler=_export_clips)
     config = commands.add_parser(
         "config",
         help="check or show a configuration",
-        description="Check or print a configuration; or print the manual page or JSON schema generated from its definition.",
+        description=(
+            "Check or print a configuration; or print the manual page or JSON schema generated from its definition."
+        ),
     )
     config.add_argument(
         "what",
         choices=["check", "show", "reference", "schema"],
-        help="check: whether the file is valid; show: the file with all defaults; reference: the manual page; schema: a JSON schema for editors",
+        help=(
+            "check: whether the file is valid; show: the file with all defaults; reference: the manual page; schema: a"
+            " JSON schema for editors"
+        ),
     )
     add_config(config)
     config.set_defaults(handler=_config)
@@ -119,7 +155,14 @@ def _import_weights(chosen: argparse.Namespace) -> None:
         raise InputError(f"{out}: this name is used for the heads: give --out another name for the encoder")
     files = [out.name, *([beside.name] if heads else [])]
     told = {"backbone": encoder.name, "model": encoder.options.model_dump(mode="json")}
-    with recording(out.parent, "stars.released.checkpoint", told, {"checkpoint": chosen.checkpoint}, files, f"{out.name}.record.json"):
+    with recording(
+        out.parent,
+        "stars.released.checkpoint",
+        told,
+        {"checkpoint": chosen.checkpoint},
+        files,
+        f"{out.name}.record.json",
+    ):
         save_encoder(out, encoder)
         if heads:
             save_heads(beside, heads)

@@ -1,8 +1,8 @@
 """All settings of the pipeline: type, default, unit and description.
 
-`config/*.yaml` only override these defaults, which are the paper's (docs/fidelity.md lists the contested points). The JSON schema and
-docs/configuration.md are generated from this package. `stars.pipeline.configuration` combines the blocks of a file into the settings
-of a stage; `stars.data.dataset` describes data sets (joints, classes, splits).
+`config/*.yaml` only override these defaults, which are the paper's (docs/fidelity.md lists the contested points). The
+JSON schema and docs/configuration.md are generated from this package. `stars.pipeline.configuration` combines the
+blocks of a file into the settings of a stage; `stars.data.dataset` describes data sets (joints, classes, splits).
 """
 
 from __future__ import annotations
@@ -84,10 +84,15 @@ class Recipe(Settings):
     start: str | None = Field(
         None,
         alias="from",
-        description="parent method, whose settings are inherited. A tuned method starts from the encoder of its untuned ancestor",
+        description=(
+            "parent method, whose settings are inherited. A tuned method starts from the encoder of its untuned"
+            " ancestor"
+        ),
     )
     title: str | None = key(None, "name in tables and figures; null: the method's key in upper case")
-    heads: str | None = key(None, "tuned method that provides the initial heads (STARS-3stage); null: inherited, by default new heads")
+    heads: str | None = key(
+        None, "tuned method that provides the initial heads (STARS-3stage); null: inherited, by default new heads"
+    )
     backbone: str | None = key(
         None,
         "file in stars/backbones or plugins/backbones; null: inherited, by default transformer, which `pretrain` needs",
@@ -96,44 +101,68 @@ class Recipe(Settings):
         None,
         "method whose networks initialise `train`; null: inherited, by default new networks. For `tune`, see `from`",
     )
-    model: dict[str, Any] | None = key(None, "overrides of the backbone's settings: `model` for a transformer, else `backbones`")
-    train: dict[str, Any] | None = key(None, "overrides of `train`. If present, even if empty, the method is trained with that objective")
+    model: dict[str, Any] | None = key(
+        None, "overrides of the backbone's settings: `model` for a transformer, else `backbones`"
+    )
+    train: dict[str, Any] | None = key(
+        None, "overrides of `train`. If present, even if empty, the method is trained with that objective"
+    )
     network: str | None = key(None, "which of its parent's jointly trained networks this method is")
-    ensemble: dict[str, float] | None = key(None, "fusion: weight of each member method; features and scores are the weighted sums")
-    pretrain: dict[str, Any] | None = key(None, "overrides of `pretrain`. If present, even if empty, the method has stage 1")
+    ensemble: dict[str, float] | None = key(
+        None, "fusion: weight of each member method; features and scores are the weighted sums"
+    )
+    pretrain: dict[str, Any] | None = key(
+        None, "overrides of `pretrain`. If present, even if empty, the method has stage 1"
+    )
     tune: dict[str, Any] | None = key(None, "overrides of `tune`. If present, even if empty, the method has stage 2")
     joints: dict[str, Any] | None = key(
-        None, "overrides of `joints`. If present, even if empty, features are joint positions, for the protocols knn and few_shot"
+        None,
+        "overrides of `joints`. If present, even if empty, features are joint positions, for the protocols knn and"
+        " few_shot",
     )
-    gpus: Count | None = key(None, "GPUs that share each batch; null: inherited, by default `compute.gpus`. A change re-runs nothing")
+    gpus: Count | None = key(
+        None, "GPUs that share each batch; null: inherited, by default `compute.gpus`. A change re-runs nothing"
+    )
     published: dict[str, dict[str, Any]] | None = key(
         None, "overrides of `embed`, `linear` and `finetune` as its authors evaluate it, for `protocol: published`"
     )
     protocols: tuple[Literal["linear", "knn", "finetune", "semi", "transfer", "few_shot"], ...] | None = key(
         None, "protocols that evaluate it; null: all"
     )
-    tables: tuple[TableNumber, ...] | None = key(None, "tables with a row for it; null: all. Figures compare the methods of Table 1")
+    tables: tuple[TableNumber, ...] | None = key(
+        None, "tables with a row for it; null: all. Figures compare the methods of Table 1"
+    )
 
 
 class Checkpoint(Settings):
     """How often unfinished work is saved. Results do not depend on it, so a change re-runs nothing."""
 
-    seconds: Positive = key(60.0, "maximum time between checkpoints, in seconds: a kill or power loss costs at most this")
+    seconds: Positive = key(
+        60.0, "maximum time between checkpoints, in seconds: a kill or power loss costs at most this"
+    )
     epochs: int = key(0, "also save after this many epochs; 0: by time only", ge=0)
-    folder: str = key("results/.work", "folder for unfinished work, in subfolders named by the digest of settings and inputs")
+    folder: str = key(
+        "results/.work", "folder for unfinished work, in subfolders named by the digest of settings and inputs"
+    )
 
 
 class Compute(Settings):
     """Device and parallelism. Not part of any digest; every record names the machine."""
 
     device: Literal["auto", "cpu", "cuda"] = key("auto", "cpu, cuda, or auto: a GPU if there is one")
-    threads: Count = key(1, "CPU threads of a training job per node, shared by its processes; as many jobs run in parallel as cores allow")
+    threads: Count = key(
+        1,
+        "CPU threads of a training job per node, shared by its processes; as many jobs run in parallel as cores allow",
+    )
     compile: bool = key(
-        False, "compile the transformer blocks with torch.compile in training; if it is not supported, the log contains a line about it"
+        False,
+        "compile the transformer blocks with torch.compile in training; if it is not supported, the log contains a line"
+        " about it",
     )
     gpus: Count = key(
         1,
-        "GPUs that share each batch of a training, one process each; with `device: cpu`, CPU processes. `batch` stays the total",
+        "GPUs that share each batch of a training, one process each; with `device: cpu`, CPU processes. `batch` stays"
+        " the total",
     )
     nodes: Count = key(
         1,
@@ -174,14 +203,20 @@ class Config(Settings):
         "file; combine with +, as in paper+methods; null: none",
     )
     methods: dict[str, Recipe] = key(
-        {"scratch": {"protocols": ["linear", "knn", "finetune"]}, "mamp": {"pretrain": {}}, "stars": {"from": "mamp", "tune": {}}},
+        {
+            "scratch": {"protocols": ["linear", "knn", "finetune"]},
+            "mamp": {"pretrain": {}},
+            "stars": {"from": "mamp", "tune": {}},
+        },
         "methods by name; each may start `from` another and set only what differs",
         validate_default=True,
     )
     model: Model = key(Model(), "transformer encoder and decoder")
     pretrain: Pretrain = key(Pretrain(), "stage 1")
     tune: Tune = key(Tune(), "stage 2")
-    backbones: dict[str, dict[str, Any]] = key({}, "settings of backbones other than the transformer, by name; the rest keeps its defaults")
+    backbones: dict[str, dict[str, Any]] = key(
+        {}, "settings of backbones other than the transformer, by name; the rest keeps its defaults"
+    )
     train: Train = key(Train(), "training with any backbone and objective")
     protocol: Literal["common", "published"] = key(
         "common",

@@ -12,7 +12,9 @@ Count = Annotated[int, Field(ge=1)]
 Epochs = Annotated[float, Field(ge=0)]
 Precision = Literal["auto", "fp32", "tf32", "bf16"]
 MAX_STEPS = "stop after this many steps, with the learning-rate schedule unchanged, for trial runs; null: no limit"
-PRECISION = "precision of matmuls: fp32, bf16, tf32 (GPUs only) or auto: bf16 if the device supports it natively, else fp32"
+PRECISION = (
+    "precision of matmuls: fp32, bf16, tf32 (GPUs only) or auto: bf16 if the device supports it natively, else fp32"
+)
 KNN_EPOCHS = "epochs between KNN evaluations on training clips, for monitoring (`knn_top1` in curve.csv); 0: none"
 
 

@@ -14,7 +14,9 @@ class Denoise(Settings):
 
     min_frames: Count = key(12, "minimum number of frames per body id; ids with fewer are dropped as ghosts")
     max_spread: Positive = key(0.8, "maximum ratio of x extent to y extent of a plausible body in a frame")
-    max_noisy_share: Fraction = key(0.69754, "a body id is dropped if at least this fraction of its frames is implausible")
+    max_noisy_share: Fraction = key(
+        0.69754, "a body id is dropped if at least this fraction of its frames is implausible"
+    )
 
 
 class Ingest(Settings):
@@ -37,14 +39,16 @@ class Ingest(Settings):
         "between layouts (docs/skeletons.md)",
     )
     missing_list: str | None = key(
-        None, "the authors' list of samples with missing skeletons (text file, one name per line); these clips are skipped"
+        None,
+        "the authors' list of samples with missing skeletons (text file, one name per line); these clips are skipped",
     )
     complete: Literal["report", "require"] = key(
         "report",
         "if clips of the complete data set are missing. report: list them and continue; require: stop",
     )
     on_bad_file: Literal["error", "skip"] = key(
-        "error", "if files are unreadable. error: list them all and stop; skip: record them in quality.json and continue"
+        "error",
+        "if files are unreadable. error: list them all and stop; skip: record them in quality.json and continue",
     )
 
 
@@ -59,19 +63,34 @@ class Simulate(Settings):
         le=50,
     )
     subjects: int = key(
-        10, "subjects, each with its own bone lengths, tempo and style; at most as many as the description lists", ge=2, le=106
+        10,
+        "subjects, each with its own bone lengths, tempo and style; at most as many as the description lists",
+        ge=2,
+        le=106,
     )
-    cameras: int = key(3, "simultaneous camera views; at most as many as the layout's file names can encode", ge=1, le=3)
-    setups: int = key(3, "camera heights and distances; at most as many as the layout's file names can encode", ge=1, le=32)
+    cameras: int = key(
+        3, "simultaneous camera views; at most as many as the layout's file names can encode", ge=1, le=3
+    )
+    setups: int = key(
+        3, "camera heights and distances; at most as many as the layout's file names can encode", ge=1, le=32
+    )
     repetitions: int = key(2, "repetitions of each action by each subject in each setup", ge=1, le=99)
     clips: Count | None = key(None, "number of clips, sampled evenly from all combinations; null: all")
     frames: tuple[int, int] = key((50, 110), "shortest and longest clip, in frames at 30 fps")
-    heading: float = key(0.15, "standard deviation of a subject's heading relative to the middle camera, in radians", ge=0)
+    heading: float = key(
+        0.15, "standard deviation of a subject's heading relative to the middle camera, in radians", ge=0
+    )
     tempo: float = key(0.1, "standard deviation of a clip's log tempo around its subject's tempo", ge=0)
-    posture: float = key(1.0, "scale of posture differences between subjects and between clips; 1: a few degrees per joint", ge=0)
-    fidgets: int = key(1, "maximum number of idle movements per clip: slow swings of the head, the trunk or an arm", ge=0, le=8)
+    posture: float = key(
+        1.0, "scale of posture differences between subjects and between clips; 1: a few degrees per joint", ge=0
+    )
+    fidgets: int = key(
+        1, "maximum number of idle movements per clip: slow swings of the head, the trunk or an arm", ge=0, le=8
+    )
     noise: float = key(
-        0.0015, "standard deviation of a trunk joint's sensor noise, in metres: slow drift, plus jitter of a tenth of it", ge=0
+        0.0015,
+        "standard deviation of a trunk joint's sensor noise, in metres: slow drift, plus jitter of a tenth of it",
+        ge=0,
     )
     shadow: Fraction = key(
         0.0,
@@ -90,21 +109,28 @@ class Data(Settings):
     dataset: str = key(..., "description of the data set: name of a YAML file in config/datasets, without .yaml")
     like: str | None = key(
         None,
-        "another data set of this configuration, to read the same files (`dataset`, `raw`, `simulate`) with other settings",
+        "another data set of this configuration, to read the same files (`dataset`, `raw`, `simulate`) with other"
+        " settings",
     )
     raw: str | None = key(
-        None, "raw files: a folder, a zip or a preprocessed data set, relative to the working directory; null: simulate them"
+        None,
+        "raw files: a folder, a zip or a preprocessed data set, relative to the working directory; null: simulate them",
     )
     simulate: Simulate | None = key(None, "settings of the simulator, used without `raw`")
     ingest: Ingest = key(Ingest(), "conversion of raw files to clips")
     ingest_jobs: Literal["one", "setup"] = key("one", "jobs that read the raw files: one in total, or one per setup")
-    splits: tuple[str, ...] = key(("xsub",), "evaluation splits to use, by their names in the data set's description", min_length=1)
+    splits: tuple[str, ...] = key(
+        ("xsub",), "evaluation splits to use, by their names in the data set's description", min_length=1
+    )
     protocols: tuple[Literal["linear", "knn", "finetune", "semi"], ...] = key(
         ("linear", "knn", "finetune", "semi"),
-        "protocols to run on this data set and show in tables; for transfer and few-shot, see `transfer.pairs` and `few_shot.pairs`",
+        "protocols to run on this data set and show in tables; for transfer and few-shot, see `transfer.pairs` and"
+        " `few_shot.pairs`",
     )
     settings: dict[str, Any] = key(
-        {}, "overrides of `model`, `pretrain`, `tune`, `train`, `embed`, `joints`, `knn`, `linear` and `finetune` for this data set"
+        {},
+        "overrides of `model`, `pretrain`, `tune`, `train`, `embed`, `joints`, `knn`, `linear` and `finetune` for this"
+        " data set",
     )
 
     @model_validator(mode="after")

@@ -19,7 +19,9 @@ class Embed(Settings):
     """Features of a trained encoder, computed once for every evaluation that reads them."""
 
     test_crop: Fraction = key(0.9, "centre crop: fraction of a clip's frames to keep (the released code: 0.95)")
-    bodies: Literal["all", "present"] = key("all", "bodies averaged into a clip's feature: all, absent ones included, or only present ones")
+    bodies: Literal["all", "present"] = key(
+        "all", "bodies averaged into a clip's feature: all, absent ones included, or only present ones"
+    )
     precision: Precision = key("fp32", PRECISION)
 
 
@@ -55,14 +57,18 @@ class Linear(Settings):
     max_steps: Count | None = key(None, MAX_STEPS)
     lr: Positive = key(0.1, "initial learning rate; cosine decay to 0, unless `steps` is set")
     steps: tuple[Epochs, ...] = key(
-        (), "milestones: ascending epochs after which the learning rate is multiplied by `step_factor`; empty: cosine decay"
+        (),
+        "milestones: ascending epochs after which the learning rate is multiplied by `step_factor`; empty: cosine"
+        " decay",
     )
     step_factor: Positive = key(0.1, "factor of the learning rate at each milestone")
     momentum: Fraction = key(0.9, "momentum of SGD")
     norm: bool = key(True, "whether BatchNorm without affine parameters precedes the linear layer (true: the paper)")
     sampling: Sampling = key(Sampling(), "training crops")
     cached_views: int = key(
-        0, "0: a new crop of each clip in every epoch; K: train on K stored crops per clip (faster, not the paper's)", ge=0
+        0,
+        "0: a new crop of each clip in every epoch; K: train on K stored crops per clip (faster, not the paper's)",
+        ge=0,
     )
 
     @model_validator(mode="after")
@@ -104,13 +110,17 @@ class Finetune(Settings):
         "AdamW and its schedule",
     )
     precision: Precision = key("fp32", PRECISION)
-    score_epochs: Count = key(1, "epochs between evaluations on the test clips; the last epoch, the main result, is always evaluated")
+    score_epochs: Count = key(
+        1, "epochs between evaluations on the test clips; the last epoch, the main result, is always evaluated"
+    )
 
 
 class Semi(Settings):
     """Semi-supervised protocol: fine-tuning on a fraction of the training clips (Table 9)."""
 
-    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = key((0.01, 0.1), "fractions of the training clips", min_length=1)
+    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = key(
+        (0.01, 0.1), "fractions of the training clips", min_length=1
+    )
     subsets: Count = key(5, "random subsets of each size; the result is mean ± standard deviation over them")
     finetune: dict[str, Any] = key({"score_epochs": 10}, "overrides of `finetune`")
 
@@ -127,7 +137,9 @@ class Pair(Settings):
 class Transfer(Settings):
     """Transfer protocol: fine-tuning on a data set other than the encoder's (Table 4)."""
 
-    pairs: tuple[Pair, ...] = key((), "list of `source`, `target` and, if not the first splits, `source_split` and `target_split`")
+    pairs: tuple[Pair, ...] = key(
+        (), "list of `source`, `target` and, if not the first splits, `source_split` and `target_split`"
+    )
     finetune: dict[str, Any] = key({}, "overrides of `finetune`")
 
 
@@ -136,7 +148,8 @@ class Shots(Settings):
 
     shots: tuple[Count, ...] = key(
         (1, 2, 5),
-        "n of n-shot: number of voting neighbours and, for `exemplars`, of labelled clips per class; the first is the main result",
+        "n of n-shot: number of voting neighbours and, for `exemplars`, of labelled clips per class; the first is the"
+        " main result",
         min_length=1,
     )
     readings: tuple[Reading, ...] = key(

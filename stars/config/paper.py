@@ -21,7 +21,9 @@ class Comparison(Settings):
 class ResultTable(Comparison):
     """A table of results."""
 
-    methods: tuple[str, ...] | None = key(None, "methods to show, in this order; null: all whose `tables` is null or includes this table")
+    methods: tuple[str, ...] | None = key(
+        None, "methods to show, in this order; null: all whose `tables` is null or includes this table"
+    )
     columns: tuple[Literal["parameters", "operations", "training"], ...] = key(
         (),
         "cost columns. parameters: of the encoder; operations: of the encoder per clip, in matmuls and "

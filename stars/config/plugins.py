@@ -12,7 +12,20 @@ from stars.config.reading import nearest
 from stars.errors import InputError
 
 PLAIN = ("knn", "linear", "finetune")  # protocols with results in {data}_{split}/{method}/{protocol}
-TAKEN = (*PLAIN, "semi", "transfer", "few_shot", "features", "all", "quickstart", "curves", "quality", "comparison", "claims", "report")
+TAKEN = (
+    *PLAIN,
+    "semi",
+    "transfer",
+    "few_shot",
+    "features",
+    "all",
+    "quickstart",
+    "curves",
+    "quality",
+    "comparison",
+    "claims",
+    "report",
+)
 JOBS = (  # rules of the workflow; a plugin cannot have these names
     "targets", "unknown_target", "simulate", "ingest", "ingest_setup", "join", "split", "scratch", "pretrain", "tune", "train", "network",
     "embed", "joints", "ensemble", "subsets", "exemplars", "map", "inspect", "table", "report_page", "comparison_page", "judge_claims",
@@ -37,11 +50,18 @@ class PluginTable(Settings):
     protocol: str = key(..., "protocol whose results it shows: knn, linear, finetune or a plugin protocol")
     title: str = key("", "title; empty: its name")
     methods: tuple[str, ...] | None = key(None, "methods to show, in this order; null: all that the protocol evaluates")
-    runs: tuple[str, ...] | None = key(None, "splits that they were trained on, as {data}_{split}; null: all that the protocol evaluates")
+    runs: tuple[str, ...] | None = key(
+        None, "splits that they were trained on, as {data}_{split}; null: all that the protocol evaluates"
+    )
     options: dict[str, Any] = key({}, "settings that its file defines")
 
 
-def check(protocols: Mapping[str, PluginProtocol], tables: Mapping[str, PluginTable], methods: Iterable[str], runs: Iterable[str]) -> None:
+def check(
+    protocols: Mapping[str, PluginProtocol],
+    tables: Mapping[str, PluginTable],
+    methods: Iterable[str],
+    runs: Iterable[str],
+) -> None:
     """Raise InputError for the first name that is already in use, has no file, or is undefined.
 
     Args:

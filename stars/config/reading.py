@@ -1,4 +1,6 @@
-"""Read YAML files as plain data, and plain data as typed settings. Every error is one line: where, and what is expected."""
+"""Read YAML files as plain data, and plain data as typed settings. Every error is one line: where, and what is
+expected.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,19 @@ KINDS = {
     "int_": "an integer", "float_": "a number", "finite_": "a finite number", "bool_": "true or false",
     "string_type": "a string", "path_type": "a path", "none_required": "null",
 }  # fmt: skip
-LIMITS = {"greater_than": "above", "greater_than_equal": "of at least", "less_than": "below", "less_than_equal": "of at most"}
+LIMITS = {
+    "greater_than": "above",
+    "greater_than_equal": "of at least",
+    "less_than": "below",
+    "less_than_equal": "of at most",
+}
 LIMIT_KEYS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
 
 
 class Loader(yaml.SafeLoader):
-    """Loads plain data: numbers as in YAML 1.2 (1e-3 is a number), no duplicate keys, and no exponentially expanding aliases."""
+    """Loads plain data: numbers as in YAML 1.2 (1e-3 is a number), no duplicate keys, and no exponentially expanding
+    aliases.
+    """
 
     def get_single_node(self) -> yaml.Node | None:
         found = super().get_single_node()
@@ -46,7 +55,9 @@ class Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789."))
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+)
 
 
 def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
@@ -59,12 +70,16 @@ def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
     if known[place] == 0:
         raise yaml.MarkedYAMLError(problem="an alias refers to a block that contains it", problem_mark=node.start_mark)
     if known[place] > MOST_VALUES:
-        raise yaml.MarkedYAMLError(problem=f"its aliases expand to more than {MOST_VALUES:,} values", problem_mark=node.start_mark)
+        raise yaml.MarkedYAMLError(
+            problem=f"its aliases expand to more than {MOST_VALUES:,} values", problem_mark=node.start_mark
+        )
     return known[place]
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
-    """The file's mapping, empty for an empty file; InputError with file and line otherwise. A byte order mark is skipped."""
+    """The file's mapping, empty for an empty file; InputError with file and line otherwise. A byte order mark is
+    skipped.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (FileNotFoundError, IsADirectoryError):
@@ -101,7 +116,9 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any] | None) -> dict[str
 
 
 def validate(model: type[Block], value: Any, source: str, prefix: str = "") -> Block:
-    """`value` as a typed block. Raises InputError: one line with each wrong key, and the nearest valid name of an unknown key."""
+    """`value` as a typed block. Raises InputError: one line with each wrong key, and the nearest valid name of an
+    unknown key.
+    """
     try:
         return model.model_validate(value)
     except ValidationError as error:

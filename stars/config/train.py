@@ -37,10 +37,20 @@ class TrainBase(Settings):
     )
     shared_crop: bool = key(False, "whether views with the same crop settings share one crop of the clip")
     layer_decay: Fraction = key(1.0, "layer-wise learning-rate decay: factor from each layer to the one below")
-    tuned_blocks: int | None = key(None, "number of last blocks to train; null: the whole network, embeddings included", ge=0)
+    tuned_blocks: int | None = key(
+        None, "number of last blocks to train; null: the whole network, embeddings included", ge=0
+    )
     optimiser: TrainOptimiser = key(
         TrainOptimiser(
-            epochs=300, warmup_epochs=0, batch=128, lr=0.1, min_lr=0.0, weight_decay=1e-4, schedule="cosine", step_factor=0.1, clip="none"
+            epochs=300,
+            warmup_epochs=0,
+            batch=128,
+            lr=0.1,
+            min_lr=0.0,
+            weight_decay=1e-4,
+            schedule="cosine",
+            step_factor=0.1,
+            clip="none",
         ),
         "optimiser, its schedule and gradient clipping",
     )
@@ -64,5 +74,6 @@ class Train(TrainBase):
 
     networks: dict[str, Chosen] = key(
         {},
-        "jointly trained networks by name; the first is the result. Empty: those of the objective, or one with the method's backbone",
+        "jointly trained networks by name; the first is the result. Empty: those of the objective, or one with the"
+        " method's backbone",
     )

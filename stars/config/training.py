@@ -6,14 +6,26 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from stars.config.base import KNN_EPOCHS, MAX_STEPS, PRECISION, Count, Epochs, Fraction, Positive, Precision, Settings, key
+from stars.config.base import (
+    KNN_EPOCHS,
+    MAX_STEPS,
+    PRECISION,
+    Count,
+    Epochs,
+    Fraction,
+    Positive,
+    Precision,
+    Settings,
+    key,
+)
 
 
 class BackboneOptions(Settings):
     """Settings of every backbone."""
 
     stream: Literal["joint", "bone", "motion"] = key(
-        "joint", "input of the encoder: joints, bones (a joint minus its parent) or motion (the next frame minus this one)"
+        "joint",
+        "input of the encoder: joints, bones (a joint minus its parent) or motion (the next frame minus this one)",
     )
     frames: Count = key(64, "number of frames that a clip is resampled to")
 
@@ -44,10 +56,14 @@ class Model(BackboneOptions):
 class Sampling(Settings):
     """How a training clip is cut from a stored one (paper §4.2, Data Preprocessing)."""
 
-    crop: tuple[Fraction, Fraction] = key((0.5, 1.0), "temporal crop: fraction of a clip's frames, drawn uniformly from this range")
+    crop: tuple[Fraction, Fraction] = key(
+        (0.5, 1.0), "temporal crop: fraction of a clip's frames, drawn uniformly from this range"
+    )
     min_frames: Count = key(64, "minimum length of a crop, in frames; shorter clips are kept whole")
     rotation: float = key(
-        0.3, "random rotation about the origin: one angle per axis, drawn uniformly from ± this, in radians; 0: none", ge=0
+        0.3,
+        "random rotation about the origin: one angle per axis, drawn uniformly from ± this, in radians; 0: none",
+        ge=0,
     )
 
     @model_validator(mode="after")
@@ -65,7 +81,9 @@ class Motion(Settings):
         "paper: M_i = S_i − S_(i−stride), first frames padded by replication (Eq. 1); release: S_(t+stride) − "
         "S_t, last frames zero; positions: the joints themselves, as in MAE",
     )
-    stride: Count | None = key(None, "frames between the two poses of the motion, m; null: the segment length (the released code: 1)")
+    stride: Count | None = key(
+        None, "frames between the two poses of the motion, m; null: the segment length (the released code: 1)"
+    )
     score: Literal["paper", "release"] = key(
         "paper",
         "mask probability. paper: Softmax(I/τ1) with I the segment's summed |motion| (Eq. 2); release: I is its "
@@ -92,7 +110,8 @@ class Schedule(Settings):
             raise ValueError(f"min_lr ({self.min_lr:g}) must not exceed lr ({self.lr:g}): lower min_lr or raise lr")
         if self.warmup_epochs > self.epochs:
             raise ValueError(
-                f"warmup_epochs ({self.warmup_epochs:g}) must not exceed epochs ({self.epochs:g}): lower warmup_epochs or raise epochs"
+                f"warmup_epochs ({self.warmup_epochs:g}) must not exceed epochs ({self.epochs:g}): lower warmup_epochs"
+                " or raise epochs"
             )
         return self
 
@@ -110,6 +129,8 @@ class Pretrain(Settings):
     motion: Motion = key(Motion(), "mask and prediction target")
     sampling: Sampling = key(Sampling(), "training crops")
     optimiser: Optimiser = key(Optimiser(), "AdamW and its schedule")
-    bodies: Literal["all", "present"] = key("all", "all: absent (all-zero) bodies are computed like any other; present: they are skipped")
+    bodies: Literal["all", "present"] = key(
+        "all", "all: absent (all-zero) bodies are computed like any other; present: they are skipped"
+    )
     precision: Precision = key("fp32", PRECISION)
     knn_epochs: int = key(0, KNN_EPOCHS, ge=0)

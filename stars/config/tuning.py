@@ -13,11 +13,16 @@ from stars.config.training import Optimiser, Sampling
 class Augment(Settings):
     """Hand-crafted augmentations (Table 7), drawn for each clip independently. Rotation is `sampling.rotation`."""
 
-    flip: Fraction = key(0.0, "probability of a left–right flip: joints are swapped as in the data set's `mirror`, `flip_axis` is negated")
+    flip: Fraction = key(
+        0.0,
+        "probability of a left–right flip: joints are swapped as in the data set's `mirror`, `flip_axis` is negated",
+    )
     flip_axis: Literal["x", "y", "z"] | None = key(
         "x", "coordinate that a flip negates; null: none, joints are only swapped (AimCLR's spatial flip)"
     )
-    shear: float = key(0.0, "shear amplitude: the six off-diagonal entries are drawn uniformly from ± this; 0: none", ge=0)
+    shear: float = key(
+        0.0, "shear amplitude: the six off-diagonal entries are drawn uniformly from ± this; 0: none", ge=0
+    )
     axis_mask: Fraction = key(0.0, "probability that one coordinate (x, y or z) is set to zero")
 
 
@@ -26,7 +31,8 @@ class Heads(Settings):
 
     heads_start: Literal["normal", "pytorch"] = key(
         "normal",
-        "initial weights. normal: N(0, 0.02), BatchNorm N(1, 0.02), biases 0 (the released code); pytorch: PyTorch's defaults",
+        "initial weights. normal: N(0, 0.02), BatchNorm N(1, 0.02), biases 0 (the released code); pytorch: PyTorch's"
+        " defaults",
     )
 
     @property
@@ -40,7 +46,9 @@ class PredictorHeads(Heads):
 
     predictor_hidden: Count = key(4096, "hidden dimension of the predictor")
     predictor_bias: bool = key(
-        False, "whether the predictor's first layer has a bias (false: the released code); BatchNorm follows, so it changes little"
+        False,
+        "whether the predictor's first layer has a bias (false: the released code); BatchNorm follows, so it changes"
+        " little",
     )
     norm_clips: int | None = key(
         None,
@@ -55,9 +63,15 @@ class Nnclr(PredictorHeads):
 
     temperature: Positive = key(0.07, "τ2 of Eq. 6")
     queue: Count = key(8192, "queue size, Q of Eq. 5: embeddings kept from earlier steps")
-    queue_start: Literal["random", "empty"] = key("random", "initial queue. random: random unit vectors; empty: no entries")
-    exclude_self: bool = key(True, "whether earlier embeddings of a clip are excluded from its neighbours (true: the released code)")
-    nearest: Count = key(1, "the neighbour is drawn uniformly from this many nearest entries; 1: the nearest (paper and released code)")
+    queue_start: Literal["random", "empty"] = key(
+        "random", "initial queue. random: random unit vectors; empty: no entries"
+    )
+    exclude_self: bool = key(
+        True, "whether earlier embeddings of a clip are excluded from its neighbours (true: the released code)"
+    )
+    nearest: Count = key(
+        1, "the neighbour is drawn uniformly from this many nearest entries; 1: the nearest (paper and released code)"
+    )
     views: Literal[1, 2] = key(
         1,
         "views per clip and step. 1: the paper; 2: each view's neighbour is predicted from the other view (the "
@@ -76,7 +90,9 @@ class Nnclr(PredictorHeads):
     @model_validator(mode="after")
     def _in_the_queue(self) -> Nnclr:
         if self.nearest > self.queue:
-            raise ValueError(f"nearest ({self.nearest}) must not exceed queue ({self.queue}): lower nearest or raise queue")
+            raise ValueError(
+                f"nearest ({self.nearest}) must not exceed queue ({self.queue}): lower nearest or raise queue"
+            )
         return self
 
 
@@ -94,7 +110,9 @@ class Dino(Heads):
     )
     koleo_weight: float = key(0.1, "weight of the KoLeo regulariser", ge=0)
     koleo_on: Literal["outputs", "features"] = key(
-        "outputs", "what KoLeo spreads. outputs: the student's head outputs (the released code); features: its pooled features (DINOv2)"
+        "outputs",
+        "what KoLeo spreads. outputs: the student's head outputs (the released code); features: its pooled features"
+        " (DINOv2)",
     )
     koleo_clips: int | None = key(
         None,
@@ -105,13 +123,16 @@ class Dino(Heads):
     sinkhorn_iterations: Count = key(3, "iterations of Sinkhorn–Knopp centring")
     head: Literal["linear", "prototypes"] = key(
         "linear",
-        "linear: one linear layer (the released code); prototypes: DINO's head, a three-layer MLP and cosine similarities to prototypes",
+        "linear: one linear layer (the released code); prototypes: DINO's head, a three-layer MLP and cosine"
+        " similarities to prototypes",
     )
     outputs: Count = key(128, "output dimension, for head linear")
     prototypes: Count = key(65536, "output dimension, for head prototypes")
     hidden: Count = key(2048, "dimension of the two hidden layers, for head prototypes")
     bottleneck: Count = key(256, "dimension of the unit vectors compared with the prototypes, for head prototypes")
-    normalise: bool = key(True, "whether outputs are L2-normalised before the softmax (true: the released code; false: DINO)")
+    normalise: bool = key(
+        True, "whether outputs are L2-normalised before the softmax (true: the released code; false: DINO)"
+    )
     global_crop: tuple[Fraction, Fraction] | None = key(
         None,
         "temporal crop of a global view, as in `sampling.crop`; null: `tune.sampling.crop`; the released code: [1, 1]",
@@ -155,7 +176,8 @@ class TuneOptimiser(Optimiser):
     weight_decay: float = key(0.01, "weight decay, for the tensors of `decayed`", ge=0)
     decayed: Literal["all", "matrices"] = key(
         "all",
-        "tensors with weight decay. all: every trained one, biases and norms included (the released code); matrices: matrices only",
+        "tensors with weight decay. all: every trained one, biases and norms included (the released code); matrices:"
+        " matrices only",
     )
     schedule: Literal["constant", "steps", "cosine", "linear"] = key(
         "constant",
@@ -170,7 +192,8 @@ class TuneOptimiser(Optimiser):
     step_factor: Positive = key(0.75, "factor of the learning rate at each milestone")
     clip: Literal["tensor", "whole", "none"] = key(
         "tensor",
-        "gradient clipping to norm `clip_norm`. tensor: per parameter tensor (the released code); whole: global norm; none: no clipping",
+        "gradient clipping to norm `clip_norm`. tensor: per parameter tensor (the released code); whole: global norm;"
+        " none: no clipping",
     )
     clip_norm: Positive = key(3.0, "maximum L2 norm of a gradient")
 
@@ -178,11 +201,15 @@ class TuneOptimiser(Optimiser):
     def _of_the_schedule(self) -> TuneOptimiser:
         if self.min_lr > 0 and self.schedule not in ("cosine", "linear"):
             raise ValueError(
-                f"min_lr ({self.min_lr:g}) has no effect with schedule {self.schedule}: set schedule to cosine or linear, or min_lr to 0"
+                f"min_lr ({self.min_lr:g}) has no effect with schedule {self.schedule}: set schedule to cosine or"
+                " linear, or min_lr to 0"
             )
         steps = ", ".join(f"{step:g}" for step in self.steps)
         if bool(self.steps) != (self.schedule == "steps"):
-            raise ValueError(f"steps is [{steps}] but schedule is {self.schedule}: set both `steps` and `schedule: steps`, or neither")
+            raise ValueError(
+                f"steps is [{steps}] but schedule is {self.schedule}: set both `steps` and `schedule: steps`, or"
+                " neither"
+            )
         if list(self.steps) != sorted(set(self.steps)) or (self.steps and self.steps[-1] >= self.epochs):
             raise ValueError(f"steps is [{steps}]: set ascending epochs below epochs ({self.epochs:g})")
         return self
@@ -193,25 +220,34 @@ class TuneBase(Settings):
 
     layer_decay: Fraction = key(
         0.2,
-        "α of Eq. 7: block i has learning rate lr · α^(N−i+last_exponent); the released code: 0.45 (NTU-60), 0.40 (NTU-120), 0.35 (PKU-II)",
+        "α of Eq. 7: block i has learning rate lr · α^(N−i+last_exponent); the released code: 0.45 (NTU-60), 0.40"
+        " (NTU-120), 0.35 (PKU-II)",
     )
     last_exponent: Literal[1, 0] = key(
         1,
-        "exponent of α at the last block. 1: it has lr · α (the released code); 0: it has lr (Eq. 7 with i = N at the last block)",
+        "exponent of α at the last block. 1: it has lr · α (the released code); 0: it has lr (Eq. 7 with i = N at the"
+        " last block)",
     )
     tuned_blocks: int | None = key(
-        None, "number of last encoder blocks to tune; the others are frozen; null: the second half; 0: only heads are trained", ge=0
+        None,
+        "number of last encoder blocks to tune; the others are frozen; null: the second half; 0: only heads are"
+        " trained",
+        ge=0,
     )
     sampling: Sampling = key(
         Sampling(rotation=0.0),
         "training crops. The paper: crop [0.5, 1] and no augmentation; the released code: the whole clip, crop [1, 1]",
     )
-    shared_crop: bool = key(True, "whether views with the same crop settings share one crop of the clip (true: the released code)")
+    shared_crop: bool = key(
+        True, "whether views with the same crop settings share one crop of the clip (true: the released code)"
+    )
     augment: Augment = key(Augment(), "hand-crafted augmentations; the paper's method has none")
     optimiser: TuneOptimiser = key(
         TuneOptimiser(epochs=20, warmup_epochs=0, lr=1e-3, min_lr=0.0), "AdamW, its schedule and gradient clipping"
     )
-    bodies: Literal["all", "present"] = key("all", "bodies averaged into a clip's feature: all, absent ones included, or only present ones")
+    bodies: Literal["all", "present"] = key(
+        "all", "bodies averaged into a clip's feature: all, absent ones included, or only present ones"
+    )
     precision: Precision = key("fp32", f"{PRECISION}; heads and loss are fp32")
     knn_epochs: int = key(0, KNN_EPOCHS, ge=0)
 
@@ -219,7 +255,9 @@ class TuneBase(Settings):
 class Tune(TuneBase):
     """Stage 2: the encoder's upper blocks tuned together with new heads (paper §3.3)."""
 
-    strategy: str = key("nnclr", "objective: nnclr, dino, moco, or another file in stars/objectives or plugins/objectives")
+    strategy: str = key(
+        "nnclr", "objective: nnclr, dino, moco, or another file in stars/objectives or plugins/objectives"
+    )
     nnclr: Nnclr = key(Nnclr(), "strategy: nnclr")
     dino: Dino = key(Dino(), "strategy: dino")
     moco: Moco = key(Moco(), "strategy: moco")

@@ -29,17 +29,31 @@ JOINTS = tuple(MADE_OF)
 ROOT = JOINTS.index("spine")
 PARENT = {
     **{"hip centre": "spine", "shoulder centre": "spine", "head": "shoulder centre"},
-    **{f"{side} {limb}": f"{side} {above}" for side in ("left", "right") for limb, above in (("elbow", "shoulder"), ("wrist", "elbow"))},
-    **{f"{side} {limb}": f"{side} {above}" for side in ("left", "right") for limb, above in (("knee", "hip"), ("ankle", "knee"))},
+    **{
+        f"{side} {limb}": f"{side} {above}"
+        for side in ("left", "right")
+        for limb, above in (("elbow", "shoulder"), ("wrist", "elbow"))
+    },
+    **{
+        f"{side} {limb}": f"{side} {above}"
+        for side in ("left", "right")
+        for limb, above in (("knee", "hip"), ("ankle", "knee"))
+    },
     **{f"{side} {limb}": f"{limb} centre" for side in ("left", "right") for limb in ("shoulder", "hip")},
 }
 PARENTS = tuple(JOINTS.index(PARENT.get(joint, joint)) for joint in JOINTS)
-MIRROR = tuple((place, JOINTS.index(joint.replace("left", "right"))) for place, joint in enumerate(JOINTS) if joint.startswith("left"))
+MIRROR = tuple(
+    (place, JOINTS.index(joint.replace("left", "right")))
+    for place, joint in enumerate(JOINTS)
+    if joint.startswith("left")
+)
 
 
 def described(dataset: Dataset) -> Dataset:
     """The description for clips on the common joints; results on them are not comparable with the paper's."""
-    return dataset.model_copy(update={"joints": JOINTS, "parents": PARENTS, "mirror": MIRROR, "root": ROOT, "published": False})
+    return dataset.model_copy(
+        update={"joints": JOINTS, "parents": PARENTS, "mirror": MIRROR, "root": ROOT, "published": False}
+    )
 
 
 def sources(joints: Sequence[str]) -> tuple[tuple[int, ...], ...]:
@@ -52,7 +66,10 @@ def _made_of(common: str, joints: Sequence[str]) -> tuple[str, ...]:
         if set(names) <= set(joints):
             return names
     ways = " or ".join(" and ".join(names) for names in MADE_OF[common])
-    raise InputError(f"ingest.joints: common needs {ways} among the description's joints: rename its joints, or keep the file's joints")
+    raise InputError(
+        f"ingest.joints: common needs {ways} among the description's joints: rename its joints, or keep the file's"
+        " joints"
+    )
 
 
 def to_common(x_vc: np.ndarray, joints: Sequence[str]) -> np.ndarray:
@@ -62,7 +79,9 @@ def to_common(x_vc: np.ndarray, joints: Sequence[str]) -> np.ndarray:
     """
     if not x_vc.size:
         return np.zeros((*x_vc.shape[:-2], len(JOINTS), 3), x_vc.dtype)
-    means = [x_vc[..., places, :].mean(axis=-2) if len(places) > 1 else x_vc[..., places[0], :] for places in sources(joints)]
+    means = [
+        x_vc[..., places, :].mean(axis=-2) if len(places) > 1 else x_vc[..., places[0], :] for places in sources(joints)
+    ]
     return np.stack(means, axis=-2)
 
 
@@ -72,4 +91,6 @@ def loss(joints: Sequence[str]) -> str:
     kept = {name for names in made.values() for name in names}
     gone = [joint for joint in joints if joint not in kept]
     means = [f"{common} is the mean of {', '.join(names)}" for common, names in made.items() if len(names) > 1]
-    return "; ".join([f"{len(JOINTS)} common joints of {len(joints)}", *means, f"left out: {', '.join(gone) or 'none'}"])
+    return "; ".join(
+        [f"{len(JOINTS)} common joints of {len(joints)}", *means, f"left out: {', '.join(gone) or 'none'}"]
+    )

@@ -41,8 +41,8 @@ def completeness(
     """Compare the counts with the complete data set's and explain differences; None if the description gives no count.
 
     Args:
-        kept: clips in the store; dropped: name and reason of the others; missing: names of `absent`; listed: names on the
-            authors' list, None without one.
+        kept: clips in the store; dropped: name and reason of the others; missing: names of `absent`; listed: names on
+            the authors' list, None without one.
     """
     if layout.clips is None:
         return None
@@ -54,7 +54,9 @@ def completeness(
     }
 
 
-def _explain(kept: int, dropped: Sequence[Mapping[str, str]], missing: Sequence[str], layout: Layout, listed: int | None) -> Iterable[str]:
+def _explain(
+    kept: int, dropped: Sequence[Mapping[str, str]], missing: Sequence[str], layout: Layout, listed: int | None
+) -> Iterable[str]:
     if kept == layout.clips:
         return
     yield f"{kept} clips, where the complete data set has {layout.clips}"
@@ -64,11 +66,15 @@ def _explain(kept: int, dropped: Sequence[Mapping[str, str]], missing: Sequence[
         yield f"{len(others)} files could not be used: {some(others)}"
     empty = [entry["name"] for entry in dropped if entry["reason"] == NO_BODY]
     if layout.listed and listed not in (None, layout.listed):
-        yield f"ingest.missing_list names {listed} samples, the authors' {layout.listed}: the list may belong to another data set"
+        yield (
+            f"ingest.missing_list names {listed} samples, the authors' {layout.listed}: the list may belong to another"
+            " data set"
+        )
     if layout.listed and listed is None:
         yield (
-            f"ingest.missing_list is not set: of the {layout.listed} samples that the authors leave out, those without a body were found anyway"
-            f" ({len(empty)}: {some(empty)}); the others are incomplete, which only the authors' list shows, and are kept"
+            f"ingest.missing_list is not set: of the {layout.listed} samples that the authors leave out, those without"
+            f" a body were found anyway ({len(empty)}: {some(empty)}); the others are incomplete, which only the"
+            " authors' list shows, and are kept"
         )
     elif empty:
         yield f"{len(empty)} hold no body: {some(empty)}"

@@ -1,4 +1,5 @@
-"""Converts poses between layouts by joint name; derives some missing joints by geometry, such as the hips' middle or a hand's tip.
+"""Converts poses between layouts by joint name; derives some missing joints by geometry, such as the hips' middle or a
+hand's tip.
 
 Each derived joint is a weighted sum of joints. The weights add up to 1, so it moves with the body. A joint without a
 rule, such as an eye, raises an error.
@@ -15,7 +16,11 @@ from stars.errors import InputError
 
 Sum = Mapping[str, float]
 
-SAME = (("hip centre", "spine base", "pelvis"), ("spine", "spine middle", "spine 2"), ("shoulder centre", "spine shoulder"))
+SAME = (
+    ("hip centre", "spine base", "pelvis"),
+    ("spine", "spine middle", "spine 2"),
+    ("shoulder centre", "spine shoulder"),
+)
 
 
 def _side(side: str) -> dict[str, list[Sum]]:
@@ -31,7 +36,10 @@ def _side(side: str) -> dict[str, list[Sum]]:
 
 # joint → alternative sums: the first whose joints a layout has is used; these joints may be derived, too
 RULES: dict[str, list[Sum]] = {
-    **{name: [{part: 1 / len(parts) for part in parts} for parts in ways] for name, ways in common_joints.MADE_OF.items()},
+    **{
+        name: [{part: 1 / len(parts) for part in parts} for parts in ways]
+        for name, ways in common_joints.MADE_OF.items()
+    },
     **{other: [{names[0]: 1}] for names in SAME for other in names[1:]},
     "neck": [{"shoulder centre": 0.5, "head": 0.5}],
     "spine 1": [{"hip centre": 0.5, "spine": 0.5}],
@@ -65,13 +73,17 @@ def lacking(joints: Sequence[str], wanted: Sequence[str]) -> list[str]:
 
 
 def _alike(name: str, other: str) -> bool:
-    return name == other or any({name, other} <= set(names) for names in (*SAME, ("shoulder centre", "spine shoulder", "neck")))
+    return name == other or any(
+        {name, other} <= set(names) for names in (*SAME, ("shoulder centre", "spine shoulder", "neck"))
+    )
 
 
 def _needed(name: str, joints: Sequence[str]) -> Sum:
     found = _sum(name, joints, frozenset())
     if found is None:
-        raise InputError(f"the encoder needs a joint {name!r}, which cannot be derived from the clip's {len(joints)} joints")
+        raise InputError(
+            f"the encoder needs a joint {name!r}, which cannot be derived from the clip's {len(joints)} joints"
+        )
     return found
 
 

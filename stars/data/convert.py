@@ -21,7 +21,8 @@ def joints_of(layout: Layout, keys: Ingest) -> int:
 
 
 def acting(data: bytes, source: str, layout: Layout, keys: Ingest) -> np.ndarray:
-    """The acting bodies of a raw file, (T, at most M, V, 3) float32 in metres, with the file's joints, in sensor coordinates; T may be 0.
+    """The acting bodies of a raw file, (T, at most M, V, 3) float32 in metres, with the file's joints, in sensor
+    coordinates; T may be 0.
 
     Raises:
         InputError: file, line, expected and found.
@@ -38,7 +39,8 @@ def actors(data: bytes, source: str, layout: Layout, keys: Ingest) -> np.ndarray
 
 
 def stored(x_tmvc: np.ndarray, layout: Layout, keys: Ingest) -> np.ndarray:
-    """Output of `actors` in stored form, (T, M, V, 3) float32: centred, at most `max_frames` frames, all M bodies filled.
+    """Output of `actors` in stored form, (T, M, V, 3) float32: centred, at most `max_frames` frames, all M bodies
+    filled.
 
     A body absent from a frame is zeros there. The origin is taken from the first frame in which body 1 is present.
     """

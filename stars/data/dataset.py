@@ -1,4 +1,6 @@
-"""Description of a data set: joints, actions, splits. Each is a YAML file in config/datasets; no code depends on a data set's name."""
+"""Description of a data set: joints, actions, splits. Each is a YAML file in config/datasets; no code depends on a
+data set's name.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ class Split(Settings):
     )
     train: tuple[int, ...] | Literal["even"] | None = key(None, "values of the training clips; even: the even ones")
     list_file: str | None = key(
-        None, "instead of train: a text file among the raw files, without .txt; its second line lists the training videos"
+        None,
+        "instead of train: a text file among the raw files, without .txt; its second line lists the training videos",
     )
     test: tuple[int, ...] | None = key(None, "values of the test clips; null: all that are not in train")
     actions: tuple[int, ...] | None = key(None, "action numbers included; null: all")
@@ -46,10 +49,13 @@ class Dataset(Settings):
     title: str = key(..., "name in tables, e.g. NTU-60")
     home: str = key(..., "where to download it")
     published: bool = key(
-        False, "the paper reports results on it: those on complete data (`counts` of the split) appear in the paper's columns"
+        False,
+        "the paper reports results on it: those on complete data (`counts` of the split) appear in the paper's columns",
     )
     reader: ReaderName = key(
-        ..., "layout of its raw files, a module in stars/data/readers; npz, pyskl, npy: preprocessed (stars/data/preprocessed)"
+        ...,
+        "layout of its raw files, a module in stars/data/readers; npz, pyskl, npy: preprocessed"
+        " (stars/data/preprocessed)",
     )
     fps: Annotated[float, Field(gt=0)] = key(30.0, "frames per second")
     up: Literal["y", "z"] = key("y", "axis that points up")
@@ -62,9 +68,13 @@ class Dataset(Settings):
     unit: Unit = key("m", f"{UNIT}; for the folder layout")
     centre: Literal["first_frame_root", "none"] = key("first_frame_root", "default of ingest.centre")
     single_body: Literal["zeros", "copy"] = key("zeros", "default of ingest.single_body")
-    actions: dict[int, str] = key(..., "action number in file names → name; labels from 0 in order of the numbers", min_length=1)
+    actions: dict[int, str] = key(
+        ..., "action number in file names → name; labels from 0 in order of the numbers", min_length=1
+    )
     two_person: tuple[int, ...] = key((), "action numbers of two-person actions")
-    novel: tuple[int, ...] = key((), "action numbers classified by the few-shot protocol, absent from the encoder's data set")
+    novel: tuple[int, ...] = key(
+        (), "action numbers classified by the few-shot protocol, absent from the encoder's data set"
+    )
     subjects: tuple[int, ...] | None = key(None, "valid subject numbers; null: any")
     setups: tuple[int, ...] | None = key(None, "valid setup numbers; null: any")
     splits: dict[str, Split] = key(..., "evaluation splits by name", min_length=1)
@@ -72,8 +82,9 @@ class Dataset(Settings):
     listed: int | None = key(None, "samples that the authors list as missing or incomplete skeletons")
     names: str | None = key(
         None,
-        "format of a clip's name, e.g. S{setup:03}C{camera:03}P{subject:03}R{replication:03}A{action:03}, if each subject of a setup performed all its "
-        "actions and replications in front of all its cameras; used to name missing clips",
+        "format of a clip's name, e.g. S{setup:03}C{camera:03}P{subject:03}R{replication:03}A{action:03}, if each"
+        " subject of a setup performed all its actions and replications in front of all its cameras; used to name"
+        " missing clips",
     )
 
     @model_validator(mode="after")

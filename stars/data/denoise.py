@@ -30,7 +30,8 @@ class Decision:
 
     Attributes:
         actor: 0 or 1; None: the body is dropped.
-        noisy: fraction of frames with an implausible spread; motion: variance over joints and (at least the plausible) frames, m².
+        noisy: fraction of frames with an implausible spread; motion: variance over joints and (at least the plausible)
+            frames, m².
     """
 
     id: int
@@ -42,9 +43,11 @@ class Decision:
 
 
 def denoise(clip: Sightings, settings: Denoise) -> np.ndarray:
-    """Sightings of a clip → actors (T, 1 or 2, V, 3) float32 in metres, zeros where an actor is absent; T is 0 if nobody is left.
+    """Sightings of a clip → actors (T, 1 or 2, V, 3) float32 in metres, zeros where an actor is absent; T is 0 if
+    nobody is left.
 
-    Frames without a body are dropped. Only clips with several body ids are denoised; frames that this empties are dropped, too.
+    Frames without a body are dropped. Only clips with several body ids are denoised; frames that this empties are
+    dropped, too.
     """
     x_tmvc = placed(decide(clip, settings), clip.frames)
     return x_tmvc if len(clip.bodies) < 2 else x_tmvc[x_tmvc.any(axis=(1, 2, 3))]
@@ -60,7 +63,9 @@ def decide(clip: Sightings, settings: Denoise) -> list[Decision]:
         case.step = Step.FRAMES
     left = [case for case in seen if case.step is not Step.FRAMES]
     wide = _too_wide(left, settings) if len(left) > 1 else []
-    left = sorted((case for case in left if case.step is not Step.SPREAD), key=lambda case: case.motion or 0, reverse=True)
+    left = sorted(
+        (case for case in left if case.step is not Step.SPREAD), key=lambda case: case.motion or 0, reverse=True
+    )
     _hand_out(left)
     return [*short, *wide, *left]
 
@@ -124,7 +129,9 @@ def _hand_out(bodies: list[Decision]) -> None:
     actors = [_Interval(case.body.start, case.body.end) for case in bodies[:1]] + [_Interval(0, 1)]
     begun: set[int] = set()
     for index, case in enumerate(bodies):
-        case.actor = 0 if index == 0 else next((number for number, held in enumerate(actors) if held.free(case.body)), None)
+        case.actor = (
+            0 if index == 0 else next((number for number, held in enumerate(actors) if held.free(case.body)), None)
+        )
         if case.actor is not None:
             actors[case.actor].take(case.body)
             case.step = Step.MERGED if case.actor in begun else Step.ACTOR

@@ -15,7 +15,8 @@ def quality(table: pd.DataFrame, dropped: Sequence[Mapping[str, str]], bodies: i
     """quality.json as plain data.
 
     Args:
-        table: clips.csv, at least one clip; dropped: name, source and reason of each rejected file; bodies: M of the store.
+        table: clips.csv, at least one clip; dropped: name, source and reason of each rejected file; bodies: M of the
+            store.
     """
     return {
         "read": len(table) + len(dropped),
@@ -36,5 +37,13 @@ def _counts(table: pd.DataFrame, column: str) -> dict[str, int]:
 
 def _lengths(frames: np.ndarray) -> dict[str, Any]:
     edges = np.arange(0, frames.max() + BIN + 1, BIN)
-    histogram = {f"{low}-{low + BIN - 1}": int(count) for low, count in zip(edges[:-1], np.histogram(frames, edges)[0], strict=True)}
-    return {"min": int(frames.min()), "median": float(np.median(frames)), "max": int(frames.max()), "histogram": histogram}
+    histogram = {
+        f"{low}-{low + BIN - 1}": int(count)
+        for low, count in zip(edges[:-1], np.histogram(frames, edges)[0], strict=True)
+    }
+    return {
+        "min": int(frames.min()),
+        "median": float(np.median(frames)),
+        "max": int(frames.max()),
+        "histogram": histogram,
+    }

@@ -14,7 +14,10 @@ Axis: TypeAlias = Literal["x", "y", "z", "-x", "-y", "-z"]
 Unit: TypeAlias = Literal["m", "cm", "mm"]
 PLAIN: tuple[Axis, Axis, Axis] = ("x", "y", "z")
 METRES: dict[Unit, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-AXES = "the file's axes that become x (to the sensor's left), y (up) and z (away from the sensor); [-x, -y, z] if y points down"
+AXES = (
+    "the file's axes that become x (to the sensor's left), y (up) and z (away from the sensor); [-x, -y, z] if y points"
+    " down"
+)
 UNIT = "unit of the file's numbers"
 
 

@@ -20,7 +20,9 @@ T = TypeVar("T")
 
 
 class DamagedArchive(InputError):
-    """An archive whose checksum fails at its end: nothing read from it can be trusted, so no single file can be skipped."""
+    """An archive whose checksum fails at its end: nothing read from it can be trusted, so no single file can be
+    skipped.
+    """
 
 
 @dataclass
@@ -44,7 +46,9 @@ class Source:
         """List a folder or a zip. InputError for encrypted members and for names or links that lead outside."""
         root = Path(root)
         found = dict(in_zip(root, "") if root.is_file() else _in_folder(root))
-        wanted = sorted(name for name in found if name.endswith(suffixes) and not name.rpartition("/")[2].startswith("."))
+        wanted = sorted(
+            name for name in found if name.endswith(suffixes) and not name.rpartition("/")[2].startswith(".")
+        )
         return cls(root, {name: found[name] for name in wanted})
 
     def only(self, names: Iterable[str]) -> Source:
@@ -93,14 +97,17 @@ def _unlisted(error: OSError) -> None:
 
 
 def in_zip(archive: Path, prefix: str) -> Iterator[tuple[str, tuple[Path, str]]]:
-    """Members of an archive, named with `prefix`; InputError for encrypted members, links and names that lead outside."""
+    """Members of an archive, named with `prefix`; InputError for encrypted members, links and names that lead
+    outside.
+    """
     try:
         with zipfile.ZipFile(archive) as opened:
             members = opened.infolist()
         _check_overlap(archive, members)
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
         raise InputError(
-            f"{archive} is not a readable zip archive ({error}): download it again, or name the folder it was extracted to"
+            f"{archive} is not a readable zip archive ({error}): download it again, or name the folder it was"
+            " extracted to"
         ) from None
     for member in members:
         name = member.filename.replace("\\", "/")
@@ -110,7 +117,9 @@ def in_zip(archive: Path, prefix: str) -> Iterator[tuple[str, tuple[Path, str]]]
         if member.is_dir() or "__MACOSX" in folders:
             continue
         if member.flag_bits & 0x1:
-            raise InputError(f"{archive}: member {shown(member.filename)} is encrypted; extract the archive and name that folder")
+            raise InputError(
+                f"{archive}: member {shown(member.filename)} is encrypted; extract the archive and name that folder"
+            )
         if stat.S_ISLNK(member.external_attr >> 16):
             raise InputError(f"{archive}: member {shown(member.filename)} is a symbolic link; it is not read")
         yield prefix + name, (archive, member.filename)

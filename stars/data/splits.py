@@ -41,7 +41,8 @@ class SplitStage(Settings):
 
 
 def split(clips: Path, out: Path, settings: SplitStage, raw: Path | None = None) -> None:
-    """Write {name}_train.npy and {name}_test.npy, ascending int64 rows of clips.csv, and {name}.record.json into folder `out`.
+    """Write {name}_train.npy and {name}_test.npy, ascending int64 rows of clips.csv, and {name}.record.json into folder
+    `out`.
 
     If the sizes differ from the complete data set's, one line on stderr says so: an incomplete data set is no error.
 
@@ -49,11 +50,14 @@ def split(clips: Path, out: Path, settings: SplitStage, raw: Path | None = None)
         raw: the raw files, if the split uses a list among them.
 
     Raises:
-        InputError: an empty side, a test class without training clips, or sizes that differ although every clip is present.
+        InputError: an empty side, a test class without training clips, or sizes that differ although every clip is
+            present.
     """
     path, name = Path(clips) / TABLE, settings.name
     files = [f"{name}_train.npy", f"{name}_test.npy"]
-    with recording(out, "stars.data.splits", settings.model_dump(mode="json"), {"clips": path}, files, f"{name}.record.json") as notes:
+    with recording(
+        out, "stars.data.splits", settings.model_dump(mode="json"), {"clips": path}, files, f"{name}.record.json"
+    ) as notes:
         table = read_table(path)
         if (own := _of_the_file(table, settings)) is not None:
             trains, tests = own
@@ -90,7 +94,9 @@ def test_clips(table: pd.DataFrame, split: Split, trains: np.ndarray) -> np.ndar
 
 
 def _of_actions(table: pd.DataFrame, split: Split) -> np.ndarray:
-    return np.ones(len(table), bool) if split.actions is None else np.isin(table["action"].to_numpy(), list(split.actions))
+    return (
+        np.ones(len(table), bool) if split.actions is None else np.isin(table["action"].to_numpy(), list(split.actions))
+    )
 
 
 def _of_the_file(table: pd.DataFrame, settings: SplitStage) -> tuple[np.ndarray, np.ndarray] | None:
@@ -115,7 +121,9 @@ def _of_the_file(table: pd.DataFrame, settings: SplitStage) -> tuple[np.ndarray,
             print(f"{where}: the file's own split is used", file=sys.stderr)
             return trains & _of_actions(table, split), tests & _of_actions(table, split)
     brought = other or {word.rpartition("_")[0] for own in sides for word in own} - {""}
-    raise InputError(f"{where}, and they include split {', '.join(sorted(brought))}: set data.NAME.raw to the file of {name}")
+    raise InputError(
+        f"{where}, and they include split {', '.join(sorted(brought))}: set data.NAME.raw to the file of {name}"
+    )
 
 
 def splits_named(source: str) -> set[str]:
@@ -127,12 +135,15 @@ def _listed_videos(raw: Path | None, settings: SplitStage, notes: dict[str, Any]
     """Training videos of a list like PKU-MMD's: the second line, separated by commas; - and _ are equivalent."""
     wanted = f"{settings.split.list_file}.txt"
     if raw is None:
-        raise InputError(f"split {settings.name} needs the list {wanted} among the raw files: name their folder or zip with --raw")
+        raise InputError(
+            f"split {settings.name} needs the list {wanted} among the raw files: name their folder or zip with --raw"
+        )
     source = Source.open(raw, (".txt",))
     found = [file for file in source.files if PurePosixPath(file).name.replace("-", "_") == wanted.replace("-", "_")]
     if len(found) != 1:
         raise InputError(
-            f"{raw}: expected one file {wanted} (or with - for _), found {', '.join(found) or 'none'}: it lists the training videos"
+            f"{raw}: expected one file {wanted} (or with - for _), found {', '.join(found) or 'none'}: it lists the"
+            " training videos"
         )
     videos = training_list(source.read(found[0]), found[0])
     notes["list"] = {"file": found[0], "sha256": source.sha256[found[0]], "videos": len(videos)}
@@ -149,11 +160,15 @@ def training_list(data: bytes, source: str) -> frozenset[str]:
 
 
 def _check(table: pd.DataFrame, trains: np.ndarray, tests: np.ndarray, settings: SplitStage) -> None:
-    where = f"split {settings.name} (by {settings.split.by}, training values {settings.split.list_file or settings.split.train})"
+    where = (
+        f"split {settings.name} (by {settings.split.by}, training values"
+        f" {settings.split.list_file or settings.split.train})"
+    )
     for side, clips in (("training", trains), ("test", tests)):
         if not clips.any():
             raise InputError(
-                f"{where} has no {side} clips among {len(table)}: complete the raw files, or correct the split in the data set's YAML"
+                f"{where} has no {side} clips among {len(table)}: complete the raw files, or correct the split in the"
+                " data set's YAML"
             )
     untrained = table.loc[tests & ~table["label"].isin(table["label"][trains])]
     if len(untrained):
@@ -163,7 +178,10 @@ def _check(table: pd.DataFrame, trains: np.ndarray, tests: np.ndarray, settings:
     found = int(trains.sum()), int(tests.sum())
     if settings.split.counts and found != settings.split.counts:
         expected = settings.split.counts
-        message = f"{where}: {found[0]} training and {found[1]} test clips; the complete data set has {expected[0]} and {expected[1]}"
+        message = (
+            f"{where}: {found[0]} training and {found[1]} test clips; the complete data set has {expected[0]} and"
+            f" {expected[1]}"
+        )
         if sum(found) == sum(expected):
             raise InputError(f"{message}, although every clip is present: correct the split in the data set's YAML")
         print(f"{message}. quality.json beside {TABLE} lists the missing and the dropped clips", file=sys.stderr)

@@ -20,7 +20,20 @@ if TYPE_CHECKING:
 FRAMES, OFFSETS, TABLE = "frames.npy", "offsets.npy", "clips.csv"
 BLOCK = 2**16  # frames read or copied at a time
 TEXT = {"name": str, "action_name": str, "source": str, "sha256": str, "sides": str}
-COLUMNS = ("name", "action", "subject", "camera", "setup", "replication", "frames", "bodies", "label", "action_name", "source", "sha256")
+COLUMNS = (
+    "name",
+    "action",
+    "subject",
+    "camera",
+    "setup",
+    "replication",
+    "frames",
+    "bodies",
+    "label",
+    "action_name",
+    "source",
+    "sha256",
+)
 SIDES = "sides"  # optional column: splits included in the raw files
 
 
@@ -46,19 +59,25 @@ class ClipStore:
         table = read_table(folder / TABLE)
         if frames.ndim != 4 or frames.dtype != np.float32 or frames.shape[3] != 3:
             raise InputError(
-                f"{folder / FRAMES} holds {frames.dtype} {frames.shape}, not float32 (frames, bodies, joints, 3): ingest again"
+                f"{folder / FRAMES} holds {frames.dtype} {frames.shape}, not float32 (frames, bodies, joints, 3):"
+                " ingest again"
             )
         fits = offsets.shape == (len(table) + 1,) and offsets[0] == 0 and offsets[-1] == len(frames)
         if not fits or not np.array_equal(np.diff(offsets), table["frames"]):
-            raise InputError(f"{folder}: {FRAMES}, {OFFSETS} and {TABLE} are from different runs: delete the folder and ingest again")
+            raise InputError(
+                f"{folder}: {FRAMES}, {OFFSETS} and {TABLE} are from different runs: delete the folder and ingest again"
+            )
         return cls(frames, offsets, table)
 
     @staticmethod
-    def write(folder: Path | str, clips: Iterable[tuple[Mapping[str, Any], np.ndarray]], bodies: int, joints: int) -> pd.DataFrame:
+    def write(
+        folder: Path | str, clips: Iterable[tuple[Mapping[str, Any], np.ndarray]], bodies: int, joints: int
+    ) -> pd.DataFrame:
         """Write the store's three files from a stream of clips, holding one at a time in memory, and return its table.
 
         Args:
-            clips: (row, x) in the order of the store: row has COLUMNS without `frames`, and optionally SIDES; x is (T, M, V, 3) in metres.
+            clips: (row, x) in the order of the store: row has COLUMNS without `frames`, and optionally SIDES; x is (T,
+                M, V, 3) in metres.
             bodies: M, joints: V.
         """
         import pandas as pd
@@ -91,7 +110,9 @@ class ClipStore:
             for part in map(Path, parts):
                 x_fmvc = read_npy(part / FRAMES, memory_map=True)
                 if x_fmvc.shape[1:] != (bodies, joints, 3) or len(x_fmvc) != read_table(part / TABLE)["frames"].sum():
-                    raise InputError(f"{part / FRAMES} does not fit its table or the other parts: delete {part} and ingest again")
+                    raise InputError(
+                        f"{part / FRAMES} does not fit its table or the other parts: delete {part} and ingest again"
+                    )
                 for start in range(0, len(x_fmvc), BLOCK):
                     file.write(np.ascontiguousarray(x_fmvc[start : start + BLOCK]).data)
         return _write_table(folder, table)
@@ -199,7 +220,9 @@ def read_table(path: Path | str) -> pd.DataFrame:
 
 
 def _header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Write the header of a float32 .npy file. NumPy pads it for a growing first axis, so its length is the same for any number of frames."""
+    """Write the header of a float32 .npy file. NumPy pads it for a growing first axis, so its length is the same for
+    any number of frames.
+    """
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": shape})
     file.write(head.getvalue())

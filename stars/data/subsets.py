@@ -41,12 +41,15 @@ def subsets(train: Path, out: Path, settings: SubsetStage) -> None:
     """
     name = f"{settings.fraction:g}"
     files = [f"{name}_{number}.npy" for number in range(settings.subsets)]
-    with recording(out, STAGE, settings.model_dump(mode="json"), {"train": train}, files, f"{name}.record.json") as notes:
+    with recording(
+        out, STAGE, settings.model_dump(mode="json"), {"train": train}, files, f"{name}.record.json"
+    ) as notes:
         rows = read_npy(train)
         found = pieces(rows, settings.fraction, settings.subsets)
         if not found:
             raise InputError(
-                f"semi.fractions: {name} of the {len(rows)} training clips in {train} is less than one clip: raise the fraction"
+                f"semi.fractions: {name} of the {len(rows)} training clips in {train} is less than one clip: raise the"
+                " fraction"
             )
         for file, subset in zip(files, found, strict=True):
             write_npy(Path(out) / file, subset)
@@ -54,21 +57,23 @@ def subsets(train: Path, out: Path, settings: SubsetStage) -> None:
 
 
 def pieces(rows: np.ndarray, fraction: float, number: int) -> list[np.ndarray]:
-    """Subsets of ⌊fraction · N⌋ of the rows (N,), each ascending: consecutive pieces of one random permutation, which wraps around. Empty
-    if that is less than one row.
+    """Subsets of ⌊fraction · N⌋ of the rows (N,), each ascending: consecutive pieces of one random permutation, which
+    wraps around. Empty if that is less than one row.
 
     The subsets are disjoint while number · fraction ≤ 1. Classes are not balanced: the paper samples at random.
     """
     size = math.floor(round(fraction * len(rows), 6))  # .29 · 100 is 28.999999999999996
     order = np.random.default_rng(SUBSET).permutation(rows)
-    return [np.sort(order.take(range(start, start + size), mode="wrap")) for start in range(0, number * size, size or 1)]
+    return [
+        np.sort(order.take(range(start, start + size), mode="wrap")) for start in range(0, number * size, size or 1)
+    ]
 
 
 def exemplars(clips: Path, train: Path, out: Path, settings: ExemplarStage) -> None:
     """Write {shots}_{0, 1, …}.npy, ascending int64 rows of clips.csv, and {shots}.record.json into folder `out`.
 
-    Each file has `shots` training clips of every novel class that occurs in the data set. A draw with fewer shots is a subset of
-    the draw of the same number with more.
+    Each file has `shots` training clips of every novel class that occurs in the data set. A draw with fewer shots is a
+    subset of the draw of the same number with more.
 
     Raises:
         InputError: no clip of a novel class, or a class with fewer training clips than shots.
@@ -80,9 +85,15 @@ def exemplars(clips: Path, train: Path, out: Path, settings: ExemplarStage) -> N
         actions, rows = table["action"].to_numpy(), read_npy(train)
         novel = sorted(set(settings.novel) & set(actions.tolist()))
         if not novel:
-            raise InputError(f"{clips} has no clips of the novel actions {_first(settings.novel)}: choose another data set for few-shot")
+            raise InputError(
+                f"{clips} has no clips of the novel actions {_first(settings.novel)}: choose another data set for"
+                " few-shot"
+            )
         for draw, file in enumerate(files):
-            write_npy(Path(out) / file, np.sort(np.concatenate([_drawn(rows, actions, action, draw, settings) for action in novel])))
+            write_npy(
+                Path(out) / file,
+                np.sort(np.concatenate([_drawn(rows, actions, action, draw, settings) for action in novel])),
+            )
         notes["classes"] = len(novel)
 
 
@@ -90,7 +101,9 @@ def _drawn(rows: np.ndarray, actions: np.ndarray, action: int, draw: int, settin
     """The first clips of one action's shuffled training clips."""
     own = rows[actions[rows] == action]
     if len(own) < settings.shots:
-        raise InputError(f"few_shot.shots: {settings.shots}, but action {action} has only {len(own)} training clips: lower it")
+        raise InputError(
+            f"few_shot.shots: {settings.shots}, but action {action} has only {len(own)} training clips: lower it"
+        )
     return np.random.default_rng((EXEMPLAR, draw, action)).permutation(own)[: settings.shots]
 
 

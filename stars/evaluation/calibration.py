@@ -1,4 +1,6 @@
-"""Calibrated probabilities from class scores: one temperature, fitted on clips that the classifier was not trained on."""
+"""Calibrated probabilities from class scores: one temperature, fitted on clips that the classifier was not trained
+on.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ def probabilities(scores: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def temperature(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature that maximises the likelihood of labels (N,): Guo et al., On calibration of modern neural networks, ICML 2017."""
+    """The temperature that maximises the likelihood of labels (N,): Guo et al., On calibration of modern neural
+    networks, ICML 2017.
+    """
     rows = np.arange(len(labels))
     losses = [-np.log(np.maximum(probabilities(scores, each)[rows, labels], LEAST)).mean() for each in TEMPERATURES]
     return float(TEMPERATURES[int(np.argmin(losses))])

@@ -105,10 +105,14 @@ class Fitted:
         """`last` and `best` epoch with number and accuracies; ties go to the first epoch."""
         last = {"number": self.epochs, **score(self.ranking, task)}
         scored = [
-            {"number": row["epoch"], "top1": row["test_top1"], "top5": row["test_top5"]} for row in self.curve.rows if "test_top1" in row
+            {"number": row["epoch"], "top1": row["test_top1"], "top5": row["test_top5"]}
+            for row in self.curve.rows
+            if "test_top1" in row
         ]
         best = max(scored or [last], key=lambda row: row["top1"])
-        return [{"epoch": which, **row, "number": _number(row["number"])} for which, row in (("last", last), ("best", best))]
+        return [
+            {"epoch": which, **row, "number": _number(row["number"])} for which, row in (("last", last), ("best", best))
+        ]
 
 
 def _number(epoch: float) -> float:
@@ -127,7 +131,9 @@ def fit(training: Training, task: Task, plan: Plan, work: Work) -> Fitted:
 
     names = task.names[task.train_rows].tolist()
     loss = partial(training.loss, tally=tally)
-    job = Job(training.model, training.optimiser, loss, training.rate, names, at_epoch=at_epoch, columns=COLUMNS, kept=tally)
+    job = Job(
+        training.model, training.optimiser, loss, training.rate, names, at_epoch=at_epoch, columns=COLUMNS, kept=tally
+    )
     job.precision = training.precision
     curve = train(job, plan, work)
     return Fitted(curve, training.scores(), plan.epochs)

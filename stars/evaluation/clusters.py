@@ -26,14 +26,16 @@ def describe(
     """Measures of the clusters that the classes form, overall and per clip.
 
     Args:
-        features_nc: (N, C) finite; labels_n: (N,) class of each clip: at least 2 classes, one of them with 2 clips (`describable`).
+        features_nc: (N, C) finite; labels_n: (N,) class of each clip: at least 2 classes, one of them with 2 clips
+            (`describable`).
         facts: by name, properties that a clip and its nearest neighbour may share, (N,) each.
 
     Returns:
-        (measures, clips). Measures: silhouette, mean over clips, −1 to 1; nmi and ari of k-means with as many clusters as classes, and the labels;
-        between_within, the mean distance between classes divided by that within classes; for each fact same_…, the percent of
-        clips whose nearest neighbour shares it, and chance_…, the percent among all other clips. Clips: (N,) arrays silhouette, cluster,
-        within and between (mean distances; within is nan for a class's only clip), same_….
+        (measures, clips). Measures: silhouette, mean over clips, −1 to 1; nmi and ari of k-means with as many clusters
+        as classes, and the labels; between_within, the mean distance between classes divided by that within classes;
+        for each fact same_…, the percent of clips whose nearest neighbour shares it, and chance_…, the percent among
+        all other clips. Clips: (N,) arrays silhouette, cluster, within and between (mean distances; within is nan for a
+        class's only clip), same_….
     """
     unit = _unit(features_nc)
     classes, label_n = np.unique(labels_n, return_inverse=True)
@@ -55,7 +57,10 @@ def describe(
     clips["cluster"] = _clusters(unit, len(classes))
     clips |= {f"same_{name}": values[nearest_n] == values for name, values in facts.items()}
     chance = {f"chance_{name}": _chance(values) for name, values in facts.items()}
-    return {**{name: statistic(name, clips, label_n) for name in (*MEASURES, *(f"same_{fact}" for fact in facts))}, **chance}, clips
+    return {
+        **{name: statistic(name, clips, label_n) for name in (*MEASURES, *(f"same_{fact}" for fact in facts))},
+        **chance,
+    }, clips
 
 
 MEASURES = ("silhouette", "nmi", "ari", "between_within")
@@ -89,7 +94,9 @@ def _distances(unit_nc: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
 
 
 def _silhouette(within_n: np.ndarray, nearest_class_n: np.ndarray) -> np.ndarray:
-    """(b − a) / max(a, b) (Rousseeuw, 1987): a is the mean distance within the class, b to the nearest other class; 0 for a class's only clip."""
+    """(b − a) / max(a, b) (Rousseeuw, 1987): a is the mean distance within the class, b to the nearest other class;
+    0 for a class's only clip.
+    """
     larger = np.fmax(within_n, nearest_class_n)
     found = np.divide(nearest_class_n - within_n, larger, out=np.zeros(len(within_n)), where=larger > 0)
     return np.where(np.isnan(found), 0.0, found)

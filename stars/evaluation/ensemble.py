@@ -1,4 +1,6 @@
-"""Fusion of several methods: weighted sums of features or of classifiers' scores (the "three-stream" rows of Tables 1 and 2)."""
+"""Fusion of several methods: weighted sums of features or of classifiers' scores (the "three-stream" rows of Tables
+1 and 2).
+"""
 
 from __future__ import annotations
 
@@ -39,11 +41,15 @@ class ScoresStage(EnsembleStage):
     protocol: Literal["linear", "finetune"]
 
 
-def features(members: Sequence[Path], clips: Path, train: Path, test: Path, out: Path, target: str, settings: EnsembleStage) -> None:
-    """Write {target}_train.npy and {target}_test.npy, the weighted sum of the members' features (N, C), and {target}.record.json.
+def features(
+    members: Sequence[Path], clips: Path, train: Path, test: Path, out: Path, target: str, settings: EnsembleStage
+) -> None:
+    """Write {target}_train.npy and {target}_test.npy, the weighted sum of the members' features (N, C), and
+    {target}.record.json.
 
     Args:
-        members: folders of their features, in the order of `settings.members`; clips: clip store; train, test: split files.
+        members: folders of their features, in the order of `settings.members`; clips: clip store; train, test: split
+            files.
 
     Raises InputError if a file is missing or does not match the others, or features differ in width.
     """
@@ -51,18 +57,35 @@ def features(members: Sequence[Path], clips: Path, train: Path, test: Path, out:
     store = ClipStore.open(clips)
     task = Task.of(store, train, test, target)
     inputs = {"clips": Path(clips) / "clips.csv", "train": train, "test": test}
-    inputs |= {f"{part}_{name}": feature_file(folder, target, part, "encoder") for name, folder, _ in weights for part in PARTS}
+    inputs |= {
+        f"{part}_{name}": feature_file(folder, target, part, "encoder") for name, folder, _ in weights for part in PARTS
+    }
     files = [feature_file(out, target, part, "encoder") for part in PARTS]
-    with recording(out, STAGE, settings.model_dump(mode="json"), present(inputs), [path.name for path in files], f"{target}.record.json"):
+    with recording(
+        out,
+        STAGE,
+        settings.model_dump(mode="json"),
+        present(inputs),
+        [path.name for path in files],
+        f"{target}.record.json",
+    ):
         for part, path in zip(PARTS, files, strict=True):
-            write_npy(path, _sum([(name, read_features(folder, task, part, "encoder"), weight) for name, folder, weight in weights]))
+            write_npy(
+                path,
+                _sum(
+                    [(name, read_features(folder, task, part, "encoder"), weight) for name, folder, weight in weights]
+                ),
+            )
 
 
-def scores(members: Sequence[Path], clips: Path, train: Path, test: Path, out: Path, target: str, settings: ScoresStage) -> None:
+def scores(
+    members: Sequence[Path], clips: Path, train: Path, test: Path, out: Path, target: str, settings: ScoresStage
+) -> None:
     """Write metrics.json and predictions.npz of the classifiers' scores, added, and record.json.
 
     Args:
-        members: folders of the members' results by the protocol, in the order of `settings.members`; the rest as in `features`.
+        members: folders of the members' results by the protocol, in the order of `settings.members`; the rest as in
+            `features`.
 
     Raises InputError if a file is missing, has no scores, or covers other clips.
     """
@@ -71,7 +94,9 @@ def scores(members: Sequence[Path], clips: Path, train: Path, test: Path, out: P
     inputs |= {f"predictions_{name}": Path(folder) / "predictions.npz" for name, folder, _ in weights}
     with recording(out, STAGE, settings.model_dump(mode="json"), present(inputs), RESULT_FILES):
         task = Task.of(ClipStore.open(clips), train, test, target)
-        added = _sum([(name, _scores(Path(folder) / "predictions.npz", task), weight) for name, folder, weight in weights])
+        added = _sum(
+            [(name, _scores(Path(folder) / "predictions.npz", task), weight) for name, folder, weight in weights]
+        )
         ranking = rank(added)
         write_result(
             out,
@@ -87,8 +112,12 @@ def scores(members: Sequence[Path], clips: Path, train: Path, test: Path, out: P
 def _weights(members: Sequence[Path], settings: EnsembleStage) -> list[tuple[str, Path, float]]:
     if len(members) != len(settings.members):
         names = ", ".join(member.method for member in settings.members)
-        raise InputError(f"{len(members)} folders for the {len(settings.members)} members {names}: name one folder per member")
-    return [(member.method, Path(folder), member.weight) for member, folder in zip(settings.members, members, strict=True)]
+        raise InputError(
+            f"{len(members)} folders for the {len(settings.members)} members {names}: name one folder per member"
+        )
+    return [
+        (member.method, Path(folder), member.weight) for member, folder in zip(settings.members, members, strict=True)
+    ]
 
 
 def _scores(path: Path, task: Task) -> np.ndarray:
@@ -107,6 +136,8 @@ def _sum(weighted: Sequence[tuple[str, np.ndarray, float]]) -> np.ndarray:
     first, shape = weighted[0][0], weighted[0][1].shape
     for name, array, _ in weighted:
         if array.shape != shape:
-            raise InputError(f"{name} has {array.shape[1]} values per clip, {first} has {shape[1]}: choose members of one width")
+            raise InputError(
+                f"{name} has {array.shape[1]} values per clip, {first} has {shape[1]}: choose members of one width"
+            )
     total: np.ndarray = sum((np.float32(weight) * array for _, array, weight in weighted), np.zeros(shape, np.float32))
     return total

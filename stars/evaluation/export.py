@@ -28,7 +28,9 @@ BODIES = 2  # in the example for tracing; the graph accepts any number
 
 
 class ClipEncoder(nn.Module):
-    """Features of whole clips without data-dependent branches, for tracing: every body is a row, including absent ones."""
+    """Features of whole clips without data-dependent branches, for tracing: every body is a row, including absent
+    ones.
+    """
 
     def __init__(self, encoder: Backbone, bodies: Literal["all", "present"]) -> None:
         super().__init__()
@@ -47,14 +49,17 @@ def export(encoder: Path, out: Path, form: Literal["torch", "onnx"], bodies: Lit
     """Write the encoder of encoder.safetensors to the file `out`, and {out}.record.json.
 
     Args:
-        form: torch, a file with a `model` dict in the released MAMP's names and layouts, and the `model` settings, which
-            `import-weights` reads; onnx, a graph from clips (B, M, T, V, 3) to features (B, C), checked against torch before writing.
+        form: torch, a file with a `model` dict in the released MAMP's names and layouts, and the `model` settings,
+            which `import-weights` reads; onnx, a graph from clips (B, M, T, V, 3) to features (B, C), checked against
+            torch before writing.
         bodies: averaged into a clip's feature, as in `embed.bodies` (onnx only).
 
     Raises InputError if the file is missing or not an encoder, the form does not support it, or onnx is not installed.
     """
     given(encoder, "an encoder.safetensors")
-    with recording(out.parent, STAGE, {"form": form, "bodies": bodies}, {"encoder": encoder}, [out.name], f"{out.name}.record.json"):
+    with recording(
+        out.parent, STAGE, {"form": form, "bodies": bodies}, {"encoder": encoder}, [out.name], f"{out.name}.record.json"
+    ):
         loaded = load_encoder(encoder)
         content = released(loaded, encoder) if form == "torch" else onnx(ClipEncoder(loaded, bodies).eval())
         with atomic(out) as temporary:
@@ -62,11 +67,18 @@ def export(encoder: Path, out: Path, form: Literal["torch", "onnx"], bodies: Lit
 
 
 def released(encoder: Backbone, source: Path) -> bytes:
-    """A torch file {"model": tensors} in the released names and layouts, with the model settings, since tensors do not show the heads."""
+    """A torch file {"model": tensors} in the released names and layouts, with the model settings, since tensors do
+    not show the heads.
+    """
     if not isinstance(encoder, Network):
-        raise InputError(f"{source} is not a transformer, the only backbone that MAMP's names support: export it as onnx")
+        raise InputError(
+            f"{source} is not a transformer, the only backbone that MAMP's names support: export it as onnx"
+        )
     if encoder.shape.stream != "joint":
-        raise InputError(f"{source} uses the stream {encoder.shape.stream}, which a released checkpoint cannot describe: export it as onnx")
+        raise InputError(
+            f"{source} uses the stream {encoder.shape.stream}, which a released checkpoint cannot describe: export it"
+            " as onnx"
+        )
     own = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     content = io.BytesIO()
     tensors = {name: tensor.contiguous() for name, tensor in mamp.to_released(own).items()}
@@ -76,7 +88,9 @@ def released(encoder: Backbone, source: Path) -> bytes:
 
 @torch.no_grad()
 def onnx(model: ClipEncoder) -> bytes:
-    """The model as an ONNX file with dynamic numbers of clips and bodies; InputError if its output differs from torch's."""
+    """The model as an ONNX file with dynamic numbers of clips and bodies; InputError if its output differs from
+    torch's.
+    """
     try:
         from onnx.reference import ReferenceEvaluator
     except ModuleNotFoundError:
@@ -92,7 +106,10 @@ def onnx(model: ClipEncoder) -> bytes:
     (found,) = ReferenceEvaluator(graph).run(None, {"clips": clips.numpy()})
     apart = float(np.abs(found - expected).max())
     if not apart <= CLOSE:
-        raise InputError(f"the exported graph differs from torch by {apart:.2g}, more than {CLOSE:g}: use another version of onnxscript")
+        raise InputError(
+            f"the exported graph differs from torch by {apart:.2g}, more than {CLOSE:g}: use another version of"
+            " onnxscript"
+        )
     return graph.SerializeToString()
 
 

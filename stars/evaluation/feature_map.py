@@ -29,11 +29,13 @@ class MapStage(Settings):
     perplexity: float = key(..., "t-SNE's perplexity; at most a third of the clips", gt=0)
 
 
-def feature_map(features: Path, target: str, clips: Path, train: Path, test: Path, out: Path, settings: MapStage) -> None:
+def feature_map(
+    features: Path, target: str, clips: Path, train: Path, test: Path, out: Path, settings: MapStage
+) -> None:
     """Write out/map.csv, one line per mapped test clip, and record.json.
 
-    Columns: `name`; `pca_x`, `pca_y`, `tsne_x`, `tsne_y`; `neighbours`, line numbers from 0 of the nearest other mapped clips, nearest
-    first, and their `cosines`, both joined by spaces.
+    Columns: `name`; `pca_x`, `pca_y`, `tsne_x`, `tsne_y`; `neighbours`, line numbers from 0 of the nearest other mapped
+    clips, nearest first, and their `cosines`, both joined by spaces.
 
     Raises:
         InputError: features are missing, do not fit the split or are not finite; too few test clips.
@@ -41,8 +43,15 @@ def feature_map(features: Path, target: str, clips: Path, train: Path, test: Pat
     task = Task.of(ClipStore.open(clips), train, test, target)
     rows = spread(len(task.test_rows), settings.points)
     if len(rows) < LEAST_CLIPS:
-        raise InputError(f"{test}: {len(rows)} test clips, but a map needs {LEAST_CLIPS}: use another split, or omit the report")
-    inputs = {"clips": Path(clips) / TABLE, "train": train, "test": test, "features": feature_file(features, target, "test", "encoder")}
+        raise InputError(
+            f"{test}: {len(rows)} test clips, but a map needs {LEAST_CLIPS}: use another split, or omit the report"
+        )
+    inputs = {
+        "clips": Path(clips) / TABLE,
+        "train": train,
+        "test": test,
+        "features": feature_file(features, target, "test", "encoder"),
+    }
     with recording(out, "stars.evaluation.feature_map", settings.model_dump(mode="json"), inputs, [MAP]) as notes:
         x_nc = unit(read_features(features, task, "test", "encoder")[rows])
         notes.update(clips=len(rows), perplexity=perplexity(settings.perplexity, len(rows)))
@@ -57,4 +66,8 @@ def feature_map(features: Path, target: str, clips: Path, train: Path, test: Pat
 
 def spread(count: int, most: int) -> np.ndarray:
     """At most `most` of the numbers 0 … count − 1, evenly spaced, including first and last; (n,) int64, ascending."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)) if count else np.zeros(0, np.int64)
+    return (
+        np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+        if count
+        else np.zeros(0, np.int64)
+    )

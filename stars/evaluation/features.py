@@ -41,7 +41,16 @@ class EmbedStage(Settings):
     outputs: tuple[Output, ...]
 
 
-def embed(clips: Path, train: Path, test: Path, method: Path, out: Path, target: str, settings: EmbedStage, device: str = "cpu") -> None:
+def embed(
+    clips: Path,
+    train: Path,
+    test: Path,
+    method: Path,
+    out: Path,
+    target: str,
+    settings: EmbedStage,
+    device: str = "cpu",
+) -> None:
     """Write the features of a split's clips, centre-cropped on both sides, and {target}.record.json into folder `out`.
 
     Each output is a float32 file (N, C) with rows in the split's order, named by `feature_file`.
@@ -91,7 +100,8 @@ def check_joints(encoder: Backbone, store: ClipStore, path: Path) -> None:
     """InputError if the encoder is for another number of joints than the clips have."""
     if encoder.joints != store.joints:
         raise InputError(
-            f"{path} was trained on {encoder.joints} joints, but the clips have {store.joints}: choose another data set or method"
+            f"{path} was trained on {encoder.joints} joints, but the clips have {store.joints}: choose another data set"
+            " or method"
         )
 
 
@@ -107,15 +117,21 @@ def encode(encoder: Backbone, clips: Clips, settings: Embed) -> np.ndarray:
 
 @torch.no_grad()
 def frozen_features(encoder: Backbone, x_bmtvc: Tensor, known: Bodies | None, settings: Embed) -> Tensor:
-    """Clip features (B, C) float32, without gradients, in the precision of `embed`; `known`: masks of bodies, computed if None."""
+    """Clip features (B, C) float32, without gradients, in the precision of `embed`; `known`: masks of bodies,
+    computed if None.
+    """
     device = x_bmtvc.device
     with arithmetic(device, settings.precision), float32_products(device, settings.precision):
         return clip_features(encoder, x_bmtvc, settings.bodies, known=known).float()
 
 
 @torch.no_grad()
-def head_outputs(features: np.ndarray, heads: Mapping[str, nn.Module], outputs: tuple[Output, ...]) -> dict[Output, np.ndarray]:
-    """Encoder features (N, C) and the heads' outputs, each computed from the previous one: z = projector(y), z⁺ = predictor(z)."""
+def head_outputs(
+    features: np.ndarray, heads: Mapping[str, nn.Module], outputs: tuple[Output, ...]
+) -> dict[Output, np.ndarray]:
+    """Encoder features (N, C) and the heads' outputs, each computed from the previous one: z = projector(y), z⁺ =
+    predictor(z).
+    """
     made = torch.from_numpy(features)
     found: dict[Output, np.ndarray] = {"encoder": features}
     for name, head in heads.items():
@@ -139,11 +155,16 @@ def feature_file(folder: Path | str, target: str, part: Part, output: Output) ->
 
 
 def read_features(folder: Path | str, task: Task, part: Part, output: Output) -> np.ndarray:
-    """Features (N, C) float32 of one side of a split; InputError if they are missing, from another split, or not finite."""
+    """Features (N, C) float32 of one side of a split; InputError if they are missing, from another split, or not
+    finite.
+    """
     path, rows = feature_file(folder, task.data, part, output), rows_of(task, part)
     features = read_npy(path)
     if features.ndim != 2 or features.dtype != np.float32 or len(features) != len(rows):
-        raise InputError(f"{path} contains {features.dtype} {features.shape}, but the split has {len(rows)} {part} clips: embed again")
+        raise InputError(
+            f"{path} contains {features.dtype} {features.shape}, but the split has {len(rows)} {part} clips: embed"
+            " again"
+        )
     check_finite(features, task.names[rows], path)
     return features
 
@@ -153,5 +174,6 @@ def check_finite(features: np.ndarray, names: np.ndarray, path: Path) -> None:
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if bad.size:
         raise InputError(
-            f"{path}: features of clip {names[bad[0]]} and {bad.size - 1} more are not finite: check the clip and the encoder's training"
+            f"{path}: features of clip {names[bad[0]]} and {bad.size - 1} more are not finite: check the clip and the"
+            " encoder's training"
         )

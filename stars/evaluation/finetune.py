@@ -1,7 +1,7 @@
 """Fine-tuning and transfer: the whole encoder with an MLP head, trained with labels (paper §4.3, Tables 3 and 4).
 
-Head, dropout and layer-wise learning rates follow the released MAMP, as in the paper. For transfer, the clips come from another data
-set than the encoder's training clips.
+Head, dropout and layer-wise learning rates follow the released MAMP, as in the paper. For transfer, the clips come from
+another data set than the encoder's training clips.
 """
 
 from __future__ import annotations
@@ -70,14 +70,17 @@ def finetune(
     """Run the protocol; write metrics.json, predictions.npz, curve.csv and record.json into `out`.
 
     Args:
-        encoder: encoder.safetensors to start from; clips: clip store; train, test: split files; target: name of the data set.
+        encoder: encoder.safetensors to start from; clips: clip store; train, test: split files; target: name of the
+            data set.
 
     Raises:
         InputError: a file is missing or does not fit the others; fewer than two clips per step; the loss is not finite.
         Interrupted: a signal asked to stop; progress is saved.
     """
     inputs = present({**clip_inputs(Path(clips), Path(train)), "test": test, "encoder": encoder})
-    with undertaken(out, code.of_backbone(STAGE, backbone_of(encoder)), settings, inputs, (*RESULT_FILES, "curve.csv"), checkpoint) as (
+    with undertaken(
+        out, code.of_backbone(STAGE, backbone_of(encoder)), settings, inputs, (*RESULT_FILES, "curve.csv"), checkpoint
+    ) as (
         work,
         notes,
     ):
@@ -89,7 +92,9 @@ def finetune(
         fitted = fit(training, task, plan, work)
         notes.update(facts(plan, device, settings.finetune.precision), earlier_runs=work.earlier)
         fitted.curve.write(Path(out) / "curve.csv")
-        write_result(out, settings.protocol, task, task.test_rows, [fitted.ranking], fitted.results(task), fitted.arrays)
+        write_result(
+            out, settings.protocol, task, task.test_rows, [fitted.ranking], fitted.results(task), fitted.arrays
+        )
 
 
 def starting_encoder(path: Path, store: ClipStore) -> Backbone:
@@ -119,8 +124,12 @@ class Classifier(nn.Module):
                 nn.init.zeros_(part.bias)
 
     def forward(self, x_bmtvc: Tensor, known: Bodies | None = None) -> Tensor:
-        """Clips (B, M, T, V, 3), and the masks of their bodies → scores (B, classes); training uses separate dropout for each body."""
-        return self.head(clip_features(self.encoder, x_bmtvc, self.bodies, self.encoded, distinct=not self.training, known=known))
+        """Clips (B, M, T, V, 3), and the masks of their bodies → scores (B, classes); training uses separate dropout
+        for each body.
+        """
+        return self.head(
+            clip_features(self.encoder, x_bmtvc, self.bodies, self.encoded, distinct=not self.training, known=known)
+        )
 
     def encoded(self, x: Tensor) -> Tensor:
         """The head's input for bodies (R, T, V, 3), or for clips."""
@@ -130,11 +139,16 @@ class Classifier(nn.Module):
         """Trained parts, with factors of the learning rate."""
         layers = self.encoder.layers()
         bottom, *blocks, top = finetune_rates(len(layers.blocks), decay)
-        below, above = ((module, bottom) for module in layers.stem), ((module, top) for module in (*layers.top, self.head))
+        below, above = (
+            ((module, bottom) for module in layers.stem),
+            ((module, top) for module in (*layers.top, self.head)),
+        )
         return [*below, *zip(layers.blocks, blocks, strict=True), *above]
 
 
-def finetuning(encoder: Backbone, train: Clips, test: Clips, classes: int, plan: Plan, settings: Finetuning) -> Training:
+def finetuning(
+    encoder: Backbone, train: Clips, test: Clips, classes: int, plan: Plan, settings: Finetuning
+) -> Training:
     """Training of the classifier on the clips `train`, scored on centre crops of `test`."""
     options, device, frames = settings.finetune, train.device, encoder.frames
     with seeded(plan.seed, plan.stage, "head"):
@@ -147,10 +161,14 @@ def finetuning(encoder: Backbone, train: Clips, test: Clips, classes: int, plan:
 
     def test_scores() -> Tensor:
         with arithmetic(device, options.precision):
-            views = (centre_view(test, rows, frames, settings.test_crop) for rows in torch.arange(len(test)).split(BATCH))
+            views = (
+                centre_view(test, rows, frames, settings.test_crop) for rows in torch.arange(len(test)).split(BATCH)
+            )
             return torch.cat([model(*view).float() for view in views])
 
     assert options.layer_decay is not None  # required by the stage's settings
     optimiser = optimiser_of(model.parts(options.layer_decay), options.optimiser)
     rate = schedule(plan.steps_per_epoch, options.optimiser)
-    return Training(model, optimiser, forward, test_scores, rate, options.label_smoothing, options.score_epochs, options.precision)
+    return Training(
+        model, optimiser, forward, test_scores, rate, options.label_smoothing, options.score_epochs, options.precision
+    )

@@ -15,7 +15,8 @@ MOST_SUBJECTS, SUBJECT_FOLDS, FOLDS = 10, 10, 5
 
 
 def folds(labels: np.ndarray, groups: Sequence[str] | None) -> np.ndarray:
-    """Fold of each clip, from 0, (N,) int64: one fold per subject, but at most ten folds; without subjects, five folds stratified by action.
+    """Fold of each clip, from 0, (N,) int64: one fold per subject, but at most ten folds; without subjects, five folds
+    stratified by action.
 
     Args:
         labels: (N,); groups: subject of each clip, at least two different; None: unknown.
@@ -45,7 +46,9 @@ def _split(labels: np.ndarray, groups: np.ndarray | None, count: int) -> np.ndar
 
 
 def interval(right: np.ndarray, groups: Sequence[str] | None) -> list[float]:
-    """95 % bootstrap interval of an accuracy in percent; resamples subjects if known, since a subject's clips are similar. right (N,) bool."""
+    """95 % bootstrap interval of an accuracy in percent; resamples subjects if known, since a subject's clips are
+    similar. right (N,) bool.
+    """
     if groups is None:
         return interval95(right)
     _, number = np.unique(np.asarray(groups), return_inverse=True)

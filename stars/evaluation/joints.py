@@ -23,7 +23,8 @@ class JointsStage(Settings):
 
 
 def describe(clips: Path, train: Path, test: Path, out: Path, target: str, settings: JointsStage) -> None:
-    """Write {target}_train.npy and {target}_test.npy, (clips, F · M · V · 3) float32 in the split's order, and {target}.record.json.
+    """Write {target}_train.npy and {target}_test.npy, (clips, F · M · V · 3) float32 in the split's order, and
+    {target}.record.json.
 
     Args:
         clips: clip store; train, test: split files; out: folder for the features; target: name of the data set.
@@ -37,7 +38,10 @@ def describe(clips: Path, train: Path, test: Path, out: Path, target: str, setti
     files = [feature_file(out, target, part, "encoder") for part in PARTS]
     values = settings.model_dump(mode="json")
     if settings.root >= store.joints:
-        raise InputError(f"root is joint {settings.root}, but the clips have {store.joints} joints: correct it in the data set's YAML")
+        raise InputError(
+            f"root is joint {settings.root}, but the clips have {store.joints} joints: correct it in the data set's"
+            " YAML"
+        )
     with recording(out, __name__, values, inputs, [path.name for path in files], f"{target}.record.json"):
         for part, path in zip(PARTS, files, strict=True):
             rows = rows_of(task, part)
@@ -50,9 +54,11 @@ STORE = {"clips": "clips.csv", "frames": "frames.npy", "offsets": "offsets.npy"}
 
 
 def positions(x_tmvc: np.ndarray, root: int, frames: int) -> np.ndarray:
-    """A clip (T, M, V, 3) in metres → (frames · M · V · 3,) float32: joints relative to their body's root, at evenly spaced times.
+    """A clip (T, M, V, 3) in metres → (frames · M · V · 3,) float32: joints relative to their body's root, at evenly
+    spaced times.
 
-    Absent bodies stay zero. Joints are interpolated linearly between frames. The cosine of these vectors is invariant to body size.
+    Absent bodies stay zero. Joints are interpolated linearly between frames. The cosine of these vectors is invariant
+    to body size.
     """
     at = np.linspace(0, len(x_tmvc) - 1, frames)
     before = at.astype(int)

@@ -1,4 +1,5 @@
-"""KNN protocol: a test clip gets the label that most of its nearest training clips have (paper §4.3; k = 1 in Table 2, k = 10 in Tables 6 and 7).
+"""KNN protocol: a test clip gets the label that most of its nearest training clips have (paper §4.3; k = 1 in Table 2,
+k = 10 in Tables 6 and 7).
 
 The search is exact: matrix products in float32 find candidates, which are compared in float64; a query whose candidates
 float32's error bound cannot separate from the rest is compared with every reference in float64.
@@ -37,7 +38,9 @@ class KnnStage(Settings):
 
 
 class Neighbours(NamedTuple):
-    """The nearest references of each query, nearest first: labels (Q, k) int64 and cosine similarities (Q, k) float64."""
+    """The nearest references of each query, nearest first: labels (Q, k) int64 and cosine similarities (Q, k)
+    float64.
+    """
 
     labels: Tensor
     similarity: Tensor
@@ -47,7 +50,8 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
     """Run the protocol; write metrics.json, predictions.npz and record.json into `out`.
 
     The headline is the first output of `knn.outputs` that the method has, with the first k; predictions.npz contains
-    `predicted_k{K}` of that output for every k. Both also contain measures of the test clips' clusters (`stars.evaluation.clusters`).
+    `predicted_k{K}` of that output for every k. Both also contain measures of the test clips' clusters
+    (`stars.evaluation.clusters`).
 
     Args:
         features: folder with the features of `target`; clips: clip store; train, test: split files.
@@ -60,19 +64,29 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
     outputs = compared("knn", settings.knn.outputs, settings.outputs)
     most, available = max(settings.knn.k), len(task.train_rows)
     if most > available:
-        raise InputError(f"knn.k asks for {most} neighbours, but {train} has only {available} training clips: lower knn.k")
+        raise InputError(
+            f"knn.k asks for {most} neighbours, but {train} has only {available} training clips: lower knn.k"
+        )
     inputs = {"clips": Path(clips) / "clips.csv", "train": train, "test": test}
     inputs |= feature_files(features, target, outputs)
     with recording(out, "stars.evaluation.knn", settings.model_dump(mode="json"), present(inputs), RESULT_FILES):
-        rankings = {(output, k): ranking for output in outputs for k, ranking in _rankings(features, output, task, settings.knn).items()}
+        rankings = {
+            (output, k): ranking
+            for output in outputs
+            for k, ranking in _rankings(features, output, task, settings.knn).items()
+        }
         results = [{"output": output, "k": k, **score(ranking, task)} for (output, k), ranking in rankings.items()]
         predicted = {f"predicted_k{k}": rankings[outputs[0], k][:, 0] for k in settings.knn.k}
         measures, measured = _clusters(features, outputs[0], task, store)
         headline = rankings[outputs[0], settings.knn.k[0]]
-        write_result(out, "knn", task, task.test_rows, [headline], results, {**predicted, **measured}, {"clusters": measures})
+        write_result(
+            out, "knn", task, task.test_rows, [headline], results, {**predicted, **measured}, {"clusters": measures}
+        )
 
 
-def _clusters(features: Path, output: Compared, task: Task, store: ClipStore) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+def _clusters(
+    features: Path, output: Compared, task: Task, store: ClipStore
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Measures of the test clips' clusters, overall and per clip; empty if they are undefined."""
     if not clusters.describable(task.test_labels):
         return {}, {}
@@ -115,11 +129,14 @@ def neighbours(queries: np.ndarray, references: np.ndarray, labels: np.ndarray, 
 
 
 def _search(queries: Tensor, exact: Tensor, rough: Tensor, k: int, room: Tensor) -> tuple[Tensor, Tensor]:
-    """Indices and similarities (Q, k) of the nearest rows of `exact`, float64; `rough` is its float32 copy, `room` (Q, R) float32."""
+    """Indices and similarities (Q, k) of the nearest rows of `exact`, float64; `rough` is its float32 copy, `room`
+    (Q, R) float32.
+    """
     wide = min(k + MARGIN, len(exact))
     values, candidates = torch.topk(torch.mm(queries.float(), rough.T, out=room), wide)
     candidates = candidates.sort(dim=1).values
-    # Products and sums row by row give bit-equal similarities for equal references, which a matrix product does not guarantee.
+    # Products and sums row by row give bit-equal similarities for equal references, which a matrix product does not
+    # guarantee.
     columns, similarity = _first((exact[candidates] * queries[:, None]).sum(dim=2), k)
     places = candidates.gather(1, columns)
     # |float32 − exact| ≤ (C + 3) · 2⁻²⁴ for unit vectors; twice that separates candidates from the rest.
@@ -139,7 +156,8 @@ def _first(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def vote(nearest: Neighbours, k: int, classes: int, ties: Ties = "similarity") -> np.ndarray:
     """Classes by votes of the first k neighbours, best first, (Q, ≤ 5) int64, padded with −1.
 
-    Ties of votes go to the class with the larger summed similarity, then to the lowest label; with `ties` "label" to the lowest label.
+    Ties of votes go to the class with the larger summed similarity, then to the lowest label; with `ties` "label" to
+    the lowest label.
     """
     labels, similarity = nearest.labels[:, :k], nearest.similarity[:, :k]
     empty = torch.zeros(len(labels), classes, dtype=torch.float64)

@@ -1,4 +1,6 @@
-"""Linear protocol: optional BatchNorm without parameters and one linear layer, trained on the frozen encoder (paper §4.3, Table 1)."""
+"""Linear protocol: optional BatchNorm without parameters and one linear layer, trained on the frozen encoder (paper
+§4.3, Table 1).
+"""
 
 from __future__ import annotations
 
@@ -68,8 +70,12 @@ def evaluate(
         Interrupted: a signal asked to stop; progress is saved.
     """
     weights, tested = Path(method) / "encoder.safetensors", feature_file(features, target, "test", "encoder")
-    inputs = present({**clip_inputs(Path(clips), Path(train)), "test": test, "encoder": weights, "test_features": tested})
-    with undertaken(out, code.of_backbone(STAGE, backbone_of(weights)), settings, inputs, (*RESULT_FILES, "curve.csv"), checkpoint) as (
+    inputs = present(
+        {**clip_inputs(Path(clips), Path(train)), "test": test, "encoder": weights, "test_features": tested}
+    )
+    with undertaken(
+        out, code.of_backbone(STAGE, backbone_of(weights)), settings, inputs, (*RESULT_FILES, "curve.csv"), checkpoint
+    ) as (
         work,
         notes,
     ):
@@ -82,7 +88,9 @@ def evaluate(
         held = Clips.of(store, task.train_rows, device)
         probe = probing(training_views(encoder, held, settings), held.labels, test_nc, task.classes, plan, settings)
         fitted = fit(probe, task, plan, work)
-        assert fingerprint(encoder) == before, "the encoder is frozen: weights and buffers are bit-equal before and after"
+        assert fingerprint(encoder) == before, (
+            "the encoder is frozen: weights and buffers are bit-equal before and after"
+        )
         notes.update(facts(plan, device, settings.embed.precision), earlier_runs=work.earlier)
         fitted.curve.write(Path(out) / "curve.csv")
         write_result(out, "linear", task, task.test_rows, [fitted.ranking], fitted.results(task), fitted.arrays)
@@ -97,7 +105,9 @@ def probing(views: Views, labels: Tensor, test_nc: Tensor, classes: int, plan: P
         return probe(views(rows, generator)), labels[sent(rows, labels.device)]
 
     optimiser = torch.optim.SGD(probe.parameters(), lr=linear.lr, momentum=linear.momentum)
-    return Training(probe, optimiser, forward, lambda: probe(test_nc), schedule(plan.steps_per_epoch, linear.schedule()))
+    return Training(
+        probe, optimiser, forward, lambda: probe(test_nc), schedule(plan.steps_per_epoch, linear.schedule())
+    )
 
 
 def training_views(encoder: Backbone, clips: Clips, settings: LinearStage) -> Views:
@@ -105,13 +115,17 @@ def training_views(encoder: Backbone, clips: Clips, settings: LinearStage) -> Vi
     linear = settings.linear
 
     def fresh(rows: Tensor, generator: Generator) -> Tensor:
-        return frozen_features(encoder, *random_view(clips, rows, encoder.frames, linear.sampling, generator), settings.embed)
+        return frozen_features(
+            encoder, *random_view(clips, rows, encoder.frames, linear.sampling, generator), settings.embed
+        )
 
     if not linear.cached_views:
         return fresh
     parts = torch.arange(len(clips)).split(BATCH)
     views = [
-        torch.cat([fresh(rows, generator(settings.seed, "linear", "view", view, part)) for part, rows in enumerate(parts)])
+        torch.cat(
+            [fresh(rows, generator(settings.seed, "linear", "view", view, part)) for part, rows in enumerate(parts)]
+        )
         for view in range(linear.cached_views)
     ]
     stored_knc = torch.stack(views)

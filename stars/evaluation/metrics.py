@@ -59,8 +59,17 @@ class Task:
 def read_rows(path: Path | str, clips: int) -> np.ndarray:
     """A split file's rows of clips.csv, int64; InputError unless they are ascending, distinct and below `clips`."""
     rows = read_npy(path)
-    if rows.ndim != 1 or rows.dtype != np.int64 or not rows.size or rows[0] < 0 or rows[-1] >= clips or (np.diff(rows) <= 0).any():
-        raise InputError(f"{path} does not contain ascending, distinct row numbers of a store of {clips} clips: make the split again")
+    if (
+        rows.ndim != 1
+        or rows.dtype != np.int64
+        or not rows.size
+        or rows[0] < 0
+        or rows[-1] >= clips
+        or (np.diff(rows) <= 0).any()
+    ):
+        raise InputError(
+            f"{path} does not contain ascending, distinct row numbers of a store of {clips} clips: make the split again"
+        )
     return rows
 
 
@@ -98,10 +107,17 @@ def score(ranking: np.ndarray, task: Task) -> dict[str, float]:
 
 
 def over_runs(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """Mean top-1 and top-5 of several `score`s, sample standard deviation of top-1 (None for one score), and all top-1 as `values`."""
+    """Mean top-1 and top-5 of several `score`s, sample standard deviation of top-1 (None for one score), and all
+    top-1 as `values`.
+    """
     values = [one["top1"] for one in scores]
     (mean, std), (mean5, _) = mean_std(values), mean_std([one["top5"] for one in scores])
-    return {"top1": round(mean, 4), "top5": round(mean5, 4), "std": None if std is None else round(std, 4), "values": values}
+    return {
+        "top1": round(mean, 4),
+        "top5": round(mean5, 4),
+        "std": None if std is None else round(std, 4),
+        "values": values,
+    }
 
 
 def write_result(
@@ -118,7 +134,8 @@ def write_result(
 
     Args:
         rows: (N,) rows of clips.csv that were scored, in the order of each ranking: every test clip exactly once.
-        rankings: the headline, (N, ≤ 5) best class first; several if the protocol is repeated with other training clips.
+        rankings: the headline, (N, ≤ 5) best class first; several if the protocol is repeated with other training
+            clips.
         results: keys and accuracies of every variant.
         arrays: further arrays (N, …) for predictions.npz; more: further keys for metrics.json.
     """

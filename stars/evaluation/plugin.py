@@ -4,8 +4,8 @@ It defines `Options`, its settings with defaults, and
 
     classify(train_nc, labels_n, test_mc, options) -> scores (M, classes)
 
-for features of the training clips (N, C) float32 with labels (N,) int64, and of the test clips (M, C). The class with the
-largest score is predicted; ties go to the lowest label.
+for features of the training clips (N, C) float32 with labels (N,) int64, and of the test clips (M, C). The class with
+the largest score is predicted; ties go to the lowest label.
 """
 
 from __future__ import annotations
@@ -33,8 +33,11 @@ class PluginStage(Settings):
     options: dict[str, Any]
 
 
-def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, out: Path, settings: PluginStage) -> None:
-    """Run the protocol `settings.name` on the encoder's features; write metrics.json, predictions.npz and record.json into `out`.
+def evaluate(
+    features: Path, target: str, clips: Path, train: Path, test: Path, out: Path, settings: PluginStage
+) -> None:
+    """Run the protocol `settings.name` on the encoder's features; write metrics.json, predictions.npz and record.json
+    into `out`.
 
     Args:
         features: folder with the features of `target`; clips: clip store; train, test: split files.
@@ -57,5 +60,8 @@ def evaluate(features: Path, target: str, clips: Path, train: Path, test: Path, 
 def _checked(scores: Any, task: Task, name: str) -> np.ndarray:
     scores, expected = np.asarray(scores), (len(task.test_rows), task.classes)
     if scores.shape != expected or not np.isfinite(scores).all():
-        raise InputError(f"protocols.{name}: classify must give finite scores of shape {expected}, found {scores.shape}: correct its file")
+        raise InputError(
+            f"protocols.{name}: classify must give finite scores of shape {expected}, found {scores.shape}: correct its"
+            " file"
+        )
     return scores

@@ -11,7 +11,9 @@ DECIMALS = 5  # of cosines, so that neighbours do not depend on the last bits of
 
 
 def unit(features: np.ndarray) -> np.ndarray:
-    """Normalise rows of (N, C) to length 1, float64, so that distances agree with the KNN protocol's cosine; zero rows stay."""
+    """Normalise rows of (N, C) to length 1, float64, so that distances agree with the KNN protocol's cosine; zero
+    rows stay.
+    """
     x_nc = features.astype(np.float64)
     return x_nc / np.maximum(np.linalg.norm(x_nc, axis=1, keepdims=True), 1e-12)
 
@@ -37,11 +39,15 @@ def tsne(x_nc: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
     """
     start = "pca" if np.ptp(x_nc, axis=0).max() > 1e-9 and x_nc.shape[1] > 1 else "random"
     with threadpool_limits(1):
-        return TSNE(perplexity=perplexity, init=start, learning_rate="auto", random_state=seed, n_jobs=1).fit_transform(x_nc)
+        return TSNE(perplexity=perplexity, init=start, learning_rate="auto", random_state=seed, n_jobs=1).fit_transform(
+            x_nc
+        )
 
 
 def nearest(x_nc: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows with the largest cosine to each of the unit rows (N, C), excluding itself: row numbers (N, count) and their cosines."""
+    """The rows with the largest cosine to each of the unit rows (N, C), excluding itself: row numbers (N, count) and
+    their cosines.
+    """
     found = [_nearest(x_nc, start, count) for start in range(0, len(x_nc), max(1, COSINES // len(x_nc)))]
     return np.concatenate([order for order, _ in found]), np.concatenate([cosine for _, cosine in found])
 

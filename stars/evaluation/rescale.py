@@ -1,7 +1,7 @@
 """Rescales the encoder's features before comparison, using only statistics of the training clips.
 
-The cosine used by KNN is dominated by the directions of largest variance, which are few for masked models. Dividing each feature
-(standardised) or each principal direction (whitened) by its standard deviation gives all the same weight.
+The cosine used by KNN is dominated by the directions of largest variance, which are few for masked models. Dividing
+each feature (standardised) or each principal direction (whitened) by its standard deviation gives all the same weight.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from stars.config.evaluation import Compared
 from stars.evaluation.features import PARTS, Output, feature_file, read_features
 from stars.evaluation.metrics import Task
 
-# Relative to the largest standard deviation: directions well below it contain rounding errors. They fade out gradually, since with a hard cut
-# the last bits of the arithmetic would decide whether a direction counts fully or not at all.
+# Relative to the largest standard deviation: directions well below it contain rounding errors. They fade out gradually,
+# since with a hard cut the last bits of the arithmetic would decide whether a direction counts fully or not at all.
 LEAST = 1e-5
 
 
@@ -33,16 +33,19 @@ class Rescaling(NamedTuple):
 
 
 def standardised(train: np.ndarray) -> Rescaling:
-    """Mean 0 and variance 1 for every feature over the training clips (N, C); close to 0 for features that hardly vary."""
+    """Mean 0 and variance 1 for every feature over the training clips (N, C); close to 0 for features that hardly
+    vary.
+    """
     values = train.astype(np.float64)
     return Rescaling(values.mean(axis=0), np.diag(inverse(values.std(axis=0))))
 
 
 def whitened(train: np.ndarray) -> Rescaling:
-    """PCA whitening: uncorrelated principal directions of the training clips (N, C) with variance 1; close to 0 for directions that hardly
-    vary.
+    """PCA whitening: uncorrelated principal directions of the training clips (N, C) with variance 1; close to 0 for
+    directions that hardly vary.
 
-    Needs several clips per feature: with fewer clips than features, all training clips become equally distant from each other.
+    Needs several clips per feature: with fewer clips than features, all training clips become equally distant from each
+    other.
     """
     values = train.astype(np.float64)
     mean = values.mean(axis=0)
@@ -67,7 +70,11 @@ def source(output: Compared) -> Output:
 
 def feature_files(folder: Path, target: str, outputs: Sequence[Compared]) -> dict[str, Path]:
     """Role → feature file for all files that these outputs need."""
-    return {f"{part}_{source(output)}": feature_file(folder, target, part, source(output)) for part in PARTS for output in outputs}
+    return {
+        f"{part}_{source(output)}": feature_file(folder, target, part, source(output))
+        for part in PARTS
+        for output in outputs
+    }
 
 
 def read_compared(folder: Path, task: Task, output: Compared) -> tuple[np.ndarray, np.ndarray]:

@@ -53,7 +53,9 @@ def semi(
     trained = [Path(subsets) / f"{settings.fraction:g}_{number}.npy" for number in range(settings.subsets)]
     inputs = present({**clip_inputs(Path(clips), trained[0]), "test": test, "encoder": encoder})
     inputs |= present({f"train_{number}": path for number, path in enumerate(trained)})
-    with undertaken(out, code.of_backbone(STAGE, backbone_of(encoder)), settings, inputs, (*RESULT_FILES, "curve.csv"), checkpoint) as (
+    with undertaken(
+        out, code.of_backbone(STAGE, backbone_of(encoder)), settings, inputs, (*RESULT_FILES, "curve.csv"), checkpoint
+    ) as (
         work,
         notes,
     ):
@@ -71,15 +73,27 @@ def semi(
         lines = [[str(number), *line] for number, one in enumerate(fitted) for line in one.curve.lines()]
         write_lines(Path(out) / "curve.csv", [("subset", *fitted[0].curve.columns), *lines])
         predicted = {f"predicted_subset{number}": one.ranking[:, 0] for number, one in enumerate(fitted)}
-        write_result(out, "semi", tasks[0], tasks[0].test_rows, [one.ranking for one in fitted], results(fitted, tasks[0]), predicted)
+        write_result(
+            out,
+            "semi",
+            tasks[0],
+            tasks[0].test_rows,
+            [one.ranking for one in fitted],
+            results(fitted, tasks[0]),
+            predicted,
+        )
 
 
 def plan_of(number: int, task: Task, settings: SemiStage) -> Plan:
     """The plan for one subset, with its own random numbers."""
-    return Plan.of(settings.seed, f"semi {settings.fraction:g}, subset {number}", len(task.train_rows), settings.finetune.optimiser)
+    return Plan.of(
+        settings.seed, f"semi {settings.fraction:g}, subset {number}", len(task.train_rows), settings.finetune.optimiser
+    )
 
 
 def results(fitted: list[Fitted], task: Task) -> list[dict[str, Any]]:
     """`last` and `best` epoch over the subsets."""
     by_epoch = zip(*(one.results(task) for one in fitted), strict=True)
-    return [{"epoch": rows[0]["epoch"], "numbers": [row["number"] for row in rows], **over_runs(rows)} for rows in by_epoch]
+    return [
+        {"epoch": rows[0]["epoch"], "numbers": [row["number"] for row in rows], **over_runs(rows)} for rows in by_epoch
+    ]

@@ -36,13 +36,14 @@ def interval95(right: np.ndarray, seed: int = 0) -> list[float]:
 def paired_p(first: np.ndarray, second: np.ndarray, seed: int = 0) -> float:
     """Two-sided p-value of the difference between two accuracies on the same clips, by the paired bootstrap.
 
-    Twice the share of resamples in which the difference is zero or has the other sign, at most 1; the observed difference
-    counts as one more resample, so p is never 0.
+    Twice the share of resamples in which the difference is zero or has the other sign, at most 1; the observed
+    difference counts as one more resample, so p is never 0.
 
     Args:
         first, second: (N,) or (N, runs) bool, whether each clip is correct; the numbers of runs may differ.
     """
-    means = resampled_means(share_right(first) - share_right(second), seed).round(12)  # shares of runs are not exact in binary
+    # shares of runs are not exact in binary
+    means = resampled_means(share_right(first) - share_right(second), seed).round(12)
     other_side = min((means <= 0).sum(), (means >= 0).sum())
     return min(1.0, 2 * (int(other_side) + 1) / (DRAWS + 1))
 

@@ -39,7 +39,8 @@ class Answer:
     """Prediction for a clip.
 
     Attributes:
-        label: an action, or "none of these"; probability: of the likeliest action, 0 to 1, calibrated by cross-validation.
+        label: an action, or "none of these"; probability: of the likeliest action, 0 to 1, calibrated by
+            cross-validation.
         likeliest: that action; others: the next actions and their probabilities, best first, at most four.
     """
 
@@ -67,10 +68,15 @@ class Classifier:
     frames: int
 
     def __repr__(self) -> str:
-        return f"Classifier({self.fitted.method.title}; {len(self.actions)} actions: {', '.join(self.actions[:4])}{' …' * (len(self.actions) > 4)})"
+        return (
+            f"Classifier({self.fitted.method.title}; {len(self.actions)} actions:"
+            f" {', '.join(self.actions[:4])}{' …' * (len(self.actions) > 4)})"
+        )
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu", skeleton: str | None = None, fps: float | None = None) -> Classifier:
+    def load(
+        cls, folder: str | Path, device: str = "cpu", skeleton: str | None = None, fps: float | None = None
+    ) -> Classifier:
         """Load a folder written by `stars fit`; `skeleton` and `fps` as for `stars.load`.
 
         Raises:
@@ -96,18 +102,23 @@ class Classifier:
         """Predict the action of each clip.
 
         Args:
-            given: as for `Model.embed`; false_alarms: allowed share of known clips classified as "none of these", 0 to 1.
+            given: as for `Model.embed`; false_alarms: allowed share of known clips classified as "none of these", 0 to
+                1.
         """
         clips = self.model.read(given)
         probability, _, known = self.judged(clips, false_alarms)
         return [self._answer(*one) for one in zip(clips, probability, known, strict=True)]
 
     def judged(self, clips: list[OwnClip], false_alarms: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Probabilities (N, actions) of clips from `read`, score (N,) of the likeliest, and whether each is a known action, (N,) bool."""
+        """Probabilities (N, actions) of clips from `read`, score (N,) of the likeliest, and whether each is a known
+        action, (N,) bool.
+        """
         if not 0 <= false_alarms < 1:
             raise InputError(f"false alarms: {false_alarms:g} is not a share of clips: set a number from 0 to below 1")
         kind = self.fitted.method.vectors
-        vectors = joint_vectors(clips, self.model.preparation) if kind == "joints" else self.model.named_features(clips)[1]
+        vectors = (
+            joint_vectors(clips, self.model.preparation) if kind == "joints" else self.model.named_features(clips)[1]
+        )
         scores = self.fitted.scores(vectors)
         least = np.quantile(self.tops, false_alarms) if false_alarms else -np.inf
         return probabilities(scores, self.temperature), scores.max(axis=1), scores.max(axis=1) >= least
@@ -136,7 +147,9 @@ def fit(model: Model, found: Evaluation, out: Path, settings: dict[str, Any]) ->
     }
     with recording(out, "stars.inference.classifier", settings, {"encoder": model.path}, [ARRAYS, FACTS, ENCODER]):
         with atomic(out / ARRAYS) as temporary:
-            safetensors.numpy.save_file({name: np.ascontiguousarray(array) for name, array in fitted.arrays.items()}, temporary)
+            safetensors.numpy.save_file(
+                {name: np.ascontiguousarray(array) for name, array in fitted.arrays.items()}, temporary
+            )
         with atomic(out / ENCODER) as temporary:
             shutil.copyfile(model.path, temporary)
         write_json(out / FACTS, facts)

@@ -31,7 +31,9 @@ ARRAY = "array.npy"  # file name assigned to an array
 
 @dataclass(frozen=True, eq=False)
 class OwnClip:
-    """A clip: name, joints (T, M, V, 3) float32 as in a clip store, and its preparation. Displayed as an animation in notebooks."""
+    """A clip: name, joints (T, M, V, 3) float32 as in a clip store, and its preparation. Displayed as an animation
+    in notebooks.
+    """
 
     name: str
     x_tmvc: np.ndarray
@@ -86,7 +88,9 @@ def read(file: File, layouts: Layouts) -> OwnClip:
 
 
 def recording(file: File, layouts: Layouts) -> np.ndarray:
-    """All frames of a file (T, M, V, 3) on the encoder's joints and frame rate, before centring and cutting; raises what `read` does."""
+    """All frames of a file (T, M, V, 3) on the encoder's joints and frame rate, before centring and cutting; raises
+    what `read` does.
+    """
     return _whole(file.source.read(file.inside), file.inside, file.name, layouts)
 
 
@@ -125,7 +129,9 @@ def _whole(data: bytes, inside: str, name: str, layouts: Layouts) -> np.ndarray:
 
 
 def resampled(x_tmvc: np.ndarray, times: float) -> np.ndarray:
-    """Resample frames (T, M, V, 3) by a factor, with linear interpolation; where a body appears or disappears, the nearer frame is used."""
+    """Resample frames (T, M, V, 3) by a factor, with linear interpolation; where a body appears or disappears, the
+    nearer frame is used.
+    """
     if times == 1:
         return x_tmvc
     at = np.arange(max(1, round(len(x_tmvc) * times))) / times
@@ -134,7 +140,9 @@ def resampled(x_tmvc: np.ndarray, times: float) -> np.ndarray:
     after, share = np.minimum(before + 1, len(x_tmvc) - 1), (at - before)[:, None, None, None].astype(np.float32)
     present = np.asarray(x_tmvc.any(axis=(2, 3), keepdims=True))
     nearer = x_tmvc[np.rint(at).astype(int)]
-    return np.asarray(np.where(present[before] & present[after], x_tmvc[before] * (1 - share) + x_tmvc[after] * share, nearer))
+    return np.asarray(
+        np.where(present[before] & present[after], x_tmvc[before] * (1 - share) + x_tmvc[after] * share, nearer)
+    )
 
 
 def features(encoder: Backbone, given: Iterable[OwnClip], settings: Embed, device: str) -> tuple[list[str], np.ndarray]:

@@ -17,11 +17,15 @@ from stars.errors import InputError
 
 SHORTEST, TALLEST = 0.5, 2.6  # metres from ankles to head along the bones
 TYPICAL = 1.5
-STILL = 0.002  # metres; largest distance of a joint from its mean position in a motionless clip; sensor noise exceeds it
-LEANS, TURNED = 0.5, -0.5  # cosines between the body's axis and up: below the first, it lies; below the second, it is upside down
+# metres; largest distance of a joint from its mean position in a motionless clip; sensor noise exceeds it
+STILL = 0.002
+# cosines between the body's axis and up: below the first, it lies; below the second, it is upside down
+LEANS, TURNED = 0.5, -0.5
 MIRRORED = (
     -0.5
-)  # cosine between actual and expected direction of the left side, in three quarters of the frames, since feet are often noisy
+    # cosine between actual and expected direction of the left side, in three quarters of the frames, since feet are often
+    # noisy
+)
 FLAT = 1e-4  # of the body's extent: smaller depth counts as none
 CHAIN = ("head", "shoulder centre", "hip centre", "knee", "ankle")
 
@@ -75,13 +79,17 @@ def _extent(x_tvc: np.ndarray) -> float:
 def _check_depth(x_tvc: np.ndarray) -> None:
     extent = np.ptp(x_tvc, axis=1).max(axis=0)
     if (extent < FLAT * extent.max()).sum() == 1:
-        raise InputError("all joints are in one plane, like pixels without depth: use 3D joints, such as MediaPipe's world landmarks")
+        raise InputError(
+            "all joints are in one plane, like pixels without depth: use 3D joints, such as MediaPipe's world landmarks"
+        )
 
 
 def _in_picture(x_tvc: np.ndarray) -> str:
     """Warn about landmarks in image coordinates, relative to width and height."""
     across = np.abs(x_tvc[..., :2])
-    inside = ((across > 0) & (across < 1)).mean() > 0.98 and (np.sign(x_tvc[..., :2]) == np.sign(x_tvc[0, 0, :2])).mean() > 0.98
+    inside = ((across > 0) & (across < 1)).mean() > 0.98 and (
+        np.sign(x_tvc[..., :2]) == np.sign(x_tvc[0, 0, :2])
+    ).mean() > 0.98
     return "coordinates from 0 to 1, as in a picture: use world landmarks, in metres" if inside else ""
 
 
@@ -96,7 +104,9 @@ def _size(joint: _Joints, x_tvc: np.ndarray) -> str:
     if least <= size <= TALLEST:
         return ""
     times = size / TYPICAL
-    unit = next((f", as if in {unit}" for unit, metres in METRES.items() if 0.3 < times * metres < 1.7 and metres < 1), "")
+    unit = next(
+        (f", as if in {unit}" for unit, metres in METRES.items() if 0.3 < times * metres < 1.7 and metres < 1), ""
+    )
     tall = f"{size:,.0f}" if size >= 10 else f"{size:.2g}"
     return f"the body is {tall} m tall, {_ratio(times)}{unit}"
 
@@ -123,8 +133,8 @@ def _directions(joint: _Joints, layout: Layout) -> Iterator[str]:
 
 
 def _handed(joint: _Joints, up: np.ndarray) -> float | None:
-    """Upper quartile over frames of the cosine between the left side's direction and up × forward, its direction in right-handed axes; None without
-    a forward direction."""
+    """Upper quartile over frames of the cosine between the left side's direction and up × forward, its direction in
+    right-handed axes; None without a forward direction."""
     ahead = _ahead(joint)
     sides = joint("left shoulder", "left hip"), joint("right shoulder", "right hip")
     if ahead is None or sides[0] is None or sides[1] is None:

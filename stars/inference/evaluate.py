@@ -1,4 +1,6 @@
-"""Evaluation on your own clips: cross-validates all classifiers, chooses the best, and estimates the gain from more clips."""
+"""Evaluation on your own clips: cross-validates all classifiers, chooses the best, and estimates the gain from more
+clips.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ class Outcome:
     """A classifier's cross-validated scores for every clip.
 
     Attributes:
-        name, title: of the classifier; scores: (N, classes); right: (N,) bool; probability: (N, classes), each with the other folds' temperature.
+        name, title: of the classifier; scores: (N, classes); right: (N,) bool; probability: (N, classes), each with the
+            other folds' temperature.
     """
 
     name: str
@@ -62,8 +65,10 @@ class Evaluation:
     """Results of an evaluation.
 
     Attributes:
-        fold: (N,); outcomes: by name; chosen: the classifier to use; honest: accuracy of the choice in percent, by nested cross-validation.
-        curve: (clips per action, accuracy in percent) of the chosen one; unknown: of the chosen one, None with fewer than three actions.
+        fold: (N,); outcomes: by name; chosen: the classifier to use; honest: accuracy of the choice in percent, by
+            nested cross-validation.
+        curve: (clips per action, accuracy in percent) of the chosen one; unknown: of the chosen one, None with fewer
+            than three actions.
     """
 
     labelled: Labelled
@@ -86,7 +91,9 @@ class Evaluation:
 
     def p_value(self) -> float | None:
         """p-value of the difference between the chosen and the next best; None without another."""
-        others = sorted((one for one in self.outcomes.values() if one.name != self.chosen), key=lambda one: -one.accuracy)
+        others = sorted(
+            (one for one in self.outcomes.values() if one.name != self.chosen), key=lambda one: -one.accuracy
+        )
         return paired_p(self.best.right, others[0].right) if others else None
 
     def methods(self) -> pd.DataFrame:
@@ -97,13 +104,19 @@ class Evaluation:
         return pd.DataFrame(rows, columns=["classifier", "accuracy", "low", "high", "chosen"])
 
     def per_action(self) -> pd.DataFrame:
-        """One row per action: clips, and recall, precision and F1 of the chosen classifier, in percent; precision is empty without predictions."""
+        """One row per action: clips, and recall, precision and F1 of the chosen classifier, in percent; precision is
+        empty without predictions.
+        """
         import pandas as pd
 
         truth, said = self.labelled.labels, self.best.predicted
         rows = []
         for number, action in enumerate(self.labelled.actions):
-            hits, clips, answers = ((truth == number) & (said == number)).sum(), (truth == number).sum(), (said == number).sum()
+            hits, clips, answers = (
+                ((truth == number) & (said == number)).sum(),
+                (truth == number).sum(),
+                (said == number).sum(),
+            )
             precision = 100 * hits / answers if answers else float("nan")
             rows.append((action, int(clips), 100 * hits / clips, precision, 200 * hits / (clips + answers)))
         return pd.DataFrame(rows, columns=["action", "clips", "recall", "precision", "f1"])
@@ -118,7 +131,9 @@ class Evaluation:
         return float(100 - (100 - accuracy[-1]) * 2.0**slope)
 
 
-def evaluate(labelled: Labelled, methods: Sequence[Method] = METHODS, more: Sequence[tuple[str, str, Scorer]] = ()) -> Evaluation:
+def evaluate(
+    labelled: Labelled, methods: Sequence[Method] = METHODS, more: Sequence[tuple[str, str, Scorer]] = ()
+) -> Evaluation:
     """Cross-validate classifiers on labelled clips, by subject if known.
 
     Args:
@@ -164,13 +179,17 @@ def _outcome(name: str, title: str, scorer: Scorer, labelled: Labelled, fold: np
     return Outcome(name, title, scores, right, probability, interval(right, labelled.groups))
 
 
-def _of_the_choice(outcomes: Sequence[Outcome], scorers: Sequence[Scorer], labels: np.ndarray, fold: np.ndarray) -> float:
-    """Accuracy of the choice in percent by nested cross-validation: a fold's clips are not used to choose its classifier.
+def _of_the_choice(
+    outcomes: Sequence[Outcome], scorers: Sequence[Scorer], labels: np.ndarray, fold: np.ndarray
+) -> float:
+    """Accuracy of the choice in percent by nested cross-validation: a fold's clips are not used to choose its
+    classifier.
 
     With two folds, the other fold's outcome chooses.
     """
     tested = [np.flatnonzero(fold == number) for number in np.unique(fold)]
-    hits = np.zeros((len(outcomes), len(tested)))  # correct clips of each classifier in the other folds, by fold left out
+    # correct clips of each classifier in the other folds, by fold left out
+    hits = np.zeros((len(outcomes), len(tested)))
     for one, other in combinations(range(len(tested)), 2):
         rows = np.concatenate([tested[one], tested[other]])
         train = np.setdiff1d(np.arange(len(fold)), rows)
@@ -178,13 +197,21 @@ def _of_the_choice(outcomes: Sequence[Outcome], scorers: Sequence[Scorer], label
             right = scorer(train, rows).argmax(axis=1) == labels[rows] if len(train) else outcomes[place].right[rows]
             hits[place, [one, other]] += right[len(tested[one]) :].sum(), right[: len(tested[one])].sum()
     chosen = hits.argmax(axis=0)
-    return 100 * sum(int(outcomes[place].right[rows].sum()) for place, rows in zip(chosen, tested, strict=True)) / len(fold)
+    return (
+        100
+        * sum(int(outcomes[place].right[rows].sum()) for place, rows in zip(chosen, tested, strict=True))
+        / len(fold)
+    )
 
 
 def _curve(scorer: Scorer, labels: np.ndarray, fold: np.ndarray) -> list[tuple[int, float]]:
-    """(clips per action, accuracy in percent) for 1, 2, 4, … training clips per action, up to the median action's number."""
+    """(clips per action, accuracy in percent) for 1, 2, 4, … training clips per action, up to the median action's
+    number.
+    """
     numbers = np.unique(fold)
-    most = max(1, int(np.median([np.bincount(labels[fold != number], minlength=labels.max() + 1) for number in numbers])))
+    most = max(
+        1, int(np.median([np.bincount(labels[fold != number], minlength=labels.max() + 1) for number in numbers]))
+    )
     sizes = [*(2**power for power in range(20) if 2**power < most), most]
     draws = -(-DRAWS // len(numbers))
     found = []
@@ -206,14 +233,19 @@ def _few(labels: np.ndarray, rows: np.ndarray, size: int, rng: np.random.Generat
 
 
 def _unknown(scorer: Scorer, labels: np.ndarray, fold: np.ndarray, scores: np.ndarray) -> Unknown | None:
-    """Leave out each action in turn from training, in one fold; its clips in that fold should be detected as unknown."""
+    """Leave out each action in turn from training, in one fold; its clips in that fold should be detected as
+    unknown.
+    """
     if len(np.unique(labels)) < 3:
         return None
     least, tops = threshold(scores, FALSE_ALARMS), []
     for label in np.unique(labels):
         places, counts = np.unique(fold[labels == label], return_counts=True)
         number = places[counts.argmax()]
-        train, test = np.flatnonzero((fold != number) & (labels != label)), np.flatnonzero((fold == number) & (labels == label))
+        train, test = (
+            np.flatnonzero((fold != number) & (labels != label)),
+            np.flatnonzero((fold == number) & (labels == label)),
+        )
         if len(train):
             tops += scorer(train, test).max(axis=1).tolist()
     return Unknown(FALSE_ALARMS, float((np.array(tops) < least).mean()), len(tops)) if tops else None

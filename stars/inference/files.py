@@ -51,8 +51,8 @@ def files(path: str | Path, layout: Layout) -> list[File]:
 
 
 def labels(found: Sequence[File], layout: Layout) -> list[str]:
-    """Action of each file of a folder or zip: from clips.csv; without one, the name of its sub-folder; otherwise from the file's name, if the
-    data set's names contain it. "" if unknown.
+    """Action of each file of a folder or zip: from clips.csv; without one, the name of its sub-folder; otherwise from
+    the file's name, if the data set's names contain it. "" if unknown.
 
     Raises:
         InputError: clips.csv is damaged.
@@ -67,11 +67,15 @@ def labels(found: Sequence[File], layout: Layout) -> list[str]:
 
 
 def subjects(found: Sequence[File], layout: Layout) -> list[str]:
-    """Subject of each file of a folder or zip: from the column `subject` of clips.csv, or the file's name; "" if unknown."""
+    """Subject of each file of a folder or zip: from the column `subject` of clips.csv, or the file's name; "" if
+    unknown.
+    """
     source = found[0].source
     tables = [inside for inside in source.files if PurePosixPath(inside).name == TABLE]
     by_file = (
-        column(source, tables[0], "subject") if tables else {file: str(clip.subject) for file, clip in _own_clips(found, layout).items()}
+        column(source, tables[0], "subject")
+        if tables
+        else {file: str(clip.subject) for file, clip in _own_clips(found, layout).items()}
     )
     return [(by_file or {}).get(file.inside, "") for file in found]
 

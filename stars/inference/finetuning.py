@@ -25,7 +25,9 @@ LAYER_DECAY = 0.8
 
 
 def scorer(model: Model, labelled: Labelled, epochs: int) -> Scorer:
-    """A scorer that trains encoder and a new head on the training rows; sizes and learning rates are those of config/utd_mhad.yaml."""
+    """A scorer that trains encoder and a new head on the training rows; sizes and learning rates are those of
+    config/utd_mhad.yaml.
+    """
 
     def score(trained: np.ndarray, tested: np.ndarray) -> np.ndarray:
         encoder = load_encoder(model.path)
@@ -41,12 +43,19 @@ def scorer(model: Model, labelled: Labelled, epochs: int) -> Scorer:
             bodies=model.preparation.embed.bodies,
         )
         train_clips, test_clips = (
-            side_by_side([labelled.clips[row] for row in rows], model.device, labelled.labels[rows]) for rows in (trained, tested)
+            side_by_side([labelled.clips[row] for row in rows], model.device, labelled.labels[rows])
+            for rows in (trained, tested)
         )
         plan = Plan.of(settings.seed, "finetune", len(trained), settings.finetune.optimiser)
         training = finetuning(encoder, train_clips, test_clips, len(labelled.actions), plan, settings)
         names, tally = [labelled.names[row] for row in trained], Tally()
-        job = Job(training.model, training.optimiser, lambda rows, drawn: training.loss(rows, drawn, tally), training.rate, names)
+        job = Job(
+            training.model,
+            training.optimiser,
+            lambda rows, drawn: training.loss(rows, drawn, tally),
+            training.rate,
+            names,
+        )
         with tempfile.TemporaryDirectory() as folder:
             train(job, plan, Work(Path(folder), seconds=math.inf))
         return training.scores().astype(np.float64)

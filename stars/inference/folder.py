@@ -41,10 +41,15 @@ def export(encoder: Path, out: Path, like: str | None = None, licence: str = "ot
     """
     given(encoder, "an encoder.safetensors")
     if out.is_file() or (out.is_dir() and (others := sorted({path.name for path in out.iterdir()} - {*FILES}))):
-        raise InputError(f"{out} is {'a file' if out.is_file() else f'a folder with {others[0]} in it'}: name another folder for --out")
+        raise InputError(
+            f"{out} is {'a file' if out.is_file() else f'a folder with {others[0]} in it'}: name another folder for"
+            " --out"
+        )
     loaded = load_encoder(encoder)
     preparation = Preparation.of(encoder, loaded.joints, like)
-    preparation = preparation.model_copy(update={"like": None, "ingest": preparation.ingest.model_copy(update={"missing_list": None})})
+    preparation = preparation.model_copy(
+        update={"like": None, "ingest": preparation.ingest.model_copy(update={"missing_list": None})}
+    )
     values = {"form": "safetensors", "licence": licence}
     outputs = [f"{out.name}/{name}" for name in FILES]
     with recording(out.parent, STAGE, values, {"encoder": encoder}, outputs, f"{out.name}.record.json"):
@@ -84,11 +89,18 @@ def _card(encoder: Path, loaded: Backbone, preparation: Preparation, licence: st
     """README.md: metadata for hubs, then text and numbers."""
     layout, parameters = preparation.dataset, sum(tensor.numel() for tensor in loaded.state_dict().values())
     about = [
-        f"A {loaded.name} encoder of {parameters:,} parameters: a clip of {loaded.frames} frames of {loaded.joints} joints to {loaded.width} numbers.",
+        (
+            f"A {loaded.name} encoder of {parameters:,} parameters: a clip of {loaded.frames} frames of {loaded.joints}"
+            f" joints to {loaded.width} numbers."
+        ),
         *_training(encoder),
     ]
     numbers = list(_numbers(encoder.parent))
-    table = ["", "| protocol | data | top-1 accuracy | training clips | test clips |", "|---|---|---|---|---|", *numbers] if numbers else []
+    table = (
+        ["", "| protocol | data | top-1 accuracy | training clips | test clips |", "|---|---|---|---|---|", *numbers]
+        if numbers
+        else []
+    )
     header = {"library_name": "stars", "pipeline_tag": "feature-extraction", "license": licence}
     lines = [
         "---",
@@ -107,16 +119,25 @@ def _card(encoder: Path, loaded: Backbone, preparation: Preparation, licence: st
         "import stars",
         "",
         'model = stars.load("FOLDER")  # this one',
-        'features = model.embed("recordings")  # files, folders or zips; or arrays (frames, bodies, joints, 3) in metres',
+        (
+            'features = model.embed("recordings")  # files, folders or zips; or arrays (frames, bodies, joints, 3) in'
+            " metres"
+        ),
         "```",
         "",
-        f"Joints, in this order: {', '.join(layout.joints)}. `{EXPORTED}` says how a file becomes a clip, and the clip a feature.",
+        (
+            f"Joints, in this order: {', '.join(layout.joints)}. `{EXPORTED}` says how a file becomes a clip, and the"
+            " clip a feature."
+        ),
         "",
         "## Terms",
         "",
-        f"Weights are bound to what the owners of the recordings allow: see their agreement before use ({layout.home})."
-        if licence == "other"
-        else f"Licence of these weights: {licence}.",
+        (
+            "Weights are bound to what the owners of the recordings allow: see their agreement before use"
+            f" ({layout.home})."
+            if licence == "other"
+            else f"Licence of these weights: {licence}."
+        ),
         "",
     ]
     return "\n".join(lines)
@@ -133,7 +154,10 @@ def _training(encoder: Path) -> Iterator[str]:
     rows = content.get("inputs", {}).get("train", {}).get("path")
     if clips:
         split = f", split {Path(rows).stem.removesuffix('_train')}" if rows else ""
-        yield f"Made by the stage `{stage}` on the data set `{Path(clips).parent.parent.name}`{split}, seed {content.get('seed')}."
+        yield (
+            f"Made by the stage `{stage}` on the data set `{Path(clips).parent.parent.name}`{split}, seed"
+            f" {content.get('seed')}."
+        )
 
 
 def _numbers(method: Path) -> Iterator[str]:
@@ -142,4 +166,7 @@ def _numbers(method: Path) -> Iterator[str]:
         path = method / protocol / "metrics.json"
         if path.is_file():
             found = read_json(path)
-            yield f"| {title} | {method.parent.name} | {found['top1']:.2f} % | {found['train_clips']} | {found['test_clips']} |"
+            yield (
+                f"| {title} | {method.parent.name} | {found['top1']:.2f} % | {found['train_clips']} |"
+                f" {found['test_clips']} |"
+            )

@@ -53,8 +53,8 @@ def read(model: Embedder, path: Path | str, group_by: str | None = None) -> Labe
 
     Args:
         path: its sub-folders are actions, or it has a clips.csv with the columns `file` and `label`.
-        group_by: column of clips.csv with the subject, or a regular expression whose first group, or match, in a clip's path is the subject; None: the
-            column `subject`, or the subject in file names of a data set.
+        group_by: column of clips.csv with the subject, or a regular expression whose first group, or match, in a clip's
+            path is the subject; None: the column `subject`, or the subject in file names of a data set.
 
     Raises:
         InputError: a clip without a label, or without a subject if others have one.
@@ -63,12 +63,20 @@ def read(model: Embedder, path: Path | str, group_by: str | None = None) -> Labe
     found = files(path, layout)
     named = labels(found, layout)
     if "" in named:
-        raise InputError(f"{found[named.index('')].name} has no label: put it into a folder named after its action, or into clips.csv")
+        raise InputError(
+            f"{found[named.index('')].name} has no label: put it into a folder named after its action, or into"
+            " clips.csv"
+        )
     who = subjects(found, layout) if group_by is None else _grouped(found, group_by)
     if "" in who and set(who) != {""}:
-        raise InputError(f"{found[who.index('')].name}: its subject is unknown, unlike other clips': complete {TABLE}, or set --group-by")
+        raise InputError(
+            f"{found[who.index('')].name}: its subject is unknown, unlike other clips': complete {TABLE}, or set"
+            " --group-by"
+        )
     facts = {file.name: (label, group) for file, label, group in zip(found, named, who, strict=True)}
-    clips = _distinct(list(inhabited(found, Layouts(model.preparation))), {name: label for name, (label, _) in facts.items()})
+    clips = _distinct(
+        list(inhabited(found, Layouts(model.preparation))), {name: label for name, (label, _) in facts.items()}
+    )
     names, features = model.named_features(clips)
     actions = sorted({facts[name][0] for name in names})
     groups = [facts[name][1] for name in names]
@@ -93,10 +101,13 @@ def _grouped(found: Sequence[File], group_by: str) -> list[str]:
     try:
         matches = [re.search(group_by, file.inside) for file in found]
     except re.error as error:
-        raise InputError(f"--group-by {group_by}: neither a column of a {TABLE} nor a regular expression ({error}): correct it") from None
+        raise InputError(
+            f"--group-by {group_by}: neither a column of a {TABLE} nor a regular expression ({error}): correct it"
+        ) from None
     if None in matches:
         raise InputError(
-            f"--group-by {group_by}: no match in {found[matches.index(None)].inside}: use a column of {TABLE}, or another expression"
+            f"--group-by {group_by}: no match in {found[matches.index(None)].inside}: use a column of {TABLE}, or"
+            " another expression"
         )
     return [match[match.re.groups and 1] for match in matches if match]
 
@@ -110,7 +121,8 @@ def _distinct(clips: list[OwnClip], label: Mapping[str, str]) -> list[OwnClip]:
         if kept is not clip:
             if label[kept.name] != label[clip.name]:
                 raise InputError(
-                    f"{clip.name} is a copy of {kept.name}, but {label[clip.name]!r} there is {label[kept.name]!r}: correct one of them"
+                    f"{clip.name} is a copy of {kept.name}, but {label[clip.name]!r} there is {label[kept.name]!r}:"
+                    " correct one of them"
                 )
             copies.append(f"{clip.name} (of {kept.name})")
     if copies:

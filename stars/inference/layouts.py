@@ -17,18 +17,32 @@ from stars.inference.preparation import Preparation
 from stars.pipeline.descriptions import describe, skeletons
 
 # Layout of files not named as the data set's, by suffix.
-ENDINGS: dict[str, ReaderName] = {".skeleton": "ntu", ".mat": "utd_mhad", ".npy": "folder", ".json": "folder", ".csv": "folder"}
+ENDINGS: dict[str, ReaderName] = {
+    ".skeleton": "ntu",
+    ".mat": "utd_mhad",
+    ".npy": "folder",
+    ".json": "folder",
+    ".csv": "folder",
+}
 NATIVE = {".skeleton": "ntu120", ".mat": "utd_mhad"}  # description of such files
 
 
 def of_skeleton(found: Skeleton, dataset: Layout) -> Layout:
     """The layout of a sensor's files, with other keys as in `dataset`."""
-    keys = {"joints": found.joints, "root": found.root, "axes": found.axes, "unit": found.unit, "fps": found.fps or dataset.fps}
+    keys = {
+        "joints": found.joints,
+        "root": found.root,
+        "axes": found.axes,
+        "unit": found.unit,
+        "fps": found.fps or dataset.fps,
+    }
     return dataset.model_copy(update={**keys, "reader": "folder", "up": "y"})
 
 
 def native(inside: str, dataset: Layout) -> Layout:
-    """The layout of a file according to its name: the data set's, its file type's, or the data set's joints in an array."""
+    """The layout of a file according to its name: the data set's, its file type's, or the data set's joints in an
+    array.
+    """
     if inside.endswith(reader(dataset.reader).SUFFIXES):
         return dataset
     ending = next(ending for ending in ENDINGS if inside.endswith(ending))
@@ -81,7 +95,10 @@ class Layouts:
         yield "", own
         for called, found in skeletons().items():
             yield called, of_skeleton(found, dataset)
-        yield "common joints", dataset.model_copy(update={"reader": "folder", "joints": common_joints.JOINTS, "root": common_joints.ROOT})
+        yield (
+            "common joints",
+            dataset.model_copy(update={"reader": "folder", "joints": common_joints.JOINTS, "root": common_joints.ROOT}),
+        )
 
     def wanted(self, x_tmvc: np.ndarray, layout: Layout, name: str) -> np.ndarray:
         """Bodies of a layout (T, M, V, 3) on the encoder's joints; InputError if one cannot be derived."""
@@ -90,11 +107,16 @@ class Layouts:
             return x_tmvc
         if gone := completion.lacking(layout.joints, joints):
             raise InputError(
-                f"{name}: the encoder needs {joints_of(gone)}, which cannot be derived from these {len(layout.joints)} joints: "
-                "use an encoder on the common joints, which `snakemake --cores 2 --configfile config/common.yaml` trains"
+                f"{name}: the encoder needs {joints_of(gone)}, which cannot be derived from these {len(layout.joints)}"
+                " joints: use an encoder on the common joints, which `snakemake --cores 2 --configfile"
+                " config/common.yaml` trains"
             )
         made = completion.made(layout.joints, joints)
-        self._once(f"the encoder's {joints_of(made)} {'is' if len(made) == 1 else 'are'} derived from other joints" if made else "")
+        self._once(
+            f"the encoder's {joints_of(made)} {'is' if len(made) == 1 else 'are'} derived from other joints"
+            if made
+            else ""
+        )
         if self.preparation.ingest.joints == "common" and x_tmvc.size:
             return common_joints.to_common(x_tmvc, layout.joints)
         return completion.complete(x_tmvc, layout.joints, joints)
@@ -102,7 +124,9 @@ class Layouts:
     def _say(self, called: str, layout: Layout, name: str) -> None:
         if called:
             turned = "" if layout.axes == ("x", "y", "z") else f", axes {' '.join(layout.axes)}"
-            self._once(f"{len(layout.joints)} joints, read as {called}{turned}; name another layout with --skeleton", name)
+            self._once(
+                f"{len(layout.joints)} joints, read as {called}{turned}; name another layout with --skeleton", name
+            )
 
     def _once(self, text: str, name: str = "") -> None:
         if text and text not in self.said:

@@ -1,4 +1,6 @@
-"""Labelled clips with features, to classify new clips (the KNN and few-shot protocols of paper §4.3, on your own clips)."""
+"""Labelled clips with features, to classify new clips (the KNN and few-shot protocols of paper §4.3, on your own
+clips).
+"""
 
 from __future__ import annotations
 
@@ -50,8 +52,8 @@ class Prediction:
         label: the action with the most votes; votes: its share of the k votes, 0 to 1.
         similarity: cosine similarity to the nearest clip of that action, −1 to 1, whose name is `nearest`.
         others: further actions with a vote and their shares, best first, at most four.
-        rank, among: rank of the clip among the action's clips by distance to the nearest other: 1 is nearest, `among` farthest. None if the
-            library has only one clip of the action.
+        rank, among: rank of the clip among the action's clips by distance to the nearest other: 1 is nearest, `among`
+            farthest. None if the library has only one clip of the action.
     """
 
     clip: str
@@ -90,10 +92,11 @@ class Library:
         return min(MOST_NEIGHBOURS, *Counter(self.labels).values())
 
     def predict(self, given: Given | Iterable[Given], k: int | None = None) -> list[Prediction]:
-        """Predict the action of each clip by a vote of its k nearest clips in the library (cosine similarity of features).
+        """Predict the action of each clip by a vote of its k nearest clips in the library (cosine similarity of
+        features).
 
-        Ties go to the action with the larger summed similarity, then to the first in `actions`. A clip that is itself in the library is excluded
-        from its own vote, with a warning.
+        Ties go to the action with the larger summed similarity, then to the first in `actions`. A clip that is itself
+        in the library is excluded from its own vote, with a warning.
 
         Args:
             given: as for `Model.embed`; k: number of neighbours; None: `default_k`.
@@ -102,20 +105,31 @@ class Library:
         numbers = np.array([self.actions.index(label) for label in self.labels])
         of_label = Neighbours(torch.from_numpy(numbers)[nearest.labels], nearest.similarity)
         rankings = vote(of_label, nearest.labels.shape[1], len(self.actions))
-        found = zip(names, rankings, of_label.labels.numpy(), nearest.labels.tolist(), nearest.similarity.tolist(), strict=True)
+        found = zip(
+            names, rankings, of_label.labels.numpy(), nearest.labels.tolist(), nearest.similarity.tolist(), strict=True
+        )
         return [self._prediction(*one) for one in found]
 
-    def _prediction(self, clip: str, ranking: np.ndarray, numbers: np.ndarray, places: list[int], similarity: list[float]) -> Prediction:
+    def _prediction(
+        self, clip: str, ranking: np.ndarray, numbers: np.ndarray, places: list[int], similarity: list[float]
+    ) -> Prediction:
         shares = [(self.actions[number], float((numbers == number).mean())) for number in ranking if number >= 0]
         nearest = int(np.flatnonzero(numbers == ranking[0])[0])
         own = self._within(shares[0][0])
         place = 1 + int((own > similarity[nearest]).sum()), len(own) + 1
         return Prediction(
-            clip, *shares[0], similarity[nearest], self.names[places[nearest]], tuple(shares[1:]), *(place if len(own) else (None, None))
+            clip,
+            *shares[0],
+            similarity[nearest],
+            self.names[places[nearest]],
+            tuple(shares[1:]),
+            *(place if len(own) else (None, None)),
         )
 
     def _within(self, label: str) -> np.ndarray:
-        """Similarity of each clip of an action to its nearest other one (ignoring copies), ascending; empty for a single clip."""
+        """Similarity of each clip of an action to its nearest other one (ignoring copies), ascending; empty for a
+        single clip.
+        """
         if label not in self._alike:
             rows = self.features[np.array([one == label for one in self.labels])]
             found = neighbours(rows, rows, np.arange(len(rows)), len(rows)).similarity.numpy()
@@ -135,7 +149,10 @@ class Library:
             most = int(copies.max())
         left = min(k, nearest.labels.shape[1] - most)
         if left < 1:
-            raise InputError(f"{names[int(copies.argmax())]}: every clip of the library is a copy of it: use a library of other clips")
+            raise InputError(
+                f"{names[int(copies.argmax())]}: every clip of the library is a copy of it: use a library of other"
+                " clips"
+            )
         for row in torch.nonzero(copies).flatten().tolist():
             found = self.names[int(nearest.labels[row, 0])]
             warnings.warn(f"{names[row]} is in the library, as {found}: excluded from its own vote", stacklevel=2)
@@ -151,7 +168,8 @@ class Library:
         names, nearest = self._nearest(given, k)
         rows = zip(names, nearest.labels.tolist(), nearest.similarity.tolist(), strict=True)
         return [
-            [self._match(name, rank, *one) for rank, one in enumerate(zip(places, values, strict=True), 1)] for name, places, values in rows
+            [self._match(name, rank, *one) for rank, one in enumerate(zip(places, values, strict=True), 1)]
+            for name, places, values in rows
         ]
 
     def _match(self, clip: str, rank: int, place: int, similarity: float) -> Match:
@@ -178,14 +196,18 @@ def find(model: Embedder, path: Path) -> Library:
 
 
 def keep(model: Embedder, paths: Sequence[Path], out: Path) -> int:
-    """Embed files and write names, labels ("" if unknown) and features to `out`, a .npz usable as a library, and {out}.record.json; return
-    the number of clips."""
+    """Embed files and write names, labels ("" if unknown) and features to `out`, a .npz usable as a library, and
+    {out}.record.json; return the number of clips."""
     layout = model.preparation.dataset
     found = [(path, files(path, layout)) for path in paths]
     named = {file.name: label for _, some in found for file, label in zip(some, labels(some, layout), strict=True)}
     settings = {**model.preparation.model_dump(mode="json"), "files": [str(path) for path in paths]}
-    with recording(out.parent, "stars.inference.library", settings, {"encoder": model.path}, [out.name], f"{out.name}.record.json"):
-        names, features = model.named_features(inhabited((file for _, some in found for file in some), Layouts(model.preparation)))
+    with recording(
+        out.parent, "stars.inference.library", settings, {"encoder": model.path}, [out.name], f"{out.name}.record.json"
+    ):
+        names, features = model.named_features(
+            inhabited((file for _, some in found for file in some), Layouts(model.preparation))
+        )
         arrays = (np.array(names), np.array([named[name] for name in names]), features, np.array(model.sha256))
         write_npz(out, dict(zip(ARRAYS, arrays, strict=True)))
     return len(names)
@@ -196,12 +218,17 @@ def of_clips(model: Embedder, path: Path) -> Library:
     found = files(path, model.preparation.dataset)
     named = labels(found, model.preparation.dataset)
     if "" in named:
-        raise InputError(f"{found[named.index('')].name} has no label: put it into a folder named after its action, or into clips.csv")
+        raise InputError(
+            f"{found[named.index('')].name} has no label: put it into a folder named after its action, or into"
+            " clips.csv"
+        )
     names, features = model.named_features(inhabited(found, Layouts(model.preparation)))
     file = {file.name: (file, label) for file, label in zip(found, named, strict=True)}
     kept = [file[name][1] for name in names]
     again = Layouts(model.preparation, quiet=True)
-    return _sorted(model, names, kept, features, sorted(set(kept)), lambda place: read(file[names[place]][0], again).x_tmvc)
+    return _sorted(
+        model, names, kept, features, sorted(set(kept)), lambda place: read(file[names[place]][0], again).x_tmvc
+    )
 
 
 def of_file(model: Embedder, path: Path) -> Library:
@@ -211,14 +238,23 @@ def of_file(model: Embedder, path: Path) -> Library:
     if not len(named) or "" in named.tolist():
         raise InputError(f"{path} contains clips without a label: embed a folder whose clips have one")
     shown = names.tolist()
-    return _sorted(model, shown, named.tolist(), features, sorted(set(named.tolist())), lambda place: model.read(shown[place])[0].x_tmvc)
+    return _sorted(
+        model,
+        shown,
+        named.tolist(),
+        features,
+        sorted(set(named.tolist())),
+        lambda place: model.read(shown[place])[0].x_tmvc,
+    )
 
 
 def of_results(model: Embedder, method: Path) -> Library:
     """A library from a method's training clips, with the features in its folder."""
     record = features_record(method / "encoder.safetensors")
     if record is None:
-        raise InputError(f"{method} has no features of its training clips: embed them with the workflow, or name another library")
+        raise InputError(
+            f"{method} has no features of its training clips: embed them with the workflow, or name another library"
+        )
     check_encoder(model, read_json(record)["inputs"]["encoder"]["sha256"], record)
     table = read_table(recorded_input(record, record, "clips"))
     rows = read_npy(recorded_input(record, record, "train"))
@@ -237,7 +273,12 @@ def of_results(model: Embedder, method: Path) -> Library:
 
 
 def _sorted(
-    model: Embedder, names: list[str], named: list[str], features: np.ndarray, actions: list[str], joints: Callable[[int], np.ndarray]
+    model: Embedder,
+    names: list[str],
+    named: list[str],
+    features: np.ndarray,
+    actions: list[str],
+    joints: Callable[[int], np.ndarray],
 ) -> Library:
     """A library sorted by action, so that ties go to the first label."""
     order = sorted(range(len(names)), key=lambda place: actions.index(named[place]))

@@ -41,7 +41,9 @@ class Fitted:
     classes: int
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
-        """(N, D) → (N, classes) float64: cosine similarity to the nearest clip of each action, or the linear layer's output."""
+        """(N, D) → (N, classes) float64: cosine similarity to the nearest clip of each action, or the linear layer's
+        output.
+        """
         if self.method.name == "linear":
             return vectors.astype(np.float64) @ self.arrays["weight"].T + self.arrays["bias"]
         similarity = unit(vectors) @ self.arrays["vectors"].T
@@ -69,7 +71,9 @@ def _nearest(vectors: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _linear(vectors: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, np.ndarray]:
-    """Linear discriminant analysis with a shrunk covariance (Ledoit and Wolf 2004), as one linear layer in closed form."""
+    """Linear discriminant analysis with a shrunk covariance (Ledoit and Wolf 2004), as one linear layer in closed
+    form.
+    """
     weight, bias = np.zeros((classes, vectors.shape[1])), np.full(classes, NEVER)
     known = np.unique(labels)
     if len(known) == 1:

@@ -76,16 +76,19 @@ class Model:
         """Read clips as the encoder's data set stores them: name and joints (T, M, V, 3) float32, centred, in metres.
 
         Args:
-            given: a file (.skeleton, .npy, .mat, .json, .csv), a folder or zip of them, joints (T, V, 3) or (T, M, V, 3) in metres; or several of these.
+            given: a file (.skeleton, .npy, .mat, .json, .csv), a folder or zip of them, joints (T, V, 3) or (T, M, V,
+                3) in metres; or several of these.
 
         Raises:
-            InputError: a file is missing, unreadable or has no body. In a folder or zip, clips without a body are skipped with a
-                warning.
+            InputError: a file is missing, unreadable or has no body. In a folder or zip, clips without a body are
+                skipped with a warning.
         """
         return list(clips(given, self.preparation))
 
     def embed(self, given: Given | Iterable[Given]) -> np.ndarray:
-        """Features (N, C) float32 of clips, in the order of `read`; identical to the workflow's features of the same clips."""
+        """Features (N, C) float32 of clips, in the order of `read`; identical to the workflow's features of the same
+        clips.
+        """
         return self.named_features(clips(given, self.preparation))[1]
 
     def named_features(self, given: Iterable[OwnClip]) -> tuple[list[str], np.ndarray]:
@@ -96,8 +99,9 @@ class Model:
         """Labelled clips to compare with.
 
         Args:
-            path: a folder or zip of clips, labelled by sub-folders, by a clips.csv, or by names as in NTU; a file of `stars embed --out`; or a
-                method's results folder, for the features of its training clips. None: the training clips of this encoder.
+            path: a folder or zip of clips, labelled by sub-folders, by a clips.csv, or by names as in NTU; a file of
+                `stars embed --out`; or a method's results folder, for the features of its training clips. None: the
+                training clips of this encoder.
 
         Raises:
             InputError: it is none of these, a clip has no label, or the features come from another encoder.

@@ -30,7 +30,8 @@ TEXT, TALLEST = 0.3, 1.6  # inches: height of a strip's title, maximum height of
 
 
 def pictures(library: Library, given: Given | Iterable[Given], out: Path, k: int = 5) -> list[list[Match]]:
-    """Write {clip}.png into folder `out` for each clip, with its strip and those of the k nearest; return matches as `Library.search`.
+    """Write {clip}.png into folder `out` for each clip, with its strip and those of the k nearest; return matches as
+    `Library.search`.
 
     Raises:
         InputError: no description in config/datasets has the encoder's joints, so the bones are unknown.
@@ -39,14 +40,19 @@ def pictures(library: Library, given: Given | Iterable[Given], out: Path, k: int
     matches = library.matches(shown, k)
     for clip, found, stem in zip(shown, matches, stems([clip.name for clip in shown]), strict=True):
         strips = [(clip.name, clip.x_tmvc)]
-        strips += [(f"{match.rank}. {match.label}, {match.similarity:.3f}: {match.name}", library.joints(match.place)) for match in found]
+        strips += [
+            (f"{match.rank}. {match.label}, {match.similarity:.3f}: {match.name}", library.joints(match.place))
+            for match in found
+        ]
         draw_strips(out / f"{stem}.png", strips, skeleton)
     return matches
 
 
 def stems(names: Sequence[str]) -> list[str]:
     """Name of each clip's picture: its file's name, or its path if names repeat, without special characters."""
-    short, whole = ([re.sub(r"[^\w.-]", "_", name) for name in some] for some in ([Path(name).stem for name in names], names))
+    short, whole = (
+        [re.sub(r"[^\w.-]", "_", name) for name in some] for some in ([Path(name).stem for name in names], names)
+    )
     return [path if short.count(stem) > 1 else stem for stem, path in zip(short, whole, strict=True)]
 
 
@@ -88,5 +94,7 @@ def described(preparation: Preparation) -> Dataset:
             found = describe(str(path), "--like")
             break
     if found is None:
-        raise InputError("no description in config/datasets has the joints of the encoder's clips: name theirs with --like")
+        raise InputError(
+            "no description in config/datasets has the joints of the encoder's clips: name theirs with --like"
+        )
     return common_joints.described(found) if preparation.ingest.joints == "common" else found

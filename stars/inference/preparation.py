@@ -24,8 +24,8 @@ EXPORTED = "preprocessor_config.json"  # in an exported folder (stars.inference.
 class Preparation(Settings):
     """Settings from a raw file to a clip (`dataset`, `ingest`), and from the clip to its feature (`embed`).
 
-    `like` is the description's name, if set; `skeleton` the layout of `.npy`, `.json` and `.csv` files, if set; `fps` the frame rate of the
-    encoder's clips, to which other files are resampled.
+    `like` is the description's name, if set; `skeleton` the layout of `.npy`, `.json` and `.csv` files, if set; `fps`
+    the frame rate of the encoder's clips, to which other files are resampled.
     """
 
     dataset: Layout
@@ -36,13 +36,16 @@ class Preparation(Settings):
     fps: float | None = None
 
     @classmethod
-    def of(cls, encoder: Path, joints: int, like: str | None = None, skeleton: str | None = None, fps: float | None = None) -> Preparation:
+    def of(
+        cls, encoder: Path, joints: int, like: str | None = None, skeleton: str | None = None, fps: float | None = None
+    ) -> Preparation:
         """The preparation for an encoder with `joints` joints.
 
         Args:
-            like: description of the data set whose files are read, a name in config/datasets or a path ending in .yaml; None: the
-                encoder's. Bodies, centring and completion stay those of the encoder's clips, if recorded.
-            skeleton: layout of joints of the files, a name in config/skeletons or a path ending in .yaml; None: recognised.
+            like: description of the data set whose files are read, a name in config/datasets or a path ending in .yaml;
+                None: the encoder's. Bodies, centring and completion stay those of the encoder's clips, if recorded.
+            skeleton: layout of joints of the files, a name in config/skeletons or a path ending in .yaml; None:
+                recognised.
             fps: frames per second of the files; None: the skeleton's, otherwise the encoder's.
 
         Raises:
@@ -54,11 +57,13 @@ class Preparation(Settings):
         elif found is None and skeleton is not None:
             found = _of_sensor(named_skeleton(skeleton, "--skeleton"), joints)
         if found is None:
-            raise InputError(f"{encoder}: no record beside it describes its clips: name their data set's description (--like)")
+            raise InputError(
+                f"{encoder}: no record beside it describes its clips: name their data set's description (--like)"
+            )
         if joints_of(found.dataset, found.ingest) != joints:
             raise InputError(
-                f"{encoder} was trained on {joints} joints, but {like or skeleton} has {joints_of(found.dataset, found.ingest)}: name another "
-                "description"
+                f"{encoder} was trained on {joints} joints, but {like or skeleton} has"
+                f" {joints_of(found.dataset, found.ingest)}: name another description"
             )
         return found.model_copy(update={"fps": found.fps or found.dataset.fps}).of_sensor(skeleton, fps)
 
@@ -69,7 +74,10 @@ class Preparation(Settings):
             return self.model_copy(update={"skeleton": sensor})
         if fps <= 0:
             raise InputError(f"--fps {fps:g}: set the frames per second of your files, above 0")
-        of_files = {"dataset": self.dataset.model_copy(update={"fps": fps}), "skeleton": sensor and sensor.model_copy(update={"fps": fps})}
+        of_files = {
+            "dataset": self.dataset.model_copy(update={"fps": fps}),
+            "skeleton": sensor and sensor.model_copy(update={"fps": fps}),
+        }
         return self.model_copy(update=of_files)
 
 
@@ -81,7 +89,9 @@ def recorded_input(beside: Path, record: Path, role: str) -> Path:
         raise InputError(f"{record} has no input {role}: make its result again") from None
     found = located(beside, path)
     if found is None:
-        raise InputError(f"{path}, named in {record}, is missing: keep the results folder whole, or name a description (--like)")
+        raise InputError(
+            f"{path}, named in {record}, is missing: keep the results folder whole, or name a description (--like)"
+        )
     return found
 
 
@@ -110,12 +120,21 @@ def _recorded(encoder: Path) -> Preparation | None:
 
 def _described(like: str, joints: int, recorded: Preparation | None) -> Preparation:
     if not like.endswith(".yaml") and any((folder / f"{like}.yaml").exists() for folder in folders("skeletons")):
-        raise InputError(f"--like {like}: it names the description of a data set: set the joints of your files with --skeleton {like}")
+        raise InputError(
+            f"--like {like}: it names the description of a data set: set the joints of your files with --skeleton"
+            f" {like}"
+        )
     layout = Layout.of(describe(like, "--like"))
     if recorded is None:
-        return Preparation(like=like, dataset=layout, ingest=Ingest(joints="file" if len(layout.joints) == joints else "common"))
+        return Preparation(
+            like=like, dataset=layout, ingest=Ingest(joints="file" if len(layout.joints) == joints else "common")
+        )
     old, keys = recorded.dataset, recorded.ingest
-    same = {"bodies": bodies_of(old, keys), "centre": keys.centre or old.centre, "single_body": keys.single_body or old.single_body}
+    same = {
+        "bodies": bodies_of(old, keys),
+        "centre": keys.centre or old.centre,
+        "single_body": keys.single_body or old.single_body,
+    }
     return recorded.model_copy(update={"like": like, "dataset": layout, "ingest": keys.model_copy(update=same)})
 
 

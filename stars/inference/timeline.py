@@ -1,4 +1,5 @@
-"""Timelines of long recordings with sliding windows as long as the labelled clips; the best-fitting window decides each moment.
+"""Timelines of long recordings with sliding windows as long as the labelled clips; the best-fitting window decides each
+moment.
 
 A window with a whole action fits best; the more numerous windows that cut it off would outvote it.
 """
@@ -25,7 +26,9 @@ QUIET = {NONE: "#d5d5d5", NOBODY: "#f2f2f2"}
 
 
 class Segment(NamedTuple):
-    """A segment of a recording, in seconds, its action, and the action's mean probability in its windows; None without an action."""
+    """A segment of a recording, in seconds, its action, and the action's mean probability in its windows; None
+    without an action.
+    """
 
     start: float
     end: float
@@ -34,12 +37,18 @@ class Segment(NamedTuple):
 
 
 def timeline(
-    classifier: Classifier, file: File, layouts: Layouts, false_alarms: float, window: float | None = None, step: float | None = None
+    classifier: Classifier,
+    file: File,
+    layouts: Layouts,
+    false_alarms: float,
+    window: float | None = None,
+    step: float | None = None,
 ) -> list[Segment]:
     """The consecutive segments of a recording.
 
     Args:
-        window, step: length and stride of windows in seconds; None: median length of the labelled clips, and an eighth of it.
+        window, step: length and stride of windows in seconds; None: median length of the labelled clips, and an eighth
+            of it.
 
     Raises:
         InputError: the file cannot be read, or a length is not positive.
@@ -53,7 +62,9 @@ def timeline(
     starts = np.arange(0, max(1, len(x_tmvc) - long + hop), hop)
     fits, answers, probability = _judged(classifier, x_tmvc, starts, long, false_alarms, layouts)
     moments = np.arange(0, len(x_tmvc), hop)
-    best = np.array([max(np.flatnonzero((starts <= at) & (at < starts + long)), key=lambda window: fits[window]) for at in moments])
+    best = np.array(
+        [max(np.flatnonzero((starts <= at) & (at < starts + long)), key=lambda window: fits[window]) for at in moments]
+    )
     seen = np.array([x_tmvc[at : at + hop].any() for at in moments])
     names = np.where(seen, answers[best], NOBODY)
     return _joined(names.tolist(), probability[best], hop / rate, len(x_tmvc) / rate)
@@ -95,11 +106,16 @@ def shown(one: Segment, digits: int = 2) -> str:
 
 def write(segments: list[Segment], stem: Path, title: str) -> None:
     """Write {stem}.csv (start, end, action, probability) and {stem}.png."""
-    rows = ["start,end,action,probability", *(f'{one.start:g},{one.end:g},"{one.action}",{shown(one, 3)}' for one in segments)]
+    rows = [
+        "start,end,action,probability",
+        *(f'{one.start:g},{one.end:g},"{one.action}",{shown(one, 3)}' for one in segments),
+    ]
     with atomic(stem.with_name(f"{stem.name}.csv")) as path:
         path.write_text("\n".join(rows) + "\n", encoding="utf-8")
     names = list(dict.fromkeys(one.action for one in segments))
-    colours = {name: figure_style.colour(place) for place, name in enumerate(name for name in names if name not in QUIET)} | QUIET
+    colours = {
+        name: figure_style.colour(place) for place, name in enumerate(name for name in names if name not in QUIET)
+    } | QUIET
     with figure_style.figure(0.9 + 0.3 * len(names), 9.0) as drawn, atomic(stem.with_name(f"{stem.name}.png")) as path:
         axis = drawn.subplots()
         for row, name in enumerate(names):

@@ -30,21 +30,28 @@ WEAKEST = 3  # actions listed
 def lines(found: Evaluation) -> Iterator[str]:
     """Lines of the verdict, most important first."""
     clips = found.labelled
-    who = f"{len(set(clips.groups))} subjects, each tested with a classifier trained on the others" if clips.groups else "no subjects known"
+    who = (
+        f"{len(set(clips.groups))} subjects, each tested with a classifier trained on the others"
+        if clips.groups
+        else "no subjects known"
+    )
     yield f"{len(clips.names)} clips, {len(clips.actions)} actions, {who}; {int(found.fold.max()) + 1} folds"
     if not clips.groups:
         yield "  accuracy on a new person may be lower: set subjects in clips.csv, or --group-by"
     for one in found.outcomes.values():
         low, high = one.interval95
-        yield f"{'→' if one.name == found.chosen else ' '} {one.title:<26} {one.accuracy:5.1f} % right   95 % interval {low:.1f} to {high:.1f}"
+        yield (
+            f"{'→' if one.name == found.chosen else ' '} {one.title:<26} {one.accuracy:5.1f} % right   95 % interval"
+            f" {low:.1f} to {high:.1f}"
+        )
     yield f"use: {found.best.title}{_sureness(found)}; {found.honest:.1f} % by nested cross-validation"
     yield from _weakest(found)
     yield f"calibration error of the probabilities: {100 * found.reliability.error:.1f} points"
     if found.unknown is not None:
         unknown = found.unknown
         yield (
-            f"none of these: {100 * unknown.found:.0f} % of {unknown.clips} clips whose action was left out of training are detected, "
-            f"at {100 * unknown.false_alarms:.0f} % false alarms"
+            f"none of these: {100 * unknown.found:.0f} % of {unknown.clips} clips whose action was left out of training"
+            f" are detected, at {100 * unknown.false_alarms:.0f} % false alarms"
         )
     yield _growth(found)
 
@@ -77,7 +84,8 @@ def summary(found: Evaluation) -> dict[str, Any]:
     """evaluation.json as plain data; accuracies in percent, probabilities 0 to 1."""
     clips, reliable = found.labelled, found.reliability
     methods = {
-        one.name: {"title": one.title, "accuracy": round(one.accuracy, 4), "interval95": one.interval95} for one in found.outcomes.values()
+        one.name: {"title": one.title, "accuracy": round(one.accuracy, 4), "interval95": one.interval95}
+        for one in found.outcomes.values()
     }
     return {
         "clips": len(clips.names),
@@ -109,14 +117,18 @@ def predictions(found: Evaluation) -> pd.DataFrame:
 
 
 def write(found: Evaluation, out: Path, encoder: Path, settings: dict[str, Any]) -> None:
-    """Write evaluation.json, methods.csv, actions.csv, predictions.csv, three pictures (svg and png) and record.json into folder `out`."""
+    """Write evaluation.json, methods.csv, actions.csv, predictions.csv, three pictures (svg and png) and record.json
+    into folder `out`.
+    """
     files = ["evaluation.json", *TABLES, *(f"{name}.{ending}" for name in PICTURES for ending in ("svg", "png"))]
     with recording(out, "stars.inference.evaluate", settings, {"encoder": encoder}, files):
         write_json(out / "evaluation.json", summary(found))
         for name, table in zip(TABLES, (found.methods(), found.per_action(), predictions(found)), strict=True):
             write_csv(out / name, table)
         wide = _wide(found)
-        for name, draw, width in zip(PICTURES, (draw_confusion, draw_reliability, draw_curve), (wide, 4.0, 4.6), strict=True):
+        for name, draw, width in zip(
+            PICTURES, (draw_confusion, draw_reliability, draw_curve), (wide, 4.0, 4.6), strict=True
+        ):
             with figure_style.figure(0.93 * width if draw is draw_confusion else 3.6, width) as drawn:
                 draw(drawn.subplots(), found)
                 figure_style.save(drawn, out / name)
@@ -154,7 +166,9 @@ def draw_confusion(axis: Axes, found: Evaluation) -> None:
     name_axes(axis, names)
     if len(names) <= LABELLED:
         number_cells(axis, share)
-    axis.set_title(f"{found.best.title}\n{len(found.labelled.names)} clips, {found.best.accuracy:.1f} % right; cells in % of a row")
+    axis.set_title(
+        f"{found.best.title}\n{len(found.labelled.names)} clips, {found.best.accuracy:.1f} % right; cells in % of a row"
+    )
 
 
 def draw_reliability(axis: Axes, found: Evaluation) -> None:

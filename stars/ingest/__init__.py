@@ -1,6 +1,8 @@
-"""Converts raw files to a clip store: reads each file, separates its bodies, centres it, and records what was kept and dropped.
+"""Converts raw files to a clip store: reads each file, separates its bodies, centres it, and records what was kept and
+dropped.
 
-A data set is read by one job (`ingest`), or by one job per setup, followed by `join`; the store has the same bytes either way.
+A data set is read by one job (`ingest`), or by one job per setup, followed by `join`; the store has the same bytes
+either way.
 """
 
 from __future__ import annotations
@@ -75,7 +77,8 @@ class _Part:
 
 
 def ingest(raw: Path, out: Path, settings: IngestStage, workers: int = 1, setup: int | None = None) -> None:
-    """Write the clip store of the raw files in folder or zip `raw` into folder `out`, with the same bytes for any `workers`.
+    """Write the clip store of the raw files in folder or zip `raw` into folder `out`, with the same bytes for any
+    `workers`.
 
     Args:
         setup: read only this setup's clips (possibly none), as a part for `join`; None: all clips.
@@ -86,7 +89,8 @@ def ingest(raw: Path, out: Path, settings: IngestStage, workers: int = 1, setup:
     raw, out, keys = Path(raw), Path(out), settings.ingest
     # `join` computes an archive's digest once for all setups.
     inputs = given_files(raw=None if setup else raw, missing_list=keys.missing_list)
-    outputs = [FRAMES, OFFSETS, TABLE, QUALITY] if setup is None else [OFFSETS, TABLE, PART]  # a part's frames are deleted after joining
+    # a part's frames are deleted after joining
+    outputs = [FRAMES, OFFSETS, TABLE, QUALITY] if setup is None else [OFFSETS, TABLE, PART]
     with recording(out, "stars.ingest", settings.model_dump(mode="json"), inputs, outputs) as notes:
         source, settings = _open(raw, settings)
         table, part = _read_into(source, out, settings, workers, setup)
@@ -113,7 +117,9 @@ def join(parts: Sequence[Path], raw: Path, out: Path, settings: IngestStage) -> 
     """
     read = {f"{part.name}/{file}": part / file for part in map(Path, parts) for file in (OFFSETS, TABLE, PART)}
     inputs = read | given_files(raw=raw, missing_list=settings.ingest.missing_list)
-    with recording(out, "stars.ingest", settings.model_dump(mode="json"), inputs, [FRAMES, OFFSETS, TABLE, QUALITY]) as notes:
+    with recording(
+        out, "stars.ingest", settings.model_dump(mode="json"), inputs, [FRAMES, OFFSETS, TABLE, QUALITY]
+    ) as notes:
         whole = _Part(Log(settings.name))
         for part in parts:
             facts = read_json(Path(part) / PART)
@@ -121,12 +127,16 @@ def join(parts: Sequence[Path], raw: Path, out: Path, settings: IngestStage) -> 
                 raise InputError(f"{Path(part) / FRAMES} does not match {PART}: delete {part} and ingest again")
             whole.add(facts)
         _check_whole(sum(len(read_table(Path(part) / TABLE)) for part in parts), whole, settings)
-        table = ClipStore.join(out, parts, bodies_of(settings.dataset, settings.ingest), joints_of(settings.dataset, settings.ingest))
+        table = ClipStore.join(
+            out, parts, bodies_of(settings.dataset, settings.ingest), joints_of(settings.dataset, settings.ingest)
+        )
         notes["raw"] = whole.read()
         _finish(table, whole, Path(out), settings)
 
 
-def _read_into(source: Source, out: Path, settings: IngestStage, workers: int, setup: int | None) -> tuple[pd.DataFrame, _Part]:
+def _read_into(
+    source: Source, out: Path, settings: IngestStage, workers: int, setup: int | None
+) -> tuple[pd.DataFrame, _Part]:
     """Write the store's three files."""
     layout, keys = settings.dataset, settings.ingest
     log = Log(settings.name)
@@ -134,9 +144,14 @@ def _read_into(source: Source, out: Path, settings: IngestStage, workers: int, s
     # Labels and lists were read to identify the clips, so they count as files read.
     unnamed = isinstance(source, Preprocessed) and any(clip.setup == UNKNOWN for clip in found.everything)
     listed = layout.listed if unnamed else found.listed  # the file's authors dropped these samples
-    part = _Part(log, absent(found.everything, layout.names) if layout.names and not unnamed else [], listed, dict(source.sha256))
+    part = _Part(
+        log, absent(found.everything, layout.names) if layout.names and not unnamed else [], listed, dict(source.sha256)
+    )
     if keys.missing_list and unnamed:
-        print(f"data.{settings.name}: ingest.missing_list is not used: the raw files do not name their clips", file=sys.stderr)
+        print(
+            f"data.{settings.name}: ingest.missing_list is not used: the raw files do not name their clips",
+            file=sys.stderr,
+        )
     files = progress(read_all(source, found.files, layout, keys, workers), len(found.files), settings.name)
     rows = _rows(files, out, settings, part, may_be_empty=setup is not None)
     return ClipStore.write(out, rows, bodies_of(layout, keys), joints_of(layout, keys)), part
@@ -151,11 +166,19 @@ def _open(raw: Path, settings: IngestStage) -> tuple[Source, IngestStage]:
     advice = obtain(layout.home, settings.name)
     if not raw.exists():
         raise InputError(f"{raw} does not exist: {advice}")
-    if raw.is_dir() and layout.reader not in KINDS and _has_clips(own := Source.open(raw, reader(layout.reader).SUFFIXES), layout):
+    if (
+        raw.is_dir()
+        and layout.reader not in KINDS
+        and _has_clips(own := Source.open(raw, reader(layout.reader).SUFFIXES), layout)
+    ):
         return own, settings
     if found := preprocessed(raw, layout, settings.name):
         kind, source = found
-        print(f"data.{settings.name}: {raw} is preprocessed ({kind}): other code chose the frames and bodies of its clips", file=sys.stderr)
+        print(
+            f"data.{settings.name}: {raw} is preprocessed ({kind}): other code chose the frames and bodies of its"
+            " clips",
+            file=sys.stderr,
+        )
         return source, settings.model_copy(update={"dataset": layout.model_copy(update={"reader": kind})})
     suffixes = reader(layout.reader).SUFFIXES
     if not (own := Source.open(raw, suffixes)).files:
@@ -181,7 +204,9 @@ def _refuse_packed(raw: Path) -> None:
 def _rows(
     files: Iterable[ReadFile], out: Path, settings: IngestStage, part: _Part, may_be_empty: bool
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Rows and clips for the store; other files go to the log, which may raise at the end, leaving the old store intact."""
+    """Rows and clips for the store; other files go to the log, which may raise at the end, leaving the old store
+    intact.
+    """
     actions, kept = settings.dataset.actions, 0
     labels = {action: label for label, action in enumerate(sorted(actions))}
     for file in files:
@@ -194,7 +219,11 @@ def _rows(
                 part.log.drop(found.clip.name, file.source, found.reason)
                 continue
             kept += 1
-            facts = {"bodies": found.bodies, "label": labels[found.clip.action], "action_name": actions[found.clip.action]}
+            facts = {
+                "bodies": found.bodies,
+                "label": labels[found.clip.action],
+                "action_name": actions[found.clip.action],
+            }
             numbers = {name: value for name, value in vars(found.clip).items() if name != "span"}
             yield {**numbers, **facts, "source": file.source, "sha256": file.sha256}, found.x_tmvc
     part.log.check(out, settings.ingest)
@@ -210,7 +239,8 @@ def _check_whole(kept: int, part: _Part, settings: IngestStage) -> None:
     part.complete = completeness(kept, part.log.dropped, sorted(part.absent), settings.dataset, part.listed)
     if part.complete and part.complete["explanation"] and keys.complete == "require":
         raise InputError(
-            f"data.{settings.name}: {'; '.join(part.complete['explanation'])}: complete the raw files, or set ingest.complete to report"
+            f"data.{settings.name}: {'; '.join(part.complete['explanation'])}: complete the raw files, or set"
+            " ingest.complete to report"
         )
 
 
@@ -221,4 +251,7 @@ def _finish(table: pd.DataFrame, part: _Part, out: Path, settings: IngestStage) 
     bodies = bodies_of(settings.dataset, settings.ingest)
     write_json(out / QUALITY, {**quality(table, part.log.dropped, bodies), "complete": part.complete})
     if part.complete and part.complete["explanation"]:
-        print(f"data.{settings.name}: {'; '.join(part.complete['explanation'])}. {out / QUALITY} lists all", file=sys.stderr)
+        print(
+            f"data.{settings.name}: {'; '.join(part.complete['explanation'])}. {out / QUALITY} lists all",
+            file=sys.stderr,
+        )

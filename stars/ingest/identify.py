@@ -32,7 +32,9 @@ class Identified:
     listed: int | None
 
 
-def identify(source: Source, layout: Layout, missing_list: str | None, log: Log, setup: int | None = None) -> Identified:
+def identify(
+    source: Source, layout: Layout, missing_list: str | None, log: Log, setup: int | None = None
+) -> Identified:
     """Identify the clips of the raw files, or of one `setup`; skipped ones go to the log.
 
     Raises:
@@ -81,7 +83,9 @@ def _job_of(found: list[Clip] | InputError, layout: Layout) -> int:
 
 
 def _unknown(clip: Clip, layout: Layout, name: str, unsaid: tuple[int, ...]) -> str:
-    """The error if a clip's action or subject is not in the description, otherwise ""; `unsaid`: placeholders for an unknown subject."""
+    """The error if a clip's action or subject is not in the description, otherwise ""; `unsaid`: placeholders for an
+    unknown subject.
+    """
     for what, value, known in (("action", clip.action, layout.actions), ("subject", clip.subject, layout.subjects)):
         if known is not None and value not in (*unsaid, *known):
             advice = f"set data.{name}.dataset to a description that has it"
@@ -92,7 +96,9 @@ def _unknown(clip: Clip, layout: Layout, name: str, unsaid: tuple[int, ...]) -> 
 def _check_single(file: str, clips: list[Clip], of_name: dict[str, str], source: Source) -> None:
     for clip in clips:
         if clip.name in of_name:
-            raise InputError(f"{source.root}: {of_name[clip.name]} and {file} are both clip {clip.name}: keep one of them")
+            raise InputError(
+                f"{source.root}: {of_name[clip.name]} and {file} are both clip {clip.name}: keep one of them"
+            )
         of_name[clip.name] = file
 
 
@@ -101,7 +107,9 @@ def _listed(path: str, layout: Layout) -> set[str]:
     try:
         words = set(Path(path).read_text(encoding="utf-8-sig").split())
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"ingest.missing_list: {path} cannot be read as text ({error}): name the authors' list, or null") from None
+        raise InputError(
+            f"ingest.missing_list: {path} cannot be read as text ({error}): name the authors' list, or null"
+        ) from None
     if layout.names:
         form = re.compile(re.sub(r"\{\w+:0(\d)\}", r"\\d{\1}", layout.names), re.ASCII)
         words = {word for word in words if form.fullmatch(word)}

@@ -54,4 +54,6 @@ class Log:
         """InputError if no clip is left."""
         if not kept:
             reason, times = Counter(entry["reason"] for entry in self.dropped).most_common(1)[0]
-            raise InputError(f"no file of data.{self.name}.raw became a clip; the most frequent reason, {times} times: {reason}")
+            raise InputError(
+                f"no file of data.{self.name}.raw became a clip; the most frequent reason, {times} times: {reason}"
+            )

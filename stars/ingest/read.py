@@ -58,11 +58,15 @@ def read_all(source: Source, files: Files, layout: Layout, keys: Ingest, workers
         source.close()
         return
     # Processes are spawned, since a fork would copy the threads of the caller's libraries.
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(source.only(files), layout, keys)) as pool:
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=_start, initargs=(source.only(files), layout, keys)
+    ) as pool:
         try:
             yield from _in_turn(pool, list(files.items()), waiting=CHUNKS_WAITING * workers)
         except BrokenProcessPool:
-            raise InputError("a process that read raw files was killed, probably out of memory: use fewer workers") from None
+            raise InputError(
+                "a process that read raw files was killed, probably out of memory: use fewer workers"
+            ) from None
 
 
 def _in_turn(pool: Executor, files: list[tuple[str, list[Clip]]], waiting: int) -> Iterator[ReadFile]:

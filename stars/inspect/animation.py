@@ -25,7 +25,9 @@ GREYS, BLENDS = 16, 5  # levels in the palette from white to black, and from eac
 
 
 def times(frames: int, fps: float) -> tuple[list[int], list[int]]:
-    """Frames shown, and how long each, in ms: whole hundredths of a second, as GIF requires, that add up to the clip's duration."""
+    """Frames shown, and how long each, in ms: whole hundredths of a second, as GIF requires, that add up to the
+    clip's duration.
+    """
     step = math.ceil(fps / FASTEST)
     shown = list(range(0, frames, step))
     ends = [round(100 * min(frame + step, frames) / fps) for frame in shown]
@@ -39,7 +41,9 @@ def write(path: Path, scene: Scene, skeleton: Skeleton, settings: Denoise, fps: 
     pictures = _pictures(scene, skeleton, settings, fps, title, shown)
     indexed = [Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     with atomic(path) as temporary:
-        indexed[0].save(temporary, "GIF", save_all=True, append_images=indexed[1:], duration=durations, loop=0, disposal=1)
+        indexed[0].save(
+            temporary, "GIF", save_all=True, append_images=indexed[1:], duration=durations, loop=0, disposal=1
+        )
 
 
 def _palette() -> Image.Image:
@@ -47,14 +51,18 @@ def _palette() -> Image.Image:
     colours = [to_rgb(colour) for colour in (draw.SIDES[LEFT], draw.SIDES[RIGHT], *draw.KEPT, *draw.LOST.values())]
     greys = [(level, level, level) for level in np.linspace(1, 0, GREYS)]
     blends = [
-        tuple(1 - share * (1 - channel) for channel in colour) for colour in colours for share in np.linspace(1, 0, BLENDS, endpoint=False)
+        tuple(1 - share * (1 - channel) for channel in colour)
+        for colour in colours
+        for share in np.linspace(1, 0, BLENDS, endpoint=False)
     ]
     holder = Image.new("P", (1, 1))
     holder.putpalette([round(255 * channel) for colour in (*greys, *blends) for channel in colour])
     return holder
 
 
-def _pictures(scene: Scene, skeleton: Skeleton, settings: Denoise, fps: float, title: str, shown: list[int]) -> Iterator[np.ndarray]:
+def _pictures(
+    scene: Scene, skeleton: Skeleton, settings: Denoise, fps: float, title: str, shown: list[int]
+) -> Iterator[np.ndarray]:
     """(height, width, 3) uint8 for each frame shown."""
     rows = len(scene.decisions) + scene.x_tmvc.shape[1] if scene.decisions else 0
     below = 0.6 + ROW * rows if rows else 0.0

@@ -37,12 +37,16 @@ def suspicious_section(
     ]
     kinds = {kind: sum(any(fault.kind == kind for fault in own) for own in found) for kind in KINDS}
     summary = (
-        f"{len(found):,} of {len(store):,} clips: a joint jumps in {kinds[JUMP]:,}, a body is frozen in {kinds[FROZEN]:,}, "
-        f"a limb is huge in {kinds[LIMB]:,}."
+        f"{len(found):,} of {len(store):,} clips: a joint jumps in {kinds[JUMP]:,}, a body is frozen in"
+        f" {kinds[FROZEN]:,}, a limb is huge in {kinds[LIMB]:,}."
     )
     if len(found) > limits.shown:
         summary += f" The {limits.shown} worst are shown."
-    return {"suspicious": summary, "limits": charted, "cards": [_card(store, skeleton, own) for own in found[: limits.shown]]}
+    return {
+        "suspicious": summary,
+        "limits": charted,
+        "cards": [_card(store, skeleton, own) for own in found[: limits.shown]],
+    }
 
 
 def _card(store: ClipStore, skeleton: Skeleton, faults: list[Fault]) -> dict[str, Any]:
@@ -50,7 +54,12 @@ def _card(store: ClipStore, skeleton: Skeleton, faults: list[Fault]) -> dict[str
     worst, row = faults[0], store.table.iloc[faults[0].clip]
     x_tmvc = np.array(store[worst.clip][:, : row["bodies"]])
     frames = around(worst.frames, len(x_tmvc))
-    marked = [(place, worst.body, joint) for place, frame in enumerate(frames) if frame in worst.frames for joint in worst.joints]
+    marked = [
+        (place, worst.body, joint)
+        for place, frame in enumerate(frames)
+        if frame in worst.frames
+        for joint in worst.joints
+    ]
     pictures = svg.poses(x_tmvc[frames], skeleton, view(x_tmvc, skeleton), marked)
     return {
         "name": row["name"],

@@ -22,7 +22,9 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """Bars under a title; low, middle, high: where a histogram's first bar begins, its middle, and where its last one ends; short: labels are only numbers."""
+    """Bars under a title; low, middle, high: where a histogram's first bar begins, its middle, and where its last
+    one ends; short: labels are only numbers.
+    """
 
     title: str
     bars: list[Bar]

@@ -42,7 +42,8 @@ class _Found:
 
 
 def of_store(clips: Path, raw: Path, out: Path, settings: ClipStage) -> list[str]:
-    """Draw a clip of the store in `clips`, with the outcome of denoising if its raw file is in `raw`; return the lines to print.
+    """Draw a clip of the store in `clips`, with the outcome of denoising if its raw file is in `raw`; return the lines
+    to print.
 
     Writes NAME.png, NAME.gif and NAME.record.json into folder `out`.
 

@@ -31,15 +31,23 @@ class Tile:
 
 
 def tiles(store: ClipStore, dataset: Dataset, measures: Measures, sides: Mapping[tuple[str, str], int]) -> list[Tile]:
-    """Totals next to those of the complete data set, if its description has them; sides: (split, train or test) → clips."""
+    """Totals next to those of the complete data set, if its description has them; sides: (split, train or test) →
+    clips.
+    """
     seconds, classes = len(store.frames) / dataset.fps, len(store.class_names)
     found = [_expected("Clips", len(store), dataset.clips)]
     for (name, side), count in sides.items():
         split = dataset.splits[name]
-        found.append(_expected(f"{split.title}, {side}", count, split.counts and split.counts[("train", "test").index(side)]))
+        found.append(
+            _expected(f"{split.title}, {side}", count, split.counts and split.counts[("train", "test").index(side)])
+        )
     return [
         *found,
-        Tile("Frames", f"{len(store.frames):,}", f"{seconds / 3600:.1f} hours" if seconds > 7200 else f"{seconds / 60:.1f} minutes"),
+        Tile(
+            "Frames",
+            f"{len(store.frames):,}",
+            f"{seconds / 3600:.1f} hours" if seconds > 7200 else f"{seconds / 60:.1f} minutes",
+        ),
         Tile("Classes", str(classes), f"of {len(dataset.actions)}", classes < len(dataset.actions)),
         Tile("Height of a body", f"{np.median(measures.column('height')):.2f} m", f"median, along {dataset.up}"),
     ]
@@ -48,7 +56,9 @@ def tiles(store: ClipStore, dataset: Dataset, measures: Measures, sides: Mapping
 def _expected(label: str, count: int, wanted: int | None) -> Tile:
     if wanted is None:
         return Tile(label, f"{count:,}")
-    return Tile(label, f"{count:,}", "complete" if count == wanted else f"the complete data set has {wanted:,}", count != wanted)
+    return Tile(
+        label, f"{count:,}", "complete" if count == wanted else f"the complete data set has {wanted:,}", count != wanted
+    )
 
 
 def counts(store: ClipStore, dataset: Dataset) -> dict[str, Any]:
@@ -78,7 +88,9 @@ def lengths(store: ClipStore, dataset: Dataset) -> charts.Chart:
 
 
 def missing(store: ClipStore, dataset: Dataset, measures: Measures) -> list[dict[str, Any]]:
-    """How often each body is absent: from whole clips, from some of a clip's frames, from all frames together (fractions, 0 to 1)."""
+    """How often each body is absent: from whole clips, from some of a clip's frames, from all frames together
+    (fractions, 0 to 1).
+    """
     seen = np.zeros((len(store), store.bodies), np.int64)
     seen[measures.column("clip"), measures.column("body")] = measures.column("seen")
     everything = np.ones(len(store), bool)
@@ -103,7 +115,9 @@ def dropped(entries: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
     groups: dict[str, list[str]] = {}
     for entry in entries:
         own = PurePosixPath(entry["source"]).name in entry["reason"]
-        groups.setdefault("cannot be used" if own else entry["reason"], []).append(entry["reason"] if own else entry["name"])
+        groups.setdefault("cannot be used" if own else entry["reason"], []).append(
+            entry["reason"] if own else entry["name"]
+        )
     return [
         {"reason": reason, "count": len(files), "files": files[:MOST_FILES]}
         for reason, files in sorted(groups.items(), key=lambda group: -len(group[1]))

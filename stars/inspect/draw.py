@@ -43,7 +43,9 @@ class Stage:
     def middle(self) -> np.ndarray:
         """Mean position of every joint, (M, V, 2), NaN for a body that is always absent."""
         present = np.isfinite(self.points)
-        return np.where(present, self.points, 0).sum(axis=0) / np.where(present.any(axis=0), present.sum(axis=0), np.nan)
+        return np.where(present, self.points, 0).sum(axis=0) / np.where(
+            present.any(axis=0), present.sum(axis=0), np.nan
+        )
 
     @property
     def shape(self) -> float:
@@ -82,7 +84,9 @@ class Bodies:
         return [self.leaders, self.ghosts, *self.lines, self.heads]
 
     def name(self, axis: Axes, skeleton: Skeleton, points_mvc: np.ndarray) -> None:
-        """Write joint names in columns next to the window, with few crossing leader lines; one column for each of two bodies, none for a third."""
+        """Write joint names in columns next to the window, with few crossing leader lines; one column for each of
+        two bodies, none for a third.
+        """
         left, right, low, high = self.stage.window
         places = np.argwhere(np.isfinite(points_mvc[: len(WIDTHS)]).all(axis=-1))
         own = places[:, 0] == 0 if len(np.unique(places[:, 0])) > 1 else None
@@ -91,7 +95,14 @@ class Bodies:
                 anchor = ((left, right)[side], high - (high - low) * (row + 0.5) / len(column))
                 self.anchors[body, joint] = np.array(anchor)
                 size, colour = min(8.0, 230 / len(column)), SIDES[skeleton.sides[joint]]
-                axis.text(*anchor, f" {skeleton.names[joint]} ", ha=("right", "left")[side], va="center", fontsize=size, color=colour)
+                axis.text(
+                    *anchor,
+                    f" {skeleton.names[joint]} ",
+                    ha=("right", "left")[side],
+                    va="center",
+                    fontsize=size,
+                    color=colour,
+                )
 
     def show(self, frame: int) -> None:
         """Move all bodies to their positions in a frame."""
@@ -122,7 +133,10 @@ def legend(scene: Scene) -> str:
 
 def timeline(axis: Axes, scene: Scene, settings: Denoise) -> None:
     """A bar for each body id over the raw frames, coloured by outcome, and below one for each kept body."""
-    rows = [(f"id {case.id}", [(case.body.start, case.body.end)], _colour(case), fate(case, settings)) for case in scene.decisions]
+    rows = [
+        (f"id {case.id}", [(case.body.start, case.body.end)], _colour(case), fate(case, settings))
+        for case in scene.decisions
+    ]
     for body in range(scene.x_tmvc.shape[1]):
         seen = scene.at[scene.x_tmvc[:, body].any(axis=(1, 2))]
         rows.append((f"body {body + 1}", runs(seen), KEPT[body % len(KEPT)], f"kept, {len(seen)} frames"))
@@ -153,7 +167,13 @@ def speeds(axis: Axes, scene: Scene, fps: float) -> None:
     for body in range(scene.x_tmvc.shape[1]):
         x_tvc = _visible(scene.x_tmvc[:, body : body + 1])[:, 0]
         fastest = np.linalg.norm(np.diff(x_tvc, axis=0), axis=-1).max(axis=1) * fps
-        axis.plot(np.arange(len(fastest)) + 0.5, fastest, color=KEPT[body % len(KEPT)], linewidth=1.2, label=f"body {body + 1}")
+        axis.plot(
+            np.arange(len(fastest)) + 0.5,
+            fastest,
+            color=KEPT[body % len(KEPT)],
+            linewidth=1.2,
+            label=f"body {body + 1}",
+        )
     axis.set(xlim=(0, max(len(scene.x_tmvc) - 1, 1)))
     axis.set_ylim(bottom=0)
     axis.set_xlabel("frame of the clip", fontsize=7.5)

@@ -14,5 +14,7 @@ def columns(points_n2: np.ndarray, left: np.ndarray | None = None) -> tuple[np.n
     if left is None:
         left = np.zeros(len(points_n2), bool)
         left[np.argsort(points_n2[:, 0], kind="stable")[: len(points_n2) // 2]] = True
-    first, second = (side[np.argsort(-points_n2[side, 1], kind="stable")] for side in (np.flatnonzero(left), np.flatnonzero(~left)))
+    first, second = (
+        side[np.argsort(-points_n2[side, 1], kind="stable")] for side in (np.flatnonzero(left), np.flatnonzero(~left))
+    )
     return first, second

@@ -91,7 +91,14 @@ def _motion(x_tvc: np.ndarray, seen: np.ndarray, fps: float, still: float) -> tu
     ends = np.concatenate([[-1], moving, [len(squared)]])
     rests = np.diff(ends) - 1
     longest = int(rests.argmax())
-    return int(seen.sum()), float(np.sqrt(squared[jump, joint])) * fps, jump, joint, int(rests[longest]) / fps, int(ends[longest]) + 1
+    return (
+        int(seen.sum()),
+        float(np.sqrt(squared[jump, joint])) * fps,
+        jump,
+        joint,
+        int(rests[longest]) / fps,
+        int(ends[longest]) + 1,
+    )
 
 
 def _bones(x_tvc: np.ndarray, seen: np.ndarray, parents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

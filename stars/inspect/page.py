@@ -37,7 +37,9 @@ def page(clips: Path, splits: Path, out: Path, settings: InspectStage) -> None:
         InputError: the store is damaged or missing.
     """
     store, dataset, limits = ClipStore.open(clips), settings.dataset, settings.inspect
-    sides = {(name, side): Path(splits) / f"{name}_{side}.npy" for name in settings.splits for side in ("train", "test")}
+    sides = {
+        (name, side): Path(splits) / f"{name}_{side}.npy" for name in settings.splits for side in ("train", "test")
+    }
     sides = {side: path for side, path in sides.items() if path.exists()}
     inputs = {file: Path(clips) / file for file in (TABLE, FRAMES, OFFSETS, QUALITY)} | {
         "_".join(side): path for side, path in sides.items()

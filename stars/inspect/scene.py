@@ -37,7 +37,9 @@ class Scene:
 
 
 def scene(raw: RawClip, settings: Denoise, bodies: int, most: int) -> Scene | None:
-    """The scene of a reader's output, as ingest keeps it: `bodies` bodies, at most `most` frames; None without a body."""
+    """The scene of a reader's output, as ingest keeps it: `bodies` bodies, at most `most` frames; None without a
+    body.
+    """
     if isinstance(raw, np.ndarray):
         x_tmvc = raw[:most, :bodies]
         return Scene(x_tmvc) if x_tmvc.any() else None
@@ -49,10 +51,14 @@ def scene(raw: RawClip, settings: Denoise, bodies: int, most: int) -> Scene | No
 
 def explain(scene: Scene, settings: Denoise) -> list[str]:
     """One line per body id, and about frames; empty if bodies needed no separation."""
-    lines = [f"id {case.id}, frames {case.body.start} to {case.body.end - 1}: {fate(case, settings)}" for case in scene.decisions]
+    lines = [
+        f"id {case.id}, frames {case.body.start} to {case.body.end - 1}: {fate(case, settings)}"
+        for case in scene.decisions
+    ]
     if scene.raw_frames > len(scene.at):
         lines.append(
-            f"{scene.raw_frames - len(scene.at)} of {scene.raw_frames} frames dropped: without a kept body, or beyond ingest.max_frames"
+            f"{scene.raw_frames - len(scene.at)} of {scene.raw_frames} frames dropped: without a kept body, or beyond"
+            " ingest.max_frames"
         )
     return lines
 
@@ -64,7 +70,10 @@ def fate(case: Decision, settings: Denoise) -> str:
         case Step.FRAMES:
             return f"dropped, seen in {len(case.body.joints)} frames, fewer than {settings.min_frames}"
         case Step.SPREAD:
-            return f"dropped, too wide in {100 * (case.noisy or 0):.0f} % of its frames, limit {100 * settings.max_noisy_share:.0f} %"
+            return (
+                f"dropped, too wide in {100 * (case.noisy or 0):.0f} % of its frames, limit"
+                f" {100 * settings.max_noisy_share:.0f} %"
+            )
         case Step.NOBODY:
             return f"dropped, both bodies are taken at that time{moves}"
         case Step.MERGED:

@@ -62,8 +62,9 @@ class Skeleton:
 def view(x_tmvc: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """(3, 2) projection from space to the drawing, in metres right and up: `x @ view`.
 
-    Two bodies are seen from the side, the first at the left; one body from its front; slightly turned and from above, and upright for any
-    tilt of the sensor. Without separate bodies or mirror pairs, the view is the sensor's. Axes are assumed right-handed.
+    Two bodies are seen from the side, the first at the left; one body from its front; slightly turned and from above,
+    and upright for any tilt of the sensor. Without separate bodies or mirror pairs, the view is the sensor's. Axes are
+    assumed right-handed.
     """
     up = _upright(x_tmvc, skeleton)
     across = next((arrow for arrow in _arrows(x_tmvc, skeleton, up) if np.linalg.norm(arrow) > APART), np.eye(3)[0])

@@ -14,7 +14,21 @@ from stars.inspect.measures import Measures
 from stars.inspect.skeleton import Skeleton
 
 JUMP, FROZEN, LIMB = KINDS = ("jump", "frozen", "huge limb")
-COLUMNS = ("rank", "name", "source", "kind", "body", "joint", "first_frame", "last_frame", "value", "unit", "limit", "severity", "why")
+COLUMNS = (
+    "rank",
+    "name",
+    "source",
+    "kind",
+    "body",
+    "joint",
+    "first_frame",
+    "last_frame",
+    "value",
+    "unit",
+    "limit",
+    "severity",
+    "why",
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +36,8 @@ class Fault:
     """A reason why a clip is suspicious. Bodies, joints and frames count from 0.
 
     Attributes:
-        joints: affected joints, both ends for a bone, empty for the whole body; frames: first and last; value, limit: both in `unit`.
+        joints: affected joints, both ends for a bone, empty for the whole body; frames: first and last; value, limit:
+            both in `unit`.
     """
 
     clip: int
@@ -42,7 +57,9 @@ class Fault:
 
 
 def suspicious(measures: Measures, skeleton: Skeleton, limits: Inspect, fps: float) -> list[list[Fault]]:
-    """The faults of each suspicious clip, sorted by severity; clips sorted by their worst fault, ties in the store's order."""
+    """The faults of each suspicious clip, sorted by severity; clips sorted by their worst fault, ties in the store's
+    order.
+    """
     jumps, frozen = _jumps(measures, skeleton, limits.speed, fps), _frozen(measures, limits.frozen, fps)
     faults = [*jumps, *frozen, *_limbs(measures, skeleton, limits.limb)]
     faults.sort(key=lambda fault: (fault.clip, -fault.severity))
@@ -84,4 +101,6 @@ def _limbs(measures: Measures, skeleton: Skeleton, limit: float) -> Iterator[Fau
         frame, length = int(measures.at[row, joint]), measures.longest[row, joint]
         bone = f"{skeleton.bone_name(joint)} of body {it.body + 1}"
         why = f"{bone} is {length:.2f} m long in frame {frame}; the median is {typical[joint]:.2f} m"
-        yield Fault(it.clip, LIMB, it.body, skeleton.bone(joint), (frame, frame), float(excess[row, joint]), limit, "m", why)
+        yield Fault(
+            it.clip, LIMB, it.body, skeleton.bone(joint), (frame, frame), float(excess[row, joint]), limit, "m", why
+        )

@@ -15,7 +15,9 @@ MARGIN = 6.0
 NAMES, TEXT = 42.0, 4.4  # units next to a labelled pose, and of its letters
 
 
-def poses(x_tmvc: np.ndarray, skeleton: Skeleton, view: np.ndarray, marked: Sequence[tuple[int, int, int]] = ()) -> list[str]:
+def poses(
+    x_tmvc: np.ndarray, skeleton: Skeleton, view: np.ndarray, marked: Sequence[tuple[int, int, int]] = ()
+) -> list[str]:
     """One <svg> per frame of (T, M, V, 3), with a common scale and origin; absent bodies are not drawn.
 
     Args:
@@ -30,13 +32,21 @@ def poses(x_tmvc: np.ndarray, skeleton: Skeleton, view: np.ndarray, marked: Sequ
     head = f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img">'
     radius = HEAD * scale
     return [
-        head + _pose(points[frame], seen[frame], skeleton, radius, _rings(points, marked, frame)) + "</svg>" for frame in range(len(points))
+        head + _pose(points[frame], seen[frame], skeleton, radius, _rings(points, marked, frame)) + "</svg>"
+        for frame in range(len(points))
     ]
 
 
 def _pose(points_mvc: np.ndarray, seen: np.ndarray, skeleton: Skeleton, radius: float, rings: str) -> str:
-    bodies = [_body(points_mvc[body], skeleton) + _heads(points_mvc[body], skeleton, radius) for body in np.flatnonzero(seen)]
-    return "".join(f'<g class="body{body + 1}">{lines}</g>' for body, lines in zip(np.flatnonzero(seen), bodies, strict=True)) + rings
+    bodies = [
+        _body(points_mvc[body], skeleton) + _heads(points_mvc[body], skeleton, radius) for body in np.flatnonzero(seen)
+    ]
+    return (
+        "".join(
+            f'<g class="body{body + 1}">{lines}</g>' for body, lines in zip(np.flatnonzero(seen), bodies, strict=True)
+        )
+        + rings
+    )
 
 
 def _body(points_vc: np.ndarray, skeleton: Skeleton) -> str:
@@ -75,7 +85,11 @@ def labelled(pose_vc: np.ndarray, skeleton: Skeleton, view: np.ndarray) -> str:
             (to_x, to_y), name = points[joint], escape(f"{joint} {skeleton.names[joint]}")
             parts.append(f'<path class="leader" d="M{edge:.1f} {y:.1f}L{to_x:.1f} {to_y:.1f}"/>')
             parts.append(
-                f'<text x="{edge + 2 * side - 1:.1f}" y="{y + letters / 3:.1f}" text-anchor="{("end", "start")[side]}">{name}</text>'
+                f'<text x="{edge + 2 * side - 1:.1f}" y="{y + letters / 3:.1f}"'
+                f' text-anchor="{("end", "start")[side]}">{name}</text>'
             )
-    dots = "".join(f'<circle class="{side}" cx="{x:.1f}" cy="{y:.1f}" r="1"/>' for side, (x, y) in zip(skeleton.sides, points, strict=True))
+    dots = "".join(
+        f'<circle class="{side}" cx="{x:.1f}" cy="{y:.1f}" r="1"/>'
+        for side, (x, y) in zip(skeleton.sides, points, strict=True)
+    )
     return "".join(parts) + f'<g class="body1">{_body(points, skeleton)}{dots}</g></svg>'

@@ -21,17 +21,24 @@ _held = ExitStack()  # open lock files: the kernel releases them when the proces
 def hold(count: int = 1) -> list[str]:
     """Reserve `count` free GPUs of those visible, and hide the others from this process and its children.
 
-    Waits until so many are free. A single visible GPU is not locked: Snakemake's resource `gpu` limits how many jobs share it.
-    Call it before CUDA is in use. InputError if there are fewer GPUs than `count`; without any, nothing happens.
+    Waits until so many are free. A single visible GPU is not locked: Snakemake's resource `gpu` limits how many jobs
+    share it. Call it before CUDA is in use. InputError if there are fewer GPUs than `count`; without any, nothing
+    happens.
     """
     seen = visible()
     if count > len(seen) > 0:
-        raise InputError(f"{count} GPUs requested, {len(seen)} available: lower compute.gpus, or request more from the scheduler")
+        raise InputError(
+            f"{count} GPUs requested, {len(seen)} available: lower compute.gpus, or request more from the scheduler"
+        )
     if len(seen) < 2:
         return seen
     taken = _take(seen, count)
     if not taken:
-        print(f"waiting for {count} of {len(seen)} GPUs to become free: other jobs of yours are using them", file=sys.stderr, flush=True)
+        print(
+            f"waiting for {count} of {len(seen)} GPUs to become free: other jobs of yours are using them",
+            file=sys.stderr,
+            flush=True,
+        )
     while not taken:
         time.sleep(SECONDS)
         taken = _take(seen, count)

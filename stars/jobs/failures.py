@@ -15,22 +15,41 @@ READ = 20_000  # bytes at the end of a log that are searched
 # Pattern in Slurm's status, its messages or a log (ignoring case) → hint. The first match is printed.
 HINTS = {
     r"invalid partition": f"no such partition: `sinfo -s` lists them; set cpu_partition and gpu_partition in {PROFILE}",
-    r"invalid account|account .* appears to be invalid": f"no such account: `sacctmgr show user $USER -s` lists yours; set account in {PROFILE}",
-    r"invalid qos|invalid feature": f"Slurm knows no such constraint or qos: `sinfo -o %f` lists constraints; set them in {PROFILE}",
-    r"node configuration is not available|(memory|cpu count) specification": f"no node has the requested resources: lower mem_mb, threads or GPUs in {PROFILE}",
-    r"time limit is invalid": f"the partition allows less time (`sinfo -o '%P %l'`): lower gpu_minutes or runtime in {PROFILE}",
-    r"sbatch: (command )?not found": "there is no Slurm here: log in to the cluster's login node, or leave out --profile slurm",
-    r"no space left|disk quota exceeded": "the disk is full or the quota is used up: free some space and run again; no partial files were left",
-    r"cuda out of memory|cuda error: out of memory": f"out of GPU memory: request a larger GPU (constraint in {PROFILE}) or lower the batch size",
+    r"invalid account|account .* appears to be invalid": (
+        f"no such account: `sacctmgr show user $USER -s` lists yours; set account in {PROFILE}"
+    ),
+    r"invalid qos|invalid feature": (
+        f"Slurm knows no such constraint or qos: `sinfo -o %f` lists constraints; set them in {PROFILE}"
+    ),
+    r"node configuration is not available|(memory|cpu count) specification": (
+        f"no node has the requested resources: lower mem_mb, threads or GPUs in {PROFILE}"
+    ),
+    r"time limit is invalid": (
+        f"the partition allows less time (`sinfo -o '%P %l'`): lower gpu_minutes or runtime in {PROFILE}"
+    ),
+    r"sbatch: (command )?not found": (
+        "there is no Slurm here: log in to the cluster's login node, or leave out --profile slurm"
+    ),
+    r"no space left|disk quota exceeded": (
+        "the disk is full or the quota is used up: free some space and run again; no partial files were left"
+    ),
+    r"cuda out of memory|cuda error: out of memory": (
+        f"out of GPU memory: request a larger GPU (constraint in {PROFILE}) or lower the batch size"
+    ),
     r"out_of_memory|oom.?kill|exceeded (job )?memory limit|can't allocate memory|memoryerror|\bkilled\b.*stars": (
         f"out of memory: raise mem_mb of this rule under set-resources in {PROFILE}"
     ),
-    SIGKILL.lower(): "it was killed, probably because memory ran out: run the same command again, with fewer --cores if it happens again",
+    SIGKILL.lower(): (
+        "it was killed, probably because memory ran out: run the same command again, with fewer --cores if it happens"
+        " again"
+    ),
     r"pytorch finds no gpu|torch sees 0|no nvidia driver|cuda driver version|libcuda|nvidia-smi has failed": (
-        f"no usable GPU driver on that node: load its module (modules in {PROFILE}), or install the build that fits (envs/torch-cuda.txt)"
+        f"no usable GPU driver on that node: load its module (modules in {PROFILE}), or install the build that fits"
+        " (envs/torch-cuda.txt)"
     ),
     r"status is: 'timeout'|due to time limit": (
-        f"time limit reached: raise runtime of this rule under set-resources in {PROFILE}; training resumes from its checkpoint"
+        f"time limit reached: raise runtime of this rule under set-resources in {PROFILE}; training resumes from its"
+        " checkpoint"
     ),
     r"node_fail|boot_fail": "its node failed: run again; training resumes from its checkpoint",
     r"cancelled": "it was cancelled (scancel, or by an administrator): run again; training resumes from its checkpoint",

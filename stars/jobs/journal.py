@@ -1,4 +1,6 @@
-"""Journal of a run: one JSON line per job event, written while Snakemake runs, read by `stars status` and at the end of the run."""
+"""Journal of a run: one JSON line per job event, written while Snakemake runs, read by `stars status` and at the end
+of the run.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ class Journal(logging.Handler):
         self.killed = False
 
     def begin(self, configfile: Iterable[str] = (), config: Iterable[str] = ()) -> None:
-        """Start the journal of this run, replacing the last run's; InputError while jobs of that run are still in a queue.
+        """Start the journal of this run, replacing the last run's; InputError while jobs of that run are still in a
+        queue.
 
         Args:
             configfile, config: values of these Snakemake options, which are recorded nowhere else.
@@ -46,7 +49,15 @@ class Journal(logging.Handler):
         _refuse_leftovers(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.file = self.path.open("w", encoding="utf-8", buffering=1)
-        self._write({"event": "run", "pid": os.getpid(), "host": platform.node(), "configfile": [*configfile], "config": [*config]})
+        self._write(
+            {
+                "event": "run",
+                "pid": os.getpid(),
+                "host": platform.node(),
+                "configfile": [*configfile],
+                "config": [*config],
+            }
+        )
         for entry in self.heard:
             self._write(entry)
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as under `nohup`
@@ -55,7 +66,8 @@ class Journal(logging.Handler):
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
         """Record a Ctrl-C, then do what Python does: Snakemake starts no further jobs and waits for the running ones.
 
-        A second Ctrl-C ends the running jobs and Snakemake, which unlocks the folder and reports each job; a third skips this.
+        A second Ctrl-C ends the running jobs and Snakemake, which unlocks the folder and reports each job; a third
+        skips this.
         """
         self.interrupts += 1
         assert self.file is not None
@@ -94,7 +106,12 @@ def _entry(record: logging.LogRecord) -> dict[str, Any] | None:
         return {"event": "plan", "jobs": {rule: count for rule, count in told["stats"].items() if rule != "total"}}
     if event == "job_info":
         wildcards = "_".join(told["wildcards"].values()).replace("/", "_")
-        what = {"rule": told["rule_name"], "what": told["rule_msg"] or told["rule_name"], "wildcards": wildcards, "local": told["local"]}
+        what = {
+            "rule": told["rule_name"],
+            "what": told["rule_msg"] or told["rule_name"],
+            "wildcards": wildcards,
+            "local": told["local"],
+        }
         return {"event": "start", "job": told["jobid"], **what, "logs": list(told["log"])}
     if event == "job_error":
         reason, slurm = str(told["rule_msg"] or ""), told["aux"].get("external_jobid")
@@ -127,7 +144,11 @@ class Job:
 
     def scheduler_log(self) -> Path | None:
         """Slurm's own log of this job, which exists once it runs."""
-        found = [path for path in (SCHEDULER_LOGS / f"rule_{self.rule}" / self.wildcards).glob("*.log") if _changed(path) >= self.since]
+        found = [
+            path
+            for path in (SCHEDULER_LOGS / f"rule_{self.rule}" / self.wildcards).glob("*.log")
+            if _changed(path) >= self.since
+        ]
         return max(found, key=_changed, default=None)
 
 
@@ -135,8 +156,8 @@ class Job:
 class Run:
     """A run according to its journal.
 
-    `slurm`: the name of its Slurm jobs; `interrupted`: by Ctrl-C; `planned`: rule → number of jobs; `configfile`, `config`: values of
-    these options.
+    `slurm`: the name of its Slurm jobs; `interrupted`: by Ctrl-C; `planned`: rule → number of jobs; `configfile`,
+    `config`: values of these options.
     """
 
     began: float = 0.0
@@ -201,15 +222,20 @@ def _changed(path: Path) -> float:
 
 
 def _refuse_leftovers(path: Path) -> None:
-    """InputError while Slurm still has jobs of a run that did not end by itself: a second job would write the same files."""
+    """InputError while Slurm still has jobs of a run that did not end by itself: a second job would write the same
+    files.
+    """
     if not path.is_file() or shutil.which("squeue") is None:
         return
     earlier = Run.read(path)
     if earlier.slurm is None or earlier.ended:
         return
-    asked = subprocess.run(["squeue", "--noheader", "--name", earlier.slurm, "--format", "%i"], capture_output=True, text=True, check=False)
+    asked = subprocess.run(
+        ["squeue", "--noheader", "--name", earlier.slurm, "--format", "%i"], capture_output=True, text=True, check=False
+    )
     if left := asked.stdout.split():
         raise InputError(
-            f"{len(left)} jobs of a killed Snakemake run are still in Slurm's queue (squeue --name {earlier.slurm}): wait for them, their results are"
-            f" kept; or cancel them with scancel --name {earlier.slurm}; then start again"
+            f"{len(left)} jobs of a killed Snakemake run are still in Slurm's queue (squeue --name {earlier.slurm}):"
+            f" wait for them, their results are kept; or cancel them with scancel --name {earlier.slurm}; then start"
+            " again"
         )

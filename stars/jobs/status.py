@@ -19,7 +19,9 @@ def status(path: Path = PATH) -> str:
     """Lines on the newest run: counts, jobs under way with the last line of their logs, waiting jobs, failures."""
     run = Run.read(path)
     stopped = (f"interrupted: {job.what}" for job in run.of_state("interrupted"))
-    return "\n".join([*summary(run), *_under_way(run), *stopped, *_waiting(run), *report(run.of_state("failed"))]) + "\n"
+    return (
+        "\n".join([*summary(run), *_under_way(run), *stopped, *_waiting(run), *report(run.of_state("failed"))]) + "\n"
+    )
 
 
 def ending(path: Path = PATH) -> str:
@@ -46,7 +48,10 @@ def summary(run: Run) -> Iterator[str]:
         yield "Snakemake has ended: run the same command again to resume"
     elif not run.ended and _is_gone(run):
         left = f"; submitted Slurm jobs may still be running: squeue --name {run.slurm}" if run.slurm else ""
-        yield f"Snakemake (process {run.pid}) was killed: run the same command again to resume, after snakemake --unlock{left}"
+        yield (
+            f"Snakemake (process {run.pid}) was killed: run the same command again to resume, after snakemake"
+            f" --unlock{left}"
+        )
 
 
 def _is_gone(run: Run) -> bool:

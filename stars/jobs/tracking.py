@@ -1,7 +1,8 @@
-"""Training curves as TensorBoard event files (docs/report.md): from curve.csv for finished trainings, from the log for running ones.
+"""Training curves as TensorBoard event files (docs/report.md): from curve.csv for finished trainings, from the log for
+running ones.
 
-Results are only read, so no job depends on this. TensorBoard's own package writes the files, and `tensorboard` shows them; nothing leaves
-the machine.
+Results are only read, so no job depends on this. TensorBoard's own package writes the files, and `tensorboard` shows
+them; nothing leaves the machine.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from stars.provenance.files import atomic
 FOLDER = Path("logs/tensorboard")  # in the results folder
 LIVE = "live"
 SECONDS = 10.0  # between two updates: logs get new lines as often
-LINE = re.compile(r"^\w+: step (\d+)/(\d+)  epoch \S+  loss (\S+)  (\d+) clips/s", re.MULTILINE)  # stars.training.progress
+# stars.training.progress
+LINE = re.compile(r"^\w+: step (\d+)/(\d+)  epoch \S+  loss (\S+)  (\d+) clips/s", re.MULTILINE)
 FILE = "events.out.tfevents."  # prefix of TensorBoard's files; it reads those of a folder in the order of their names
 Row = tuple[int, dict[str, float]]  # steps done, tag → value
 
@@ -34,7 +36,10 @@ Row = tuple[int, dict[str, float]]  # steps done, tag → value
 def check() -> None:
     """InputError if TensorBoard's package is not installed."""
     if importlib.util.find_spec("tensorboard") is None:
-        raise InputError("tracking needs the package tensorboard: pip install 'stars-skeleton[tracking]', or '.[tracking]' in a clone")
+        raise InputError(
+            "tracking needs the package tensorboard: pip install 'stars-skeleton[tracking]', or '.[tracking]' in a"
+            " clone"
+        )
 
 
 class Tracker:
@@ -66,7 +71,9 @@ class Tracker:
             file.close()
 
     def _ended(self, run: str, rows: list[Row], curve: Path) -> bool:
-        """Write a curve as a separate TensorBoard run; the file name contains the curve's time and digest, so it is written once."""
+        """Write a curve as a separate TensorBoard run; the file name contains the curve's time and digest, so it is
+        written once.
+        """
         moment = curve.stat().st_mtime
         folder = self.folder / curve.parent.relative_to(self.results) / run
         path = folder / f"{FILE}{moment:010.0f}.{hashlib.sha256(repr(rows).encode()).hexdigest()[:12]}"
@@ -86,7 +93,8 @@ class Tracker:
         file: BinaryIO | None = None
         if log in self._live:
             before, file = self._live.pop(log)
-        if file and (not rows or rows[: len(before)] != before or not Path(file.name).exists()):  # another training, none, or deleted
+        # another training, none, or deleted
+        if file and (not rows or rows[: len(before)] != before or not Path(file.name).exists()):
             file.close()
             shutil.rmtree(folder, ignore_errors=True)
             before, file = [], None
@@ -137,7 +145,9 @@ class Follower(logging.Handler):
 
 
 def _curves(path: Path) -> Iterator[tuple[str, list[Row]]]:
-    """The curves of a curve.csv, each with the name of its run in the file's folder: a protocol on several subsets has one curve per subset."""
+    """The curves of a curve.csv, each with the name of its run in the file's folder: a protocol on several subsets
+    has one curve per subset.
+    """
     found: dict[str, list[Row]] = {}
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
@@ -145,7 +155,9 @@ def _curves(path: Path) -> Iterator[tuple[str, list[Row]]]:
             for row in reader:
                 run = f"subset{row.pop('subset')}" if "subset" in row else ""
                 step = int(row.pop("step"))
-                found.setdefault(run, []).append((step, {name: float(cell) for name, cell in row.items() if cell and name != "epoch"}))
+                found.setdefault(run, []).append(
+                    (step, {name: float(cell) for name, cell in row.items() if cell and name != "epoch"})
+                )
         except (KeyError, TypeError, ValueError, csv.Error) as error:
             raise InputError(f"{path}, line {reader.line_num}: expected a training curve's numbers ({error})") from None
     yield from found.items()
@@ -160,7 +172,9 @@ def _progress(text: str) -> list[Row]:
 
 
 def _write(file: BinaryIO, rows: Iterable[Row], moment: float, new: bool = False) -> None:
-    """Append events, after the head of a new file. All rows get the time `moment` (seconds since 1970), since curves contain no times."""
+    """Append events, after the head of a new file. All rows get the time `moment` (seconds since 1970), since curves
+    contain no times.
+    """
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.record_writer import RecordWriter

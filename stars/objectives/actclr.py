@@ -1,4 +1,6 @@
-"""ActCLR: finds the moving region, the actionlet, by contrast with a static clip and augments it less (Lin et al., CVPR 2023)."""
+"""ActCLR: finds the moving region, the actionlet, by contrast with a static clip and augments it less (Lin et al.,
+CVPR 2023).
+"""
 
 from __future__ import annotations
 
@@ -34,26 +36,37 @@ class ActClrOptions(ContrastOptions):
     queue: Count = key(65536, "keys kept from earlier steps")
     temperature: Positive = key(0.1, "temperature of the queries' similarities")
     key_temperature: Positive = key(0.04, "temperature of the keys' similarities, the targets")
-    topk: Count = key(8192, "entries of the queue most similar to the key that form the target distribution; at most all")
-    same_above: float = key(0.95, "entries of the queue more similar to the key than this count as opposite to it", gt=0)
+    topk: Count = key(
+        8192, "entries of the queue most similar to the key that form the target distribution; at most all"
+    )
+    same_above: float = key(
+        0.95, "entries of the queue more similar to the key than this count as opposite to it", gt=0
+    )
     squared: bool = key(True, "compare squared similarities of the queries with those of the keys (released code)")
-    sharpness: Positive = key(10.0, "logarithm of the weight of a clip's actionlet relative to the rest when keys of mixed clips are mixed")
+    sharpness: Positive = key(
+        10.0, "logarithm of the weight of a clip's actionlet relative to the rest when keys of mixed clips are mixed"
+    )
     bones: Fraction | None = key(
-        0.5, "the strong view's bones are rescaled by this times a uniform number from 0 to 1 per clip and bone; null: unchanged"
+        0.5,
+        "the strong view's bones are rescaled by this times a uniform number from 0 to 1 per clip and bone; null:"
+        " unchanged",
     )
     region: Region = key(Region(), "mixed region of a clip")
-    later_region: Region = key(Region(parts=(1, 2), places=(1, 3)), "the same for the second loss from `later_epoch` on")
+    later_region: Region = key(
+        Region(parts=(1, 2), places=(1, 3)), "the same for the second loss from `later_epoch` on"
+    )
     later_epoch: Count = key(199, "epochs after which `later_region` is used")
     mixed: Literal["release", "plain"] = key(
         "release",
-        "clips that the third loss mixes. release: for the joint stream, those already changed to other bone lengths, since the released code "
-        "changes them in place; plain: the view's own",
+        "clips that the third loss mixes. release: for the joint stream, those already changed to other bone lengths,"
+        " since the released code changes them in place; plain: the view's own",
     )
 
 
 class Loss(Objective):
-    """The similarities to the queue of three queries follow those of the key: a clip strongly augmented outside its actionlet; with another clip's
-    bone lengths and mixed with a clip outside its actionlet; and mixed everywhere, with an equally mixed key.
+    """The similarities to the queue of three queries follow those of the key: a clip strongly augmented outside its
+    actionlet; with another clip's bone lengths and mixed with a clip outside its actionlet; and mixed everywhere, with
+    an equally mixed key.
 
     Metrics: mean cosine of the first query and the key; share of the actionlet.
     """
@@ -88,24 +101,36 @@ class Loss(Objective):
 
     def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
         (network,) = networks.values()
-        clips, regions = len(batch.clips), (self.options.later_region if self.later else self.options.region, self.options.region)
+        clips, regions = (
+            len(batch.clips),
+            (
+                self.options.later_region if self.later else self.options.region,
+                self.options.region,
+            ),
+        )
         seen = {name: network.stream(view.x_bmtvc) for name, view in batch.views.items()}
         if self.options.bones is not None:
             scale_bv = self.options.bones * torch.rand(clips, network.joints, generator=batch.generator)
             seen["strong"] = network.stream(self._rescaled(batch.views["strong"].x_bmtvc, scale_bv))
         offset = draw_offset(clips, batch.generator)
-        mixes = [draw_mix(clips, network.frames, network.joints, self.parts, region, batch.generator) for region in regions]
+        mixes = [
+            draw_mix(clips, network.frames, network.joints, self.parts, region, batch.generator) for region in regions
+        ]
         return self.mixed(batch, network, seen, offset, *mixes)
 
     def mixed(
         self, batch: Batch, network: Backbone, seen: Mapping[str, Tensor], offset: int, outside: Mix, everywhere: Mix
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """A step in which each clip takes the bone lengths of the clip `offset` further on and is mixed as given; `seen`: views in the stream."""
+        """A step in which each clip takes the bone lengths of the clip `offset` further on and is mixed as given;
+        `seen`: views in the stream.
+        """
         options, contrast = self.options, self.contrast
         contrast.ema_update(network)
         with torch.no_grad():
             keys_bd, anchor_1d = self._keys(batch, seen["key"])
-            normal_bmsv, weak_bmsv = (self._actionlets(batch, network, seen[name], anchor_1d) for name in ("normal", "weak"))
+            normal_bmsv, weak_bmsv = (
+                self._actionlets(batch, network, seen[name], anchor_1d) for name in ("normal", "weak")
+            )
             lengths = self._exchanged(network.stream.kind, seen["weak"], offset)
             clips = lengths if options.mixed == "release" and network.stream.kind == "joint" else seen["weak"]
             mixed_keys_bd = mix_keys(keys_bd, (weak_bmsv * options.sharpness).exp(), everywhere)
@@ -116,13 +141,18 @@ class Loss(Objective):
             )
             taught, taught_mixed = self._taught(keys_bd), self._taught(mixed_keys_bd)
         queries = [self._query(batch, network, x_bmtvc) for x_bmtvc in shown]
-        losses = [self._distribution_loss(one, *targets) for one, targets in zip(queries, (taught, taught, taught_mixed), strict=True)]
+        losses = [
+            self._distribution_loss(one, *targets)
+            for one, targets in zip(queries, (taught, taught, taught_mixed), strict=True)
+        ]
         contrast.queue.update(keys_bd, batch.clips)
         cosine = (queries[0].detach() * keys_bd).sum(1).mean()
         return torch.stack(losses).sum(), {"positive_cosine": cosine, "actionlet_share": normal_bmsv.mean()}
 
     def _keys(self, batch: Batch, seen_bmtvc: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys (B, D), unit vectors, half from the whole clip and half from its actionlet; and the anchor (1, D), from the batch's mean clip."""
+        """Keys (B, D), unit vectors, half from the whole clip and half from its actionlet; and the anchor (1, D),
+        from the batch's mean clip.
+        """
         project, network = self.contrast.key_projector, self.contrast.key_network
         anchor_1d = project(pooled(features(batch, network, seen_bmtvc.mean(0, keepdim=True))).mean(1))
         grid = features(batch, network, seen_bmtvc)
@@ -167,7 +197,9 @@ class Loss(Objective):
 
     def _distribution_loss(self, queries_bd: Tensor, p_key_bk: Tensor, places_bk: Tensor) -> Tensor:
         similar_bq = self.contrast.similarities(queries_bd)
-        return distillation(p_key_bk, places_bk, similar_bq.square() if self.options.squared else similar_bq, self.options.temperature)
+        return distillation(
+            p_key_bk, places_bk, similar_bq.square() if self.options.squared else similar_bq, self.options.temperature
+        )
 
     def reset_copies(self, networks: Mapping[str, Backbone]) -> None:
         self.contrast.reset_copies(next(iter(networks.values())))
@@ -187,9 +219,11 @@ def pooled(grid_bmsvc: Tensor, weight_bmsv: Tensor | None = None) -> Tensor:
 
 
 def actionlets(projector: nn.Module, grid_bmsvc: Tensor, anchor_1d: Tensor, parts_vv: Tensor) -> Tensor:
-    """Degree to which each place belongs to a clip's actionlet, 0 to 1, (B, M, T/4, V): where features differ from the static anchor.
+    """Degree to which each place belongs to a clip's actionlet, 0 to 1, (B, M, T/4, V): where features differ from the
+    static anchor.
 
-    Class activation maps (Selvaraju et al., Grad-CAM, ICCV 2017) of 1 − cos(clip, anchor), mean over the batch, averaged over body parts.
+    Class activation maps (Selvaraju et al., Grad-CAM, ICCV 2017) of 1 − cos(clip, anchor), mean over the batch,
+    averaged over body parts.
     """
     pooled_bmc = pooled(grid_bmsvc).detach().requires_grad_()
     with torch.enable_grad():

@@ -22,7 +22,9 @@ ATTENTION, ENERGY_FLOOR = 0.7, 1e-4  # values with at least this attention are d
 
 
 class Loss(Objective):
-    """InfoNCE of the normal views, two distribution losses, and from `mining_epoch` on mined positives. Metric: mean cosine of the positives."""
+    """InfoNCE of the normal views, two distribution losses, and from `mining_epoch` on mined positives. Metric: mean
+    cosine of the positives.
+    """
 
     Options = MiningOptions
     columns = ("positive_cosine",)
@@ -84,9 +86,11 @@ def with_drop(batch: Batch, network: Backbone, view: str) -> tuple[Tensor, Tenso
 
 
 def attended_dropped(grid_rtvc: Tensor) -> Tensor:
-    """Drop the features of highest attention by time and joint: whole joints first, then single values; the rest is rescaled.
+    """Drop the features of highest attention by time and joint: whole joints first, then single values; the rest is
+    rescaled.
 
-    Attention is the energy of SimAM (Yang et al., ICML 2021): per channel, the distance of a value from the mean over time and joints.
+    Attention is the energy of SimAM (Yang et al., ICML 2021): per channel, the distance of a value from the mean over
+    time and joints.
     """
     count = grid_rtvc.shape[1] * grid_rtvc.shape[2]
     apart = (grid_rtvc - grid_rtvc.mean((1, 2), keepdim=True)).square()

@@ -29,7 +29,8 @@ class Trains(NamedTuple):
 class Batch:
     """Views of the clips of a step, and their features.
 
-    With several processes, each encodes its share of the views; features and clips of the whole batch are the same in all processes.
+    With several processes, each encodes its share of the views; features and clips of the whole batch are the same in
+    all processes.
 
     Args:
         whole: views of the whole batch by name, (B, M, T, V, 3), with the masks of their bodies.
@@ -38,7 +39,8 @@ class Batch:
         generator: the step's, on the CPU, the same in all processes; an objective uses no other.
         bodies: "all" or "present", which are averaged into a clip's feature; precision: the networks', fp32 or bf16.
 
-    `views` are this process's share. `seen` is a trained network's latest output for its first view, without gradient, for the collapse monitor.
+    `views` are this process's share. `seen` is a trained network's latest output for its first view, without gradient,
+    for the collapse monitor.
     """
 
     seen: Tensor
@@ -68,7 +70,8 @@ class Batch:
         """
         if missing := [name for name in names if name not in self.views]:
             raise InputError(
-                f"the objective needs a view {missing[0]}, but its views are {', '.join(self.views)}: add it to `views` in its file"
+                f"the objective needs a view {missing[0]}, but its views are {', '.join(self.views)}: add it to `views`"
+                " in its file"
             )
         groups = [[name] for name in names] if network.normalises_batches else [list(names)]
         made = tuple(y_bc for group in groups for y_bc in self._pass(network, group))
@@ -83,8 +86,11 @@ class Batch:
             y_bc = clip_features(network, x_bmtvc, self.bodies, known=known).float()
         return [parallel.gather(part_bc) for part_bc in y_bc.chunk(len(chosen))]
 
-    def encoded(self, network: Backbone, seen_bmtvc: Tensor, bodies: Bodies, encode: Callable[[Tensor], Tensor]) -> Tensor:
-        """Features (B, C) float32 of all processes from this process's clips in its stream, possibly changed by the objective.
+    def encoded(
+        self, network: Backbone, seen_bmtvc: Tensor, bodies: Bodies, encode: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """Features (B, C) float32 of all processes from this process's clips in its stream, possibly changed by the
+        objective.
 
         Args:
             bodies: masks of the source view; encode: bodies (R, T, V, 3) in the stream → (R, C).
@@ -94,7 +100,9 @@ class Batch:
         return parallel.gather(y_bc)
 
     def agreement(self, others_b: Tensor) -> Tensor:
-        """Share of `others_b` (one training clip per clip, negative: none) that are a different clip of the same action."""
+        """Share of `others_b` (one training clip per clip, negative: none) that are a different clip of the same
+        action.
+        """
         another_b = (others_b >= 0) & (others_b != self.clips)
         same_b = self._labels[others_b.clamp(min=0)] == self._labels[self.clips]
         return (another_b & same_b).sum() / another_b.sum().clamp(min=1)
@@ -103,20 +111,22 @@ class Batch:
 class Objective(nn.Module):
     """A loss with its heads and memory; checkpoints contain all of it.
 
-    The file NAME.py in this package, or in plugins/objectives of the working directory, defines the objective NAME as class `Loss`.
+    The file NAME.py in this package, or in plugins/objectives of the working directory, defines the objective NAME as
+    class `Loss`.
 
     Attributes:
-        Options: its settings, a block of the configuration. With a property `compared_heads`, names of kept heads, KNN can compare
-            their outputs: the first takes a clip's feature, each other its predecessor's output.
+        Options: its settings, a block of the configuration. With a property `compared_heads`, names of kept heads, KNN
+            can compare their outputs: the first takes a clip's feature, each other its predecessor's output.
         columns: names of the metrics that it adds to the curve.
-        needs: what it needs from a backbone: "features" (any), "grid" (features by time and joint), or the name of the required backbone.
+        needs: what it needs from a backbone: "features" (any), "grid" (features by time and joint), or the name of the
+            required backbone.
         networks: the networks it trains by default, by name; empty: one, the method's.
         views: the views of a clip that it needs, by name, each a list of augmentations of `stars.views`.
         only_tuning: options that only `crops` reads; `train`, where `views` define the crops, refuses them.
 
     Args of `__init__`:
-        networks: the trained networks by name; their trained parts require gradients. Do not register them as modules: a key network
-            is a copy, and only sizes are read from the others.
+        networks: the trained networks by name; their trained parts require gradients. Do not register them as modules:
+            a key network is a copy, and only sizes are read from the others.
         options: an instance of `Options`.
         generator: for the random initial memory; initial weights come from torch's global generator, which is seeded.
     """
@@ -141,16 +151,20 @@ class Objective(nn.Module):
         return len(cls.views) or 1, 0
 
     def crops(self, sampling: Sampling) -> Mapping[str, Sampling]:
-        """Views by name, each with its crop settings, in stage 2, which crops all views according to its `sampling`. A number at the end of
-        a name distinguishes views of the same kind: `local_0` is a view `local`."""
+        """Views by name, each with its crop settings, in stage 2, which crops all views according to its `sampling`. A
+        number at the end of a name distinguishes views of the same kind: `local_0` is a view `local`."""
         return dict.fromkeys(self.views or ("only",), sampling)
 
     def seen(self, batch: Batch, networks: Mapping[str, Backbone]) -> Tensor:
-        """Features (rows, C) of the latest step, without gradient, for the collapse monitor; called at the end of each row of the curve."""
+        """Features (rows, C) of the latest step, without gradient, for the collapse monitor; called at the end of
+        each row of the curve.
+        """
         return batch.seen
 
     def rows(self, bodies: Bodies, counted: str) -> int:
-        """Number of bodies that a network encodes per view, which determines a step's memory; `counted` is "all" or "present"."""
+        """Number of bodies that a network encodes per view, which determines a step's memory; `counted` is "all" or
+        "present".
+        """
         return len(distinct_bodies(bodies, counted_bodies(bodies.absent_bm, counted))[0])
 
     def heads(self) -> nn.ModuleDict:

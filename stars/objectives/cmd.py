@@ -15,7 +15,10 @@ from stars.config.base import Count, Positive, Settings, key
 from stars.objectives.base import Batch, Objective, Trains
 from stars.objectives.contrast import Contrast, ContrastOptions, first_positive
 
-SEQUENCE: list[object] = [{"crop": {"share": [0.1, 1.0], "min_frames": 64}}, {"either": [[{"shear": {"amplitude": 1.0}}], ["corrupt"]]}]
+SEQUENCE: list[object] = [
+    {"crop": {"share": [0.1, 1.0], "min_frames": 64}},
+    {"either": [[{"shear": {"amplitude": 1.0}}], ["corrupt"]]},
+]
 
 
 class CmdOptions(ContrastOptions):
@@ -28,8 +31,8 @@ class CmdOptions(ContrastOptions):
 
 
 class Loss(Objective):
-    """Momentum contrast of each stream, and distillation of similarities for each ordered pair. Metrics: mean cosine of the first stream's
-    positives; sum of the distillation losses."""
+    """Momentum contrast of each stream, and distillation of similarities for each ordered pair. Metrics: mean cosine of
+    the first stream's positives; sum of the distillation losses."""
 
     Options = CmdOptions
     columns: ClassVar[tuple[str, ...]] = ("positive_cosine", "distillation")
@@ -68,7 +71,9 @@ class Loss(Objective):
 
     def compared(self, queries: Mapping[str, Tensor], keys: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss and its metrics with the current queues."""
-        contrasts = [first_positive(contrast.logits(queries[name], keys[name])) for name, contrast in self.contrasts.items()]
+        contrasts = [
+            first_positive(contrast.logits(queries[name], keys[name])) for name, contrast in self.contrasts.items()
+        ]
         distilled = torch.stack(self._distilled(queries, keys)).sum()
         first = next(iter(queries))
         cosine = (queries[first].detach() * keys[first]).sum(1).mean()
@@ -86,7 +91,10 @@ class Loss(Objective):
         for name, contrast in self.contrasts.items():
             values_bk, places_bk = contrast.similarities(keys[name]).topk(min(options.topk, options.queue), dim=1)
             taught[name] = (values_bk / options.teacher_temperature).softmax(1), places_bk
-        return [distillation(*taught[one], learnt[other], options.student_temperature) for one, other in permutations(taught, 2)]
+        return [
+            distillation(*taught[one], learnt[other], options.student_temperature)
+            for one, other in permutations(taught, 2)
+        ]
 
     def reset_copies(self, networks: Mapping[str, Backbone]) -> None:
         for name, contrast in self.contrasts.items():
@@ -97,6 +105,7 @@ def distillation(p_teacher_bk: Tensor, places_bk: Tensor, similar_bq: Tensor, te
     """KL(teacher ‖ student), mean over the batch (CMD's Eq. 6).
 
     Args:
-        p_teacher_bk: distribution over the indices (B, k) of the queue; similar_bq: the student's similarities to all entries of its queue.
+        p_teacher_bk: distribution over the indices (B, k) of the queue; similar_bq: the student's similarities to all
+            entries of its queue.
     """
     return kl_div((similar_bq.gather(1, places_bk) / temperature).log_softmax(1), p_teacher_bk, reduction="batchmean")

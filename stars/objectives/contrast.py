@@ -1,5 +1,5 @@
-"""Momentum contrast of skeletons (He et al., MoCo, CVPR 2020), shared by CrosSCLR, AimCLR, HiCLR, ActCLR and CMD: projector, key network and
-queue."""
+"""Momentum contrast of skeletons (He et al., MoCo, CVPR 2020), shared by CrosSCLR, AimCLR, HiCLR, ActCLR and CMD:
+projector, key network and queue."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ class Contrast(nn.Module):
 
     projector: nn.Sequential
 
-    def __init__(self, network: Backbone, options: ContrastOptions, generator: torch.Generator, before: Contrast | None = None) -> None:
+    def __init__(
+        self, network: Backbone, options: ContrastOptions, generator: torch.Generator, before: Contrast | None = None
+    ) -> None:
         super().__init__()
         self.options = options
         last: nn.Module = nn.Linear(network.width, options.dimension) if before is None else before.projector
@@ -113,5 +115,7 @@ def mined(logits: list[Tensor], topk: int) -> Tensor:
 
 
 def distribution_loss(p_target_bk: Tensor, logits_bk: Tensor) -> Tensor:
-    """Distribution loss (AimCLR, Eq. 8), mean over the batch: −Σ p_target · log softmax(logits), the target without gradient."""
+    """Distribution loss (AimCLR, Eq. 8), mean over the batch: −Σ p_target · log softmax(logits), the target without
+    gradient.
+    """
     return -(p_target_bk.detach() * logits_bk.log_softmax(1)).sum(1).mean()

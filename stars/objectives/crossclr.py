@@ -21,14 +21,15 @@ class CrosSclrOptions(MiningOptions):
 
     as_released: bool = key(
         False,
-        "true, as in the released code: all streams share the first one's projector, the others behind a hidden layer, and while positives are "
-        "mined, only the second stream's key network is updated; false, as in the paper: separate projectors, all key networks are updated",
+        "true, as in the released code: all streams share the first one's projector, the others behind a hidden layer,"
+        " and while positives are mined, only the second stream's key network is updated; false, as in the paper:"
+        " separate projectors, all key networks are updated",
     )
 
 
 class Loss(Objective):
-    """Momentum contrast of each stream; from `mining_epoch` on, for each ordered pair, the other stream's nearest keys are also positives.
-    Metric: mean cosine of the first stream's positives."""
+    """Momentum contrast of each stream; from `mining_epoch` on, for each ordered pair, the other stream's nearest keys
+    are also positives. Metric: mean cosine of the first stream's positives."""
 
     Options = CrosSclrOptions
     columns = ("positive_cosine",)
@@ -81,13 +82,19 @@ class Loss(Objective):
         """One term per ordered pair; a stream's two are averaged."""
         similar = {name: contrast.similarities(queries[name]) for name, contrast in self.contrasts.items()}
         positive = {name: (queries[name] * keys[name]).sum(1, keepdim=True) for name in self.contrasts}
-        terms = [self._pair(positive[own], similar[own], similar[other]) for own, other in permutations(self.contrasts, 2)]
+        terms = [
+            self._pair(positive[own], similar[own], similar[other]) for own, other in permutations(self.contrasts, 2)
+        ]
         return [term / (len(self.contrasts) - 1) for term in terms]
 
     def _pair(self, positive_b1: Tensor, mine_bk: Tensor, theirs_bk: Tensor) -> Tensor:
-        """Loss of a stream with positives from another: its own logits plus products of both streams' similarities ("context")."""
+        """Loss of a stream with positives from another: its own logits plus products of both streams' similarities
+        ("context").
+        """
         logits = torch.cat([positive_b1, mine_bk, mine_bk * theirs_bk], 1) / self.options.temperature
-        nearest_bk = torch.zeros_like(theirs_bk, dtype=torch.bool).scatter_(1, theirs_bk.topk(self.options.topk, dim=1).indices, True)
+        nearest_bk = torch.zeros_like(theirs_bk, dtype=torch.bool).scatter_(
+            1, theirs_bk.topk(self.options.topk, dim=1).indices, True
+        )
         return mined_positives(torch.cat([torch.ones_like(nearest_bk[:, :1]), nearest_bk, nearest_bk], 1), logits)
 
     def reset_copies(self, networks: Mapping[str, Backbone]) -> None:

@@ -1,7 +1,7 @@
 """Self-distillation without labels (paper §4.4, Tables 10 and 11; Caron et al., DINO, ICCV 2021).
 
-As in DINOv2 (Oquab et al., 2023) the teacher's outputs are centred by Sinkhorn–Knopp (Caron et al., SwAV, NeurIPS 2020), and the student's outputs
-or features are spread by KoLeo (Sablayrolles et al., ICLR 2019).
+As in DINOv2 (Oquab et al., 2023) the teacher's outputs are centred by Sinkhorn–Knopp (Caron et al., SwAV, NeurIPS
+2020), and the student's outputs or features are spread by KoLeo (Sablayrolles et al., ICLR 2019).
 """
 
 from __future__ import annotations
@@ -24,19 +24,24 @@ SMALLEST = 1e-8  # lower bound of distances before the logarithm
 
 
 def dino_loss(student_views: list[Tensor], targets: list[Tensor], temperature: float) -> Tensor:
-    """Mean over clips and over pairs of a target and another view of −Σ_k target_k · log softmax(student/τ)_k (DINO's Eq. 3).
+    """Mean over clips and over pairs of a target and another view of −Σ_k target_k · log softmax(student/τ)_k (DINO's
+    Eq. 3).
 
     Args:
         student_views: outputs (B, K), global views first.
         targets: the teacher's assignments (B, K) of the global views, rows summing to 1.
     """
     logs = [log_softmax(view / temperature, dim=1) for view in student_views]
-    terms = [-(target * log).sum(dim=1).mean() for i, target in enumerate(targets) for j, log in enumerate(logs) if i != j]
+    terms = [
+        -(target * log).sum(dim=1).mean() for i, target in enumerate(targets) for j, log in enumerate(logs) if i != j
+    ]
     return torch.stack(terms).mean()
 
 
 def sinkhorn_knopp(outputs_nk: Tensor, temperature: float, iterations: int) -> Tensor:
-    """Assignments (N, K) that sum to 1 over prototypes and, nearly, to N/K over rows: exp(output/τ) normalised alternately, columns first."""
+    """Assignments (N, K) that sum to 1 over prototypes and, nearly, to N/K over rows: exp(output/τ) normalised
+    alternately, columns first.
+    """
     # Subtracting the largest output changes no share and keeps exp finite.
     shares = ((outputs_nk - outputs_nk.max()) / temperature).exp()
     rows, prototypes = shares.shape
@@ -47,7 +52,9 @@ def sinkhorn_knopp(outputs_nk: Tensor, temperature: float, iterations: int) -> T
 
 
 def koleo(features_bc: Tensor) -> Tensor:
-    """−mean of the log distance of each L2-normalised row (B, C) to its nearest other row: lower when features spread evenly."""
+    """−mean of the log distance of each L2-normalised row (B, C) to its nearest other row: lower when features
+    spread evenly.
+    """
     unit_bc = normalize(features_bc, dim=1)
     with torch.no_grad():
         nearest_b = (unit_bc @ unit_bc.T).fill_diagonal_(-torch.inf).argmax(dim=1)
@@ -68,7 +75,13 @@ class Prototypes(nn.Module):
         super().__init__()
         hidden = options.hidden
         self.layers = nn.Sequential(
-            *(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, options.bottleneck))
+            *(
+                nn.Linear(width, hidden),
+                nn.GELU(),
+                nn.Linear(hidden, hidden),
+                nn.GELU(),
+                nn.Linear(hidden, options.bottleneck),
+            )
         )
         self.prototypes = nn.Parameter(torch.empty(options.prototypes, options.bottleneck))
         nn.init.normal_(self.prototypes)
@@ -91,7 +104,9 @@ def head(width: int, options: Dino) -> nn.Module:
 
 
 class Loss(Objective):
-    """DINO with its head and teacher. Metric: mean entropy of the teacher's assignments in nats, 0 if all are the same prototype."""
+    """DINO with its head and teacher. Metric: mean entropy of the teacher's assignments in nats, 0 if all are the
+    same prototype.
+    """
 
     Options = Dino
     views: ClassVar = {"global": ["crop"], "local": [{"crop": {"share": [0.4, 0.8], "min_frames": 1}}]}
@@ -131,7 +146,8 @@ class Loss(Objective):
             spread = outputs if options.koleo_on == "outputs" else y_views
             loss = (
                 loss
-                + options.koleo_weight * torch.stack([koleo_by(view_bc, options.koleo_clips) for view_bc in spread[: len(GLOBAL)]]).sum()
+                + options.koleo_weight
+                * torch.stack([koleo_by(view_bc, options.koleo_clips) for view_bc in spread[: len(GLOBAL)]]).sum()
             )
         return loss, {"teacher_entropy": torch.special.entr(targets).sum(dim=1).mean()}
 

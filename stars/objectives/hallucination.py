@@ -23,23 +23,29 @@ class HallucinationOptions(Settings):
 
     first_epoch: int = key(
         201,
-        "epochs of contrast only; the released code: 200, then until twice the queue's size in clips is processed, most of an epoch of NTU-60",
+        "epochs of contrast only; the released code: 200, then until twice the queue's size in clips is processed, most"
+        " of an epoch of NTU-60",
         ge=0,
     )
     weight: float = key(2.0, "weight of the hallucinated positives, μ", ge=0)
     prototypes: int = key(20, "number of cluster centres", ge=2)
     clustered: Count = key(256, "number of newest keys of the queue to cluster; at most all")
     refit_every: Count = key(10, "steps between two clusterings")
-    targets: Count = key(20, "number of prototypes, nearest to a key after its own, that a positive can point to; at most all")
+    targets: Count = key(
+        20, "number of prototypes, nearest to a key after its own, that a positive can point to; at most all"
+    )
     positives: Count = key(100, "positives per key")
     spread: Fraction = key(
         0.8,
-        "λ: a positive lies 1 − spread to 1, uniformly, of the way to the point equally near to the target and to the key's own prototype",
+        "λ: a positive lies 1 − spread to 1, uniformly, of the way to the point equally near to the target and to the"
+        " key's own prototype",
     )
 
 
 class Made(NamedTuple):
-    """Random choices of a step: ranks of each key's targets (B, P), 1 being the nearest after its own; remaining share of the way (B, P)."""
+    """Random choices of a step: ranks of each key's targets (B, P), 1 being the nearest after its own; remaining
+    share of the way (B, P).
+    """
 
     ranks_bp: Tensor
     short_bp: Tensor
@@ -56,7 +62,8 @@ class Hallucination(nn.Module):
         self.clustered = min(options.clustered, contrast.queue)
         if options.prototypes > self.clustered:
             raise InputError(
-                f"objective: {options.prototypes} prototypes of {self.clustered} keys: lower prototypes, or raise queue or clustered"
+                f"objective: {options.prototypes} prototypes of {self.clustered} keys: lower prototypes, or raise queue"
+                " or clustered"
             )
         random_kd = torch.randn(options.prototypes, contrast.dimension, generator=generator)
         self.register_buffer("prototypes_kd", normalize(random_kd, dim=1))
@@ -64,10 +71,15 @@ class Hallucination(nn.Module):
     def drawn(self, clips: int, generator: torch.Generator) -> Made:
         """Random choices of a step, on the CPU."""
         shape, targets = (clips, self.options.positives), min(self.options.targets, self.options.prototypes - 1)
-        return Made(torch.randint(1, 1 + targets, shape, generator=generator), torch.rand(shape, generator=generator) * self.options.spread)
+        return Made(
+            torch.randint(1, 1 + targets, shape, generator=generator),
+            torch.rand(shape, generator=generator) * self.options.spread,
+        )
 
     def forward(self, queries_bd: Tensor, keys_bd: Tensor, made: Made) -> tuple[Tensor, Tensor]:
-        """Mean of −q · z / τ over the kept positives (those nearest to their key's own prototype), and the share kept."""
+        """Mean of −q · z / τ over the kept positives (those nearest to their key's own prototype), and the share
+        kept.
+        """
         ranks_bp, short_bp = (sent(tensor, keys_bd.device) for tensor in made)
         nearest_bk = (keys_bd @ self.prototypes_kd.T).argsort(1, descending=True)
         own_b1 = nearest_bk[:, :1]
@@ -79,7 +91,9 @@ class Hallucination(nn.Module):
 
     def refit(self, queue: Queue, generator: torch.Generator) -> None:
         """Recompute the prototypes from the queue's newest keys."""
-        self.prototypes_kd.copy_(prototypes(queue.newest(self.clustered), draws(self.clustered, self.options.prototypes, generator)))
+        self.prototypes_kd.copy_(
+            prototypes(queue.newest(self.clustered), draws(self.clustered, self.options.prototypes, generator))
+        )
 
 
 class Schedule:

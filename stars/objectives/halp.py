@@ -23,8 +23,8 @@ class HalpOptions(HallucinationOptions, ContrastOptions):
 
 
 class Loss(Objective):
-    """InfoNCE, and from `first_epoch` on −q · z / τ of hallucinated positives z. Metrics: mean cosine of the keys' positives; share of
-    hallucinated positives kept."""
+    """InfoNCE, and from `first_epoch` on −q · z / τ of hallucinated positives z. Metrics: mean cosine of the keys'
+    positives; share of hallucinated positives kept."""
 
     Options = HalpOptions
     columns = ("positive_cosine", "kept")
@@ -51,7 +51,9 @@ class Loss(Objective):
         made = self.hallucination.drawn(len(batch.clips), batch.generator) if self.schedule.making else None
         return self.made(batch, networks, made)
 
-    def made(self, batch: Batch, networks: Mapping[str, Backbone], made: Made | None) -> tuple[Tensor, dict[str, Tensor]]:
+    def made(
+        self, batch: Batch, networks: Mapping[str, Backbone], made: Made | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """A step with these random choices; None: contrast only."""
         (network,), contrast = networks.values(), self.contrast
         contrast.ema_update(network)

@@ -18,12 +18,14 @@ from stars.objectives.hallucination import Hallucination, HallucinationOptions, 
 class HalpCmdOptions(HallucinationOptions, cmd.CmdOptions):
     """CMD's settings and HaLP's."""
 
-    weight: float = key(1.0, "weight of the hallucinated positives of all streams, μ; for three streams no value is released", ge=0)
+    weight: float = key(
+        1.0, "weight of the hallucinated positives of all streams, μ; for three streams no value is released", ge=0
+    )
 
 
 class Loss(cmd.Loss):
-    """CMD's loss, and from `first_epoch` on −q · z / τ of each stream's hallucinated positives z. Metrics: CMD's; share of hallucinated
-    positives kept, mean over streams."""
+    """CMD's loss, and from `first_epoch` on −q · z / τ of each stream's hallucinated positives z. Metrics: CMD's; share
+    of hallucinated positives kept, mean over streams."""
 
     Options = HalpCmdOptions
     columns: ClassVar[tuple[str, ...]] = ("positive_cosine", "distillation", "kept")
@@ -46,7 +48,9 @@ class Loss(cmd.Loss):
         )
         return self.made(batch, networks, drawn)
 
-    def made(self, batch: Batch, networks: Mapping[str, Backbone], drawn: Mapping[str, Made]) -> tuple[Tensor, dict[str, Tensor]]:
+    def made(
+        self, batch: Batch, networks: Mapping[str, Backbone], drawn: Mapping[str, Made]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """A step with these random choices by stream; empty: CMD's loss only."""
         queries, keys = self.encoded(batch, networks)
         loss, facts = self.compared(queries, keys)

@@ -19,7 +19,11 @@ class BatchNorm(nn.BatchNorm1d):
 
     def forward(self, x_bc: Tensor) -> Tensor:
         groups = len(x_bc) // self.clips if self.clips and self.training else 1
-        return super().forward(x_bc) if groups <= 1 else torch.cat([super(BatchNorm, self).forward(x) for x in x_bc.tensor_split(groups)])
+        return (
+            super().forward(x_bc)
+            if groups <= 1
+            else torch.cat([super(BatchNorm, self).forward(x) for x in x_bc.tensor_split(groups)])
+        )
 
 
 class Projector(BatchNorm):

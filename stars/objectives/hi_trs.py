@@ -1,4 +1,6 @@
-"""Hi-TRS: four tasks on three levels: masked joints, order of frames, order of windows, and the next window (Chen et al., ECCV 2022)."""
+"""Hi-TRS: four tasks on three levels: masked joints, order of frames, order of windows, and the next window (Chen et
+al., ECCV 2022).
+"""
 
 from __future__ import annotations
 
@@ -35,24 +37,30 @@ class HiTrsLossOptions(Settings):
     other: Fraction = key(0.1, "share of these replaced by another joint of another frame; the rest are unchanged")
     token: float = key(
         1.0,
-        "each coordinate of a masked joint, metres; the released value, for camera coordinates: in centred clips it lies outside the body",
+        "each coordinate of a masked joint, metres; the released value, for camera coordinates: in centred clips it"
+        " lies outside the body",
     )
-    scale: Positive = key(10.0, "factor of predicted and true coordinates before their smooth L1 loss, whose transition is at 1")
+    scale: Positive = key(
+        10.0, "factor of predicted and true coordinates before their smooth L1 loss, whose transition is at 1"
+    )
     temperature: Positive = key(0.07, "temperature of the contrast between predicted and true next windows")
 
     @model_validator(mode="after")
     def _shares(self) -> HiTrsLossOptions:
         if self.constant + self.other > 1:
-            raise ValueError(f"constant ({self.constant:g}) and other ({self.other:g}) are shares of the same joints: at most 1 together")
+            raise ValueError(
+                f"constant ({self.constant:g}) and other ({self.other:g}) are shares of the same joints: at most 1"
+                " together"
+            )
         return self
 
 
 class Draws(NamedTuple):
     """Random choices of a step, one row per body, on the CPU.
 
-    predicted_rtv, token_rtv: bool, joints to predict, and those replaced by the token; source_rtv: int64, index t · V + v of the
-    joint shown at each place; window_rt: uniform in [0, 1), frames are exchanged in the moving window with the highest value;
-    frames_r, windows_r: int64, index of the exchange.
+    predicted_rtv, token_rtv: bool, joints to predict, and those replaced by the token; source_rtv: int64, index t · V +
+    v of the joint shown at each place; window_rt: uniform in [0, 1), frames are exchanged in the moving window with the
+    highest value; frames_r, windows_r: int64, index of the exchange.
     """
 
     predicted_rtv: Tensor
@@ -68,8 +76,9 @@ class Draws(NamedTuple):
 
 
 class Made(NamedTuple):
-    """A network's outputs for masked bodies: frames' tokens (R, N, V, C); vectors of a window, original and with two frames exchanged
-    (R, 2, 2C); of the clip, original and with two windows exchanged (R, 4C); of the next window (R, 2C), without gradient."""
+    """A network's outputs for masked bodies: frames' tokens (R, N, V, C); vectors of a window, original and with two
+    frames exchanged (R, 2, 2C); of the clip, original and with two windows exchanged (R, 4C); of the next window (R,
+    2C), without gradient."""
 
     tokens_rnvc: Tensor
     pair_r2c: Tensor
@@ -88,7 +97,9 @@ class Loss(Objective):
     columns = ("pose_loss", "clip_loss", "video_loss", "future_loss")
     needs = "hi_trs"
     views: ClassVar = {
-        "only": [{"either": [[], [{"either": [["scale"], ["offset"], ["shear"]]}, {"either": [["between"], ["trim"]]}]]}],
+        "only": [
+            {"either": [[], [{"either": [["scale"], ["offset"], ["shear"]]}, {"either": [["between"], ["trim"]]}]]}
+        ],
     }
     starts: Tensor
 
@@ -98,7 +109,8 @@ class Loss(Objective):
         assert isinstance(network, Network), "guaranteed by `needs`"
         if len(network.windows) < LEAST:
             raise InputError(
-                f"objective: {network.frames} frames make {len(network.windows)} windows, but hi_trs needs three: raise model.frames"
+                f"objective: {network.frames} frames make {len(network.windows)} windows, but hi_trs needs three: raise"
+                " model.frames"
             )
         self.options = options
         self.frame_orders, self.window_orders = exchanges(network.window), exchanges(len(network.windows) - 1)
@@ -109,14 +121,18 @@ class Loss(Objective):
         self.future = nn.Linear(4 * width, 2 * width)
 
     def heads(self) -> nn.ModuleDict:
-        return nn.ModuleDict({"pose": self.pose, "clip_order": self.clip_order, "video_order": self.video_order, "future": self.future})
+        return nn.ModuleDict(
+            {"pose": self.pose, "clip_order": self.clip_order, "video_order": self.video_order, "future": self.future}
+        )
 
     def kept(self) -> nn.ModuleDict:
         """Nothing: the heads are not needed afterwards."""
         return nn.ModuleDict()
 
     def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
-        """With several processes, each encodes the bodies of its clips; all compute the order and future losses over all bodies."""
+        """With several processes, each encodes the bodies of its clips; all compute the order and future losses over
+        all bodies.
+        """
         (network,) = networks.values()
         assert isinstance(network, Network), "guaranteed by `needs`"
         x_bmtvc, rows_r = batch.views["only"].x_bmtvc, sequences(batch.whole["only"].bodies)
@@ -161,26 +177,35 @@ class Loss(Objective):
         )
 
     def pair(self, seen_rtvc: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Per body, frames of a window in which it moves, and the same with two exchanged, (R, 2, window); whether there is one, (R,)."""
+        """Per body, frames of a window in which it moves, and the same with two exchanged, (R, 2, window); whether
+        there is one, (R,).
+        """
         device = seen_rtvc.device
         moves_rk = moving(seen_rtvc, self.starts, self.padding)
         window_r = sent(draws.window_rt, device).masked_fill(~moves_rk, -1.0).argmax(1)
         frames_rw = self.starts[window_r]
-        return torch.stack([frames_rw, frames_rw.gather(1, sent(self.frame_orders[draws.frames_r], device))], 1), moves_rk.any(1)
+        return torch.stack(
+            [frames_rw, frames_rw.gather(1, sent(self.frame_orders[draws.frames_r], device))], 1
+        ), moves_rk.any(1)
 
     def pose_loss(self, made: Made, seen_rtvc: Tensor, predicted_rtv: Tensor, count: Tensor) -> Tensor:
-        """Smooth L1 of the predicted joints, summed over this process's bodies, divided by the number of coordinates in all processes."""
+        """Smooth L1 of the predicted joints, summed over this process's bodies, divided by the number of coordinates
+        in all processes.
+        """
         pose_rtvc = self.pose(made.tokens_rnvc[:, self.padding : -self.padding].float())
         scale, device = self.options.scale, seen_rtvc.device
         error_rtv = F.smooth_l1_loss(scale * pose_rtvc, scale * seen_rtvc, reduction="none").mean(-1)
         return (error_rtv * sent(predicted_rtv, device)).sum() / sent(count, device)
 
-    def other_losses(self, made: Made, moving_r: Tensor, rows_r: Tensor, own_r: Tensor, places: int) -> dict[str, Tensor]:
+    def other_losses(
+        self, made: Made, moving_r: Tensor, rows_r: Tensor, own_r: Tensor, places: int
+    ) -> dict[str, Tensor]:
         """Clip order, video order and future over the bodies of all processes.
 
         Args:
             moving_r: bool, whether a body has a window in which it moves; otherwise its clip order is ignored.
-            rows_r, own_r: indices of the bodies of all processes, and of this one, among the batch's `places`, on the CPU.
+            rows_r, own_r: indices of the bodies of all processes, and of this one, among the batch's `places`, on the
+                CPU.
         """
         parts = (
             self.clip_order(made.pair_r2c.float()).flatten(1),
@@ -199,13 +224,17 @@ class Loss(Objective):
         }
 
 
-def encoded(network: Network, padded_rnvc: Tensor, frames_rkw: Tensor, order_rk: Tensor, absent_rk: Tensor | None = None) -> Made:
+def encoded(
+    network: Network, padded_rnvc: Tensor, frames_rkw: Tensor, order_rk: Tensor, absent_rk: Tensor | None = None
+) -> Made:
     """Encode masked bodies on all levels.
 
     Args:
         padded_rnvc: (R, N, V, 3) in the stream, with half a window of zeros before and after.
-        frames_rkw: frames of a window, of the same with two exchanged, and of the clip's windows, of which the last is predicted: (R, 2 + K + 1, window).
-        order_rk: windows in the exchanged clip's order, int64 (R, K); absent_rk: bool, absent windows; None: all are present.
+        frames_rkw: frames of a window, of the same with two exchanged, and of the clip's windows, of which the last is
+            predicted: (R, 2 + K + 1, window).
+        order_rk: windows in the exchanged clip's order, int64 (R, K); absent_rk: bool, absent windows; None: all are
+            present.
     """
     tokens_rnvc = network.frame_tokens(padded_rnvc)
     vectors_rkc = network.window_vectors(tokens_rnvc, frames_rkw)
@@ -217,12 +246,16 @@ def encoded(network: Network, padded_rnvc: Tensor, frames_rkw: Tensor, order_rk:
 
 
 def sequences(bodies: Bodies) -> Tensor:
-    """Indices, among all B · M, of bodies used as sequences: present ones that are no copies, or a clip's first if there is none."""
+    """Indices, among all B · M, of bodies used as sequences: present ones that are no copies, or a clip's first if
+    there is none.
+    """
     return (counted_bodies(bodies.absent_bm, "present") & ~bodies.copied_bm).flatten().nonzero().squeeze(1)
 
 
 def exchanges(places: int) -> Tensor:
-    """Orders (P, places) in which two places at least `APART` from each other are exchanged; with two places, these two."""
+    """Orders (P, places) in which two places at least `APART` from each other are exchanged; with two places, these
+    two.
+    """
     apart = min(APART, places - 1)
     orders = []
     for first in range(places):
@@ -242,7 +275,8 @@ def hidden(seen_rtvc: Tensor, draws: Draws, token: float) -> Tensor:
 
 
 def moving(seen_rtvc: Tensor, frames_kw: Tensor, padding: int) -> Tensor:
-    """Whether a body moves from the frame before to any frame of each window, bool (R, K); neither its first frame nor the padding counts.
+    """Whether a body moves from the frame before to any frame of each window, bool (R, K); neither its first frame nor
+    the padding counts.
 
     Args:
         frames_kw: windows' frames, int64 (K, window), of a clip with `padding` frames at either end.
@@ -269,6 +303,8 @@ def everyones(parts: Sequence[Tensor], rows_r: Tensor, own_r: Tensor, places: in
     if parallel.count() > 1:
         share = places // parallel.count()
         device = joined_rn.device
-        spread = joined_rn.new_zeros(share, joined_rn.shape[1]).index_copy(0, sent(own_r - parallel.rank() * share, device), joined_rn)
+        spread = joined_rn.new_zeros(share, joined_rn.shape[1]).index_copy(
+            0, sent(own_r - parallel.rank() * share, device), joined_rn
+        )
         joined_rn = parallel.gather(spread).index_select(0, sent(rows_r, device))
     return joined_rn.split(widths, 1)

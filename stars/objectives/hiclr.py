@@ -20,7 +20,9 @@ from stars.objectives.skeletonclr import NORMAL
 class HiClrOptions(MiningOptions):
     """HiCLR's settings."""
 
-    masked_joints: Fraction = key(0.1, "share of the joints of every frame that are masked in the strongest view, rounded down")
+    masked_joints: Fraction = key(
+        0.1, "share of the joints of every frame that are masked in the strongest view, rounded down"
+    )
 
 
 class Mask(nn.Module):
@@ -36,8 +38,8 @@ class Mask(nn.Module):
 
 
 class Loss(Objective):
-    """InfoNCE of the normal views; the extreme view follows the normal one, and the masked one follows the extreme one. Metric: mean cosine
-    of the positives."""
+    """InfoNCE of the normal views; the extreme view follows the normal one, and the masked one follows the extreme one.
+    Metric: mean cosine of the positives."""
 
     Options = HiClrOptions
     columns = ("positive_cosine",)
@@ -75,13 +77,17 @@ class Loss(Objective):
         keys_bd = contrast.keys(batch, "key")
         normal, extreme, masked = (contrast.logits(one, keys_bd) for one in queries)
         loss = normal_loss(normal, [normal, extreme, masked], self.mining, self.options)
-        loss = loss + (distribution_loss(normal.softmax(1), extreme) + distribution_loss(extreme.softmax(1), masked)) / 2
+        loss = (
+            loss + (distribution_loss(normal.softmax(1), extreme) + distribution_loss(extreme.softmax(1), masked)) / 2
+        )
         contrast.queue.update(keys_bd, batch.clips)
         return loss, {"positive_cosine": (queries[0].detach() * keys_bd).sum(1).mean()}
 
     def _masked(self, batch: Batch, network: Backbone, hidden_tv: Tensor) -> Tensor:
         x_bmtvc, bodies = batch.views["masked"]
-        return batch.encoded(network, self.mask(network.stream(x_bmtvc), sent(hidden_tv, x_bmtvc.device)), bodies, network.encode)
+        return batch.encoded(
+            network, self.mask(network.stream(x_bmtvc), sent(hidden_tv, x_bmtvc.device)), bodies, network.encode
+        )
 
     def reset_copies(self, networks: Mapping[str, Backbone]) -> None:
         self.contrast.reset_copies(next(iter(networks.values())))

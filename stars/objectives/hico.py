@@ -1,4 +1,6 @@
-"""HiCo's hierarchical contrast (Dong et al., AAAI 2023, §3.2): clips, parts, domains and instances of two views of a clip."""
+"""HiCo's hierarchical contrast (Dong et al., AAAI 2023, §3.2): clips, parts, domains and instances of two views of a
+clip.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,12 @@ from stars.objectives.base import Batch, Objective
 from stars.objectives.queue import Queue
 from stars.objectives.teacher import ema_update
 
-SEQUENCE: list[object] = [{"crop": {"share": [0.1, 1.0], "min_frames": 64}}, {"either": [["corrupt"], [{"shear": {"amplitude": 1.0}}]]}]
-CONTRASTS = {"clip": "clip", "part": "part", "temporal": "spatial", "spatial": "temporal", "instance": "instance"}  # query → key
+SEQUENCE: list[object] = [
+    {"crop": {"share": [0.1, 1.0], "min_frames": 64}},
+    {"either": [["corrupt"], [{"shear": {"amplitude": 1.0}}]]},
+]
+# query → key
+CONTRASTS = {"clip": "clip", "part": "part", "temporal": "spatial", "spatial": "temporal", "instance": "instance"}
 GRANULAR = ("clip", "part")  # contrasts with a key for each granularity
 
 
@@ -26,19 +32,23 @@ class HicoOptions(Settings):
     """HiCo's settings."""
 
     dimension: Count = key(128, "dimension of queries and keys")
-    queue: Count = key(2048, "clips whose keys are kept for each of the five losses; clips and parts have one key per granularity")
+    queue: Count = key(
+        2048, "clips whose keys are kept for each of the five losses; clips and parts have one key per granularity"
+    )
     renewed: Literal["all", "release"] = key(
         "release",
-        "entries of the clip and part queues that are updated. release: only the first `queue`, where the released code wraps around, so the other "
-        "(granularities − 1) times as many keep their random initial vectors; all: every entry",
+        "entries of the clip and part queues that are updated. release: only the first `queue`, where the released code"
+        " wraps around, so the other (granularities − 1) times as many keep their random initial vectors; all: every"
+        " entry",
     )
     momentum: Fraction = key(0.999, "momentum of the key network's update")
     temperature: Positive = key(0.2, "temperature of the softmax over positives and queue")
 
 
 class Loss(Objective):
-    """Five losses with equal weights. Clip- and part-level queries use the finest granularity, and the keys of all granularities are their
-    positives; a temporal query's positive is the spatial key, and vice versa. Metrics: each loss."""
+    """Five losses with equal weights. Clip- and part-level queries use the finest granularity, and the keys of all
+    granularities are their positives; a temporal query's positive is the spatial key, and vice versa. Metrics: each
+    loss."""
 
     Options = HicoOptions
     columns = tuple(f"{name}_loss" for name in CONTRASTS)
@@ -54,7 +64,9 @@ class Loss(Objective):
         self.key_network = copy.deepcopy(network).requires_grad_(False)
         self.key_projectors = copy.deepcopy(self.projectors).requires_grad_(False)
         sizes = {name: options.queue * (network.granularities if name in GRANULAR else 1) for name in CONTRASTS}
-        self.queues = nn.ModuleDict({name: Queue(size, options.dimension, "random", generator) for name, size in sizes.items()})
+        self.queues = nn.ModuleDict(
+            {name: Queue(size, options.dimension, "random", generator) for name, size in sizes.items()}
+        )
 
     @classmethod
     def passes(cls, options: Settings) -> tuple[int, int]:
@@ -73,7 +85,9 @@ class Loss(Objective):
         losses = {name: self._contrast(queries[name], keys[other], other) for name, other in CONTRASTS.items()}
         for name, keys_bgd in keys.items():
             self._enqueue(name, keys_bgd, batch.clips)
-        return torch.stack(list(losses.values())).sum(), {f"{name}_loss": loss.detach() for name, loss in losses.items()}
+        return torch.stack(list(losses.values())).sum(), {
+            f"{name}_loss": loss.detach() for name, loss in losses.items()
+        }
 
     @torch.no_grad()
     def _keys(self, batch: Batch) -> dict[str, Tensor]:
@@ -81,7 +95,9 @@ class Loss(Objective):
         return self._projected(self.key_projectors, y_bc)
 
     def _projected(self, heads: nn.ModuleDict, y_bc: Tensor, finest: bool = False) -> dict[str, Tensor]:
-        """Unit vectors for each loss, (B, G, D) for clips and parts, or (B, 1, D) of the finest granularity if `finest`; (B, 1, D) for the others."""
+        """Unit vectors for each loss, (B, G, D) for clips and parts, or (B, 1, D) of the finest granularity if
+        `finest`; (B, 1, D) for the others.
+        """
         clips_bgc, parts_bgc = self.key_network.levels(y_bc)
         shown = slice(0, 1) if finest else slice(None)
         seen = {
@@ -127,12 +143,17 @@ def contrast(query_bd: Tensor, positives_bgd: Tensor, queue_qd: Tensor, temperat
 
 
 def projectors(network: Network, dimension: int) -> nn.ModuleDict:
-    """One projector of two layers per loss, shared by all granularities. Biases use PyTorch's initialisation, matrices Xavier's."""
+    """One projector of two layers per loss, shared by all granularities. Biases use PyTorch's initialisation,
+    matrices Xavier's.
+    """
     hidden = network.hidden
     of_domain = network.granularities * hidden
     inputs = {"clip": hidden, "part": hidden, "temporal": of_domain, "spatial": of_domain, "instance": network.width}
     heads = nn.ModuleDict(
-        {name: nn.Sequential(nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, dimension)) for name, size in inputs.items()}
+        {
+            name: nn.Sequential(nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, dimension))
+            for name, size in inputs.items()
+        }
     )
     for parameter in heads.parameters():
         if parameter.ndim == 2:

@@ -1,4 +1,6 @@
-"""HYSP: one view predicts the other in hyperbolic space, where certain predictions lie further out and weigh more (Franco et al., ICLR 2023)."""
+"""HYSP: one view predicts the other in hyperbolic space, where certain predictions lie further out and weigh more
+(Franco et al., ICLR 2023).
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ class HyspOptions(Settings):
 
 
 class Loss(Objective):
-    """(1 − λ) · cosine distance + λ · Poincaré distance of each view's prediction to the other view's target, mean over both directions.
+    """(1 − λ) · cosine distance + λ · Poincaré distance of each view's prediction to the other view's target, mean over
+    both directions.
 
     Metrics: λ; mean distance of predictions from the ball's centre, from 0, uncertain, to 1.
     """

@@ -1,4 +1,6 @@
-"""ISC: two encoders for two representations of a clip, each contrasted with the other's keys (Thoker et al., ACM MM 2021, §3.2)."""
+"""ISC: two encoders for two representations of a clip, each contrasted with the other's keys (Thoker et al., ACM MM
+2021, §3.2).
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ class Loss(Objective):
     def __init__(self, networks: Mapping[str, Backbone], options: IscOptions, generator: torch.Generator) -> None:
         super().__init__(networks, options, generator)
         if len(networks) != 2:
-            raise InputError(f"objective: isc contrasts two networks, found {', '.join(networks)}: name two under networks")
+            raise InputError(
+                f"objective: isc contrasts two networks, found {', '.join(networks)}: name two under networks"
+            )
         self.one, self.other = (Contrast(network, options, generator) for network in networks.values())
         self.names = tuple(networks)
 
@@ -57,7 +61,9 @@ class Loss(Objective):
             (y_bc,) = batch.features(networks[name], "query")
             queries.append(contrast.project(y_bc))
             keys.append(contrast.keys(batch, "key"))
-        loss = first_positive(self.other.logits(queries[0], keys[1])) + first_positive(self.one.logits(queries[1], keys[0]))
+        loss = first_positive(self.other.logits(queries[0], keys[1])) + first_positive(
+            self.one.logits(queries[1], keys[0])
+        )
         for contrast, keys_bd in zip((self.one, self.other), keys, strict=True):
             contrast.queue.update(keys_bd, batch.clips)
         return loss, {"positive_cosine": (queries[0].detach() * keys[1]).sum(1).mean()}

@@ -135,7 +135,8 @@ def check_motion(shape: Model, motion: Motion, joints: int) -> None:
     stride = motion.stride or shape.segment
     if 2 * max(stride, shape.segment) > shape.frames:
         raise InputError(
-            f"pretrain.motion.stride ({stride}) and model.segment ({shape.segment}) must be at most half of model.frames ({shape.frames})"
+            f"pretrain.motion.stride ({stride}) and model.segment ({shape.segment}) must be at most half of"
+            f" model.frames ({shape.frames})"
         )
     tokens = shape.frames // shape.segment * joints
     if visible(tokens, motion.ratio) == 0:
@@ -161,7 +162,11 @@ def forward_motion(x_rtvc: Tensor, stride: int) -> Tensor:
 
 def motion_target(x_rtvc: Tensor, motion: Motion, segment: int) -> Tensor:
     """M^target of Eq. 4 as tokens (R, L, l·3), standardised over each token's own values if `motion.normalise`."""
-    measure = {"paper": backward_motion, "release": forward_motion, "positions": lambda positions_rtvc, _: positions_rtvc}[motion.target]
+    measure = {
+        "paper": backward_motion,
+        "release": forward_motion,
+        "positions": lambda positions_rtvc, _: positions_rtvc,
+    }[motion.target]
     target = split_segments(measure(x_rtvc, motion.stride or segment), segment)
     if motion.normalise:
         target = (target - target.mean(-1, keepdim=True)) / (target.var(-1, keepdim=True) + VARIANCE_FLOOR).sqrt()
@@ -171,8 +176,8 @@ def motion_target(x_rtvc: Tensor, motion: Motion, segment: int) -> Tensor:
 def mask_score(x_rtvc: Tensor, motion: Motion, segment: int) -> Tensor | None:
     """log π of Eq. 2, (R, L): log-probability of masking each token; None if masking is uniform.
 
-    paper: I is the sum of |M| of Eq. 1 over a segment. release: I is its mean, always between neighbouring segments, divided by the
-    row's maximum. With either, a body that does not move has equal scores and is masked uniformly.
+    paper: I is the sum of |M| of Eq. 1 over a segment. release: I is its mean, always between neighbouring segments,
+    divided by the row's maximum. With either, a body that does not move has equal scores and is masked uniformly.
     """
     if motion.temperature <= 0:
         return None
@@ -191,8 +196,8 @@ def choose_mask(score_rl: Tensor | None, noise_rl: Tensor, ratio: float) -> tupl
         noise_rl: ε, uniform in [0, 1), (R, L).
         ratio: share of tokens to mask.
 
-    Returns keep (R, K) int64, the visible tokens in the encoder's order; restore (R, L) int64, each token's index in the order visible,
-    masked; hidden (R, L) float, 1 where masked.
+    Returns keep (R, K) int64, the visible tokens in the encoder's order; restore (R, L) int64, each token's index in
+    the order visible, masked; hidden (R, L) float, 1 where masked.
     """
     value = noise_rl if score_rl is None else score_rl - torch.log(TINY - torch.log(noise_rl + TINY))
     order = value.argsort(dim=1, stable=True)

@@ -1,4 +1,6 @@
-"""Mixes clips with others of their batch, as in ActCLR (Lin et al., CVPR 2023): some body parts for some time, or all values."""
+"""Mixes clips with others of their batch, as in ActCLR (Lin et al., CVPR 2023): some body parts for some time, or
+all values.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,8 @@ class Region(Settings):
 class Mix(NamedTuple):
     """Defines how each clip is mixed with its partner, the clip `offset` further in the batch; in main memory.
 
-    frames_t: the partner's frame at each frame; share_tv: the partner's share in every frame and joint; taken_sv and lost_sv: shares, by
-    features' time and joint (T/4, V), taken from the partner and lost from the clip.
+    frames_t: the partner's frame at each frame; share_tv: the partner's share in every frame and joint; taken_sv and
+    lost_sv: shares, by features' time and joint (T/4, V), taken from the partner and lost from the clip.
     """
 
     offset: int
@@ -46,11 +48,15 @@ class Mix(NamedTuple):
 
 
 def draw_offset(clips: int, generator: Generator) -> int:
-    """Cyclic offset of a clip's partner in the batch: neither the clip itself nor, with three or more, its predecessor."""
+    """Cyclic offset of a clip's partner in the batch: neither the clip itself nor, with three or more, its
+    predecessor.
+    """
     return int(torch.randint(1, max(clips - 1, 2), (), generator=generator))
 
 
-def draw_mix(clips: int, frames: int, joints: int, parts: Sequence[Sequence[int]], region: Region, generator: Generator) -> Mix:
+def draw_mix(
+    clips: int, frames: int, joints: int, parts: Sequence[Sequence[int]], region: Region, generator: Generator
+) -> Mix:
     """With probability ½ a region of the partner, ¼ a region at twice its speed, ¼ an equal share of all values."""
     offset = draw_offset(clips, generator)
     kind, share = torch.rand(2, generator=generator).tolist()

@@ -52,7 +52,10 @@ class Loss(Objective):
         (network,) = networks.values()
         assert isinstance(network, Network), "guaranteed by `needs`"
         if network.frames < options.segments:
-            raise InputError(f"objective: segments ({options.segments}) are more than the {network.frames} frames of a clip: lower it")
+            raise InputError(
+                f"objective: segments ({options.segments}) are more than the {network.frames} frames of a clip:"
+                " lower it"
+            )
         self.options = options
         self.orders = torch.tensor(list(permutations(range(options.segments))))
         self.motion = MotionHead(network.width, network.inputs)
@@ -73,7 +76,9 @@ class Loss(Objective):
         clips = len(batch.clips)
         order_b = torch.randint(len(self.orders), (clips,), generator=batch.generator)
         x_btn = network.sequence(batch.views["only"].x_bmtvc)
-        versions = Versions(x_btn, masked(x_btn, self.options.masked), shuffled(x_btn, self.orders[order_b[parallel.share(clips)]]))
+        versions = Versions(
+            x_btn, masked(x_btn, self.options.masked), shuffled(x_btn, self.orders[order_b[parallel.share(clips)]])
+        )
         with batch.arithmetic():
             outputs = Versions(*network.outputs(torch.cat(versions))[0].chunk(3))
             finished_btn = self.motion(outputs.masked)
@@ -132,7 +137,8 @@ def shuffled(x_btn: Tensor, order_bs: Tensor) -> Tensor:
 
 
 def pairs(one_bd: Tensor, other_bd: Tensor, temperature: float) -> Tensor:
-    """Mean cross-entropy of finding each row's partner among the 2 B − 1 other rows of both, by cosine similarity over the temperature.
+    """Mean cross-entropy of finding each row's partner among the 2 B − 1 other rows of both, by cosine similarity over
+    the temperature.
 
     The release sets a row's similarity to itself to −1 and keeps it among the candidates, which are then 2 B.
     """

@@ -28,8 +28,8 @@ def nnclr_loss(neighbours_bc: Tensor, predictions_bc: Tensor, temperature: float
 
 
 class Loss(Objective):
-    """Projector, predictor and queue; a step in the order of Algorithm 1. Metrics of the neighbours: mean cosine; share of
-    those from other clips that show the same action; share from the same clip."""
+    """Projector, predictor and queue; a step in the order of Algorithm 1. Metrics of the neighbours: mean cosine; share
+    of those from other clips that show the same action; share from the same clip."""
 
     Options = Nnclr
     views: ClassVar = {"first": ["crop"], "second": ["crop"]}
@@ -62,10 +62,14 @@ class Loss(Objective):
             p_views[1:] = [p_bc.detach() for p_bc in p_views[1:]]
         z_views = [normalize(g_bc.detach(), dim=1) for g_bc in g_views]
         options = self.options
-        found = [self.queue.nearest(z_bc, batch.clips, options.exclude_self, options.nearest, batch.generator) for z_bc in z_views]
+        found = [
+            self.queue.nearest(z_bc, batch.clips, options.exclude_self, options.nearest, batch.generator)
+            for z_bc in z_views
+        ]
         # With one view, a neighbour is predicted from its own view; with two, from the other.
         losses = [
-            nnclr_loss(neighbours_bc, p_bc, options.temperature) for (neighbours_bc, _), p_bc in zip(found, reversed(p_views), strict=True)
+            nnclr_loss(neighbours_bc, p_bc, options.temperature)
+            for (neighbours_bc, _), p_bc in zip(found, reversed(p_views), strict=True)
         ]
         self.queue.update(z_views[0], batch.clips)
         neighbours_bc, owners_b = found[0]

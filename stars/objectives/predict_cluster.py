@@ -1,4 +1,6 @@
-"""P&C: a weak decoder reconstructs the clip from the encoder's last state, which must therefore represent it (Su et al., CVPR 2020)."""
+"""P&C: a weak decoder reconstructs the clip from the encoder's last state, which must therefore represent it (Su et
+al., CVPR 2020).
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,14 @@ class PredictClusterOptions(Settings):
 
     decoder: Literal["fixed_state", "fixed_weights", "learned"] = key(
         "fixed_state",
-        "fixed_state: the state is reset to the encoder's feature at every frame, and the output is added to the previous predicted frame; "
-        "fixed_weights: random, untrained weights, no input frames, recurrent state; learned: the same with trained weights",
+        "fixed_state: the state is reset to the encoder's feature at every frame, and the output is added to the"
+        " previous predicted frame; fixed_weights: random, untrained weights, no input frames, recurrent state;"
+        " learned: the same with trained weights",
     )
     target: Literal["next", "same"] | None = key(
         None,
-        "target frame of an output. next: the following frame; same: the same frame (released PyTorch code), trivial for the first frame with "
-        "fixed_state; null: next for fixed_state, otherwise same (released TensorFlow code)",
+        "target frame of an output. next: the following frame; same: the same frame (released PyTorch code), trivial"
+        " for the first frame with fixed_state; null: next for fixed_state, otherwise same (released TensorFlow code)",
     )
 
 
@@ -41,7 +44,9 @@ class Loss(Objective):
     needs = "bi_gru"
     views: ClassVar = {"only": []}
 
-    def __init__(self, networks: Mapping[str, Backbone], options: PredictClusterOptions, generator: torch.Generator) -> None:
+    def __init__(
+        self, networks: Mapping[str, Backbone], options: PredictClusterOptions, generator: torch.Generator
+    ) -> None:
         super().__init__(networks, options, generator)
         (network,) = networks.values()
         assert isinstance(network, Network), "guaranteed by `needs`"

@@ -14,7 +14,9 @@ STEPS = 4  # of gradient descent to a Riemannian mean, from the previous centre
 
 
 class Draws(NamedTuple):
-    """Random choices of a clustering: uniform numbers (K,) that select initial centres; points (ROUNDS, K) that replace empty centres."""
+    """Random choices of a clustering: uniform numbers (K,) that select initial centres; points (ROUNDS, K) that
+    replace empty centres.
+    """
 
     starts_k: Tensor
     spare_rk: Tensor
@@ -22,7 +24,9 @@ class Draws(NamedTuple):
 
 def draws(points: int, centres: int, generator: torch.Generator) -> Draws:
     """Sample the random choices for `points` points, on the CPU."""
-    return Draws(torch.rand(centres, generator=generator), torch.randint(points, (ROUNDS, centres), generator=generator))
+    return Draws(
+        torch.rand(centres, generator=generator), torch.randint(points, (ROUNDS, centres), generator=generator)
+    )
 
 
 @torch.no_grad()
@@ -33,7 +37,9 @@ def prototypes(points_nd: Tensor, drawn: Draws) -> Tensor:
 
 
 def spread_out(points_nd: Tensor, starts_k: Tensor) -> Tensor:
-    """Initial centres (K, D) as in k-means++: each a point sampled in proportion to its angle from the nearest previous centre."""
+    """Initial centres (K, D) as in k-means++: each a point sampled in proportion to its angle from the nearest
+    previous centre.
+    """
     weights_n = torch.ones_like(points_nd[:, 0])
     chosen = []
     for start in starts_k.unbind():
@@ -63,10 +69,14 @@ def angles(cosines: Tensor) -> Tensor:
 
 
 def _towards_mean(points_nd: Tensor, centres_kd: Tensor, weights_nk: Tensor) -> Tensor:
-    """A step of length 1 along the mean of logarithms at each centre. weights_nk: of each centre's points, summing to 1."""
+    """A step of length 1 along the mean of logarithms at each centre. weights_nk: of each centre's points, summing
+    to 1.
+    """
     ours_nd = (weights_nk > 0).to(points_nd.dtype) @ centres_kd
     cosine_n1 = (points_nd * ours_nd).sum(1, keepdim=True).clamp(-1, 1)
     logarithm_nd = (points_nd - cosine_n1 * ours_nd) / torch.sinc(cosine_n1.acos() / torch.pi).clamp(min=1e-6)
     step_kd = weights_nk.T @ logarithm_nd
     length_k1 = step_kd.norm(dim=1, keepdim=True)
-    return torch.nn.functional.normalize(length_k1.cos() * centres_kd + torch.sinc(length_k1 / torch.pi) * step_kd, dim=1)
+    return torch.nn.functional.normalize(
+        length_k1.cos() * centres_kd + torch.sinc(length_k1 / torch.pi) * step_kd, dim=1
+    )

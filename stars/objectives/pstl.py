@@ -1,4 +1,6 @@
-"""PSTL: the full clip, one of its calmest frames and one without central joints get equal, decorrelated features (Zhou et al., AAAI 2023)."""
+"""PSTL: the full clip, one of its calmest frames and one without central joints get equal, decorrelated features
+(Zhou et al., AAAI 2023).
+"""
 
 from __future__ import annotations
 
@@ -44,8 +46,8 @@ class Loss(Objective):
         self.often = [joint for joint, bones in enumerate(degrees(network.parents)) for _ in range(bones)]
         if self.shown < 1 or options.joints >= network.joints:
             raise InputError(
-                f"objective: frames ({options.frames}, twice) and joints ({options.joints}) must leave some of {network.frames} frames and "
-                f"{network.joints} joints"
+                f"objective: frames ({options.frames}, twice) and joints ({options.joints}) must leave some of"
+                f" {network.frames} frames and {network.joints} joints"
             )
         self.projector = projector(network.width, options.hidden)
         self.norm = nn.BatchNorm1d(options.hidden, affine=False)
@@ -63,7 +65,9 @@ class Loss(Objective):
         joints_j = torch.tensor([joint for joint in range(network.joints) if joint not in left_out])
         return self.masked(batch, network, chosen_k, joints_j)
 
-    def masked(self, batch: Batch, network: Network, chosen_k: Tensor, joints_j: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def masked(
+        self, batch: Batch, network: Network, chosen_k: Tensor, joints_j: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """A step with these of the calm frames, and these joints of the central view."""
         whole_bc = batch.features(network, "whole")[0]
         x_bmtvc, bodies = batch.views["calm"]
@@ -72,15 +76,24 @@ class Loss(Objective):
         calm_bc = batch.encoded(network, calm_bmtvc, bodies, network.encode)
         x_bmtvc, bodies = batch.views["central"]
         kept_j = sent(joints_j, x_bmtvc.device)
-        central_bc = batch.encoded(network, network.stream(x_bmtvc), bodies, lambda seen: network.pool(network.grid_of(seen, kept_j)))
+        central_bc = batch.encoded(
+            network, network.stream(x_bmtvc), bodies, lambda seen: network.pool(network.grid_of(seen, kept_j))
+        )
         whole, calm, central = (self.norm(self.projector(y_bc)) for y_bc in (whole_bc, calm_bc, central_bc))
-        losses = {"calm_loss": twins(whole, calm, self.options.redundancy), "central_loss": twins(whole, central, self.options.redundancy)}
+        losses = {
+            "calm_loss": twins(whole, calm, self.options.redundancy),
+            "central_loss": twins(whole, central, self.options.redundancy),
+        }
         return torch.stack(list(losses.values())).sum(), {name: loss.detach() for name, loss in losses.items()}
 
 
 def projector(width: int, hidden: int) -> nn.Sequential:
     """Three linear layers without biases, BatchNorm and ReLU between them."""
-    between = [part for inputs in (width, hidden) for part in (nn.Linear(inputs, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU())]
+    between = [
+        part
+        for inputs in (width, hidden)
+        for part in (nn.Linear(inputs, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU())
+    ]
     return nn.Sequential(*between, nn.Linear(hidden, hidden, bias=False))
 
 
@@ -95,7 +108,9 @@ def degrees(parents: Sequence[int]) -> list[int]:
 
 
 def calm_frames(x_bmtvc: Tensor, count: int, chosen_k: Tensor) -> Tensor:
-    """Of the `count` calmest frames (with the least motion to the next; the last frame included), in order, those at indices `chosen_k`."""
+    """Of the `count` calmest frames (with the least motion to the next; the last frame included), in order, those at
+    indices `chosen_k`.
+    """
     moved_bt = torch.zeros_like(x_bmtvc[:, 0, :, 0, 0])
     moved_bt[:, :-1] = (x_bmtvc[:, :, 1:] - x_bmtvc[:, :, :-1]).square().mean((1, 3, 4))
     calm_bk = moved_bt.neg().topk(count, dim=1).indices.sort(1).values[:, chosen_k]
@@ -103,7 +118,9 @@ def calm_frames(x_bmtvc: Tensor, count: int, chosen_k: Tensor) -> Tensor:
 
 
 def twins(one_bd: Tensor, other_bd: Tensor, redundancy: float) -> Tensor:
-    """Barlow Twins (Zbontar et al., ICML 2021): Σ_i (1 − C_ii)² + λ Σ_(i≠j) C_ij², C the correlations of standardised outputs (B, D)."""
+    """Barlow Twins (Zbontar et al., ICML 2021): Σ_i (1 − C_ii)² + λ Σ_(i≠j) C_ij², C the correlations of
+    standardised outputs (B, D).
+    """
     correlation_dd = one_bd.T @ other_bd / len(one_bd)
     squares_dd = correlation_dd.square()
     same_d = correlation_dd.diagonal()

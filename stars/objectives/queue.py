@@ -19,7 +19,8 @@ class Queue(nn.Module):
         size, width: entries and their dimension.
         start: `random` unit vectors drawn from `generator`, or `empty`.
 
-    entries (size, width) unit vectors; owners (size,) the clip each came from, NO_CLIP for a random one, EMPTY for none.
+    entries (size, width) unit vectors; owners (size,) the clip each came from, NO_CLIP for a random one, EMPTY for
+    none.
     """
 
     entries: Tensor
@@ -29,20 +30,27 @@ class Queue(nn.Module):
     def __init__(self, size: int, width: int, start: str, generator: torch.Generator) -> None:
         super().__init__()
         filled = start == "random"
-        entries = normalize(torch.randn(size, width, generator=generator), dim=1) if filled else torch.zeros(size, width)
+        entries = (
+            normalize(torch.randn(size, width, generator=generator), dim=1) if filled else torch.zeros(size, width)
+        )
         self.register_buffer("entries", entries)
         self.register_buffer("owners", torch.full((size,), NO_CLIP if filled else EMPTY))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
     def nearest(
-        self, z_bc: Tensor, clips_b: Tensor, exclude_self: bool, among: int = 1, generator: torch.Generator | None = None
+        self,
+        z_bc: Tensor,
+        clips_b: Tensor,
+        exclude_self: bool,
+        among: int = 1,
+        generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Eq. 5 for unit vectors, where the smallest distance is the largest cosine.
 
-        Returns the neighbours (B, C), detached, and the clip each came from (B,). `exclude_self` excludes entries of the same
-        clip. If `among` is above 1, `generator` (on the CPU) selects one of that many most similar entries. Without a
-        candidate, z is its own neighbour and the clip is EMPTY.
+        Returns the neighbours (B, C), detached, and the clip each came from (B,). `exclude_self` excludes entries of
+        the same clip. If `among` is above 1, `generator` (on the CPU) selects one of that many most similar entries.
+        Without a candidate, z is its own neighbour and the clip is EMPTY.
         """
         barred = (self.owners == EMPTY)[None]
         if exclude_self:

@@ -1,4 +1,6 @@
-"""SkeAttnCLR: contrasts the salient features according to attention, the others, and the whole clip (Hua et al., IJCAI 2023)."""
+"""SkeAttnCLR: contrasts the salient features according to attention, the others, and the whole clip (Hua et al.,
+IJCAI 2023).
+"""
 
 from __future__ import annotations
 
@@ -33,12 +35,16 @@ class SkeAttnClrOptions(ContrastOptions):
     """SkeAttnCLR's settings."""
 
     momentum: Fraction = key(0.996, "initial momentum of the key network's update; half a cosine raises it to 1")
-    temperature: Positive = key(0.2, "temperature of the softmax over the positive, the queue and a clip's opposite features")
+    temperature: Positive = key(
+        0.2, "temperature of the softmax over the positive, the queue and a clip's opposite features"
+    )
     hidden: Count = key(256, "hidden dimension of the projector and the predictors")
     heads: Count = key(8, "attention heads of the mask; must divide the backbone's width")
     sharpness: Positive = key(2.0, "λ: factor of the attention's output before the sigmoid that turns it into a mask")
     salient: Fraction = key(0.5, "μ: weight of the salient features' contrast; the other features' is 1 − μ")
-    parts: tuple[Joints, ...] | None = key(None, "joints of each body part; null: limbs and trunk, derived from the joints' parents")
+    parts: tuple[Joints, ...] | None = key(
+        None, "joints of each body part; null: limbs and trunk, derived from the joints' parents"
+    )
     mixed_parts: tuple[Count, Count] = key((3, 4), "smallest and largest number of body parts taken from another clip")
     mixed_steps: tuple[Count, Count] = key((4, 7), "smallest and largest number of steps, of four frames each, taken")
 
@@ -54,7 +60,8 @@ class SkeAttnClrOptions(ContrastOptions):
 
 
 class Loss(Objective):
-    """InfoNCE of two normal views + μ · InfoNCE of the salient features + (1 − μ) · InfoNCE of the others, of a clip mixed with parts of another.
+    """InfoNCE of two normal views + μ · InfoNCE of the salient features + (1 − μ) · InfoNCE of the others, of a clip
+    mixed with parts of another.
 
     Metrics: mean cosine of the whole clips' positives, and the last two losses.
     """
@@ -87,23 +94,36 @@ class Loss(Objective):
 
     def forward(self, batch: Batch, networks: Mapping[str, Backbone]) -> tuple[Tensor, dict[str, Tensor]]:
         (network,) = networks.values()
-        return self.mixed(batch, network, drawn(1, max(1, len(batch.clips) - 2), batch.generator), self.place(network, batch.generator))
+        return self.mixed(
+            batch,
+            network,
+            drawn(1, max(1, len(batch.clips) - 2), batch.generator),
+            self.place(network, batch.generator),
+        )
 
     def place(self, network: Backbone, generator: Generator) -> Tensor:
-        """Frames and joints to take from another clip, bool (T, V), the same for all clips: some parts over one span."""
+        """Frames and joints to take from another clip, bool (T, V), the same for all clips: some parts over one
+        span.
+        """
         parts = torch.randperm(len(self.parts), generator=generator)[: drawn(*self.options.mixed_parts, generator)]
         length = drawn(*self.options.mixed_steps, generator)
         start = drawn(0, self.steps - length, generator)
         taken_tv = torch.zeros(network.frames, network.joints, dtype=torch.bool)
-        taken_tv[STRIDE * start : STRIDE * (start + length), [joint for part in parts.tolist() for joint in self.parts[part]]] = True
+        taken_tv[
+            STRIDE * start : STRIDE * (start + length), [joint for part in parts.tolist() for joint in self.parts[part]]
+        ] = True
         return taken_tv
 
     def mixed(self, batch: Batch, network: Backbone, shift: int, taken_tv: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """A step in which each clip takes the frames and joints marked in bool (T, V) from the clip `shift` places further on."""
+        """A step in which each clip takes the frames and joints marked in bool (T, V) from the clip `shift` places
+        further on.
+        """
         (y_bc,) = batch.features(network, "query")
         salient_bc, other_bc, mask_rlc = self._split(batch, network, shift, taken_tv)
         features = {"whole": y_bc, "salient": salient_bc, "other": other_bc}
-        queries = {name: normalize(self.predictors[name](self.projector(x_bc)), dim=1) for name, x_bc in features.items()}
+        queries = {
+            name: normalize(self.predictors[name](self.projector(x_bc)), dim=1) for name, x_bc in features.items()
+        }
         keys = self._keys(batch, mask_rlc)
         negatives_kd = self.queue.entries.clone()  # a clone: the queue changes before the backward pass
         losses = {name: self._contrast(queries, keys, name, negatives_kd) for name in queries}
@@ -131,11 +151,18 @@ class Loss(Objective):
         x_bmtvc, bodies = batch.views["key"]
         with batch.arithmetic():
             grid_rlc = places(self.target.encoder, x_bmtvc)
-            made = {"whole": grid_rlc.mean(1), **dict(zip(("salient", "other"), split(grid_rlc, mask_rlc), strict=True))}
+            made = {
+                "whole": grid_rlc.mean(1),
+                **dict(zip(("salient", "other"), split(grid_rlc, mask_rlc), strict=True)),
+            }
         return {name: normalize(self.target.head(of_clips(batch, y_rc, bodies)), dim=1) for name, y_rc in made.items()}
 
-    def _contrast(self, queries: Mapping[str, Tensor], keys: Mapping[str, Tensor], name: str, negatives_kd: Tensor) -> Tensor:
-        """InfoNCE with the queue as negatives; for salient and other features also the same clip's opposite, detached."""
+    def _contrast(
+        self, queries: Mapping[str, Tensor], keys: Mapping[str, Tensor], name: str, negatives_kd: Tensor
+    ) -> Tensor:
+        """InfoNCE with the queue as negatives; for salient and other features also the same clip's opposite,
+        detached.
+        """
         own_bd, opposite = queries[name], {"salient": "other", "other": "salient"}.get(name)
         logits = [(own_bd * keys[name]).sum(1, keepdim=True), own_bd @ negatives_kd.T]
         if opposite:
@@ -166,7 +193,9 @@ class SalientMask(nn.Module):
 
 def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     """Linear – BatchNorm – ReLU – Linear, without biases."""
-    return nn.Sequential(nn.Linear(inputs, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, outputs, bias=False))
+    return nn.Sequential(
+        nn.Linear(inputs, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, outputs, bias=False)
+    )
 
 
 def places(network: Backbone, x_bmtvc: Tensor) -> Tensor:
@@ -175,7 +204,9 @@ def places(network: Backbone, x_bmtvc: Tensor) -> Tensor:
 
 
 def split(grid_rlc: Tensor, mask_rlc: Tensor) -> tuple[Tensor, Tensor]:
-    """Means (R, C) over all places of the salient and of the other features; they add up to the mean of all features."""
+    """Means (R, C) over all places of the salient and of the other features; they add up to the mean of all
+    features.
+    """
     return (grid_rlc * mask_rlc).mean(1), (grid_rlc * (1 - mask_rlc)).mean(1)
 
 
@@ -197,13 +228,16 @@ def check(options: SkeAttnClrOptions, parts: Sequence[Sequence[int]], network: B
         raise InputError(f"objective: heads ({options.heads}) must divide the backbone's width ({network.width})")
     if options.mixed_steps[1] > steps_of(network):
         raise InputError(
-            f"objective: mixed_steps ({options.mixed_steps[1]}, of {STRIDE} frames each) do not fit in clips of {network.frames} frames"
+            f"objective: mixed_steps ({options.mixed_steps[1]}, of {STRIDE} frames each) do not fit in clips of"
+            f" {network.frames} frames"
         )
     if options.mixed_parts[1] > len(parts):
         raise InputError(
-            f"objective: mixed_parts: {options.mixed_parts[1]} are more than the {len(parts)} body parts: lower it, or set parts"
+            f"objective: mixed_parts: {options.mixed_parts[1]} are more than the {len(parts)} body parts: lower it, or"
+            " set parts"
         )
     if (last := max((joint for part in parts for joint in part), default=0)) >= network.joints:
         raise InputError(
-            f"objective: parts contain joint {last}, but clips have {network.joints} joints, from 0: set the parts of this skeleton"
+            f"objective: parts contain joint {last}, but clips have {network.joints} joints, from 0: set the parts of"
+            " this skeleton"
         )

@@ -1,8 +1,8 @@
 """Our reading of SkeletonMAE (Wu et al., ICMEW 2023): a masked autoencoder of positions on STTFormer.
 
-According to its abstract, joints and frames of a clip are hidden, the encoder sees only the rest, and an encoder and a decoder of the same
-blocks reconstruct the coordinates. No code was released and the full text was not available, so every number below is a setting, and its
-default our choice.
+According to its abstract, joints and frames of a clip are hidden, the encoder sees only the rest, and an encoder and a
+decoder of the same blocks reconstruct the coordinates. No code was released and the full text was not available, so
+every number below is a setting, and its default our choice.
 """
 
 from __future__ import annotations
@@ -31,11 +31,14 @@ class SkeletonMaeOptions(Settings):
 
     tuple_ratio: Share = key(0.5, "share of a body's tuples hidden from the encoder")
     joint_ratio: Share = key(0.4, "share of a body's joints replaced by a learned token in the other tuples")
-    decoder: Widths = key(((128, 64), (64, 32), (64, 16)), "channels, and width of a head's queries and keys, of each decoder block")
+    decoder: Widths = key(
+        ((128, 64), (64, 32), (64, 16)), "channels, and width of a head's queries and keys, of each decoder block"
+    )
 
 
 class Loss(Objective):
-    """Decoder, a token for hidden joints, one for hidden tuples, and the squared error of hidden coordinates of the stream, in m².
+    """Decoder, a token for hidden joints, one for hidden tuples, and the squared error of hidden coordinates of the
+    stream, in m².
 
     Bodies that are absent are left out.
     """
@@ -44,7 +47,9 @@ class Loss(Objective):
     needs = "sttformer"
     views: ClassVar = {"only": [{"crop": {"share": [0.5, 1.0], "min_frames": 64}}, {"turn": {"angle": 0.3}}]}
 
-    def __init__(self, networks: Mapping[str, Backbone], options: SkeletonMaeOptions, generator: torch.Generator) -> None:
+    def __init__(
+        self, networks: Mapping[str, Backbone], options: SkeletonMaeOptions, generator: torch.Generator
+    ) -> None:
         super().__init__(networks, options, generator)
         (network,) = networks.values()
         assert isinstance(network, Network), "guaranteed by `needs`"
@@ -54,7 +59,8 @@ class Loss(Objective):
         self.hidden_joints = int(network.joints * options.joint_ratio)
         if not self.shown or (self.shown == self.tuples and not self.hidden_joints):
             raise InputError(
-                f"objective: tuple_ratio ({options.tuple_ratio}) and joint_ratio ({options.joint_ratio}) must hide some but not all"
+                f"objective: tuple_ratio ({options.tuple_ratio}) and joint_ratio ({options.joint_ratio}) must hide some"
+                " but not all"
             )
         stem = next(part for part in network.stem if isinstance(part, nn.Conv2d)).out_channels
         self.tokens = nn.ParameterDict({"joint": torch.empty(stem, 1, 1), "tuple": torch.empty(network.width, 1, 1)})
@@ -77,7 +83,10 @@ class Loss(Objective):
         assert isinstance(network, Network), "guaranteed by `needs`"
         (view,) = batch.views.values()
         clips, (_, bodies, *_) = len(batch.clips), view.x_bmtvc.shape
-        noises = [torch.rand(clips, bodies, size, generator=batch.generator).flatten(0, 1) for size in (self.tuples, network.joints)]
+        noises = [
+            torch.rand(clips, bodies, size, generator=batch.generator).flatten(0, 1)
+            for size in (self.tuples, network.joints)
+        ]
         rows_r = counted_bodies(view.bodies.absent_bm, "present").flatten().nonzero().squeeze(1)
         x_rtvc = view.x_bmtvc.flatten(0, 1).index_select(0, sent(rows_r, view.x_bmtvc.device))
         noise_rt, noise_rv = (sent(noise[rows_r], x_rtvc.device) for noise in noises)
@@ -86,14 +95,19 @@ class Loss(Objective):
         return error_r.mean(), {}
 
     def errors(self, network: Network, x_rtvc: Tensor, noise_rt: Tensor, noise_rv: Tensor) -> tuple[Tensor, Tensor]:
-        """Each body's mean squared error over hidden coordinates (R,), and the mean of its encoded tokens (R, C), detached.
+        """Each body's mean squared error over hidden coordinates (R,), and the mean of its encoded tokens (R, C),
+        detached.
 
         Args:
             x_rtvc: bodies (R, T, V, 3) in metres.
-            noise_rt, noise_rv: uniform in [0, 1), per tuple and joint; tuples with the lowest values are visible, joints with the highest hidden.
+            noise_rt, noise_rv: uniform in [0, 1), per tuple and joint; tuples with the lowest values are visible,
+                joints with the highest hidden.
         """
         seen_rtvc = network.stream(x_rtvc)
-        keep_rk, joint_hidden_rv = noise_rt.argsort(1)[:, : self.shown].sort(1).values, highest(noise_rv, self.hidden_joints)
+        keep_rk, joint_hidden_rv = (
+            noise_rt.argsort(1)[:, : self.shown].sort(1).values,
+            highest(noise_rv, self.hidden_joints),
+        )
         latent_rckp = self.encoded(network, seen_rtvc, keep_rk, joint_hidden_rv)
         made_rtvc = network.frames_of(self.decoded(latent_rckp, keep_rk)).float()
         hidden_rtv = self.hidden(keep_rk, joint_hidden_rv, network.segment)
@@ -114,8 +128,12 @@ class Loss(Objective):
         return self.decoder(torch.where(shown_rt[:, None, :, None], back_rctp, self.tokens["tuple"]))
 
     def places(self, keep_rk: Tensor) -> tuple[Tensor, Tensor]:
-        """For each tuple (R, T / l): its index among the visible ones (arbitrary if hidden), and whether it is visible."""
-        shown_rt = torch.zeros(len(keep_rk), self.tuples, dtype=torch.bool, device=keep_rk.device).scatter_(1, keep_rk, True)
+        """For each tuple (R, T / l): its index among the visible ones (arbitrary if hidden), and whether it is
+        visible.
+        """
+        shown_rt = torch.zeros(len(keep_rk), self.tuples, dtype=torch.bool, device=keep_rk.device).scatter_(
+            1, keep_rk, True
+        )
         return (shown_rt.cumsum(1) - 1).clamp(min=0), shown_rt
 
     def hidden(self, keep_rk: Tensor, joint_hidden_rv: Tensor, frames: int) -> Tensor:

@@ -38,5 +38,7 @@ def ema_update(own: nn.Module, other: nn.Module, momentum: float) -> None:
 
 
 def momentum_at(done: int, steps: float, start: float, end: float) -> float:
-    """Momentum of the teacher's update after `done` of `steps` steps: half a cosine from `start` to `end` (DINO, §3.1)."""
+    """Momentum of the teacher's update after `done` of `steps` steps: half a cosine from `start` to `end` (DINO,
+    §3.1).
+    """
     return end - (end - start) * 0.5 * (1 + math.cos(math.pi * (done - 1) / steps))

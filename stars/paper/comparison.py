@@ -27,8 +27,11 @@ FACTS = {
     "seconds": "training time",
 }
 NOTES = (
-    "KNN by the first k of knn.k. Whitened, standardised: the features rescaled as the training clips have them; nothing is trained for it. Where there are "
-    "more features than training clips, as of raw joints, whitening makes all training clips equally far from one another.",
+    (
+        "KNN by the first k of knn.k. Whitened, standardised: the features rescaled as the training clips have them;"
+        " nothing is trained for it. Where there are more features than training clips, as of raw joints, whitening"
+        " makes all training clips equally far from one another."
+    ),
     "Effective rank: of the encoder's test features, from 1 to their width; it falls when features collapse.",
     "Self-matches: share of neighbours in the last step of stage 2 that are earlier embeddings of the same clip.",
 )
@@ -56,8 +59,8 @@ def comparison(settings: ComparisonStage, files: Mapping[str, Path], out: Path) 
     """Write out/comparison.csv, .json, .md, .tex, .html and .record.json.
 
     Args:
-        files: `Run.name` → metrics.json; features/{method}/{seed} → test features of the encoder; curve/{method}/{seed} → curve.csv of a
-            trained method; record/{training}/{seed} → record.json of each training behind one.
+        files: `Run.name` → metrics.json; features/{method}/{seed} → test features of the encoder; curve/{method}/{seed}
+            → curve.csv of a trained method; record/{training}/{seed} → record.json of each training behind one.
 
     Raises:
         InputError: a file that is missing, or is not what it should be.
@@ -72,23 +75,43 @@ def comparison(settings: ComparisonStage, files: Mapping[str, Path], out: Path) 
 def assemble(settings: ComparisonStage, files: Mapping[str, Path]) -> Table:
     """The ranked table."""
     results = [read(run, files[run.name], {}) for run in settings.runs]
-    measured = {result.run.column: Column(result.run.column, "", result.run.variant_title or "", published=False) for result in results}
+    measured = {
+        result.run.column: Column(result.run.column, "", result.run.variant_title or "", published=False)
+        for result in results
+    }
     columns = (*measured.values(), *(Column(name, "", title, published=False) for name, title in FACTS.items()))
-    rows = [_row(settings, method, measured, results, files) for method in sorted(settings.methods, key=lambda method: not method.floor)]
+    rows = [
+        _row(settings, method, measured, results, files)
+        for method in sorted(settings.methods, key=lambda method: not method.floor)
+    ]
     clips = dict.fromkeys(result.clips for result in results if result.clips)
     sizes = "; ".join(f"{train:,} training, {test:,} test clips" for train, test in list(clips)[:1])
     caption = f"{settings.data_title}, {settings.split_title} ({sizes}): top-1 accuracy, %, of every protocol"
     notes = (*spread_notes(results), *NOTES, _hardware(settings, files))
-    shown = tuple(column for column in columns if column.key in measured or any(row.cells[column.key].text() != DASH for row in rows))
+    shown = tuple(
+        column
+        for column in columns
+        if column.key in measured or any(row.cells[column.key].text() != DASH for row in rows)
+    )
     return ranked(Table("comparison", caption, (), shown, tuple(rows), notes, cites=False))
 
 
 def _row(
-    settings: ComparisonStage, method: Measured, measured: Mapping[str, Column], results: Sequence[Result], files: Mapping[str, Path]
+    settings: ComparisonStage,
+    method: Measured,
+    measured: Mapping[str, Column],
+    results: Sequence[Result],
+    files: Mapping[str, Path],
 ) -> Row:
     own = [result for result in results if result.run.method == method.method]
     cells = {name: mean_cell([result for result in own if result.run.column == name]) for name in measured}
-    return Row("this run", FLOOR if method.floor else LEARNT, method.title, cells | _facts(settings, method, files), recipe=method.method)
+    return Row(
+        "this run",
+        FLOOR if method.floor else LEARNT,
+        method.title,
+        cells | _facts(settings, method, files),
+        recipe=method.method,
+    )
 
 
 def _facts(settings: ComparisonStage, method: Measured, files: Mapping[str, Path]) -> dict[str, Cell]:
@@ -99,10 +122,14 @@ def _facts(settings: ComparisonStage, method: Measured, files: Mapping[str, Path
 
     ranks, curves = told("features"), [_last_row(path) for path in told("curve")]
     matches = [100 * float(row["self_matches"]) for row in curves if row.get("self_matches")]
-    times = [sum(training_seconds(files[f"record/{one}/{seed}"])[0] for one in method.trainings) for seed in settings.seeds]
+    times = [
+        sum(training_seconds(files[f"record/{one}/{seed}"])[0] for one in method.trainings) for seed in settings.seeds
+    ]
     return {
         "rank": _words([effective_rank(torch.from_numpy(read_npy(path))) for path in ranks], "{:.1f}", ranks),
-        "steps": _words([float(row["step"]) for row in curves], "{:,.0f}", told("curve"), SEVERAL if method.trainings else UNTRAINED),
+        "steps": _words(
+            [float(row["step"]) for row in curves], "{:,.0f}", told("curve"), SEVERAL if method.trainings else UNTRAINED
+        ),
         "self_matches": _words(matches, "{:.0f}", told("curve"), NOT_MEASURED),
         "seconds": Cell(words=duration(mean_std(times)[0])) if method.trainings else Cell(reason=UNTRAINED),
     }
@@ -125,7 +152,12 @@ def _last_row(path: Path) -> dict[str, str]:
 
 
 def _hardware(settings: ComparisonStage, files: Mapping[str, Path]) -> str:
-    trained = dict.fromkeys(f"record/{one}/{seed}" for method in settings.methods for one in method.trainings for seed in settings.seeds)
+    trained = dict.fromkeys(
+        f"record/{one}/{seed}" for method in settings.methods for one in method.trainings for seed in settings.seeds
+    )
     machines = dict.fromkeys(training_seconds(files[role])[1] for role in trained)
     where = "; ".join(machines) or "nothing was trained"
-    return f"Training time: wall time of all trainings behind an encoder, mean over seeds, other jobs beside them ({where})."
+    return (
+        "Training time: wall time of all trainings behind an encoder, mean over seeds, other jobs beside them"
+        f" ({where})."
+    )

@@ -52,7 +52,9 @@ def fig6(settings: Fig6Stage, clips: Path, predictions: Path, out: Path) -> None
 
 
 def confusion(label: np.ndarray, predicted: np.ndarray, classes: list[int]) -> np.ndarray:
-    """(classes, classes) number of clips by true (row) and predicted (column) class, both in the order of `classes` (ascending)."""
+    """(classes, classes) number of clips by true (row) and predicted (column) class, both in the order of `classes`
+    (ascending).
+    """
     counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(counts, (np.searchsorted(classes, label), np.searchsorted(classes, predicted)), 1)
     return counts
@@ -64,9 +66,13 @@ def shares(counts: np.ndarray) -> np.ndarray:
 
 
 def confused(cells: pd.DataFrame, pairs: int) -> pd.DataFrame:
-    """The most frequent (true, predicted) pairs of different classes; the more frequent first, then the larger share, then by name."""
+    """The most frequent (true, predicted) pairs of different classes; the more frequent first, then the larger
+    share, then by name.
+    """
     wrong = cells[(cells["true"] != cells["predicted"]) & (cells["count"] > 0)]
-    order = wrong.sort_values(["count", "share", "true", "predicted"], ascending=[False, False, True, True], kind="stable")
+    order = wrong.sort_values(
+        ["count", "share", "true", "predicted"], ascending=[False, False, True, True], kind="stable"
+    )
     return order.head(pairs)
 
 
@@ -76,7 +82,9 @@ def _counts(settings: Fig6Stage, clips: Path, predictions: Path, classes: list[i
     table = read_clips(clips)
     truth = dict(zip(table["name"], table["label"], strict=True))
     if [truth.get(str(name)) for name in found["name"]] != found["label"].tolist():
-        raise InputError(f"{predictions} holds clips or labels that {clips / 'clips.csv'} does not have: run the KNN protocol again")
+        raise InputError(
+            f"{predictions} holds clips or labels that {clips / 'clips.csv'} does not have: run the KNN protocol again"
+        )
     if len(found[column]) != len(found["label"]) or not set(found[column].tolist()) <= set(classes):
         raise InputError(f"{predictions}: {column} must hold one known label a clip: run the KNN protocol again")
     if not len(found["label"]):
@@ -107,7 +115,9 @@ def _draw(settings: Fig6Stage, counts: np.ndarray, names: list[str], out: Path) 
         name_axes(axis, names)
         if classes <= LABELLED:
             number_cells(axis, shares(counts))
-        bar = drawn.colorbar(image, ax=axis, shrink=0.7, aspect=30, pad=0.02, format=lambda share, _: f"{100 * share:.0f} %")
+        bar = drawn.colorbar(
+            image, ax=axis, shrink=0.7, aspect=30, pad=0.02, format=lambda share, _: f"{100 * share:.0f} %"
+        )
         bar.set_label("share of the true class's clips", fontsize=0.85 * text)
         bar.outline.set_visible(False)
         where = f"{settings.title}, {settings.data_title} {settings.split_title}: KNN, K = {settings.k}"

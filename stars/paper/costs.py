@@ -1,4 +1,6 @@
-"""What a method costs, in columns of a result table: its encoder's parameters, its operations for a clip, and the time of its trainings."""
+"""What a method costs, in columns of a result table: its encoder's parameters, its operations for a clip, and the
+time of its trainings.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ class Cost(Settings):
     @property
     def roles(self) -> list[str]:
         """Keys of the records it is read from, among the inputs of a table."""
-        return [f"record/{name}/{seed}" for name in dict.fromkeys((*self.encoders, *self.trainings)) for seed in self.seeds]
+        return [
+            f"record/{name}/{seed}" for name in dict.fromkeys((*self.encoders, *self.trainings)) for seed in self.seeds
+        ]
 
 
 def shown(columns: Sequence[str], cost: Cost, files: Mapping[str, Path]) -> dict[str, str]:
@@ -46,7 +50,9 @@ def _training(cost: Cost, files: Mapping[str, Path]) -> str:
     if not cost.trainings:
         return ""
     return duration(
-        mean_std([sum(training_seconds(files[f"record/{name}/{seed}"])[0] for name in cost.trainings) for seed in cost.seeds])[0]
+        mean_std(
+            [sum(training_seconds(files[f"record/{name}/{seed}"])[0] for name in cost.trainings) for seed in cost.seeds]
+        )[0]
     )
 
 
@@ -75,6 +81,8 @@ def _amount(value: float | None, unit: str) -> str:
         return UNKNOWN
     if value == 0:
         return ""
-    size, letter = next(((size, letter) for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if value >= size), (1.0, ""))
+    size, letter = next(
+        ((size, letter) for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if value >= size), (1.0, "")
+    )
     amount = value / size
     return f"{amount:.3g} {letter}{unit}".rstrip()

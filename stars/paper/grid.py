@@ -1,4 +1,6 @@
-"""A table before it is written: columns, rows, cells, their ranks and the reasons of their dashes. Values are percent."""
+"""A table before it is written: columns, rows, cells, their ranks and the reasons of their dashes. Values are
+percent.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ DASH = "–"
 
 @dataclass(frozen=True)
 class Cell:
-    """One value, or none and the reason. `values` are those of the seeds, `value` their mean. `words` stand in place of a number."""
+    """One value, or none and the reason. `values` are those of the seeds, `value` their mean. `words` stand in place
+    of a number.
+    """
 
     value: float | None = None
     std: float | None = None
@@ -26,7 +30,9 @@ class Cell:
     words: str = ""
 
     def text(self, origin: Origin = "published") -> str:
-        """Words as they are; else one decimal (three of a p-value), ± the standard deviation where there is one; a dash for no value."""
+        """Words as they are; else one decimal (three of a p-value), ± the standard deviation where there is one; a
+        dash for no value.
+        """
         if self.value is None:
             return self.words or DASH
         if origin == "p-value":
@@ -88,7 +94,9 @@ class Table:
         return [self.first, *(name.capitalize() for name in self.stubs), *(["Source"] if self.cites else [])]
 
     def facts(self, row: Row) -> list[str]:
-        """What stands in those columns: the method with its number in the paper's list of references, as the paper prints it."""
+        """What stands in those columns: the method with its number in the paper's list of references, as the paper
+        prints it.
+        """
         name = row.method if row.reference is None else f"{row.method} [{row.reference}]"
         source = row.citation or (row.origin if row.origin == "this run" else "")
         return [name, *(row.stub.get(stub, "") for stub in self.stubs), *([source] if self.cites else [])]
@@ -104,11 +112,19 @@ class Table:
         return {reason: letter(index) for index, reason in enumerate(reason for reason in met if reason)}
 
     def narrowed(self) -> Table:
-        """Columns in which this run has a value, and rows with a value in one of them; all of the table where this run has none."""
-        columns = tuple(column for column in self.columns if any(row.has(column.key) for row in self.rows if row.origin == "this run"))
+        """Columns in which this run has a value, and rows with a value in one of them; all of the table where this
+        run has none.
+        """
+        columns = tuple(
+            column
+            for column in self.columns
+            if any(row.has(column.key) for row in self.rows if row.origin == "this run")
+        )
         if not columns:
             return self
-        rows = tuple(row for row in self.rows if row.origin == "this run" or any(row.has(column.key) for column in columns))
+        rows = tuple(
+            row for row in self.rows if row.origin == "this run" or any(row.has(column.key) for column in columns)
+        )
         return replace(self, columns=columns, rows=rows)
 
     def headings(self) -> list[tuple[str, int]]:
@@ -143,14 +159,19 @@ def ranked(table: Table) -> Table:
     """The table with ranks 1 and 2 in every column: by the shown decimal, ties share, one value alone has no rank."""
     ranks = {column.key: _ranks(table.rows, column.key) for column in table.columns}
     rows = tuple(
-        replace(row, cells={key: replace(cell, rank=_rank(row, cell, ranks.get(key, {}))) for key, cell in row.cells.items()})
+        replace(
+            row,
+            cells={key: replace(cell, rank=_rank(row, cell, ranks.get(key, {}))) for key, cell in row.cells.items()},
+        )
         for row in table.rows
     )
     return replace(table, rows=rows)
 
 
 def _ranks(rows: Sequence[Row], key: str) -> dict[float, int]:
-    shown = [round(cell.value, 1) for row in rows if row.origin in COMPETE and (cell := row.cells[key]).value is not None]
+    shown = [
+        round(cell.value, 1) for row in rows if row.origin in COMPETE and (cell := row.cells[key]).value is not None
+    ]
     best = sorted(set(shown), reverse=True)[:2] if len(shown) > 1 else []
     return {value: place for place, value in enumerate(best, start=1)}
 

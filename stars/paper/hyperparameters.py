@@ -16,7 +16,11 @@ from stars.paper.tables import write
 FIXED = "="  # before a value that is no setting: what the code always does
 FIELDS = ["hyperparameter", "value", "keys"]
 NOT_CONFIGURED = "The configuration has no such method."
-COLUMNS = (Column("published", "", "Published", True), Column("this_run", "", "This run", False), Column("key", "", "Key", False))
+COLUMNS = (
+    Column("published", "", "Published", True),
+    Column("this_run", "", "This run", False),
+    Column("key", "", "Key", False),
+)
 
 
 class HyperparametersStage(Settings):
@@ -25,7 +29,9 @@ class HyperparametersStage(Settings):
     number: int = key(..., "number of the table in the paper")
     method: str = key(..., "method's name in the title")
     data_title: str = key(..., "data set for which the settings hold")
-    settings: dict[str, Any] | None = key(None, "key, dotted → value, of every setting of the method; null: it is not configured")
+    settings: dict[str, Any] | None = key(
+        None, "key, dotted → value, of every setting of the method; null: it is not configured"
+    )
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,12 @@ def build(settings: HyperparametersStage, published: Path, out: Path) -> None:
         InputError: the published table is missing or damaged, or names a key that the method's settings do not have.
     """
     inputs = paper.sources(published, settings.number)
-    write(out, settings, inputs, assemble(settings, load(inputs["published"]), paper.layout(published, settings.number).title))
+    write(
+        out,
+        settings,
+        inputs,
+        assemble(settings, load(inputs["published"]), paper.layout(published, settings.number).title),
+    )
 
 
 def load(path: Path) -> list[Hyperparameter]:
@@ -64,7 +75,16 @@ def assemble(settings: HyperparametersStage, rows: list[Hyperparameter], title: 
         caption += f" This run's are those of {settings.method} on {settings.data_title}."
     differing = [row.name for row in rows if settings.settings is not None and not agrees(row, settings.settings)]
     notes = (f"Other than the paper's: {', '.join(differing)}.",) if differing else ()
-    return Table(settings.number, caption, (), COLUMNS, tuple(_row(row, settings.settings) for row in rows), notes, "Hyperparameter", False)
+    return Table(
+        settings.number,
+        caption,
+        (),
+        COLUMNS,
+        tuple(_row(row, settings.settings) for row in rows),
+        notes,
+        "Hyperparameter",
+        False,
+    )
 
 
 def agrees(row: Hyperparameter, settings: Mapping[str, Any]) -> bool:
@@ -76,7 +96,9 @@ def agrees(row: Hyperparameter, settings: Mapping[str, Any]) -> bool:
 def _row(row: Hyperparameter, settings: Mapping[str, Any] | None) -> Row:
     ours = Cell(reason=NOT_CONFIGURED) if settings is None else Cell(words=_ours(row, settings))
     keys = ", ".join("none" if name.startswith(FIXED) else name for name in row.keys)
-    return Row("published", "", row.name, {"published": Cell(words=row.value), "this_run": ours, "key": Cell(words=keys)})
+    return Row(
+        "published", "", row.name, {"published": Cell(words=row.value), "this_run": ours, "key": Cell(words=keys)}
+    )
 
 
 def _ours(row: Hyperparameter, settings: Mapping[str, Any]) -> str:
@@ -90,7 +112,10 @@ def _ours(row: Hyperparameter, settings: Mapping[str, Any]) -> str:
 def _values(row: Hyperparameter, settings: Mapping[str, Any]) -> list[Any]:
     lacking = [name for name in row.keys if not name.startswith(FIXED) and name not in settings]
     if lacking or not row.keys:
-        raise InputError(f"{row.name}: the method has no setting {', '.join(lacking)}: correct the column keys of the published table")
+        raise InputError(
+            f"{row.name}: the method has no setting {', '.join(lacking)}: correct the column keys of the published"
+            " table"
+        )
     return [name.removeprefix(FIXED) if name.startswith(FIXED) else settings[name] for name in row.keys]
 
 

@@ -28,7 +28,9 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     except FileNotFoundError:
         raise InputError(f"{path} is missing: run the stage that makes it") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a readable csv file ({' '.join(str(error).split())}): delete it and run again") from None
+        raise InputError(
+            f"{path} is not a readable csv file ({' '.join(str(error).split())}): delete it and run again"
+        ) from None
     if lacking := [column for column in columns if column not in table]:
         raise InputError(f"{path} has no column {lacking[0]}: delete it and run again")
     return table

@@ -9,18 +9,31 @@ from itertools import product
 import numpy as np
 
 GAPS = (3, 7, 12, 18, 26, 36, 48, 62, 78, 96, 120, 150, 200)  # points between a mark and its name, in the order tried
-SIDES = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), *((x, y) for x, y in product((1, -1, 0.5, -0.5), repeat=2) if max(x, y, -x, -y) == 1)])
+SIDES = np.array(
+    [
+        (1, 0),
+        (-1, 0),
+        (0, 1),
+        (0, -1),
+        *((x, y) for x, y in product((1, -1, 0.5, -0.5), repeat=2) if max(x, y, -x, -y) == 1),
+    ]
+)
 CLEAR = 1.5  # points around a name that stay free
-COVERED, CROSSED = 1000, 40  # what it costs, in points of distance, to cover a mark or a name, and to lead a line over a mark
+# what it costs, in points of distance, to cover a mark or a name, and to lead a line over a mark
+COVERED, CROSSED = 1000, 40
 ROUNDS = 4  # how often each name is placed
 
 
 def apart(places: Iterable[float], gap: float, top: float = math.inf) -> list[float]:
-    """Ascending places moved as little as that takes to stand `gap` apart, none above `top`: each cluster is spread about its own centre."""
+    """Ascending places moved as little as that takes to stand `gap` apart, none above `top`: each cluster is spread
+    about its own centre.
+    """
     clusters: list[list[float]] = []
     for place in places:
         clusters.append([place])
-        while len(clusters) > 1 and _low(clusters[-2], gap, top) + gap * len(clusters[-2]) > _low(clusters[-1], gap, top):
+        while len(clusters) > 1 and _low(clusters[-2], gap, top) + gap * len(clusters[-2]) > _low(
+            clusters[-1], gap, top
+        ):
             last = clusters.pop()
             clusters[-1] += last
     return [_low(cluster, gap, top) + gap * index for cluster in clusters for index in range(len(cluster))]
@@ -33,10 +46,11 @@ def _low(cluster: list[float], gap: float, top: float) -> float:
 
 
 def beside(marks_n4: np.ndarray, sizes_n2: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """Where to write the name of each mark: inside the bounds, off every mark, off other names and their lines, and as near as that allows.
+    """Where to write the name of each mark: inside the bounds, off every mark, off other names and their lines, and as
+    near as that allows.
 
-    Names are placed one after another, the most crowded first; then each moves in turn to the place that is best beside all others. Where
-    no place is free, a name stands where it covers least.
+    Names are placed one after another, the most crowded first; then each moves in turn to the place that is best beside
+    all others. Where no place is free, a name stands where it covers least.
 
     Args:
         marks_n4: left, bottom, right and top of each mark, in points, as all lengths here.
@@ -53,10 +67,15 @@ def beside(marks_n4: np.ndarray, sizes_n2: np.ndarray, bounds: np.ndarray) -> np
         point, half, mark = points[index], sizes_n2[index] / 2, marks_n4[index]
         places = np.concatenate([point + SIDES * ((mark[2:] - mark[:2]) / 2 + half + gap) for gap in GAPS])
         places = np.clip(places, bounds[:2] + half, bounds[2:] - half)
-        boxes, edges = np.concatenate([places - half - CLEAR, places + half + CLEAR], axis=1), np.clip(point, places - half, places + half)
+        boxes, edges = (
+            np.concatenate([places - half - CLEAR, places + half + CLEAR], axis=1),
+            np.clip(point, places - half, places + half),
+        )
         placed[index] = False
         covered = _overlaps(boxes, marks_n4).sum(axis=1) + _overlaps(boxes, names[placed]).sum(axis=1)
-        covered += _hits(point, edges, names[placed]).sum(axis=1) + _hits(points[placed], ends[placed], boxes).sum(axis=0)
+        covered += _hits(point, edges, names[placed]).sum(axis=1) + _hits(points[placed], ends[placed], boxes).sum(
+            axis=0
+        )
         crossed = _hits(point, edges, np.delete(marks_n4, index, axis=0)).sum(axis=1)
         best = (COVERED * covered + CROSSED * crossed + np.repeat(GAPS, len(SIDES))).argmin()
         names[index], ends[index], placed[index] = boxes[best], edges[best], True
@@ -65,11 +84,15 @@ def beside(marks_n4: np.ndarray, sizes_n2: np.ndarray, bounds: np.ndarray) -> np
 
 def _overlaps(boxes_n4: np.ndarray, others_m4: np.ndarray) -> np.ndarray:
     """(N, M) which boxes overlap."""
-    return np.asarray(((boxes_n4[:, None, :2] < others_m4[:, 2:]) & (boxes_n4[:, None, 2:] > others_m4[:, :2])).all(axis=2))
+    return np.asarray(
+        ((boxes_n4[:, None, :2] < others_m4[:, 2:]) & (boxes_n4[:, None, 2:] > others_m4[:, :2])).all(axis=2)
+    )
 
 
 def _hits(starts: np.ndarray, ends_n2: np.ndarray, boxes_m4: np.ndarray) -> np.ndarray:
-    """(N, M) which straight lines touch which boxes: whether the part of the line between left and right meets that between bottom and top."""
+    """(N, M) which straight lines touch which boxes: whether the part of the line between left and right meets that
+    between bottom and top.
+    """
     starts = np.broadcast_to(starts, ends_n2.shape)[:, None]
     way = ends_n2[:, None] - starts
     way = np.where(way == 0, 1e-9, way)

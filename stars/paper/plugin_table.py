@@ -4,7 +4,8 @@ It holds `Options`, its settings with their defaults, and
 
     table(results, options) -> pandas.DataFrame
 
-given a `Result` for every method, run and seed that its block asks for. What it returns is written as csv, Markdown, LaTeX and HTML.
+given a `Result` for every method, run and seed that its block asks for. What it returns is written as csv, Markdown,
+LaTeX and HTML.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ def build(settings: PluginTableStage, files: Mapping[str, Path], out: Path) -> N
     for path in files.values():
         if not path.is_file():
             raise InputError(f"{path} is missing: run the stage that makes it")
-    with recording(out, f"{__name__}+{stage}", settings.model_dump(mode="json"), files, _files(name), f"{name}.record.json"):
+    with recording(
+        out, f"{__name__}+{stage}", settings.model_dump(mode="json"), files, _files(name), f"{name}.record.json"
+    ):
         frame = own.table([_read(one, files) for one in settings.results], options)
         for file, text in zip(_files(name), _texts(frame, settings.title), strict=True):
             write_text(out / file, text)
@@ -82,9 +85,12 @@ def _texts(frame: Any, title: str) -> list[str]:
     rows = [list(map(str, shown.columns)), ["---"] * shown.shape[1], *shown.values.tolist()]
     markdown = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
     page = (
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n<h1>{html.escape(title)}</h1>\n'
+        '<!doctype html>\n<html lang="en">\n<meta'
+        f' charset="utf-8">\n<title>{html.escape(title)}</title>\n<h1>{html.escape(title)}</h1>\n'
     )
-    latex = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1).to_latex(hrules=True)
+    latex = (
+        shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1).to_latex(hrules=True)
+    )
     return [
         frame.to_csv(index=False, lineterminator="\n"),
         f"{title}\n\n{markdown}\n",

@@ -23,10 +23,16 @@ class Layout(Settings):
     """What the paper prints around a table's numbers."""
 
     title: str = key(..., "what the table compares")
-    columns: dict[str, tuple[str, str]] = key({}, "column of the csv file → the two lines of its heading, in the paper's order")
-    select: dict[str, int | str] = key({}, "entry of metrics.json's `results` that is shown, by its keys; empty: the headline")
+    columns: dict[str, tuple[str, str]] = key(
+        {}, "column of the csv file → the two lines of its heading, in the paper's order"
+    )
+    select: dict[str, int | str] = key(
+        {}, "entry of metrics.json's `results` that is shown, by its keys; empty: the headline"
+    )
     notes: tuple[str, ...] = key((), "notes under the table")
-    chosen: dict[str, str] = key({}, "point of docs/fidelity.md → what this pipeline does there, shown beside its own results")
+    chosen: dict[str, str] = key(
+        {}, "point of docs/fidelity.md → what this pipeline does there, shown beside its own results"
+    )
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,9 @@ def _newer(path: Path, number: int, described: Layout, stubs: tuple[str, ...]) -
         if fields["table"] != str(number):
             continue
         if fields["column"] not in described.columns:
-            raise InputError(f"{path}, line {line}: Table {number} has no column {fields['column']}: {', '.join(described.columns)}")
+            raise InputError(
+                f"{path}, line {line}: Table {number} has no column {fields['column']}: {', '.join(described.columns)}"
+            )
         try:
             value = float(fields["value"])
         except ValueError as error:
@@ -114,7 +122,9 @@ def layout(folder: Path, number: int) -> Layout:
     """What stands around Table `number`; InputError where tables.yaml is missing or damaged, or does not have it."""
     path = folder / "tables.yaml"
     try:
-        layouts = TypeAdapter(dict[int, Layout]).validate_python(parse_yaml(path.read_text(encoding="utf-8-sig"), str(path)))
+        layouts = TypeAdapter(dict[int, Layout]).validate_python(
+            parse_yaml(path.read_text(encoding="utf-8-sig"), str(path))
+        )
     except FileNotFoundError:
         raise InputError(f"{path} is missing: it comes with the repository") from None
     except ValidationError as error:
@@ -139,7 +149,9 @@ def lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def _row(fields: dict[str, str], stubs: tuple[str, ...], layout: Layout, where: str) -> PublishedRow:
     reproduced = frozenset(fields["reproduced"].split())
     if not reproduced <= set(layout.columns):
-        raise InputError(f"{where}: reproduced must name columns of the table, not {shown(' '.join(sorted(reproduced)))}")
+        raise InputError(
+            f"{where}: reproduced must name columns of the table, not {shown(' '.join(sorted(reproduced)))}"
+        )
     try:
         values = {column: float(fields[column]) for column in layout.columns if fields[column]}
         reference = int(fields["reference"]) if fields["reference"] else None

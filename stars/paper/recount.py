@@ -33,7 +33,9 @@ class Difference:
 
 
 def of_record(record: Record, files: intact.Files) -> Iterator[tuple[Path, Difference | str]]:
-    """The cells of a record's table that its results do not give, each with the table's file; nothing for a record of anything else."""
+    """The cells of a record's table that its results do not give, each with the table's file; nothing for a record
+    of anything else.
+    """
     table = next((path for path in record.outputs if path.suffix == ".csv"), None)
     if record.stage not in STAGES or table is None or files[table] is None:
         return
@@ -50,7 +52,8 @@ def of_record(record: Record, files: intact.Files) -> Iterator[tuple[Path, Diffe
 def other_forms(record: Record, files: intact.Files) -> Iterator[str]:
     """A phrase for each form of a record's table, beside its csv, that does not show what the results give.
 
-    Of a table that another version of the source made the wording may differ, and no number: ask this only where today's made it.
+    Of a table that another version of the source made the wording may differ, and no number: ask this only where
+    today's made it.
     """
     for path in record.outputs:
         if path.suffix == ".csv" or files[path] is None:
@@ -78,7 +81,12 @@ def _again(record: Record, project: Path, ending: str) -> str:
     there = {role: project / renamed(path, record.results) for role, path in noted.items()}
     try:
         folder = next(
-            (home / noted["published"].parent for home in (project, shipped.FOLDER) if (home / noted["published"]).is_file()), project
+            (
+                home / noted["published"].parent
+                for home in (project, shipped.FOLDER)
+                if (home / noted["published"]).is_file()
+            ),
+            project,
         )
         text = tables.text(_table(record.told["settings"], there, folder), ending)
     except (KeyError, TypeError, ValueError) as error:
@@ -93,9 +101,15 @@ def _again(record: Record, project: Path, ending: str) -> str:
 def _in_words(ours: Mapping[str, str] | None, right: Mapping[str, str] | None) -> str:
     """Which fields of a cell the table has otherwise than its results give them; nothing where all are equal."""
     if ours is None or right is None:
-        return "the table lacks it, its results give it" if ours is None else "the table has it, its results give no such cell"
+        return (
+            "the table lacks it, its results give it"
+            if ours is None
+            else "the table has it, its results give no such cell"
+        )
     fields = [name for name in render.FIELDS if ours.get(name) != right.get(name)]
-    return "; ".join(f"the table says {name} {_shown(ours.get(name))}, its results give {_shown(right.get(name))}" for name in fields)
+    return "; ".join(
+        f"the table says {name} {_shown(ours.get(name))}, its results give {_shown(right.get(name))}" for name in fields
+    )
 
 
 def _shown(value: str | None) -> str:
@@ -109,7 +123,9 @@ def _table(settings: dict[str, Any], files: dict[str, Path], folder: Path) -> Ta
         told = validate(hyperparameters.HyperparametersStage, settings, "settings")
         return hyperparameters.assemble(told, hyperparameters.load(printed), published.layout(folder, number).title)
     told_runs = validate(tables.TableStage, settings, "settings")
-    return tables.assemble(told_runs, published.load(folder, number, told_runs.newer), told_runs.used(files), files["published"])
+    return tables.assemble(
+        told_runs, published.load(folder, number, told_runs.newer), told_runs.used(files), files["published"]
+    )
 
 
 def _lines(text: str) -> dict[tuple[str, ...], dict[str, str]]:

@@ -18,7 +18,9 @@ FIELDS = (
 
 
 def as_csv(table: Table) -> str:
-    """One line a cell. `values` are the seeds' in the order of `seeds`, `source` the files they come from in the same order; joined by ";"."""
+    """One line a cell. `values` are the seeds' in the order of `seeds`, `source` the files they come from in the
+    same order; joined by ";".
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, FIELDS, restval="", lineterminator="\n")
     writer.writeheader()
@@ -55,7 +57,11 @@ def as_json(table: Table) -> str:
     """All that the other forms show, as plain data: for the report page, and for other programs."""
     reasons = table.reasons()
     rows = [
-        {**asdict(row), "facts": table.facts(row), "cells": [_shown(row, row.cells[column.key], reasons) for column in table.columns]}
+        {
+            **asdict(row),
+            "facts": table.facts(row),
+            "cells": [_shown(row, row.cells[column.key], reasons) for column in table.columns],
+        }
         for row in table.rows
     ]
     columns = [asdict(column) for column in table.columns]
@@ -84,7 +90,10 @@ def as_markdown(table: Table) -> str:
             cells = [_md_cell(row.cells[column.key], row, reasons) for column in table.columns]
             lines.append(_md_row([*map(_md, table.facts(row)), *cells]))
     notes = [*(f"<sup>{mark}</sup> {_md(reason)}" for reason, mark in reasons.items()), *map(_md, table.notes)]
-    return "\n".join([*lines, "", *(f"- {note}" for note in [*_ranks_note(table, "**best**", "<u>second</u>"), *notes])]) + "\n"
+    return (
+        "\n".join([*lines, "", *(f"- {note}" for note in [*_ranks_note(table, "**best**", "<u>second</u>"), *notes])])
+        + "\n"
+    )
 
 
 def _ranks_note(table: Table, best: str, second: str) -> list[str]:
@@ -119,7 +128,9 @@ def _tex(text: str) -> str:
 
 
 def as_latex(table: Table) -> str:
-    """A table environment for the packages booktabs and graphicx, no wider than the page; notes are paragraphs under it."""
+    """A table environment for the packages booktabs and graphicx, no wider than the page; notes are paragraphs under
+    it.
+    """
     reasons = table.reasons()
     lead = len(table.lead)
     width = lead + len(table.columns)
@@ -138,7 +149,9 @@ def as_latex(table: Table) -> str:
         lines += [r"\midrule", *([rf"\multicolumn{{{width}}}{{l}}{{\textit{{{_tex(group)}}}}} \\"] if group else [])]
         lines += [_tex_row(table, row, reasons) for row in rows]
     lines += [r"\bottomrule", r"\end{tabular}}", r"\par\smallskip\raggedright\footnotesize"]
-    notes = [rf"\textsuperscript{{{mark}}}\,{_tex(reason)}" for reason, mark in reasons.items()] + [_tex(note) for note in table.notes]
+    notes = [rf"\textsuperscript{{{mark}}}\,{_tex(reason)}" for reason, mark in reasons.items()] + [
+        _tex(note) for note in table.notes
+    ]
     lines += [rf"{note}\par" for note in [*_ranks_note(table, r"\textbf{bold}", r"\underline{underlined}"), *notes]]
     return "\n".join([*lines, r"\end{table*}"]) + "\n"
 
@@ -159,4 +172,6 @@ def _tex_row(table: Table, row: Row, reasons: dict[str, str]) -> str:
         mark = rf"\textsuperscript{{{reasons[cell.reason]}}}" if cell.reason else ""
         return {1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}.get(cell.rank, text) + mark
 
-    return " & ".join([*map(_tex, table.facts(row)), *(cell(row.cells[column.key]) for column in table.columns)]) + r" \\"
+    return (
+        " & ".join([*map(_tex, table.facts(row)), *(cell(row.cells[column.key]) for column in table.columns)]) + r" \\"
+    )

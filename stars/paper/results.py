@@ -26,13 +26,16 @@ class Run(Settings):
     split_title: str = key(..., "split's name in the table")
     variant: str | None = key(None, "what else a column fixes, e.g. 1shot, 10pct or from_ntu60")
     variant_title: str | None = key(None, "the variant's name in the table")
-    source_title: str | None = key(None, "where the encoder was trained, where that is not the same data and stands in no variant")
+    source_title: str | None = key(
+        None, "where the encoder was trained, where that is not the same data and stands in no variant"
+    )
     input: str = key("Single-stream", "streams that it sees, in words")
     backbone: str = key("Transformer", "its network, in words")
     seed: int = key(..., "seed of training")
     counts: tuple[int | None, int] | None = key(
         None,
-        "training and test clips of a result on the paper's real, complete data (training null: any number); null: the data is not the paper's",
+        "training and test clips of a result on the paper's real, complete data (training null: any number); null: the"
+        " data is not the paper's",
     )
     select: dict[str, int | float | str] = key(
         {}, "entry of metrics.json's `results` that is shown; empty: what the table selects, or the headline"
@@ -53,7 +56,9 @@ class Run(Settings):
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Top-1 in percent, its standard deviation over a protocol's own repetitions (None: one run), training and test clips."""
+    """Top-1 in percent, its standard deviation over a protocol's own repetitions (None: one run), training and test
+    clips.
+    """
 
     top1: float
     std: float | None
@@ -62,7 +67,9 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Result:
-    """A run and what was measured (None: `reason`), the file it stands in, and whether the data is the paper's, complete."""
+    """A run and what was measured (None: `reason`), the file it stands in, and whether the data is the paper's,
+    complete.
+    """
 
     run: Run
     found: Accuracy | None
@@ -85,12 +92,15 @@ def read(run: Run, path: Path | None, select: Mapping[str, Any]) -> Result:
 
 
 def whole(clips: tuple[int, int], counts: tuple[int | None, int] | None) -> bool:
-    """Whether a result was measured on as many clips as the paper's complete data has; a count of None is not compared."""
+    """Whether a result was measured on as many clips as the paper's complete data has; a count of None is not
+    compared.
+    """
     return counts is not None and clips[1] == counts[1] and counts[0] in (None, clips[0])
 
 
 def accuracy(path: Path, wanted: Mapping[str, Any]) -> tuple[Accuracy | None, tuple[int, int]]:
-    """The entry of metrics.json's `results` with these values (nothing wanted: the headline), None where there is none, and the clips.
+    """The entry of metrics.json's `results` with these values (nothing wanted: the headline), None where there is none,
+    and the clips.
 
     Raises:
         InputError: the file is missing, is no metrics file, or has several such entries.

@@ -1,4 +1,6 @@
-"""p-values of a table: each tuned method of this run against the one whose encoder it started from, on the same test clips."""
+"""p-values of a table: each tuned method of this run against the one whose encoder it started from, on the same test
+clips.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from stars.provenance.files import read_npz
 GROUP = "p-value of the difference, this run"
 NOT_KEPT = "No p-value: this protocol keeps no prediction for every test clip of this entry."
 P_NOTE = (
-    "p: two-sided, that two methods of this run are equally accurate, by the paired bootstrap over test clips (10,000 resamples; seeds and "
-    "repetitions averaged). It says nothing of what another training would give."
+    "p: two-sided, that two methods of this run are equally accurate, by the paired bootstrap over test clips (10,000"
+    " resamples; seeds and repetitions averaged). It says nothing of what another training would give."
 )
 
 
@@ -27,7 +29,10 @@ def behind(name: str) -> str:
 
 
 def p_rows(
-    pairs: Sequence[tuple[str, str]], results: Mapping[tuple[str, str], Sequence[Result]], columns: Sequence[str], files: Mapping[str, Path]
+    pairs: Sequence[tuple[str, str]],
+    results: Mapping[tuple[str, str], Sequence[Result]],
+    columns: Sequence[str],
+    files: Mapping[str, Path],
 ) -> list[Row]:
     """A row for each pair of methods that were both measured.
 
@@ -38,7 +43,10 @@ def p_rows(
     """
     rows = []
     for method, other in pairs:
-        cells = {column: _cell(results.get((method, column), ()), results.get((other, column), ()), files) for column in columns}
+        cells = {
+            column: _cell(results.get((method, column), ()), results.get((other, column), ()), files)
+            for column in columns
+        }
         names = {name: found[0].run.title for (name, _), found in results.items()}
         rows.append(Row("p-value", GROUP, f"{names.get(method)} against {names.get(other)}", cells, recipe=method))
     return [row for row in rows if row.measured]
@@ -54,7 +62,9 @@ def _cell(first: Sequence[Result], second: Sequence[Result], files: Mapping[str,
     found = [_right(path, result.run.arrays) for path, result in zip(paths, both, strict=True)]
     if not all(np.array_equal(names, found[0][0]) for names, _ in found):
         raise InputError(f"{paths[0]} and {paths[-1]} are not of the same test clips: run the protocol again")
-    ours, others = (np.concatenate([right for _, right in side], axis=1) for side in (found[: len(first)], found[len(first) :]))
+    ours, others = (
+        np.concatenate([right for _, right in side], axis=1) for side in (found[: len(first)], found[len(first) :])
+    )
     p = paired_p(ours, others)
     return Cell(p, seeds=tuple(result.run.seed for result in first), sources=tuple(map(str, paths)))
 

@@ -17,7 +17,11 @@ def summary(results: Path) -> str:
     tables, drawn = files(results)
     if not tables and not drawn:
         raise InputError(f"{results} holds no table and no figure: make them with `snakemake --cores 2`")
-    page = [f"All on one page: {(results / PAGE).absolute().as_uri()}   (open it in a browser)"] if (results / PAGE).is_file() else []
+    page = (
+        [f"All on one page: {(results / PAGE).absolute().as_uri()}   (open it in a browser)"]
+        if (results / PAGE).is_file()
+        else []
+    )
     made = ["Tables:", *(_made(path, "md") for path in tables)] if tables else []
     pictures = ["Pictures:", *(_made(path, "png") for path in drawn)] if drawn else []
     return "\n".join([*filter(None, map(own_rows, tables)), *made, *pictures, *page]) + "\n"
@@ -42,7 +46,11 @@ def own_rows(path: Path) -> str:
         raise InputError(f"{path} is not a table that stars wrote: delete it and run again") from None
     title = f"{path.stem.replace('table', 'Table ')}, this run, top-1 accuracy (%)"
     methods = list(dict.fromkeys(method for method, _ in shown))
-    columns = [column for column in dict.fromkeys(column for _, column in shown) if any(shown[method, column] for method in methods)]
+    columns = [
+        column
+        for column in dict.fromkeys(column for _, column in shown)
+        if any(shown[method, column] for method in methods)
+    ]
     if not columns:
         return ""
     body = [[method, *(shown[method, column] or "–" for column in columns)] for method in methods]
@@ -60,7 +68,9 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _made(path: Path, first: str) -> str:
-    """A table's or figure's file to open, and the other formats beside it: "results/figures/fig4.png (also .csv .svg)"."""
+    """A table's or figure's file to open, and the other formats beside it: "results/figures/fig4.png (also .csv
+    .svg)".
+    """
     found = sorted(form.suffix for form in path.parent.glob(f"{path.stem}.*") if form.suffix != ".json")
     shown = f".{first}" if f".{first}" in found else path.suffix
     others = [suffix for suffix in found if suffix != shown]

@@ -39,7 +39,8 @@ class SweepStage(Settings):
 
 
 def sweep(settings: SweepStage, files: Mapping[str, Path], out: Path) -> None:
-    """Write out/{name}.svg, .png, .csv (method, value, top1, std, seeds, base) and .record.json. Without points, a figure that says so.
+    """Write out/{name}.svg, .png, .csv (method, value, top1, std, seeds, base) and .record.json. Without points, a
+    figure that says so.
 
     Args:
         files: {method}/{seed} → metrics.json of the KNN protocol.
@@ -63,7 +64,14 @@ def _measure(settings: SweepStage, point: Point, files: Mapping[str, Path]) -> d
             raise InputError(f"{path} has no result of the encoder's output at k = {settings.k}: add it to knn.k")
         values.append(found.top1)
     mean, std = mean_std(values)
-    return {"method": point.title, "value": point.value, "top1": mean, "std": std, "seeds": len(values), "base": point.base}
+    return {
+        "method": point.title,
+        "value": point.value,
+        "top1": mean,
+        "std": std,
+        "seeds": len(values),
+        "base": point.base,
+    }
 
 
 def _draw(settings: SweepStage, table: pd.DataFrame, out: Path) -> None:
@@ -76,14 +84,35 @@ def _draw(settings: SweepStage, table: pd.DataFrame, out: Path) -> None:
         else:
             places = range(len(table))
             axis.errorbar(
-                places, table["top1"], table["std"].astype(float), color=figure_style.colour(0), marker="o", markersize=6, capsize=3
+                places,
+                table["top1"],
+                table["std"].astype(float),
+                color=figure_style.colour(0),
+                marker="o",
+                markersize=6,
+                capsize=3,
             )
             base = table[table["base"]]
             if len(base):
                 axis.set_xlabel(f"{settings.setting} (ring: {base['method'].iloc[0]})")
-            axis.plot(base.index, base["top1"], marker="o", markersize=11, fillstyle="none", linestyle="", color=figure_style.colour(3))
+            axis.plot(
+                base.index,
+                base["top1"],
+                marker="o",
+                markersize=11,
+                fillstyle="none",
+                linestyle="",
+                color=figure_style.colour(3),
+            )
             for place, point in enumerate(table.itertuples()):
-                axis.annotate(f"{point.top1:.1f}", (place, point.top1), (0, 9), textcoords="offset points", ha="center", fontsize=9)
+                axis.annotate(
+                    f"{point.top1:.1f}",
+                    (place, point.top1),
+                    (0, 9),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=9,
+                )
             axis.set_xticks(places, [f"{value:g}" for value in table["value"]])
             axis.margins(x=0.1, y=0.25)
             axis.grid(axis="y", color="#e4e4e4", linewidth=0.6)

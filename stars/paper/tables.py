@@ -22,8 +22,16 @@ REPEATED = "±: sample standard deviation over the protocol's own repetitions, w
 BLANK = "The paper gives no value."
 NOT_PUBLISHED = "The paper reports nothing on this data."
 NOT_COMPARABLE = "No difference: the published value and this run's are not both there, on the same complete data."
-NOTHING_COMPARABLE = "No difference to a published value is shown: this run has no result on the paper's own complete data."
-WRITERS = {".csv": render.as_csv, ".json": render.as_json, ".md": render.as_markdown, ".tex": render.as_latex, ".html": web.as_html}
+NOTHING_COMPARABLE = (
+    "No difference to a published value is shown: this run has no result on the paper's own complete data."
+)
+WRITERS = {
+    ".csv": render.as_csv,
+    ".json": render.as_json,
+    ".md": render.as_markdown,
+    ".tex": render.as_latex,
+    ".html": web.as_html,
+}
 NARROWED = (".json", ".html")  # what is read on a screen; json is what the report's page shows
 
 
@@ -32,7 +40,9 @@ class TableStage(Settings):
 
     number: int = key(..., "number of the table in the paper")
     runs: tuple[Run, ...] = key((), "this pipeline's results, in the order of their rows and columns")
-    pairs: tuple[tuple[str, str], ...] = key((), "methods whose difference gets a p-value, each with the one it is compared with")
+    pairs: tuple[tuple[str, str], ...] = key(
+        (), "methods whose difference gets a p-value, each with the one it is compared with"
+    )
     columns: tuple[str, ...] = key((), "what a method costs, a column each: parameters, operations, training")
     costs: tuple[Cost, ...] = key((), "where the costs of each method are recorded")
     newer: bool = key(False, "with published rows of work after the paper")
@@ -41,26 +51,36 @@ class TableStage(Settings):
     def used(self, files: Mapping[str, Path]) -> dict[str, Path]:
         """Those of the files that the table reads."""
         roles = [role for run in self.runs for role in (run.name, behind(run.name))]
-        return {role: files[role] for role in [*roles, *(role for cost in self.costs for role in cost.roles)] if role in files}
+        return {
+            role: files[role]
+            for role in [*roles, *(role for cost in self.costs for role in cost.roles)]
+            if role in files
+        }
 
 
 def build(settings: TableStage, files: Mapping[str, Path], published: Path, out: Path) -> None:
     """Write out/table{N}.csv, .md, .tex, .html and .record.json.
 
     Args:
-        files: `Run.name` → metrics.json; "predictions of {Run.name}" → predictions.npz, for p-values. A run without a file is a dash with
-            its reason. record/{method}/{seed} → record.json of what `costs` names.
+        files: `Run.name` → metrics.json; "predictions of {Run.name}" → predictions.npz, for p-values. A run without a
+            file is a dash with its reason. record/{method}/{seed} → record.json of what `costs` names.
         published: folder with tables.yaml and table{N}.csv.
 
     Raises:
-        InputError: a table that is not described, a run named twice, a file that is missing or does not hold what is shown.
+        InputError: a table that is not described, a run named twice, a file that is missing or does not hold what is
+            shown.
     """
     used = settings.used(files)
     inputs = {**paper.sources(published, settings.number, settings.newer), **used}
     for path in inputs.values():
         if not path.is_file():
             raise InputError(f"{path} is missing: run the stage that makes it")
-    write(out, settings, inputs, assemble(settings, paper.load(published, settings.number, settings.newer), used, inputs["published"]))
+    write(
+        out,
+        settings,
+        inputs,
+        assemble(settings, paper.load(published, settings.number, settings.newer), used, inputs["published"]),
+    )
 
 
 def write(out: Path, settings: Settings, inputs: Mapping[str, Path], table: Table) -> None:
@@ -103,7 +123,14 @@ def assemble(settings: TableStage, printed: paper.Published, files: Mapping[str,
     if ours and not any(row.origin == "difference" for row in rows):
         notes.append(NOTHING_COMPARABLE)
     return ranked(
-        Table(printed.number, _caption(printed, results), (*printed.stubs, *settings.columns), columns, rows, (*notes, *settings.notes))
+        Table(
+            printed.number,
+            _caption(printed, results),
+            (*printed.stubs, *settings.columns),
+            columns,
+            rows,
+            (*notes, *settings.notes),
+        )
     )
 
 
@@ -116,7 +143,9 @@ def _by_cell(printed: paper.Published, results: Sequence[Result]) -> dict[tuple[
 
 
 def _place(printed: paper.Published, result: Result) -> Column:
-    """A result on the paper's complete data stands in the paper's column, any other in its own, so that they are never ranked together."""
+    """A result on the paper's complete data stands in the paper's column, any other in its own, so that they are
+    never ranked together.
+    """
     run = result.run
     paper_has = run.column in printed.layout.columns
     if paper_has and result.complete:
@@ -163,7 +192,9 @@ def _published_rows(printed: paper.Published, columns: Sequence[Column], known: 
 
 
 def _beside(printed: Sequence[Row], ours: Sequence[Row]) -> Iterator[Row]:
-    """Each published row with this run's row of the same method after it, then the rows of this run that have no counterpart."""
+    """Each published row with this run's row of the same method after it, then the rows of this run that have no
+    counterpart.
+    """
     waiting = {row.recipe: row for row in ours}
     for row in printed:
         yield row
@@ -177,7 +208,10 @@ def _narrowed(table: Table) -> Table:
     shown = table.narrowed()
     columns, rows = len(table.columns) - len(shown.columns), len(table.rows) - len(shown.rows)
     left = [f"{count} {what}{'s' * (count > 1)}" for count, what in ((columns, "column"), (rows, "row")) if count]
-    note = f"{' and '.join(left)} without a value to compare with this run's: table{table.number}.csv, .md and .tex have them."
+    note = (
+        f"{' and '.join(left)} without a value to compare with this run's: table{table.number}.csv, .md and .tex have"
+        " them."
+    )
     return replace(shown, notes=(*shown.notes, note)) if left else shown
 
 
@@ -199,7 +233,9 @@ def _our_rows(printed: paper.Published, columns: Sequence[Column], results: Sequ
 
 
 def mean_cell(results: Sequence[Result]) -> Cell:
-    """The mean over seeds; a seed without a result makes the whole cell a dash, never a mean over fewer seeds than were asked for."""
+    """The mean over seeds; a seed without a result makes the whole cell a dash, never a mean over fewer seeds than
+    were asked for.
+    """
     lacking = [result.reason for result in results if result.found is None]
     found = [result.found for result in results if result.found is not None]
     if lacking or not found:
@@ -207,7 +243,9 @@ def mean_cell(results: Sequence[Result]) -> Cell:
     values = tuple(one.top1 for one in found)
     mean, std = mean_std(values)
     seeds = tuple(result.run.seed for result in results)
-    return Cell(mean, std if len(found) > 1 else found[0].std, seeds, values, tuple(result.source for result in results))
+    return Cell(
+        mean, std if len(found) > 1 else found[0].std, seeds, values, tuple(result.source for result in results)
+    )
 
 
 def _differences(printed: paper.Published, columns: Sequence[Column], ours: Sequence[Row], source: Path) -> list[Row]:
@@ -225,13 +263,18 @@ def _differences(printed: paper.Published, columns: Sequence[Column], ours: Sequ
 
 
 def _caption(printed: paper.Published, results: Sequence[Result]) -> str:
-    head = f"Table {printed.number} of the STARS paper: {printed.layout.title}. Published values are cited from the paper."
+    head = (
+        f"Table {printed.number} of the STARS paper: {printed.layout.title}. Published values are cited from the paper."
+    )
     same = _measured_on([result for result in results if result.complete])
     other = _measured_on([result for result in results if not result.complete])
     if same:
         head += f" This run was measured on {same}."
     if other:
-        head += f" This run's values on {other} are NOT results on NTU RGB+D or PKU-MMD: they are not comparable with, nor ranked among, the published ones."
+        head += (
+            f" This run's values on {other} are NOT results on NTU RGB+D or PKU-MMD: they are not comparable with, nor"
+            " ranked among, the published ones."
+        )
     return head if same or other else head + " This run has no result for it."
 
 
@@ -240,7 +283,10 @@ def _measured_on(results: Sequence[Result]) -> str:
     seen: dict[tuple[str, str, int], dict[str, None]] = {}
     for run, (train, test) in ((result.run, result.clips) for result in results if result.clips is not None):
         seen.setdefault((run.data_title, run.split_title, test), {})[f"{train:,}"] = None
-    return "; ".join(f"{data} {split} ({' / '.join(train)} training, {test:,} test clips)" for (data, split, test), train in seen.items())
+    return "; ".join(
+        f"{data} {split} ({' / '.join(train)} training, {test:,} test clips)"
+        for (data, split, test), train in seen.items()
+    )
 
 
 def spread_notes(results: Sequence[Result]) -> list[str]:
@@ -249,7 +295,9 @@ def spread_notes(results: Sequence[Result]) -> list[str]:
     for result in results:
         seeds.setdefault((result.run.column, result.run.method), []).append(result.run.seed)
     several = dict.fromkeys(tuple(found) for found in seeds.values() if len(found) > 1)
-    notes = [f"±: sample standard deviation over {len(found)} seeds ({', '.join(map(str, found))})." for found in several]
+    notes = [
+        f"±: sample standard deviation over {len(found)} seeds ({', '.join(map(str, found))})." for found in several
+    ]
     repeated = any(result.found is not None and result.found.std is not None for result in results)
     return notes or ([REPEATED] if repeated else [])
 
@@ -264,7 +312,11 @@ def _read_in(printed: paper.Published, newer: bool) -> list[str]:
             places.setdefault(row.address, []).append(row.method)
     read = "; ".join(f"{', '.join(who)}: {address}" for address, who in places.items())
     return [
-        f"{paper.LATER}, read in its own paper or repository: {read}." if read else f"{paper.LATER}: no number of this protocol was found."
+        (
+            f"{paper.LATER}, read in its own paper or repository: {read}."
+            if read
+            else f"{paper.LATER}: no number of this protocol was found."
+        )
     ]
 
 

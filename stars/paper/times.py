@@ -1,4 +1,6 @@
-"""Figure 1: accuracy of the linear protocol against training time, this run's points beside the published accuracies."""
+"""Figure 1: accuracy of the linear protocol against training time, this run's points beside the published
+accuracies.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,10 @@ UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 PICTURED = ("published; the paper", "gives times only", "as a picture")
 REACH = 15.0  # points below this run's least accuracy down to which published ones are drawn
 COLUMNS = ("method", "origin", "seconds", "top1", "std", "hardware")
-MARK, NAME, LINED = 6.0, 8.0, 8.0  # size of a mark, of a name, and the distance from which on a line leads to the name, in points
-OURS, PUBLISHED, INK, LINE = figure_style.colour(0), figure_style.colour(3), "#3c3c3c", "#8a8a8a"  # Okabe and Ito's blue and vermilion
+# size of a mark, of a name, and the distance from which on a line leads to the name, in points
+MARK, NAME, LINED = 6.0, 8.0, 8.0
+# Okabe and Ito's blue and vermilion
+OURS, PUBLISHED, INK, LINE = figure_style.colour(0), figure_style.colour(3), "#3c3c3c", "#8a8a8a"
 NAMES = ("fig1.svg", "fig1.png", "fig1.csv")
 
 
@@ -43,7 +47,9 @@ class Fig1Stage(Settings):
     methods: tuple[Trained, ...] = key(..., "methods, a point each")
     seeds: tuple[int, ...] = key(..., "seeds of training; a point is their mean", min_length=1)
     column: str = key(..., "column of Table 1 whose published values are drawn beside them")
-    counts: tuple[int, int] | None = key(None, "training and test clips of the paper's complete data; null: the data is not the paper's")
+    counts: tuple[int, int] | None = key(
+        None, "training and test clips of the paper's complete data; null: the data is not the paper's"
+    )
     data_title: str = key(..., "data set's name in the title")
     split_title: str = key(..., "split's name in the title")
 
@@ -51,8 +57,8 @@ class Fig1Stage(Settings):
 def fig1(settings: Fig1Stage, files: Mapping[str, Path], printed: Path, out: Path) -> None:
     """Write out/fig1.svg, .png, .csv (method, origin, seconds, top1, std, hardware) and .record.json.
 
-    Published accuracies are drawn where the data is the paper's own and complete. The paper gives its training times as a picture
-    alone, so these accuracies stand at the margin, without a time.
+    Published accuracies are drawn where the data is the paper's own and complete. The paper gives its training times as
+    a picture alone, so these accuracies stand at the margin, without a time.
 
     Args:
         files: {method}/{seed} → metrics.json of the linear protocol; record/{training}/{seed} → record.json.
@@ -71,7 +77,9 @@ def fig1(settings: Fig1Stage, files: Mapping[str, Path], printed: Path, out: Pat
 
 
 def training_seconds(path: Path) -> tuple[float, str]:
-    """Wall time of a training, all runs that it took together, and the hardware of the last; InputError if the record is none."""
+    """Wall time of a training, all runs that it took together, and the hardware of the last; InputError if the
+    record is none.
+    """
     record = read_json(path)
     try:
         earlier = [leg["seconds"] for leg in record["notes"].get("earlier_runs", [])]
@@ -103,7 +111,14 @@ def _measure(settings: Fig1Stage, method: Trained, files: Mapping[str, Path]) ->
     mean, std = mean_std([one.top1 for one in found])
     seconds, _ = mean_std([sum(seconds for seconds, _ in one) for one in times])
     hardware = "; ".join(dict.fromkeys(name for one in times for _, name in one))
-    line = {"method": method.title, "origin": "this run", "seconds": seconds, "top1": mean, "std": std, "hardware": hardware}
+    line = {
+        "method": method.title,
+        "origin": "this run",
+        "seconds": seconds,
+        "top1": mean,
+        "std": std,
+        "hardware": hardware,
+    }
     return line, all(whole(one.clips, settings.counts) for one in found)
 
 
@@ -126,12 +141,18 @@ def _draw(settings: Fig1Stage, table: pd.DataFrame, out: Path) -> None:
         if ours.empty:
             figure_style.say(axes[0], "no method of this configuration is trained")
         else:
-            _points(axes[0], ours, f"this run, mean ± std of {len(settings.seeds)} seeds" if len(settings.seeds) > 1 else "this run")
+            _points(
+                axes[0],
+                ours,
+                f"this run, mean ± std of {len(settings.seeds)} seeds" if len(settings.seeds) > 1 else "this run",
+            )
         if not cited.empty:
             values = cited.sort_values("top1")
             near = values["top1"] >= ours["top1"].min() - REACH
             _margin(axes[1], values[near], values[~near])
-        drawn.suptitle(figure_style.fitted(f"Linear protocol against training time, {settings.data_title} {settings.split_title}"))
+        drawn.suptitle(
+            figure_style.fitted(f"Linear protocol against training time, {settings.data_title} {settings.split_title}")
+        )
         drawn.legend(loc="outside lower center", ncols=2, frameon=False)
         figure_style.settle(drawn)
         if not ours.empty:
@@ -145,7 +166,9 @@ def _points(axis: Axes, ours: pd.DataFrame, label: str) -> None:
     unit, seconds = _unit(ours)
     times = ours["seconds"] / seconds
     look: dict[str, Any] = {"marker": "o", "color": OURS, "markersize": MARK, "linestyle": "", "capsize": 2}
-    axis.errorbar(times, ours["top1"], None if ours["std"].isna().all() else ours["std"], elinewidth=1, label=label, **look)
+    axis.errorbar(
+        times, ours["top1"], None if ours["std"].isna().all() else ours["std"], elinewidth=1, label=label, **look
+    )
     least, longest = times.min(), times.max()
     if least > 0 and longest > 8 * least:
         axis.set_xscale("log")
@@ -155,13 +178,19 @@ def _points(axis: Axes, ours: pd.DataFrame, label: str) -> None:
         axis.set_xlim(least / 1.5, longest * 1.5)
     else:
         room = max(0.3 * (longest - least), 0.05 * longest, 1e-9)
-        axis.set_xlim(min(0, least - 0.03 * longest) if least < longest / 2 else least - room, longest + min(room, 0.1 * longest + 1e-9))
+        axis.set_xlim(
+            min(0, least - 0.03 * longest) if least < longest / 2 else least - room,
+            longest + min(room, 0.1 * longest + 1e-9),
+        )
         axis.locator_params(axis="x", nbins=6)
     axis.margins(y=0.12)
     axis.grid(color="#e4e4e4", linewidth=0.6)
     axis.set_axisbelow(True)
     where = textwrap.fill("; ".join(dict.fromkeys(ours["hardware"])), figure_style.LINE)
-    axis.set(xlabel=f"training time, {unit}{', logarithmic' * (axis.get_xscale() == 'log')}\n({where})", ylabel="top-1 accuracy, %")
+    axis.set(
+        xlabel=f"training time, {unit}{', logarithmic' * (axis.get_xscale() == 'log')}\n({where})",
+        ylabel="top-1 accuracy, %",
+    )
 
 
 def _unit(ours: pd.DataFrame) -> tuple[str, float]:
@@ -169,9 +198,14 @@ def _unit(ours: pd.DataFrame) -> tuple[str, float]:
 
 
 def _name(axis: Axes, ours: pd.DataFrame) -> None:
-    """The method's name beside each point, with a line to it where they are apart. Call it when the axes have their place."""
+    """The method's name beside each point, with a line to it where they are apart. Call it when the axes have their
+    place.
+    """
     axis.autoscale(False)  # lines to names leave the axes as they are
-    texts = [axis.text(0, 0, textwrap.fill(name, 26), va="center", ha="center", fontsize=NAME, color=INK) for name in ours["method"]]
+    texts = [
+        axis.text(0, 0, textwrap.fill(name, 26), va="center", ha="center", fontsize=NAME, color=INK)
+        for name in ours["method"]
+    ]
     scale, moves, back = axis.figure.dpi / 72, axis.transData, axis.transData.inverted()
     times, std = ours["seconds"] / _unit(ours)[1], ours["std"].fillna(0)
     low, high = (moves.transform(np.column_stack([times, ours["top1"] + sign * std])) for sign in (-1, 1))
@@ -188,20 +222,36 @@ def _name(axis: Axes, ours: pd.DataFrame) -> None:
 
 def _margin(axis: Axes, near: pd.DataFrame, below: pd.DataFrame) -> None:
     """Published accuracies without a time, as hollow marks; those far below this run's are only named."""
-    look: dict[str, Any] = {"marker": "D", "linestyle": "", "color": PUBLISHED, "fillstyle": "none", "markersize": MARK - 1}
+    look: dict[str, Any] = {
+        "marker": "D",
+        "linestyle": "",
+        "color": PUBLISHED,
+        "fillstyle": "none",
+        "markersize": MARK - 1,
+    }
     axis.plot(np.zeros(len(near)), near["top1"], label="published", **look)
     names = [f"{point.method} {point.top1:.1f}" for point in below.itertuples()]
-    axis.set_xlabel("\n".join([*PICTURED, *textwrap.wrap("below: " + ", ".join(names) if names else "", 22)]), fontsize=8)
+    axis.set_xlabel(
+        "\n".join([*PICTURED, *textwrap.wrap("below: " + ", ".join(names) if names else "", 22)]), fontsize=8
+    )
     axis.set(xlim=(-0.05, 1), xticks=[])
     axis.tick_params(left=False, labelleft=False)
     axis.spines[["bottom", "left"]].set_visible(False)
 
 
 def _list(axis: Axes, near: pd.DataFrame) -> None:
-    """The names of published accuracies, ascending, one under another and a line to each. Call it when the axes have their place."""
+    """The names of published accuracies, ascending, one under another and a line to each. Call it when the axes have
+    their place.
+    """
     low, high = axis.get_ylim()
     row = 1.3 * NAME * (high - low) / (axis.bbox.height * 72 / axis.figure.dpi)
     for place, point in zip(labels.apart(near["top1"], row, high), near.itertuples(), strict=True):
         line = {"arrowstyle": "-", "color": LINE, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3, "relpos": (0, 0.5)}
-        text: dict[str, Any] = {"xytext": (0.14, place), "va": "center", "fontsize": NAME, "color": INK, "annotation_clip": False}
+        text: dict[str, Any] = {
+            "xytext": (0.14, place),
+            "va": "center",
+            "fontsize": NAME,
+            "color": INK,
+            "annotation_clip": False,
+        }
         axis.annotate(point.method, (0, point.top1), arrowprops=line, **text)

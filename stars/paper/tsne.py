@@ -59,17 +59,28 @@ def fig4(settings: Fig4Stage, clips: Path, test: Path, features: Mapping[str, Pa
     if lacking:
         raise InputError(f"fig4 draws method {lacking[0]}, of which no features were given")
     used = {panel.method: features[panel.method] for panel in settings.panels}
-    inputs = {"clips": clips / "clips.csv", "test": test, **{f"features of {method}": path for method, path in used.items()}}
+    inputs = {
+        "clips": clips / "clips.csv",
+        "test": test,
+        **{f"features of {method}": path for method, path in used.items()},
+    }
     table = read_clips(clips)
     tested = table.iloc[_rows(test, len(table))]
     names = class_names(table)
     chosen = spread(list(names), settings.classes)
     rows = np.flatnonzero(tested["label"].isin(chosen))
     if len(rows) < LEAST_CLIPS:
-        raise InputError(f"fig4: {len(rows)} test clips in the chosen classes, t-SNE needs {LEAST_CLIPS}: raise fig4.classes")
+        raise InputError(
+            f"fig4: {len(rows)} test clips in the chosen classes, t-SNE needs {LEAST_CLIPS}: raise fig4.classes"
+        )
     matrices = {method: _features(path, len(tested))[rows] for method, path in used.items()}
     with recording(
-        out, __name__, settings.model_dump(mode="json"), inputs, ["fig4.svg", "fig4.png", "fig4.csv"], "fig4.record.json"
+        out,
+        __name__,
+        settings.model_dump(mode="json"),
+        inputs,
+        ["fig4.svg", "fig4.png", "fig4.csv"],
+        "fig4.record.json",
     ) as notes:
         notes.update(clips=len(rows), classes=len(chosen), perplexity=perplexity(settings.perplexity, len(rows)))
         points = [_points(settings, method, matrix, tested.iloc[rows]) for method, matrix in matrices.items()]
@@ -94,7 +105,9 @@ def _rows(path: Path, clips: int) -> np.ndarray:
 def _features(path: Path, clips: int) -> np.ndarray:
     matrix = read_npy(path)
     if matrix.ndim != 2 or len(matrix) != clips or not np.isfinite(matrix).all():
-        raise InputError(f"{path} must hold {clips} rows of finite numbers, one a test clip, not {matrix.shape}: embed again")
+        raise InputError(
+            f"{path} must hold {clips} rows of finite numbers, one a test clip, not {matrix.shape}: embed again"
+        )
     return matrix
 
 
@@ -107,7 +120,10 @@ def _points(settings: Fig4Stage, method: str, matrix: np.ndarray, clips: pd.Data
 
 def _looks(labels: list[int]) -> Looks:
     """Label → marker and colour, by its place among all classes of the data set."""
-    return {label: (figure_style.marker(place), figure_style.class_colour(place, len(labels))) for place, label in enumerate(labels)}
+    return {
+        label: (figure_style.marker(place), figure_style.class_colour(place, len(labels)))
+        for place, label in enumerate(labels)
+    }
 
 
 def _draw(settings: Fig4Stage, points: list[pd.DataFrame], names: dict[int, str], looks: Looks, out: Path) -> None:
@@ -118,7 +134,10 @@ def _draw(settings: Fig4Stage, points: list[pd.DataFrame], names: dict[int, str]
         legend = _legend(drawn, names, looks, f"{len(names)} classes, {len(points[0]):,} test clips")
         drawn.set_figheight(0.35 + lines * (min(figure_style.WIDTH / columns, SIDE) + 0.22) + legend)
         head, large = figure_style.one_line(
-            drawn, f"t-SNE of test features, {settings.data_title} {settings.split_title}", 11.5, 0.97 * figure_style.WIDTH
+            drawn,
+            f"t-SNE of test features, {settings.data_title} {settings.split_title}",
+            11.5,
+            0.97 * figure_style.WIDTH,
         )
         drawn.suptitle(head, fontsize=large)
         axes = drawn.subplots(lines, columns, squeeze=False).ravel()
@@ -137,9 +156,14 @@ def _titles(settings: Fig4Stage) -> list[str]:
 
 
 def _columns(drawn: Figure, titles: list[str]) -> tuple[int, list[str], float]:
-    """How many panels stand side by side, three or two, so that each title fits on one line above its own; the titles, and one size for all."""
+    """How many panels stand side by side, three or two, so that each title fits on one line above its own; the
+    titles, and one size for all.
+    """
     for columns in (len(titles),) if len(titles) < 3 else (2,) if len(titles) == 4 else (3, 2):
-        fitted = [figure_style.one_line(drawn, title, 10.5, 0.94 * min(figure_style.WIDTH / columns, SIDE)) for title in titles]
+        fitted = [
+            figure_style.one_line(drawn, title, 10.5, 0.94 * min(figure_style.WIDTH / columns, SIDE))
+            for title in titles
+        ]
         if [text for text, _ in fitted] == titles:
             break
     return columns, [text for text, _ in fitted], min(size for _, size in fitted)
@@ -170,7 +194,9 @@ def _legend(drawn: Figure, names: dict[int, str], looks: Looks, title: str) -> f
 
 
 def _scatter(axis: Axes, points: pd.DataFrame, names: dict[int, str], looks: Looks, half: float) -> None:
-    """One panel about the centre of its points: coordinates of t-SNE have no origin that panels share, but a unit of all panels is as long."""
+    """One panel about the centre of its points: coordinates of t-SNE have no origin that panels share, but a unit of
+    all panels is as long.
+    """
     size = float(np.clip(3000 / len(points), 4, 26))
     for label in names:
         of, (marker, colour) = points[points["label"] == label], looks[label]

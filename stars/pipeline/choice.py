@@ -1,4 +1,6 @@
-"""Resolve a method's `train`: its objective's settings and views, and its networks. Imports their files, and thereby torch."""
+"""Resolve a method's `train`: its objective's settings and views, and its networks. Imports their files, and thereby
+torch.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ def model(config: Config, backbone: str, given: Mapping[str, Any], where: str) -
 def resolved(
     config: Config, block: Mapping[str, Any], given: Mapping[str, Any], backbone: str | None, where: str
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """The block `train` with all of the objective's settings and views, and the networks by name: `backbone` and `model` of each.
+    """The block `train` with all of the objective's settings and views, and the networks by name: `backbone` and
+    `model` of each.
 
     Args:
         given: differences in the settings of each network; backbone: of a method that trains one network.
@@ -43,18 +46,27 @@ def resolved(
     views = {**found.views, **train.views}
     if unknown := train.views.keys() - found.views.keys():
         raise InputError(
-            f"{where}: train.views.{min(unknown)}: {train.objective} has no such view; its views are {', '.join(found.views) or 'cut by the objective itself'}"
+            f"{where}: train.views.{min(unknown)}: {train.objective} has no such view; its views are"
+            f" {', '.join(found.views) or 'cut by the objective itself'}"
         )
     for name, items in views.items():
         ViewSpec.of(items, f"{where}: train.views.{name}")
-    chosen = {name: Chosen(backbone=backbone or one.backbone, model=dict(one.model)) for name, one in found.networks.items()}
+    chosen = {
+        name: Chosen(backbone=backbone or one.backbone, model=dict(one.model)) for name, one in found.networks.items()
+    }
     if train.networks and found.networks and train.networks.keys() != found.networks.keys():
-        raise InputError(f"{where}: train.networks: {train.objective} trains {', '.join(found.networks)}, not {', '.join(train.networks)}")
+        raise InputError(
+            f"{where}: train.networks: {train.objective} trains {', '.join(found.networks)}, not"
+            f" {', '.join(train.networks)}"
+        )
     chosen = train.networks or chosen or {"encoder": Chosen(backbone=backbone or TRANSFORMER)}
     networks: dict[str, dict[str, Any]] = {}
     for name, one in chosen.items():
         _check_need(found.needs, one.backbone, train.objective, where)
-        networks[name] = {"backbone": one.backbone, "model": model(config, one.backbone, merge(one.model, given), where)}
+        networks[name] = {
+            "backbone": one.backbone,
+            "model": model(config, one.backbone, merge(one.model, given), where),
+        }
     told = {
         **train.model_dump(mode="json"),
         "options": options.model_dump(mode="json"),
@@ -73,10 +85,13 @@ def _check_need(needs: str, backbone: str, objective: str, where: str) -> None:
         return
     if needs not in ("grid", *plugins.known("backbones")):
         raise InputError(
-            f"{where}: {objective}: `needs` must be features, grid or a backbone, found {shown(needs)}: correct it in its file"
+            f"{where}: {objective}: `needs` must be features, grid or a backbone, found {shown(needs)}: correct it in"
+            " its file"
         )
     asked = "features by time and joint" if needs == "grid" else f"the backbone {needs}"
-    raise InputError(f"{where}: {objective} needs {asked}, which {backbone} does not provide: choose another backbone or objective")
+    raise InputError(
+        f"{where}: {objective} needs {asked}, which {backbone} does not provide: choose another backbone or objective"
+    )
 
 
 def check_strategy(strategy: str, backbone: str, where: str) -> None:
@@ -86,7 +101,8 @@ def check_strategy(strategy: str, backbone: str, where: str) -> None:
     found = objectives.find(strategy, f"{where}: tune.strategy")
     if len(found.networks) > 1:
         raise InputError(
-            f"{where}: tune.strategy: {strategy} trains {', '.join(found.networks)} together, but `tune` has only one network: use `train`"
+            f"{where}: tune.strategy: {strategy} trains {', '.join(found.networks)} together, but `tune` has only one"
+            " network: use `train`"
         )
     _check_need(found.needs, backbone, strategy, where)
 
@@ -96,6 +112,8 @@ def compared(block: Mapping[str, Any], where: str, key: str = "train") -> tuple[
     from stars import objectives
 
     named = "objective" if key == "train" else "strategy"
-    options = validate(objectives.find(block["objective"], f"{key}.{named}").Options, block["options"], where, f"{key}.options")
+    options = validate(
+        objectives.find(block["objective"], f"{key}.{named}").Options, block["options"], where, f"{key}.options"
+    )
     found: tuple[str, ...] = getattr(options, "compared_heads", ())
     return found

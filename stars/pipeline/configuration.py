@@ -1,7 +1,7 @@
 """From one configuration file to the settings of each stage: merging, validation, and the chain of `from:`.
 
-Precedence, weakest first: defaults in `stars.config` · the preset · the methods of `recipes` · the preset's methods · the file ·
-`data.<name>.settings` · the recipe's chain, parent first.
+Precedence, weakest first: defaults in `stars.config` · the preset · the methods of `recipes` · the preset's methods ·
+the file · `data.<name>.settings` · the recipe's chain, parent first.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ from stars.pipeline.resolve import trainings as trainings
 
 
 def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
-    """Check a mapping (from a file, or merged by Snakemake) against all settings, after applying it over its preset and recipes."""
+    """Check a mapping (from a file, or merged by Snakemake) against all settings, after applying it over its preset
+    and recipes.
+    """
     preset: dict[str, Any] = {}
     for name in str(given.get("preset", "paper")).split("+"):
         preset = merge(preset, read_yaml(find("presets", name, f"{source}: preset")))
@@ -45,13 +47,22 @@ def load(given: Mapping[str, Any], source: str = "configuration") -> Config:
         catalogue = merge(catalogue, read_yaml(find("recipes", name, f"{source}: recipes")) if name else {})
     named = {**(catalogue.get("methods") or {}), **_mapping(given.get("methods"))}
     _check_catalogue(catalogue, named, f"{source}: recipes: {given.get('recipes')}")
-    described = {data: block.get("dataset") if isinstance(block, Mapping) else None for data, block in _mapping(given.get("data")).items()}
-    preset = {**preset, "data": {data: preset["data"][name] for data, name in described.items() if name in preset.get("data", {})}}
+    described = {
+        data: block.get("dataset") if isinstance(block, Mapping) else None
+        for data, block in _mapping(given.get("data")).items()
+    }
+    preset = {
+        **preset,
+        "data": {data: preset["data"][name] for data, name in described.items() if name in preset.get("data", {})},
+    }
     catalogue = merge(catalogue, {"methods": changed} if (changed := _only(preset.pop("methods", None), named)) else {})
     config = validate(Config, merge(_defaults(), merge(preset, merge(catalogue, given))), source)
     check_names(config, source)
     plugins.check(
-        config.protocols, config.tables, config.methods, [f"{data}_{split}" for data, one in config.data.items() for split in one.splits]
+        config.protocols,
+        config.tables,
+        config.methods,
+        [f"{data}_{split}" for data, one in config.data.items() for split in one.splits],
     )
     return config
 
@@ -62,7 +73,8 @@ def _check_catalogue(catalogue: Mapping[str, Any], named: Mapping[str, Any], whe
         for key in ("from", "starts", "heads"):
             if (other := block.get(key)) and other not in named:
                 raise InputError(
-                    f"{where}: methods.{name}.{key} is {other}, which is not among these recipes: join it with others, as in paper+methods"
+                    f"{where}: methods.{name}.{key} is {other}, which is not among these recipes: join it with others,"
+                    " as in paper+methods"
                 )
 
 
@@ -83,7 +95,9 @@ def _alike(blocks: Mapping[str, Any], data: str, source: str) -> Any:
         return block
     if not isinstance(name, str) or not isinstance(blocks.get(name), Mapping) or blocks[name].get("like"):
         known = [other for other, one in blocks.items() if isinstance(one, Mapping) and not one.get("like")]
-        raise InputError(f"{source}: data.{data}.like: no data set {name} with its own files{nearest(str(name), known)}")
+        raise InputError(
+            f"{source}: data.{data}.like: no data set {name} with its own files{nearest(str(name), known)}"
+        )
     taken = ("dataset",) if {"raw", "simulate"} & block.keys() else ("dataset", "raw", "simulate")
     return {**{key: blocks[name][key] for key in taken if key in blocks[name]}, **block}
 
@@ -94,7 +108,9 @@ def _defaults() -> dict[str, Any]:
 
 
 def load_file(path: Path | str, overrides: Iterable[str] = ()) -> Config:
-    """The configuration in `path`, or in merged files "a.yaml+b.yaml", with `overrides` such as "tune.optimiser.lr=1e-3"."""
+    """The configuration in `path`, or in merged files "a.yaml+b.yaml", with `overrides` such as
+    "tune.optimiser.lr=1e-3".
+    """
     given: dict[str, Any] = {}
     for file in files(path):
         given = merge(given, read_yaml(file))
@@ -118,13 +134,17 @@ def overriding(overrides: Iterable[str]) -> dict[str, Any]:
 
 
 def files(path: Path | str) -> list[str]:
-    """The files in "a.yaml+b.yaml", like `--configfile a.yaml b.yaml`: in the working directory, otherwise those of the package."""
+    """The files in "a.yaml+b.yaml", like `--configfile a.yaml b.yaml`: in the working directory, otherwise those of
+    the package.
+    """
     whole = Path(path).exists() or shipped.found(path).exists()
     return [str(shipped.found(file)) for file in ([path] if whole else str(path).split("+"))]
 
 
 def load_over(given: Mapping[str, Any], above: Mapping[str, Any], source: str, added: str) -> Config:
-    """Check `above`: `given`, from `source`, with overrides from `added`. Errors name `added` if `source` alone is valid."""
+    """Check `above`: `given`, from `source`, with overrides from `added`. Errors name `added` if `source` alone is
+    valid.
+    """
     try:
         return load(above, source)
     except InputError as error:
@@ -136,7 +156,9 @@ def load_over(given: Mapping[str, Any], above: Mapping[str, Any], source: str, a
     return load(above, added or source)
 
 
-def stage_settings(config: Config, stage: str, data: str, folder: str = "", split: str = "", variant: str = "") -> dict[str, Any]:
+def stage_settings(
+    config: Config, stage: str, data: str, folder: str = "", split: str = "", variant: str = ""
+) -> dict[str, Any]:
     """Settings of `stage` for this data set, split and method folder: plain data, only what the stage reads.
 
     Args:
@@ -158,18 +180,26 @@ def stage_settings(config: Config, stage: str, data: str, folder: str = "", spli
         return {"shots": shots, "draws": config.few_shot.draws, "novel": novel}
     if stage == "inspect":
         described = stored(config, data).model_dump(mode="json")
-        return {"name": data, "dataset": described, "splits": list(block.splits), "inspect": config.inspect.model_dump(mode="json")}
+        return {
+            "name": data,
+            "dataset": described,
+            "splits": list(block.splits),
+            "inspect": config.inspect.model_dump(mode="json"),
+        }
     name, seed = untag(config, folder)
     recipe = method(config, data, name)
     blocks = recipe.blocks
     if stage in ("scratch", "pretrain", "tune", "train"):
-        needs = {"scratch": ("model",), "pretrain": ("model", "pretrain"), "tune": ("tune",), "train": ("train",)}[stage]
+        needs = {"scratch": ("model",), "pretrain": ("model", "pretrain"), "tune": ("tune",), "train": ("train",)}[
+            stage
+        ]
         return {"seed": seed, **{need: blocks[need] for need in needs}, **_of_the_networks(config, data, recipe)}
     if stage == "network":
         first = next(iter(method(config, data, str(recipe.parent)).networks))
         return {"network": recipe.network, **({"first": True} if recipe.network == first else {})}
     if stage in ("ensemble", "ensemble_scores"):
-        members = [{"method": one, "weight": weight} for one, weight in recipe.members.items()]  # a list: JSON's keys are sorted
+        # a list: JSON's keys are sorted
+        members = [{"method": one, "weight": weight} for one, weight in recipe.members.items()]
         return {"members": members, **({"protocol": variant} if stage == "ensemble_scores" else {})}
     if stage == "embed":
         return {"embed": blocks["embed"], "outputs": list(recipe.outputs)}
@@ -179,7 +209,12 @@ def stage_settings(config: Config, stage: str, data: str, folder: str = "", spli
         return {"knn": blocks["knn"], "outputs": list(recipe.outputs)}
     if stage == "few_shot":
         options = config.few_shot.model_dump(mode="json", include=set(Shots.model_fields))
-        return {"data": data, "novel": list(dataset(config, data).novel), "few_shot": options, "outputs": list(recipe.outputs)}
+        return {
+            "data": data,
+            "novel": list(dataset(config, data).novel),
+            "few_shot": options,
+            "outputs": list(recipe.outputs),
+        }
     if stage == "map":
         return {"seed": seed, **config.report.model_dump(mode="json", include={"points", "neighbours", "perplexity"})}
     if stage == "linear":
@@ -192,15 +227,23 @@ def stage_settings(config: Config, stage: str, data: str, folder: str = "", spli
 
 
 def _of_the_networks(config: Config, data: str, recipe: Method) -> dict[str, Any]:
-    """Settings of a training besides its block: the skeleton's mirror pairs (for flips) and parents (for bones), and its networks."""
+    """Settings of a training besides its block: the skeleton's mirror pairs (for flips) and parents (for bones), and
+    its networks.
+    """
     described, blocks = stored(config, data), recipe.blocks
     mirror, parents = [list(pair) for pair in described.mirror], list(described.parents)
     if recipe.kind == "train":
-        return {"networks": [{"name": name, **one} for name, one in recipe.networks.items()], "parents": parents, "mirror": mirror}
+        return {
+            "networks": [{"name": name, **one} for name, one in recipe.networks.items()],
+            "parents": parents,
+            "mirror": mirror,
+        }
     if recipe.kind == "tune":
         random = method(config, data, str(recipe.parent)).kind == "scratch"
         every = blocks["tune"]["tuned_blocks"] == blocks["model"].get("depth")
-        return ({"mirror": mirror} if blocks["tune"]["augment"]["flip"] > 0 else {}) | ({"stem": True} if random and every else {})
+        return ({"mirror": mirror} if blocks["tune"]["augment"]["flip"] > 0 else {}) | (
+            {"stem": True} if random and every else {}
+        )
     told = {} if recipe.backbone == TRANSFORMER else {"backbone": recipe.backbone}
     return told | ({"parents": parents} if told or blocks["model"].get("stream") == "bone" else {})
 

@@ -24,7 +24,8 @@ def folders(kind: str) -> tuple[Path, Path]:
 
 
 def find(kind: str, name: str, key: str) -> Path:
-    """A file of config/{kind} by name, from the working directory or else from the package, or by a path ending in .yaml.
+    """A file of config/{kind} by name, from the working directory or else from the package, or by a path ending in
+    .yaml.
 
     Raises:
         InputError: there is none; it says what `key` of the configuration may be.
@@ -33,7 +34,8 @@ def find(kind: str, name: str, key: str) -> Path:
     found = next((path for path in paths if path.exists()), None)
     if found is None:
         raise InputError(
-            f"{key}: no {name} in config/{kind}{nearest(name, sorted({file.stem for one in folders(kind) for file in one.glob('*.yaml')}))}"
+            f"{key}: no {name} in"
+            f" config/{kind}{nearest(name, sorted({file.stem for one in folders(kind) for file in one.glob('*.yaml')}))}"
         )
     return found
 
@@ -57,7 +59,9 @@ def describe(name: str, key: str) -> Dataset:
 
 
 def skeleton(name: str, key: str) -> Skeleton:
-    """The layout of joints of that name in config/skeletons, or in a file whose path ends in .yaml; its keys override those of its `skeleton: NAME`."""
+    """The layout of joints of that name in config/skeletons, or in a file whose path ends in .yaml; its keys
+    override those of its `skeleton: NAME`.
+    """
     path = find("skeletons", name, key)
     given = read_yaml(path)
     if below := given.pop("skeleton", None):

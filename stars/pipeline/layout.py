@@ -25,13 +25,18 @@ def every_run(config: Config) -> list[tuple[str, str]]:
 
 def runs(config: Config, protocol: str | None = None) -> list[tuple[str, str]]:
     """Every (data, split) of a configuration that has its own results, of this protocol or of any."""
-    wanted = {data: bool(block.protocols) if protocol is None else protocol in block.protocols for data, block in config.data.items()}
+    wanted = {
+        data: bool(block.protocols) if protocol is None else protocol in block.protocols
+        for data, block in config.data.items()
+    }
     return [(data, split) for data, block in config.data.items() if wanted[data] for split in block.splits]
 
 
 def evaluated(config: Config, protocol: str) -> tuple[str, ...]:
     """Methods that are evaluated by a protocol."""
-    return tuple(name for name, recipe in config.methods.items() if recipe.protocols is None or protocol in recipe.protocols)
+    return tuple(
+        name for name, recipe in config.methods.items() if recipe.protocols is None or protocol in recipe.protocols
+    )
 
 
 def results(config: Config, protocol: str) -> list[str]:

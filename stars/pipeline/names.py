@@ -25,12 +25,14 @@ def check_names(config: Config, source: str) -> None:
     for name in config.methods:
         if not re.fullmatch(r"[a-z][a-z0-9_.]*", name):
             raise InputError(
-                f"{source}: methods.{name}: a method's name is a folder name: use only lower-case letters, digits, _ and ., starting with a letter"
+                f"{source}: methods.{name}: a method's name is a folder name: use only lower-case letters, digits, _"
+                " and ., starting with a letter"
             )
     for data, block in config.data.items():
         if not re.fullmatch(r"[a-z][a-z0-9_]*", data):
             raise InputError(
-                f"{source}: data.{data}: a data set's name is a folder name: use only lower-case letters, digits and _, starting with a letter"
+                f"{source}: data.{data}: a data set's name is a folder name: use only lower-case letters, digits and _,"
+                " starting with a letter"
             )
         for name in block.settings:
             if name not in BLOCKS:
@@ -38,10 +40,13 @@ def check_names(config: Config, source: str) -> None:
         described = stored(config, data)
         known = described.splits
         if block.ingest_jobs == "setup" and described.setups is None:
-            raise InputError(f"{source}: data.{data}.ingest_jobs is setup, but {block.dataset}.yaml lists no setups: set it to one")
+            raise InputError(
+                f"{source}: data.{data}.ingest_jobs is setup, but {block.dataset}.yaml lists no setups: set it to one"
+            )
         if odd := [split for split in known if not re.fullmatch(r"[a-z0-9]+", split)]:
             raise InputError(
-                f"{source}: data.{data}: split {odd[0]} of {block.dataset}.yaml: a split's name is part of a folder name: use lower-case letters and digits"
+                f"{source}: data.{data}: split {odd[0]} of {block.dataset}.yaml: a split's name is part of a folder"
+                " name: use lower-case letters and digits"
             )
         for split in block.splits:
             if split not in known:
@@ -63,7 +68,16 @@ def _check_targets(config: Config, source: str) -> None:
 
 def targets(config: Config) -> tuple[str, ...]:
     """Names of targets (workflow/rules/targets.smk defines what each makes)."""
-    drawn = (*(f"table{number}" for number in TABLES), *FIGURES, "curves", "claims", "comparison", "quality", "report", *config.tables)
+    drawn = (
+        *(f"table{number}" for number in TABLES),
+        *FIGURES,
+        "curves",
+        "claims",
+        "comparison",
+        "quality",
+        "report",
+        *config.tables,
+    )
     return (*drawn, "all", "quickstart", *PROTOCOLS, *config.protocols)
 
 
@@ -78,11 +92,14 @@ def _check_pairs(config: Config, source: str) -> None:
                 raise InputError(f"{where}: no split {split} of {data}{nearest(split, known)}")
         if stored(config, pair.source).joints != stored(config, pair.target).joints:
             raise InputError(
-                f"{where}: {pair.source} and {pair.target} do not have the same joints in the same order: set ingest.joints of both to common"
+                f"{where}: {pair.source} and {pair.target} do not have the same joints in the same order: set"
+                " ingest.joints of both to common"
             )
     for pair in config.few_shot.pairs:
         if not dataset(config, pair.target).novel:
-            raise InputError(f"{source}: few_shot.pairs: {config.data[pair.target].dataset}.yaml lists no novel actions: add `novel`")
+            raise InputError(
+                f"{source}: few_shot.pairs: {config.data[pair.target].dataset}.yaml lists no novel actions: add `novel`"
+            )
 
 
 def _check_figures(config: Config, source: str) -> None:

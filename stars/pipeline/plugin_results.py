@@ -22,7 +22,11 @@ def places(config: Config, protocol: str) -> list[Place]:
     """Every result of a built-in or plugin protocol, in the order of the configuration."""
     if protocol in config.protocols:
         block = config.protocols[protocol]
-        runs = layout.runs(config) if block.runs is None else [run for run in layout.every_run(config) if "_".join(run) in block.runs]
+        runs = (
+            layout.runs(config)
+            if block.runs is None
+            else [run for run in layout.every_run(config) if "_".join(run) in block.runs]
+        )
         methods = tuple(config.methods) if block.methods is None else block.methods
     else:
         runs, methods = layout.runs(config, protocol), layout.evaluated(config, protocol)
@@ -45,7 +49,10 @@ def table(config: Config, name: str) -> tuple[dict[str, Any], dict[str, str]]:
     had = places(config, block.protocol)
     methods = block.methods or tuple(dict.fromkeys(place.method for place in had))
     shown = [
-        one for method in methods for one in had if one.method == method and (block.runs is None or f"{one.data}_{one.split}" in block.runs)
+        one
+        for method in methods
+        for one in had
+        if one.method == method and (block.runs is None or f"{one.data}_{one.split}" in block.runs)
     ]
     titles = {(one.data, one.method): configuration.method(config, one.data, one.method).title for one in shown}
     told = [{**one._asdict(), "title": titles[one.data, one.method]} for one in shown]

@@ -16,7 +16,9 @@ from stars.pipeline.stages import STAGES
 from stars.provenance.files import json_text
 
 
-def rows(model: type[BaseModel] = Config, prefix: str = "", default: BaseModel | None = None) -> Iterator[tuple[str, str, str, str]]:
+def rows(
+    model: type[BaseModel] = Config, prefix: str = "", default: BaseModel | None = None
+) -> Iterator[tuple[str, str, str, str]]:
     """(key, type, default, description) of every setting in order of definition; blocks are expanded."""
     for name, field in model.model_fields.items():
         path = f"{prefix}{field.alias or name}"
@@ -31,9 +33,15 @@ def rows(model: type[BaseModel] = Config, prefix: str = "", default: BaseModel |
             yield from rows(inner, f"{path}.NAME." if path in NAMED else f"{path}.")
 
 
-NAMED: dict[str, type[BaseModel]] = {"data": Data, "methods": Recipe, "protocols": PluginProtocol, "tables": PluginTable}
+NAMED: dict[str, type[BaseModel]] = {
+    "data": Data,
+    "methods": Recipe,
+    "protocols": PluginProtocol,
+    "tables": PluginTable,
+}
 INNER: dict[str, type[BaseModel]] = {**NAMED, "data.NAME.simulate": Simulate}
-UNLESS = {"data.NAME.dataset": "like"}  # required key → the key that can replace it; `stars.pipeline.configuration` then fills it in
+# required key → the key that can replace it; `stars.pipeline.configuration` then fills it in
+UNLESS = {"data.NAME.dataset": "like"}
 
 
 def _kind(annotation: Any) -> str:
@@ -48,7 +56,9 @@ def _kind(annotation: Any) -> str:
         return _kind(inner[0])
     if origin in (Union, UnionType):
         return " | ".join(_kind(part) for part in inner)
-    return "null" if annotation is NoneType else annotation.__name__ if annotation in (str, int, float, bool) else "dict"
+    return (
+        "null" if annotation is NoneType else annotation.__name__ if annotation in (str, int, float, bool) else "dict"
+    )
 
 
 def _default(value: Any) -> str:
@@ -61,7 +71,9 @@ def settings_list(stage: str) -> str:
     """The settings that a stage reads, one per line, for `stars STAGE --help`."""
     blocks = STAGES[stage].blocks
     chosen = [row for row in rows() if any(row[0] == block or row[0].startswith(block + ".") for block in blocks)]
-    return "\n".join(f"  {path:34} {meaning}" + (f" [{default}]" if default else "") for path, _, default, meaning in chosen)
+    return "\n".join(
+        f"  {path:34} {meaning}" + (f" [{default}]" if default else "") for path, _, default, meaning in chosen
+    )
 
 
 def page() -> str:
@@ -69,8 +81,14 @@ def page() -> str:
     lines = [
         "# Configuration",
         "",
-        "All keys of a configuration, generated from `stars/config/`. A file in `config/` sets only what differs from these",
-        "defaults, which are the paper's. `NAME` is a name you choose. `stars config check --config FILE` checks a file, and",
+        (
+            "All keys of a configuration, generated from `stars/config/`. A file in `config/` sets only what differs"
+            " from these"
+        ),
+        (
+            "defaults, which are the paper's. `NAME` is a name you choose. `stars config check --config FILE` checks a"
+            " file, and"
+        ),
         "`stars config show` prints it with every default. Editors read `config/schema.json`.",
     ]
     sections: dict[str, list[tuple[str, str, str, str]]] = {}

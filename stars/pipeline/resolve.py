@@ -1,4 +1,6 @@
-"""Resolve a method for one data set: its kind, the method it starts from, and its settings, following the chain of `from:`."""
+"""Resolve a method for one data set: its kind, the method it starts from, and its settings, following the chain of
+`from:`.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,12 @@ class Method:
     """A recipe resolved.
 
     Attributes:
-        kind: what makes it. scratch: nothing; pretrain, tune, train: a training; network: a training of several networks, its parent's;
-            ensemble: other methods; joints: joint positions.
+        kind: what makes it. scratch: nothing; pretrain, tune, train: a training; network: a training of several
+            networks, its parent's; ensemble: other methods; joints: joint positions.
         backbone: of its encoder.
         parent: method whose networks it starts from, or is one of; heads: tuned method whose heads it starts from.
-        network: of kind network, which of its parent's; networks: of kind train, by name: `backbone` and `model` of each.
+        network: of kind network, which of its parent's; networks: of kind train, by name: `backbone` and `model` of
+            each.
         members: of kind ensemble, methods and their weights.
         compared: heads whose outputs KNN may compare.
         gpus: that share each batch of its training; nodes: that they are spread over.
@@ -63,12 +66,20 @@ def method(config: Config, data: str, name: str) -> Method:
     kind = _kind(chain)
     parent = _parent(config, chain, kind)
     where = f"methods.{name} on data.{data}"
-    backbone = method(config, data, parent).backbone if parent and kind in ("tune", "network") else _first(chain, "backbone") or TRANSFORMER
+    backbone = (
+        method(config, data, parent).backbone
+        if parent and kind in ("tune", "network")
+        else _first(chain, "backbone") or TRANSFORMER
+    )
     from_networks = ("model",) if kind == "train" else ()  # networks may have other backbones
-    blocks = {block: _block(config, data, chain, block, backbone, where) for block in BLOCKS if block not in from_networks}
+    blocks = {
+        block: _block(config, data, chain, block, backbone, where) for block in BLOCKS if block not in from_networks
+    }
     networks: dict[str, dict[str, Any]] = {}
     if kind == "train":
-        blocks["train"], networks = training.resolved(config, blocks["train"], _given(chain, "model"), _first(chain, "backbone"), where)
+        blocks["train"], networks = training.resolved(
+            config, blocks["train"], _given(chain, "model"), _first(chain, "backbone"), where
+        )
         first = next(iter(networks.values()))
         backbone, blocks["model"] = first["backbone"], first["model"]
     elif kind in ("tune", "network") and parent:
@@ -99,7 +110,12 @@ def _kind(chain: Chain) -> str:
     for kind in ("joints", "tune"):
         if any(getattr(recipe, kind) is not None for _, recipe in chain):
             return kind
-    said = (kind for _, recipe in chain for kind in ("ensemble", "network", "train", "pretrain") if getattr(recipe, kind) is not None)
+    said = (
+        kind
+        for _, recipe in chain
+        for kind in ("ensemble", "network", "train", "pretrain")
+        if getattr(recipe, kind) is not None
+    )
     return next(said, "scratch")
 
 
@@ -176,7 +192,9 @@ def _compared(kind: str, blocks: dict[str, dict[str, Any]], where: str) -> tuple
 
 
 def trainings(config: Config, data: str, name: str) -> list[str]:
-    """The trained methods behind an encoder, its own included, in the order in which they are trained; none for random weights."""
+    """The trained methods behind an encoder, its own included, in the order in which they are trained; none for
+    random weights.
+    """
     found = method(config, data, name)
     behind = (found.parent, found.heads, *found.members)
     before = [one for start in behind if start for one in trainings(config, data, start)]
@@ -188,10 +206,16 @@ def _chain(config: Config, name: str) -> Chain:
     at: str | None = name
     while at is not None:
         if at not in config.methods:
-            raise InputError(f"methods.{chain[-1][0]}.from: no method {at}{nearest(at, config.methods)}" if chain else f"no method {at}")
+            raise InputError(
+                f"methods.{chain[-1][0]}.from: no method {at}{nearest(at, config.methods)}"
+                if chain
+                else f"no method {at}"
+            )
         if at in [link for link, _ in chain]:
             links = " → ".join([*(link for link, _ in chain), at])
-            raise InputError(f"methods.{name}.from: circular chain at {at} ({links}): remove `from` from one of these methods")
+            raise InputError(
+                f"methods.{name}.from: circular chain at {at} ({links}): remove `from` from one of these methods"
+            )
         chain.append((at, config.methods[at]))
         at = config.methods[at].start
     return chain
@@ -203,31 +227,39 @@ def _check(config: Config, data: str, found: Method, chain: Chain) -> None:
     if found.kind == "joints":
         _check_joints(chain)
     if found.kind == "pretrain" and found.backbone != TRANSFORMER:
-        raise InputError(f"{where}: pretrain needs a transformer, but the backbone is {found.backbone}: use `train` instead")
+        raise InputError(
+            f"{where}: pretrain needs a transformer, but the backbone is {found.backbone}: use `train` instead"
+        )
     if found.kind == "tune":
         _check_strategy(config, data, found)
     if found.kind == "network":
         known = method(config, data, found.parent).networks if found.parent else {}
         if len(known) < 2 or found.network not in known:
-            raise InputError(f"{where}.network: {found.parent} trains no network {found.network}{nearest(str(found.network), known)}")
+            raise InputError(
+                f"{where}.network: {found.parent} trains no network {found.network}{nearest(str(found.network), known)}"
+            )
     if found.kind == "ensemble":
         _check_members(config, data, found)
     if found.kind in TRAINED:
         batch = found.blocks[found.kind]["optimiser"]["batch"]
         if batch % found.gpus:
             raise InputError(
-                f"{where} on data.{data}: {found.gpus} GPUs cannot share {found.kind}.optimiser.batch ({batch}) evenly: change either"
+                f"{where} on data.{data}: {found.gpus} GPUs cannot share {found.kind}.optimiser.batch ({batch}) evenly:"
+                " change either"
             )
         if found.gpus % found.nodes:
             raise InputError(
-                f"{where} on data.{data}: its gpus ({found.gpus}) is not a multiple of compute.nodes ({found.nodes}): change either"
+                f"{where} on data.{data}: its gpus ({found.gpus}) is not a multiple of compute.nodes ({found.nodes}):"
+                " change either"
             )
 
 
 def _check_members(config: Config, data: str, found: Method) -> None:
     where = f"methods.{found.name}.ensemble"
     if not found.members:
-        raise InputError(f"{where}: give methods and their weights, e.g. {{aimclr: 0.6, aimclr_bone: 0.6, aimclr_motion: 0.4}}")
+        raise InputError(
+            f"{where}: give methods and their weights, e.g. {{aimclr: 0.6, aimclr_bone: 0.6, aimclr_motion: 0.4}}"
+        )
     for member in found.members:
         if member not in config.methods:
             raise InputError(f"{where}: no method {member}{nearest(member, config.methods)}")
@@ -236,14 +268,16 @@ def _check_members(config: Config, data: str, found: Method) -> None:
     protocols = config.methods[found.name].protocols
     if protocols is None or not {*protocols} <= {"knn", "few_shot", "linear", "finetune"}:
         raise InputError(
-            f"methods.{found.name}: an ensemble is evaluated by knn, few_shot, linear and finetune: give protocols: [knn, linear]"
+            f"methods.{found.name}: an ensemble is evaluated by knn, few_shot, linear and finetune: give protocols:"
+            " [knn, linear]"
         )
     for member in found.members:
         theirs = config.methods[member].protocols
         for protocol in {*protocols} & {"linear", "finetune"}:
             if theirs is not None and protocol not in theirs:
                 raise InputError(
-                    f"methods.{found.name}: its {protocol} scores need those of {member}, whose protocols do not include it: add it there"
+                    f"methods.{found.name}: its {protocol} scores need those of {member}, whose protocols do not"
+                    " include it: add it there"
                 )
 
 
@@ -257,7 +291,8 @@ def _check_tuned(chain: Chain, parent: str | None) -> None:
         for block in ("model", "pretrain", "train", "backbone"):
             if getattr(recipe, block) is not None:
                 raise InputError(
-                    f"methods.{link}.{block}: a tuned method cannot change its encoder: put this block into an untuned method and start `from` that"
+                    f"methods.{link}.{block}: a tuned method cannot change its encoder: put this block into an untuned"
+                    " method and start `from` that"
                 )
 
 
@@ -266,11 +301,14 @@ def _check_joints(chain: Chain) -> None:
     name = chain[0][0]
     if any(value is not None for _, recipe in chain for value in (recipe.pretrain, recipe.tune, recipe.train)):
         raise InputError(
-            f"methods.{name}: joint positions cannot be trained: remove `joints`, or `pretrain` and `tune`, from it and its parents"
+            f"methods.{name}: joint positions cannot be trained: remove `joints`, or `pretrain` and `tune`, from it and"
+            " its parents"
         )
     protocols = chain[0][1].protocols
     if protocols is None or not {*protocols} <= {"knn", "few_shot"}:
-        raise InputError(f"methods.{name}: joint positions support only protocols without training: give protocols: [knn, few_shot]")
+        raise InputError(
+            f"methods.{name}: joint positions support only protocols without training: give protocols: [knn, few_shot]"
+        )
 
 
 def _check_strategy(config: Config, data: str, found: Method) -> None:
@@ -280,7 +318,8 @@ def _check_strategy(config: Config, data: str, found: Method) -> None:
         training.check_strategy(tune.strategy, found.backbone, where)
     if tune.augment.flip > 0 and not dataset(config, data).mirror:
         raise InputError(
-            f"{where}: tune.augment.flip needs `mirror`, which {config.data[data].dataset}.yaml lacks: add pairs of left and right joints"
+            f"{where}: tune.augment.flip needs `mirror`, which {config.data[data].dataset}.yaml lacks: add pairs of"
+            " left and right joints"
         )
     if found.heads is None:
         return
@@ -289,7 +328,10 @@ def _check_strategy(config: Config, data: str, found: Method) -> None:
         raise InputError(f"{where}.heads: no method {found.heads}{nearest(found.heads, config.methods)}")
     giver = method(config, data, found.heads) if start.heads is None else None
     if giver is None or giver.heads or giver.kind != "tune" or giver.blocks["tune"]["strategy"] != tune.strategy:
-        raise InputError(f"{where}.heads: {found.heads} must be a tuned method with strategy {tune.strategy} that starts from new heads")
+        raise InputError(
+            f"{where}.heads: {found.heads} must be a tuned method with strategy {tune.strategy} that starts from new"
+            " heads"
+        )
 
 
 class Across(NamedTuple):
@@ -306,7 +348,9 @@ def pairs(config: Config, protocol: str) -> list[Across]:
     block = config.transfer if protocol == "transfer" else config.few_shot
     first = {data: block.splits[0] for data, block in config.data.items()}
     return [
-        Across(pair.source, pair.source_split or first[pair.source], pair.target, pair.target_split or first[pair.target])
+        Across(
+            pair.source, pair.source_split or first[pair.source], pair.target, pair.target_split or first[pair.target]
+        )
         for pair in block.pairs
     ]
 
@@ -324,7 +368,9 @@ def finetune_block(config: Config, protocol: str, data: str, name: str) -> dict[
         block["drop_path"] = DROP_PATH if transformer else 0.0
     protocols = config.methods[name].protocols
     if block["drop_path"] and not transformer and (protocols is None or protocol in protocols):
-        raise InputError(f"{where[0]}: {where[1]}.drop_path: only the transformer supports stochastic depth: set it to 0")
+        raise InputError(
+            f"{where[0]}: {where[1]}.drop_path: only the transformer supports stochastic depth: set it to 0"
+        )
     return block
 
 

@@ -19,7 +19,8 @@ ACROSS = r"(?P<target>\w+)_(?P<target_split>[a-z0-9]+)"
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: its settings class, its function, and the paths that it takes, in the order of the function's parameters.
+    """One stage: its settings class, its function, and the paths that it takes, in the order of the function's
+    parameters.
 
     Attributes:
         name: in the configuration's settings; settings, run: "module:class" and "module:function".

@@ -1,4 +1,5 @@
-"""Work of a job other than the encoder's computation (loading and cropping clips, comparing features, t-SNE), and its memory.
+"""Work of a job other than the encoder's computation (loading and cropping clips, comparing features, t-SNE), and its
+memory.
 
 load     bytes of clips read into memory
 cut      frames of a body, cropped from clips and resampled
@@ -18,12 +19,25 @@ from stars.plan.encoder import BODIES, JOINTS, Encoder, tokens_of
 
 FRAMES = 80  # frames of a clip, if unknown; near NTU's mean
 CLIP = FRAMES * BODIES * JOINTS * 3 * 4  # bytes
-# Memory in bytes, as measured at the paper's size (docs/results.md): of a light stage, of one that draws, of one that imports PyTorch, of one that
-# also reads clips; of a nearest-neighbour search, and how many copies of its features a protocol has.
+# Memory in bytes, as measured at the paper's size (docs/results.md): of a light stage, of one that draws, of one that
+# imports PyTorch, of one that also reads clips; of a nearest-neighbour search, and how many copies of its features a
+# protocol has.
 PROCESS, DRAWING, WITH_TORCH, READING = 150e6, 400e6, 450e6, 900e6
 SEARCH, COPIES = 270e6, {"knn": 5, "few-shot": 11}
 DRAWN = ("join", "figure", "report", "inspect", "comparison")
-LIGHT = ("simulate", "ingest", "join", "split", "subsets", "exemplars", "table", "figure", "report", "inspect", "comparison")
+LIGHT = (
+    "simulate",
+    "ingest",
+    "join",
+    "split",
+    "subsets",
+    "exemplars",
+    "table",
+    "figure",
+    "report",
+    "inspect",
+    "comparison",
+)
 RESCALED = ("standardised", "whitened")  # from the encoder's output, which every method has
 MARGIN = 16  # candidates beyond k (stars.evaluation.knn)
 CANDIDATE = 400  # comparing a candidate in float64 costs as much as this many references in float32
@@ -62,7 +76,14 @@ def amounts(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Siz
         found = len(compared(settings["knn"], settings)) * searched(size.test, size.train, max(settings["knn"]["k"]))
         return {"compare": 2.0 * encoder.width * (found + _clustered(size))}
     if stage == "few-shot":
-        return {"compare": 2.0 * encoder.width * len(compared(settings["few_shot"], settings)) * _few_shot(settings["few_shot"], size)}
+        return {
+            "compare": (
+                2.0
+                * encoder.width
+                * len(compared(settings["few_shot"], settings))
+                * _few_shot(settings["few_shot"], size)
+            )
+        }
     points = min(size.test, settings["points"]) if stage == "map" else 0
     return {"place": points * (points / POINTS) ** 0.5} if points else {}
 
@@ -85,14 +106,20 @@ def _clustered(size: Size) -> float:
 def _few_shot(options: Mapping[str, Any], size: Size) -> float:
     """The searches of one output, in the unit of `searched`; `size` is of the novel classes."""
     shots, readings = options["shots"], options["readings"]
-    drawn = options["draws"] * sum(searched(size.test, n * size.classes, n) for n in shots) if "exemplars" in readings else 0.0
+    drawn = (
+        options["draws"] * sum(searched(size.test, n * size.classes, n) for n in shots)
+        if "exemplars" in readings
+        else 0.0
+    )
     return drawn + (searched(size.test, size.train, max(shots)) if "neighbours" in readings else 0.0)
 
 
 def seen(passes: Mapping[str, Any], clips: int) -> float:
     """Training clips, counted as often as they are seen."""
     whole = clips * passes["epochs"]
-    return float(whole if passes.get("max_steps") is None else min(whole, passes["max_steps"] * min(passes["batch"], clips)))
+    return float(
+        whole if passes.get("max_steps") is None else min(whole, passes["max_steps"] * min(passes["batch"], clips))
+    )
 
 
 def scorings(block: Mapping[str, Any], seen: float, clips: int) -> float:

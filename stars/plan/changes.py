@@ -82,7 +82,11 @@ def _why(job: Job, record: Record | None, made: set[Path], results: Path) -> str
     if record.told["code"]["digest"] != code.today(record.stage):
         now = {"digest": "", "modules": code.parts_of(record.stage)} if code.today(record.stage) else {"digest": ""}
         return changed_source(record.told["code"], now)[0]
-    return "set of input files changed" if earlier.options.get("files") != job.options.get("files") else "input changed, or forced"
+    return (
+        "set of input files changed"
+        if earlier.options.get("files") != job.options.get("files")
+        else "input changed, or forced"
+    )
 
 
 def _seconds(job: Job, record: Record | None, config: Config, machine: Machine, own: Own) -> float | None:
@@ -103,11 +107,18 @@ def lines(found: Sequence[Change]) -> Iterator[str]:
     for one in found:
         reasons.setdefault(one.why, []).append(one)
     ordered = sorted(reasons.items(), key=lambda entry: (entry[0] == FOLLOWS, entry[0] == NEW))
-    shown = ordered if len(ordered) < MOST else [*ordered[: MOST - 3], *(entry for entry in ordered[MOST - 3 :] if entry[0] == FOLLOWS)]
+    shown = (
+        ordered
+        if len(ordered) < MOST
+        else [*ordered[: MOST - 3], *(entry for entry in ordered[MOST - 3 :] if entry[0] == FOLLOWS)]
+    )
     for why, same in shown:
         yield f"  {_things(same)}: {why} ({_time(same)})"
     if left := len(ordered) - len(shown):
-        yield f"  and {_jobs(sum(len(same) for _, same in ordered) - sum(len(same) for _, same in shown))} for {left} other reasons"
+        yield (
+            f"  and {_jobs(sum(len(same) for _, same in ordered) - sum(len(same) for _, same in shown))} for {left}"
+            " other reasons"
+        )
 
 
 def _things(same: Sequence[Change]) -> str:

@@ -21,12 +21,18 @@ def expected(told: Mapping[int, tuple[str, Sequence[str]]], config: Config) -> d
     Empty if no machine's speeds are known.
     """
     try:
-        known = [machine for machine in rates.load(shipped.found(RATES)).values() if machine.gpu == (config.compute.device == "cuda")]
+        known = [
+            machine
+            for machine in rates.load(shipped.found(RATES)).values()
+            if machine.gpu == (config.compute.device == "cuda")
+        ]
     except InputError:
         known = []
     if not known:
         return {}
-    found = {number: _before(outputs) or _seconds(command, config, known[0]) for number, (command, outputs) in told.items()}
+    found = {
+        number: _before(outputs) or _seconds(command, config, known[0]) for number, (command, outputs) in told.items()
+    }
     longest = max((seconds for seconds in found.values() if seconds is not None), default=0.0)
     return {number: longest if seconds is None else seconds for number, seconds in found.items()}
 

@@ -1,4 +1,6 @@
-"""Operations of an encoder per body or clip, and its size: by formula for the transformer, otherwise counted by PyTorch."""
+"""Operations of an encoder per body or clip, and its size: by formula for the transformer, otherwise counted by
+PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
     from stars.backbones.base import Backbone
 
 JOINTS, BODIES = 25, 2  # of the published data sets; operations are nearly proportional to it
-PARENTS = (1, 1, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 7, 7, 11, 11)  # a tree for a graph of that size
+# a tree for a graph of that size
+PARENTS = (1, 1, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 7, 7, 11, 11)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Check before any job runs whether settings need more clips than the data has.
 
-The number of clips is known for simulated data and for data sets with published counts. Raw files may lack some, so these are upper
-bounds. Nothing is known yet of your own files.
+The number of clips is known for simulated data and for data sets with published counts. Raw files may lack some, so
+these are upper bounds. Nothing is known yet of your own files.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def most(config: Config, data: str, split: str) -> Most | None:
     if rule.list_file is not None:
         return None
     acted = plan(SimulateStage.of(described, simulated))
-    table = pd.DataFrame([{**performance._asdict(), "camera": camera} for performance, cameras in acted for camera in cameras])
+    table = pd.DataFrame(
+        [{**performance._asdict(), "camera": camera} for performance, cameras in acted for camera in cameras]
+    )
     trains = training_clips(table, rule)
     novel = trains & table["action"].isin(described.novel).to_numpy()
     return Most(int(trains.sum()), int(test_clips(table, rule, trains).sum()), int(novel.sum()))
@@ -66,7 +68,9 @@ def most(config: Config, data: str, split: str) -> Most | None:
 def _check_sides(where: str, size: Most) -> None:
     for side, clips in (("training", size.train), ("test", size.test)):
         if not clips:
-            raise InputError(f"{where} would have no {side} clips: raise simulate.clips, or correct the split in the data set's YAML")
+            raise InputError(
+                f"{where} would have no {side} clips: raise simulate.clips, or correct the split in the data set's YAML"
+            )
 
 
 def _check_neighbours(config: Config, data: str, split: str, size: Most) -> None:
@@ -75,12 +79,19 @@ def _check_neighbours(config: Config, data: str, split: str, size: Most) -> None
     for name in layout.evaluated(config, "knn"):
         wanted = max(configuration.method(config, data, name).blocks["knn"]["k"])
         if wanted > size.train:
-            raise InputError(f"knn.k asks for {wanted} neighbours, but {data}_{split} has at most {size.train} training clips: lower knn.k")
+            raise InputError(
+                f"knn.k asks for {wanted} neighbours, but {data}_{split} has at most {size.train} training clips: lower"
+                " knn.k"
+            )
 
 
 def _batches(config: Config, data: str, split: str, size: Most) -> list[str]:
-    """A line for each size of batch that is larger than the training clips; InputError for one that is too small to train on."""
-    if not config.data[data].protocols and (data, split) not in {(pair.source, pair.source_split) for pair in _pairs(config)}:
+    """A line for each size of batch that is larger than the training clips; InputError for one that is too small to
+    train on.
+    """
+    if not config.data[data].protocols and (data, split) not in {
+        (pair.source, pair.source_split) for pair in _pairs(config)
+    }:
         return []
     larger: dict[str, list[str]] = {}
     for name in config.methods:
@@ -91,7 +102,9 @@ def _batches(config: Config, data: str, split: str, size: Most) -> list[str]:
         where = f"{found.kind}.optimiser.batch is {batch}"
         if min(batch, size.train) < LEAST_BATCH:
             have = f"there are at most {size.train} training clips"
-            raise InputError(f"methods.{name} on {data}_{split}: {where}, and {have}: a batch needs at least {LEAST_BATCH} clips")
+            raise InputError(
+                f"methods.{name} on {data}_{split}: {where}, and {have}: a batch needs at least {LEAST_BATCH} clips"
+            )
         if batch > size.train:
             larger.setdefault(where, []).append(name)
     after = f"more than the {size.train} training clips of {data}_{split}: each step uses all of them"

@@ -30,7 +30,9 @@ SUBSTITUTED = ("@<(printf", "%s", ")")  # process substitution that replaces a l
 
 @dataclass(frozen=True)
 class Job:
-    """One `stars` command: its stage, its options (name → values), the stage's settings, and its positional arguments."""
+    """One `stars` command: its stage, its options (name → values), the stage's settings, and its positional
+    arguments.
+    """
 
     stage: str
     options: dict[str, tuple[str, ...]]
@@ -51,7 +53,9 @@ class Job:
             else:
                 options[name].append(word)
         settings = json.loads(" ".join(options.pop("settings", ["{}"])))
-        return cls(words[0], {name: tuple(values) for name, values in options.items() if name}, settings, tuple(options[""]))
+        return cls(
+            words[0], {name: tuple(values) for name, values in options.items() if name}, settings, tuple(options[""])
+        )
 
     def option(self, name: str) -> str:
         """The option's only value; empty if it is not given."""
@@ -64,7 +68,11 @@ class Job:
 
 
 def planned(
-    config: Config, path: Path | str, targets: Sequence[str], everything: bool = False, overrides: Mapping[str, Any] | None = None
+    config: Config,
+    path: Path | str,
+    targets: Sequence[str],
+    everything: bool = False,
+    overrides: Mapping[str, Any] | None = None,
 ) -> list[Job]:
     """Jobs that `snakemake TARGET… --configfile PATH` would run now; `everything`: as if no results existed.
 
@@ -76,11 +84,25 @@ def planned(
     Raises:
         InputError: Snakemake is not installed, or fails; the error contains its message.
     """
-    with tempfile.NamedTemporaryFile(suffix=".zip") as placeholder, tempfile.NamedTemporaryFile("w", suffix=".yaml") as above:
+    with (
+        tempfile.NamedTemporaryFile(suffix=".zip") as placeholder,
+        tempfile.NamedTemporaryFile("w", suffix=".yaml") as above,
+    ):
         absent = {data: _stand_in(config, data, placeholder.name) for data in missing(config)}
         above.write(json.dumps(overrides or {}))
         above.flush()
-        command = [sys.executable, "-m", "snakemake", *targets, "--dry-run", "--printshellcmds", "--nocolor", "--cores", "1", "--nolock"]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            *targets,
+            "--dry-run",
+            "--printshellcmds",
+            "--nocolor",
+            "--cores",
+            "1",
+            "--nolock",
+        ]
         command += ["--forceall"] if everything else []
         command += [
             "--configfile",
@@ -96,7 +118,11 @@ def planned(
 
 def missing(config: Config) -> list[str]:
     """Data sets whose raw files are missing and have not been ingested."""
-    return [data for data, block in config.data.items() if block.raw and not Path(block.raw).exists() and not _read(data, block.raw)]
+    return [
+        data
+        for data, block in config.data.items()
+        if block.raw and not Path(block.raw).exists() and not _read(data, block.raw)
+    ]
 
 
 def parse(text: str) -> Iterator[Job]:
@@ -122,6 +148,8 @@ def _complaint(said: str) -> str:
     if "No module named snakemake" in said:
         return "stars plan needs Snakemake, which is not installed: pip install '.[workflow]'"
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    first = next((index for index, line in enumerate(lines) if re.match(r"\w*(Error|Exception)\b", line)), len(lines) - 2)
+    first = next(
+        (index for index, line in enumerate(lines) if re.match(r"\w*(Error|Exception)\b", line)), len(lines) - 2
+    )
     kept = [line for line in lines[first:] if not line.startswith(("File ", *FRAME)) and line not in FRAME][:2]
     return " ".join(kept) or "Snakemake failed without an error message"

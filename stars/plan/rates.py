@@ -20,7 +20,8 @@ from stars.provenance.files import read_json
 
 FIELDS = ["machine", "gpu", "work", "rate", "unit", "source"]
 ARITHMETIC = ("train", "encode", "train bf16", "encode bf16")
-BESIDES = {"load": "MB/s", "cut": "frames/s", "copy": "MB/s", "compare": "GFLOP/s", "place": "points/s"}  # stars.plan.besides
+# stars.plan.besides
+BESIDES = {"load": "MB/s", "cut": "frames/s", "copy": "MB/s", "compare": "GFLOP/s", "place": "points/s"}
 UNITS = {**dict.fromkeys(ARITHMETIC, "GFLOP/s"), "read": "files/s", "start": "s", "light": "s", **BESIDES}
 FACTORS = {"GFLOP/s": 1e9, "MB/s": 1e6}
 TRAINING = {stage.module: stage.name for stage in stages.STAGES.values() if stage.trains}
@@ -30,7 +31,9 @@ Own = dict[tuple[str, str], float]  # (stage, precision) → operations per seco
 
 @dataclass(frozen=True)
 class Machine:
-    """Rates of one machine: train and encode in operations per second (fp32, bf16), read in files per second, start and light in seconds per job."""
+    """Rates of one machine: train and encode in operations per second (fp32, bf16), read in files per second, start
+    and light in seconds per job.
+    """
 
     name: str
     gpu: bool
@@ -45,7 +48,9 @@ class Machine:
         return half if done.precision == "bf16" and half is not None else plain
 
     def seconds(self, stage: str, done: work.Work, own: Own) -> float | None:
-        """Seconds of one job; None if a rate of computation or reading is unknown. Rates of this user's own runs include all their work."""
+        """Seconds of one job; None if a rate of computation or reading is unknown. Rates of this user's own runs
+        include all their work.
+        """
         start = self.start(stage)
         if done.amount and (rate := own_rate(own, stage, done.precision)):
             return start + done.amount / rate
@@ -56,7 +61,8 @@ class Machine:
         if rate is None:
             return None
         computed = done.amount / rate
-        return start + sum(beside.values()) + (max(computed, cut) if self.gpu else computed + cut)  # a GPU computes while a CPU cuts
+        # a GPU computes while a CPU cuts
+        return start + sum(beside.values()) + (max(computed, cut) if self.gpu else computed + cut)
 
     def start(self, stage: str) -> float:
         """Seconds until a job of this stage begins its work; a light stage does not import PyTorch."""
@@ -70,7 +76,9 @@ class Machine:
     def assuming(self, operations: float) -> Machine:
         """The same machine, computing at so many operations per second."""
         assumed = f"{operations / 1e12:g} TFLOP/s are assumed, not measured"
-        return Machine(self.name, self.gpu, {**self.beside(), "train": operations, "encode": operations}, (*self.sources, assumed))
+        return Machine(
+            self.name, self.gpu, {**self.beside(), "train": operations, "encode": operations}, (*self.sources, assumed)
+        )
 
 
 def load(path: Path) -> dict[str, Machine]:
@@ -102,7 +110,8 @@ def _sources(rows: Sequence[Mapping[str, str]], machine: str) -> tuple[str, ...]
 
 
 def own(config: Config, results: Path, gpu: bool) -> Own:
-    """Operations per second in this user's finished runs of the configured methods, on a GPU or not: medians per stage and precision.
+    """Operations per second in this user's finished runs of the configured methods, on a GPU or not: medians per stage
+    and precision.
 
     Runs with another model or number of clips than configured are left out, since their work would be counted wrongly.
     """
@@ -123,13 +132,19 @@ def own_rate(own: Own, stage: str, precision: str) -> float | None:
 
 
 def _rate(record: Mapping[str, Any], stage: str, path: Path, config: Config) -> tuple[str, float] | None:
-    """Precision and operations per second of one finished job; None if the configuration would run it differently now."""
+    """Precision and operations per second of one finished job; None if the configuration would run it differently
+    now.
+    """
     read = {role: (record["inputs"][role]["path"],) for role in ("train", "test") if role in record["inputs"]}
     job = Job(stage, {"out": (str(path.parent),), **read}, record["settings"])
     done = work.of(job, config)
     seconds = record["wall_seconds"] + sum(leg["seconds"] for leg in record["notes"].get("earlier_runs", ()))
     precision = record["notes"].get("precision", done.precision)
-    return (precision, done.amount / seconds) if done.known and done.amount and seconds and _alike(record, job, config) else None
+    return (
+        (precision, done.amount / seconds)
+        if done.known and done.amount and seconds and _alike(record, job, config)
+        else None
+    )
 
 
 def _alike(record: Mapping[str, Any], job: Job, config: Config) -> bool:

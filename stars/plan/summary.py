@@ -19,7 +19,8 @@ class Stage:
     """All jobs of one stage.
 
     Attributes:
-        operations: of the encoder; hours: None if no speed is known; disk: bytes; memory: bytes of the job that needs most;
+        operations: of the encoder; hours: None if no speed is known; disk: bytes; memory: bytes of the job that needs
+            most;
         unknown: jobs of unknown size.
     """
 
@@ -36,7 +37,10 @@ class Stage:
 def stages(jobs: Sequence[Job], config: Config, machine: Machine, own: Own) -> list[Stage]:
     """The jobs by stage, in the order of the workflow."""
     names = dict.fromkeys(job.stage for job in jobs)
-    return [_stage(name, [work.of(job, config) for job in jobs if job.stage == name], machine, own) for name in sorted(names, key=_order)]
+    return [
+        _stage(name, [work.of(job, config) for job in jobs if job.stage == name], machine, own)
+        for name in sorted(names, key=_order)
+    ]
 
 
 def _order(name: str) -> int:
@@ -115,7 +119,8 @@ def _sources(machine: Machine, own: Own) -> list[str]:
     lines = [f"Speeds of {machine.name}: {', '.join(shown) or 'none'}.", *(f"  {source}" for source in machine.sources)]
     if own:
         measured = [
-            f"{stage}{'' if precision == 'fp32' else ' ' + precision} {_rate('train', rate)}" for (stage, precision), rate in own.items()
+            f"{stage}{'' if precision == 'fp32' else ' ' + precision} {_rate('train', rate)}"
+            for (stage, precision), rate in own.items()
         ]
         lines.append(f"Speeds of your own runs (used first): {', '.join(measured)}.")
     lines.append("Hours assume one job at a time; actual times depend on the machine and its load.")
@@ -133,5 +138,7 @@ def _warnings(total: Stage, missing: Sequence[str]) -> list[str]:
     if total.gpu_hours is None or total.cpu_hours is None:
         lines.append("?: unknown speed: measure it with benchmarks/rates.py, or assume one with --tflops.")
     if total.unknown:
-        lines.append(f"{total.unknown} jobs are counted without time and disk: the number of clips in their data set is unknown.")
+        lines.append(
+            f"{total.unknown} jobs are counted without time and disk: the number of clips in their data set is unknown."
+        )
     return lines + [f"Raw files of {data} are missing; the plan assumes the complete data set." for data in missing]

@@ -1,7 +1,7 @@
 """Work and output of a job: floating-point operations of the encoder, clips read, bytes written.
 
-Operations are those of matmuls and attention (2 per multiply-add); a backward pass counts as two forward passes. An absent or
-copied second body is skipped, except in masked training (`stars.backbones.clips.clip_features`).
+Operations are those of matmuls and attention (2 per multiply-add); a backward pass counts as two forward passes. An
+absent or copied second body is skipped, except in masked training (`stars.backbones.clips.clip_features`).
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def of(job: Job, config: Config) -> Work:
 def amount(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size, gpu: bool = False) -> Work:
     """The work of a stage with these settings on this encoder."""
     kind, operations = AMOUNTS[stage](settings, encoder, size) if stage in AMOUNTS else ("", 0.0)
-    precision = next((settings[name]["precision"] for name in COMPUTED if "precision" in settings.get(name, {})), "fp32")
+    precision = next(
+        (settings[name]["precision"] for name in COMPUTED if "precision" in settings.get(name, {})), "fp32"
+    )
     sides = subset(settings, size) if stage == "semi" else size
     return Work(
         kind,
@@ -116,7 +118,9 @@ def _linear(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[
 
 
 def _finetune(settings: Mapping[str, Any], encoder: Encoder, size: Size) -> tuple[Kind, float]:
-    """Fine-tuning computes both bodies in training; a pass over the test clips costs a third of a training step per clip."""
+    """Fine-tuning computes both bodies in training; a pass over the test clips costs a third of a training step per
+    clip.
+    """
     block = settings["finetune"]
     passes = seen(block["optimiser"], size.train)
     scored = scorings(block, passes, size.train)
@@ -134,11 +138,21 @@ def subset(settings: Mapping[str, Any], size: Size) -> Size:
     return replace(size, train=max(1, round(settings["fraction"] * size.train)))
 
 
-AMOUNTS = {"pretrain": _pretrain, "tune": _tune, "train": _train, "embed": _embed, "linear": _linear, "finetune": _finetune, "semi": _semi}
+AMOUNTS = {
+    "pretrain": _pretrain,
+    "tune": _tune,
+    "train": _train,
+    "embed": _embed,
+    "linear": _linear,
+    "finetune": _finetune,
+    "semi": _semi,
+}
 
 
 def _reading(job: Job, config: Config) -> Work:
-    """Raw files of a job, all or those of one setup; bytes of the clip store, which are counted with the join if it has parts."""
+    """Raw files of a job, all or those of one setup; bytes of the clip store, which are counted with the join if it
+    has parts.
+    """
     data = job.place("out", r"results/(?P<data>\w+)/clips").get("data", "")
     clips, described = clips_of(config, data), configuration.stored(config, data)
     if clips is None:
@@ -158,11 +172,16 @@ def clips_of(config: Config, data: str) -> int | None:
 
 
 def _simulated(simulate: Simulate) -> int:
-    return simulate.clips or simulate.actions * simulate.subjects * simulate.cameras * simulate.setups * simulate.repetitions
+    return (
+        simulate.clips
+        or simulate.actions * simulate.subjects * simulate.cameras * simulate.setups * simulate.repetitions
+    )
 
 
 def size_of(config: Config, data: str, split: str) -> Size | None:
-    """Size of a split: from its files if they exist, otherwise from the description, otherwise half of the clips per side."""
+    """Size of a split: from its files if they exist, otherwise from the description, otherwise half of the clips per
+    side.
+    """
     described = configuration.dataset(config, data)
     classes = len(described.actions)
     bodies = 1 + len(described.two_person) / len(described.actions) if described.bodies > 1 else 1.0
@@ -179,7 +198,10 @@ def size_of(config: Config, data: str, split: str) -> Size | None:
 def size_for(job: Job, config: Config) -> Size | None:
     """Size of the split whose rows a job reads; None if it is not configured or unknown."""
     place = job.place("train", ROWS) or job.place("test", ROWS)
-    if place.get("data") not in config.data or place["split"] not in configuration.dataset(config, place["data"]).splits:
+    if (
+        place.get("data") not in config.data
+        or place["split"] not in configuration.dataset(config, place["data"]).splits
+    ):
         return None
     size, described = size_of(config, **place), configuration.dataset(config, place["data"])
     if size is None or job.stage != "few-shot":

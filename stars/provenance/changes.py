@@ -25,7 +25,9 @@ def changes(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, Any, 
 def in_words(before: Any, after: Any) -> list[str]:
     """Differences as "tune.optimiser.lr 0.001 → 0.002"; long values are omitted."""
     found = [(key, _text(old), _text(new)) for key, old, new in changes(before, after)]
-    return [f"{key} {old} → {new}" if max(len(old), len(new)) <= LONGEST else f"{key} differs" for key, old, new in found]
+    return [
+        f"{key} {old} → {new}" if max(len(old), len(new)) <= LONGEST else f"{key} differs" for key, old, new in found
+    ]
 
 
 def _text(value: Any) -> str:

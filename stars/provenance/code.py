@@ -12,12 +12,20 @@ from stars import plugins
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # These modules affect a stage only through its settings, which are compared separately.
-NOT_PART_OF_A_STAGE = ("stars.config", "stars.pipeline", "stars.plugins", "stars.errors", "stars.cli", "stars.provenance")
+NOT_PART_OF_A_STAGE = (
+    "stars.config",
+    "stars.pipeline",
+    "stars.plugins",
+    "stars.errors",
+    "stars.cli",
+    "stars.provenance",
+)
 
 
 @cache
 def digest_of(modules: str) -> str:
-    """Hex digest of the sources behind a module ("stars.training.tune"), or several joined by "+" if settings select some of them.
+    """Hex digest of the sources behind a module ("stars.training.tune"), or several joined by "+" if settings select
+    some of them.
 
     Compares text, including comments and docstrings.
     """
@@ -29,7 +37,9 @@ def digest_of(modules: str) -> str:
 
 
 def parts_of(modules: str) -> dict[str, str]:
-    """Module → first 12 hex digits of its source's sha256, for all modules covered by `digest_of`; `assets` includes its files."""
+    """Module → first 12 hex digits of its source's sha256, for all modules covered by `digest_of`; `assets` includes
+    its files.
+    """
     sources = {name: b"".join(file.read_bytes() for file in (_file(name), *_assets(name))) for name in _behind(modules)}
     return {name: hashlib.sha256(source).hexdigest()[:12] for name, source in sources.items()}
 

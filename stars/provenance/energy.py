@@ -1,4 +1,6 @@
-"""Energy used by GPUs, as counted by their driver (NVML, nvmlDeviceGetTotalEnergyConsumption): of the whole device, with all processes."""
+"""Energy used by GPUs, as counted by their driver (NVML, nvmlDeviceGetTotalEnergyConsumption): of the whole device,
+with all processes.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ UUID_BYTES = 96
 
 
 def counters() -> dict[str, float]:
-    """UUID of each GPU with a counter → joules since its driver was loaded; empty without an NVIDIA driver. Starts no CUDA context."""
+    """UUID of each GPU with a counter → joules since its driver was loaded; empty without an NVIDIA driver. Starts
+    no CUDA context.
+    """
     try:
         nvml = ctypes.CDLL(LIBRARY)
         if nvml.nvmlInit_v2():
@@ -54,4 +58,8 @@ def used_since(before: Mapping[str, float]) -> float | None:
     numbers = range(processes) if shared else [torch.cuda.current_device()]
     after = counters()
     own = [f"GPU-{torch.cuda.get_device_properties(number).uuid}" for number in numbers]
-    return round(sum(after[name] - before[name] for name in own), 1) if all(name in before and name in after for name in own) else None
+    return (
+        round(sum(after[name] - before[name] for name in own), 1)
+        if all(name in before and name in after for name in own)
+        else None
+    )

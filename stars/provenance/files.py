@@ -35,7 +35,9 @@ CLAIM_SECONDS = 10.0  # allowed between a writer's claim and its file, which nor
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path next to `path`; on success it replaces `path`, on failure it is deleted and the old file stays."""
+    """Yield a temporary path next to `path`; on success it replaces `path`, on failure it is deleted and the old
+    file stays.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     try:
@@ -56,7 +58,9 @@ def _full_disk_named(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise InputError(f"no space left while writing {path}: free some and run again; the earlier file, if any, is intact") from None
+        raise InputError(
+            f"no space left while writing {path}: free some and run again; the earlier file, if any, is intact"
+        ) from None
 
 
 def _flush(path: Path) -> None:
@@ -95,7 +99,8 @@ def write_once(path: Path | str, text: str) -> None:
 def _link(temporary: Path, path: Path) -> None:
     """Give the file its name; FileExistsError if it exists.
 
-    On filesystems without hard links (exFAT, some network shares), only the writer that creates a claim file may rename.
+    On filesystems without hard links (exFAT, some network shares), only the writer that creates a claim file may
+    rename.
     """
     try:
         os.link(temporary, path)
@@ -113,7 +118,9 @@ def _link(temporary: Path, path: Path) -> None:
 
 
 def _take(claim: Path, path: Path) -> None:
-    """Create the claim on `path`; FileExistsError if the file exists, InputError if another's claim stays without a file."""
+    """Create the claim on `path`; FileExistsError if the file exists, InputError if another's claim stays without a
+    file.
+    """
     end = time.monotonic() + CLAIM_SECONDS
     while True:
         try:
@@ -169,7 +176,9 @@ def write_npz(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_npz(path: Path | str, arrays: Sequence[str]) -> dict[str, np.ndarray]:
-    """Read arrays of a .npz file, never unpickling; InputError naming it if it is missing, damaged or lacks an array."""
+    """Read arrays of a .npz file, never unpickling; InputError naming it if it is missing, damaged or lacks an
+    array.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
             if lacking := [name for name in arrays if name not in archive]:
@@ -205,8 +214,9 @@ def canonical(value: Any) -> str:
 def exclusive(path: Path | str) -> Iterator[None]:
     """Lock `path`, a folder or a file to be written, for this process; InputError if another run has locked it.
 
-    The lock is a file next to `path`, deleted on release; a lock file left by a killed run is ignored. On a filesystem without locks (Lustre
-    mounted without `flock`), a message on stderr says so, and a single writer is assumed, as Snakemake ensures.
+    The lock is a file next to `path`, deleted on release; a lock file left by a killed run is ignored. On a filesystem
+    without locks (Lustre mounted without `flock`), a message on stderr says so, and a single writer is assumed, as
+    Snakemake ensures.
     """
     path = Path(path)
     lock = path.with_name(f".{path.name}.lock")

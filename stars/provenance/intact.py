@@ -11,8 +11,8 @@ from stars.provenance.lineage import Record
 
 
 class Files(dict[Path, str | None]):
-    """File, relative to the project's folder → its current sha256, computed once; None if missing. Missing published numbers are taken from this
-    installation."""
+    """File, relative to the project's folder → its current sha256, computed once; None if missing. Missing published
+    numbers are taken from this installation."""
 
     def __init__(self, project: Path):
         self.project = project

@@ -1,6 +1,7 @@
 """results/ledger: the numbers and the origin of every evaluation, in files that are never overwritten.
 
-A rebuild replaces metrics.json, but the ledger keeps its numbers. No rule declares these files, so Snakemake neither deletes nor expects them.
+A rebuild replaces metrics.json, but the ledger keeps its numbers. No rule declares these files, so Snakemake neither
+deletes nor expects them.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class Entry:
                 return cls(content["time"], content["place"], content["metrics"], content["stages"], content["given"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
-        raise InputError(f"{path}: the ledger's entry was changed or is damaged: restore it, or delete it and lose its numbers")
+        raise InputError(
+            f"{path}: the ledger's entry was changed or is damaged: restore it, or delete it and lose its numbers"
+        )
 
 
 def add(out: Path, record: Mapping[str, Any]) -> None:
@@ -98,4 +101,10 @@ def _inputs(record: Mapping[str, Any]) -> dict[Path, str]:
 def _facts(record: Record) -> dict[str, Any]:
     content = record.told
     files = {name: entry["sha256"] for name, entry in content["outputs"].items()}
-    return {"stage": content["stage"], "settings": content["settings"], "seed": content["seed"], "code": content["code"], "files": files}
+    return {
+        "stage": content["stage"],
+        "settings": content["settings"],
+        "seed": content["seed"],
+        "code": content["code"],
+        "files": files,
+    }

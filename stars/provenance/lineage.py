@@ -18,7 +18,19 @@ MANIFEST, SIGNATURE = "MANIFEST.json", "MANIFEST.json.sig"  # of an archive
 NOT_RESULTS = ("logs", "benchmarks", "README.md", MANIFEST, SIGNATURE)  # content of a results folder without a record
 # Required keys of a record, besides inputs, outputs and seal.
 FIELDS = frozenset(
-    ("stage", "settings", "code", "seed", "command", "versions", "hardware", "slurm_job", "started", "wall_seconds", "peak_memory_mb")
+    (
+        "stage",
+        "settings",
+        "code",
+        "seed",
+        "command",
+        "versions",
+        "hardware",
+        "slurm_job",
+        "started",
+        "wall_seconds",
+        "peak_memory_mb",
+    )
 )
 
 
@@ -46,10 +58,12 @@ class Record:
 
     @classmethod
     def read(cls, project: Path, path: Path, results: Path = Path(RESULTS)) -> Record:
-        """Read the record in file `path` of folder `project`; InputError unless it has exactly the bytes that `recording` wrote.
+        """Read the record in file `path` of folder `project`; InputError unless it has exactly the bytes that
+        `recording` wrote.
 
         Args:
-            results: current path of the results folder, from `project`. Records call it `results`, as the workflow does.
+            results: current path of the results folder, from `project`. Records call it `results`, as the workflow
+                does.
         """
         try:
             text = (project / path).read_text(encoding="utf-8")
@@ -65,7 +79,9 @@ class Record:
 
     @property
     def place(self) -> str:
-        """The record's result relative to the results folder: a folder, or the common part of file names ("demo/splits/xsub")."""
+        """The record's result relative to the results folder: a folder, or the common part of file names
+        ("demo/splits/xsub").
+        """
         parts = self.path.parts
         inside = parts[len(parts) - parts[::-1].index(RESULTS) :] if RESULTS in parts else parts[1:]
         return "/".join(inside).removesuffix("record.json").rstrip("/.")
@@ -118,7 +134,9 @@ class Lineage:
         return {output: record for record in self.records for output in record.outputs}
 
     def chain(self, path: Path) -> Iterator[tuple[int, Path, str, Record | None]]:
-        """All inputs behind `path`, back to the raw files, each once: depth, file, sha256, and its record (None: external)."""
+        """All inputs behind `path`, back to the raw files, each once: depth, file, sha256, and its record (None:
+        external).
+        """
         makers, seen = self.makers(), set()
         if path not in makers:
             raise InputError(f"{path}: no record describes its origin")
@@ -168,7 +186,8 @@ def _makers(project: Path, path: Path) -> Iterator[Record]:
 def refuse_changed(inputs: Iterable[tuple[Path, str]]) -> None:
     """InputError for the first weights among (file, sha256) that differ from their record.
 
-    Changed weights would go unnoticed otherwise. Clips, splits and features are validated when read, and may be changed on purpose.
+    Changed weights would go unnoticed otherwise. Clips, splits and features are validated when read, and may be changed
+    on purpose.
     """
     for path, found in inputs:
         makers = list(_makers(Path(), path)) if path.suffix == WEIGHTS else []
@@ -180,24 +199,31 @@ def refuse_changed(inputs: Iterable[tuple[Path, str]]) -> None:
 def around(file: Path) -> Path | None:
     """The results folder that contains a file, under any name; None if unknown.
 
-    It is an unpacked archive, a folder called `results`, or the one that contains the inputs of the record next to the file.
+    It is an unpacked archive, a folder called `results`, or the one that contains the inputs of the record next to the
+    file.
     """
     above = list(file.absolute().parents)
-    named = [folder for folder in above if (folder / MANIFEST).is_file() or (folder.name == RESULTS and folder.is_dir())]
+    named = [
+        folder for folder in above if (folder / MANIFEST).is_file() or (folder.name == RESULTS and folder.is_dir())
+    ]
     return next(iter([*named, *_by_record(file, above)]), None)
 
 
 def _by_record(file: Path, above: Sequence[Path]) -> Iterator[Path]:
     for beside in sorted(file.parent.glob(PATTERN)):
         try:
-            inputs = [path for path in Record.read(file.parent, Path(beside.name)).inputs if path.parts[:1] == (RESULTS,)]
+            inputs = [
+                path for path in Record.read(file.parent, Path(beside.name)).inputs if path.parts[:1] == (RESULTS,)
+            ]
         except InputError:
             continue
         yield from (folder for folder in above if any(renamed(path, folder).is_file() for path in inputs))
 
 
 def located(beside: Path, path: Path) -> Path | None:
-    """Locate a file named in a record near `beside`, for any current place and name of the results folder; None if missing."""
+    """Locate a file named in a record near `beside`, for any current place and name of the results folder; None if
+    missing.
+    """
     above = beside.resolve().parents
     places = [*(folder / path for folder in above), *(renamed(path, folder) for folder in above)]
     return next((place for place in places if place.exists()), None)
@@ -207,11 +233,15 @@ def again(path: Path) -> str:
     """How to restore a damaged result. Snakemake alone would not rebuild it, but everything that depends on it."""
     if RESULTS not in path.parts:
         return "restore the file, or make it again in its project"
-    return f"make it again (snakemake --cores 1 --force -- {path}; put your --configfile before the --), or restore the file"
+    return (
+        f"make it again (snakemake --cores 1 --force -- {path}; put your --configfile before the --), or restore the"
+        " file"
+    )
 
 
 def result_files(results: Path) -> Iterator[Path]:
-    """Every result and record, relative to the project's folder, sorted, without hidden files (work in progress and locks).
+    """Every result and record, relative to the project's folder, sorted, without hidden files (work in progress and
+    locks).
 
     Follows links to folders. InputError for an unreadable folder.
     """

@@ -109,7 +109,9 @@ def _processor() -> str:
 
 
 def peak_memory_mb() -> float:
-    """Peak resident memory of this process, in MB (10^6 bytes), without GPU memory, which the stage adds to the record."""
+    """Peak resident memory of this process, in MB (10^6 bytes), without GPU memory, which the stage adds to the
+    record.
+    """
     scale = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
 

@@ -1,4 +1,5 @@
-"""Results made by an older version of the code where this only warns: trainings, including protocols that train, and their inputs.
+"""Results made by an older version of the code where this only warns: trainings, including protocols that train, and
+their inputs.
 
 A reworded comment must not cost days on a GPU, be it in a training stage or in a stage before it.
 """
@@ -23,7 +24,8 @@ def read_already(clips: Path, raw: str) -> bool:
     """Whether a clip store exists and was made from these raw files, which may then be deleted."""
     try:
         record = json.loads((clips / "record.json").read_text(encoding="utf-8"))
-        read = record["inputs"].get("raw") or record["notes"]["raw"]  # a folder is not an input: clips.csv lists its files
+        # a folder is not an input: clips.csv lists its files
+        read = record["inputs"].get("raw") or record["notes"]["raw"]
         return (clips / "offsets.npy").exists() and Path(read.get("path", raw)).absolute() == Path(raw).absolute()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
@@ -40,6 +42,6 @@ def warnings(results: Path) -> Iterator[str]:
         if stage.split("+")[0] in KEPT and digest != code.today(stage):
             made = path.parent if path.name == "record.json" else path.with_name(path.name.removesuffix(".record.json"))
             yield (
-                f"{made}: made by an earlier version of {stage}; kept. To rebuild it, add --forcerun {path} to your command;"
-                " to rebuild all such results, set code_changes: rebuild"
+                f"{made}: made by an earlier version of {stage}; kept. To rebuild it, add --forcerun {path} to your"
+                " command; to rebuild all such results, set code_changes: rebuild"
             )

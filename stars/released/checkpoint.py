@@ -49,20 +49,25 @@ def import_any(
         _say(path, f"a checkpoint of {found.title}; omitted {left} tensors of heads, key networks and queues")
         return encoder, nn.ModuleDict()
     if network is not None or frames is not None:
-        raise InputError(f"{path}: --network and --frames are for checkpoints of other methods than MAMP and STARS: remove them")
+        raise InputError(
+            f"{path}: --network and --frames are for checkpoints of other methods than MAMP and STARS: remove them"
+        )
     return _imported(state, described, others, path, heads)
 
 
 def import_released(path: Path | str, heads: int | None = None) -> tuple[Network, nn.ModuleDict]:
-    """Encoder and heads (only STARS's) of a released MAMP or STARS checkpoint, or of a file of `stars export --format torch`.
+    """Encoder and heads (only STARS's) of a released MAMP or STARS checkpoint, or of a file of `stars export --format
+    torch`.
 
     Args:
-        path: torch file with a dict of tensors, directly or under `model` or `state_dict`, with optional prefixes of `wrapped.WRAPPERS`:
-            MAMP's, with or without decoder or classifier, or a released stage 2's. Omitted parts (decoder, classifier, queue, teacher) are
-            listed on stderr.
-        heads: number of attention heads, which no tensor's shape shows; None: the file's, or the released MAMP's, with a message on stderr.
+        path: torch file with a dict of tensors, directly or under `model` or `state_dict`, with optional prefixes of
+            `wrapped.WRAPPERS`: MAMP's, with or without decoder or classifier, or a released stage 2's. Omitted parts
+            (decoder, classifier, queue, teacher) are listed on stderr.
+        heads: number of attention heads, which no tensor's shape shows; None: the file's, or the released MAMP's, with
+            a message on stderr.
 
-    InputError naming the tensor if one is missing, has another shape, or belongs to neither. Both modules are in evaluation mode.
+    InputError naming the tensor if one is missing, has another shape, or belongs to neither. Both modules are in
+    evaluation mode.
     """
     return _imported(*_read_released(path), path, heads)
 
@@ -79,7 +84,11 @@ def _imported(
     expected |= {name: tuned.state_dict()[ours] for name, ours in released.items()}
     kinds = {name: stage2.for_training(name) if prefix else mamp.left_out(name) for name in state}
     left = {name for name, kind in kinds.items() if kind}
-    compare({prefix + name: tensor for name, tensor in expected.items()}, {name: state[name] for name in state.keys() - left}, path)
+    compare(
+        {prefix + name: tensor for name, tensor in expected.items()},
+        {name: state[name] for name in state.keys() - left},
+        path,
+    )
     converted = mamp.to_ours({name: own[name] for name in expected.keys() - released.keys()})
     encoder.load_state_dict({name.removeprefix("encoder."): tensor for name, tensor in converted.items()})
     tuned.load_state_dict({ours: own[name] for name, ours in released.items()})
@@ -96,23 +105,34 @@ def _say(path: Path | str, what: str) -> None:
     print(f"stars: {path}: {what}", file=sys.stderr)
 
 
-def _encoder_like(own: Mapping[str, Tensor], heads: int | None, described: Any, path: Path | str, prefix: str) -> Network:
+def _encoder_like(
+    own: Mapping[str, Tensor], heads: int | None, described: Any, path: Path | str, prefix: str
+) -> Network:
     """An encoder with the sizes of tensors in MAMP's names, which have a `prefix` in the file."""
     sizes = {name: tuple(tensor.shape) for name, tensor in own.items()}
     for name, dimensions in DIMENSIONS.items():
         if name not in sizes:
-            raise InputError(f"{path}: tensor {prefix}{name} is missing: is this a released checkpoint of MAMP or STARS?")
+            raise InputError(
+                f"{path}: tensor {prefix}{name} is missing: is this a released checkpoint of MAMP or STARS?"
+            )
         if len(sizes[name]) != dimensions:
             raise InputError(
-                f"{path}: tensor {prefix}{name} is {sizes[name]}, not of {dimensions} dimensions: is this a released checkpoint of MAMP or STARS?"
+                f"{path}: tensor {prefix}{name} is {sizes[name]}, not of {dimensions} dimensions: is this a released"
+                " checkpoint of MAMP or STARS?"
             )
     try:
         shape, joints = _mamp_shape(sizes, MAMP_HEADS if heads is None else heads, described)
     except ValidationError as error:
-        advice = "name the number of heads it was trained with" if described is None else "its model settings are invalid: export it again"
+        advice = (
+            "name the number of heads it was trained with"
+            if described is None
+            else "its model settings are invalid: export it again"
+        )
         raise InputError(f"{path}: {error.errors()[0]['msg'].removeprefix('Value error, ')}: {advice}") from None
     except IndexError:
-        raise InputError(f"{path}: its decoder does not have MAMP's dimensions: is this a checkpoint of MAMP's pre-training?") from None
+        raise InputError(
+            f"{path}: its decoder does not have MAMP's dimensions: is this a checkpoint of MAMP's pre-training?"
+        ) from None
     if heads not in (None, shape.heads):
         raise InputError(f"{path} has {shape.heads} heads, not {heads}: remove --heads")
     return Network(shape, joints)
@@ -123,7 +143,10 @@ def _heads_like(own: Mapping[str, Tensor], width: int) -> tuple[nn.ModuleDict, d
     if own.keys() & {"head.weight", "head.bias"}:
         return nn.ModuleDict({"projector": nn.Linear(width, _rows(own, "head.weight"))}), stage2.LINEAR
     hidden = _rows(own, "head.predictor.0.weight")
-    return nn.ModuleDict({"projector": Projector(width), "predictor": Predictor(width, hidden, bias=False)}), stage2.PAIR
+    return (
+        nn.ModuleDict({"projector": Projector(width), "predictor": Predictor(width, hidden, bias=False)}),
+        stage2.PAIR,
+    )
 
 
 def _rows(tensors: Mapping[str, Tensor], name: str) -> int:
@@ -132,7 +155,9 @@ def _rows(tensors: Mapping[str, Tensor], name: str) -> int:
 
 
 def _mamp_shape(shapes: Mapping[str, tuple[int, ...]], heads: int, described: Any) -> tuple[Model, int]:
-    """Sizes of a released model, or those in its `described` settings; without decoder tensors, the decoder's are the encoder's."""
+    """Sizes of a released model, or those in its `described` settings; without decoder tensors, the decoder's are
+    the encoder's.
+    """
     if described is not None:
         return Model.model_validate(described), shapes["pos_embed"][2]
     width, _, segment, _ = shapes["joints_embed.proj.weight"]
@@ -156,8 +181,8 @@ def _depth(shapes: Mapping[str, Any], stack: str) -> int:
 
 
 def _read_released(path: Path | str) -> tuple[dict[str, Tensor], Any, list[str]]:
-    """The state dict of a torch file without prefixes, the model settings written by `stars export` or None, and the names of tensors outside
-    the network.
+    """The state dict of a torch file without prefixes, the model settings written by `stars export` or None, and the
+    names of tensors outside the network.
 
     Allows argparse.Namespace, a class without code, since checkpoints may contain their options.
     """
@@ -166,8 +191,20 @@ def _read_released(path: Path | str) -> tuple[dict[str, Tensor], Any, list[str]]
             found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file: name a released checkpoint of MAMP or STARS") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError, AttributeError, TypeError, IndexError):
-        raise InputError(f"{path} is not a torch file of only tensors and plain values, and was not executed: name another file") from None
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        OSError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        IndexError,
+    ):
+        raise InputError(
+            f"{path} is not a torch file of only tensors and plain values, and was not executed: name another file"
+        ) from None
     state = found.get("model", found.get("state_dict", found)) if isinstance(found, dict) else None
     if (
         not isinstance(state, dict)
@@ -175,7 +212,8 @@ def _read_released(path: Path | str) -> tuple[dict[str, Tensor], Any, list[str]]
         or not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items())
     ):
         raise InputError(
-            f"{path} contains no dict of tensors, directly or under `model` or `state_dict`: name a released checkpoint of MAMP or STARS"
+            f"{path} contains no dict of tensors, directly or under `model` or `state_dict`: name a released checkpoint"
+            " of MAMP or STARS"
         )
     own, _, others = unwrapped(state, _known)
     return own, found.get(EXPORTED), others

@@ -10,7 +10,8 @@ PARTS = {"encoder.gru.": "gru.", "input_norm.": "norm."}
 
 
 def to_ours(state: Mapping[str, Value], prefix: str) -> tuple[dict[str, Value], dict[str, Value]]:
-    """Of the tensors after `prefix`, e.g. "encoder_q.": those of the network and those of the projector, under our names.
+    """Of the tensors after `prefix`, e.g. "encoder_q.": those of the network and those of the projector, under our
+    names.
 
     Raises KeyError for a name that is not CMD's.
     """

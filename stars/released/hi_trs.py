@@ -18,12 +18,20 @@ LAYERS = {
     "pos_ffn.w_1": "widen",
     "pos_ffn.w_2": "narrow",
 }
-HEADS = {"s_pose_reg": "pose", "c_motion_cls": "clip_order", "v_motion_cls": "video_order", "v_ft_reg": "future", "v_cls": "classifier"}
+HEADS = {
+    "s_pose_reg": "pose",
+    "c_motion_cls": "clip_order",
+    "v_motion_cls": "video_order",
+    "v_ft_reg": "future",
+    "v_cls": "classifier",
+}
 FUSION = "_fuse_token"
 
 
 def to_ours(state: Mapping[str, Tensor], prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Those of the network and those of heads, under our names and in our shapes. KeyError for a name that is not Hi-TRS's."""
+    """Those of the network and those of heads, under our names and in our shapes. KeyError for a name that is not
+    Hi-TRS's.
+    """
     network, heads = {}, {}
     for name, tensor in state.items():
         own = ours(name.removeprefix(prefix))

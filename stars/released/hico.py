@@ -23,12 +23,19 @@ LAYERS = {
     "norm1.": "attention_norm.",
     "norm2.": "forward_norm.",
 }
-PROJECTORS = {"clip_proj": "clip", "part_proj": "part", "td_proj": "temporal", "sd_proj": "spatial", "instance_proj": "instance"}
+PROJECTORS = {
+    "clip_proj": "clip",
+    "part_proj": "part",
+    "td_proj": "temporal",
+    "sd_proj": "spatial",
+    "instance_proj": "instance",
+}
 QUEUES = {"c": "clip", "p": "part", "t": "temporal", "s": "spatial", "i": "instance"}
 
 
 def to_ours(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Of the tensors after `prefix`, "encoder_q." or "encoder_k.": those of the network and those of the projectors, under our names.
+    """Of the tensors after `prefix`, "encoder_q." or "encoder_k.": those of the network and those of the projectors,
+    under our names.
 
     Raises KeyError for a name that is not HiCo's.
     """

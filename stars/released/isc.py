@@ -18,10 +18,11 @@ STACKED = {"conv_a": "queries", "conv_b": "keys"}
 
 
 def agcn_to_ours(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Of the tensors after `prefix`, e.g. "encoder_r.": those of the network and those of the projector, under our names.
+    """Of the tensors after `prefix`, e.g. "encoder_r.": those of the network and those of the projector, under our
+    names.
 
-    Three convolutions, one per subset, are one of ours: queries and keys concatenated, the others applied to concatenated inputs, biases added.
-    Raises KeyError for a name that is not ISC's.
+    Three convolutions, one per subset, are one of ours: queries and keys concatenated, the others applied to
+    concatenated inputs, biases added. Raises KeyError for a name that is not ISC's.
     """
     theirs, projector = after(state, prefix)
     network: dict[str, Tensor] = {}
@@ -41,7 +42,9 @@ def agcn_to_ours(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Te
         if convolution in STACKED:
             network[f"{block}.spatial.{STACKED[convolution]}.{kind}"] = torch.cat(values)
         else:
-            network[f"{block}.spatial.combine.{kind}"] = torch.cat(values, 1) if kind == "weight" else torch.stack(values).sum(0)
+            network[f"{block}.spatial.combine.{kind}"] = (
+                torch.cat(values, 1) if kind == "weight" else torch.stack(values).sum(0)
+            )
     return network, projector
 
 

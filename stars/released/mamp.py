@@ -1,7 +1,8 @@
-"""The released MAMP's names and layouts of tensors, and ours: both ways, for whole state dicts of stage 1 or its encoder.
+"""The released MAMP's names and layouts of tensors, and ours: both ways, for whole state dicts of stage 1 or its
+encoder.
 
-Two layouts differ. Tables lose their dimensions of one: (1, T/l, 1, C), (1, 1, V, C) and (1, 1, C) become (T/l, C), (V, C) and (1, C).
-The patch convolution's weight (C, xyz, frame, 1) becomes a matrix (C, frame·xyz).
+Two layouts differ. Tables lose their dimensions of one: (1, T/l, 1, C), (1, 1, V, C) and (1, 1, C) become (T/l, C), (V,
+C) and (1, C). The patch convolution's weight (C, xyz, frame, 1) becomes a matrix (C, frame·xyz).
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ PARTS = {
 }
 PATCH = "encoder.embed.weight"
 FIRST = "joints_embed.proj.weight"  # by which such a file is known
-# Beginnings of names that are no encoder's: of pre-training's decoder, and of the classifier of a linear probe or of fine-tuning.
+# Beginnings of names that are no encoder's: of pre-training's decoder, and of the classifier of a linear probe or of
+# fine-tuning.
 LEFT_OUT = {"decoder_": "decoder", "mask_token": "decoder", "head.": "classifier", "fc.": "classifier"}
 
 
@@ -67,7 +69,9 @@ def left_out(name: str) -> str:
     return next((part for start, part in LEFT_OUT.items() if name.startswith(start)), "")
 
 
-def _rename(name: str, tables: dict[str, str], modules: dict[str, str], stacks: dict[str, str], parts: dict[str, str]) -> str:
+def _rename(
+    name: str, tables: dict[str, str], modules: dict[str, str], stacks: dict[str, str], parts: dict[str, str]
+) -> str:
     if name in tables:
         return tables[name]
     owner, _, kind = name.rpartition(".")

@@ -21,7 +21,8 @@ from stars.released.prefix import after
 from stars.training.weights import fill
 
 JOINTS = 25  # joints of NTU RGB+D, on which all were trained
-# The graph of the ST-GCN and 2s-AGCN releases: hand tips attach to thumbs, and distances start from the joint between the shoulders.
+# The graph of the ST-GCN and 2s-AGCN releases: hand tips attach to thumbs, and distances start from the joint between
+# the shoulders.
 TREE = (1, 20, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 20, 22, 7, 24, 11)
 CENTRE = 20
 HI_TRS_HEADS = 8  # not shown by its tensors
@@ -58,7 +59,9 @@ class Family:
 
     def of(self, state: State) -> bool:
         """Whether these tensors belong to the family."""
-        names = [name.removeprefix(prefix) for prefix in self.networks.values() for name in state if name.startswith(prefix)]
+        names = [
+            name.removeprefix(prefix) for prefix in self.networks.values() for name in state if name.startswith(prefix)
+        ]
         return any(name.startswith(self.marks) for name in names)
 
 
@@ -69,7 +72,9 @@ def family(state: State) -> Family | None:
     return next((found for found in (*sure, *(found.alone for found in sure), *unsure) if found.of(state)), None)
 
 
-def import_encoder(found: Family, state: State, path: Path, network: str | None, frames: int | None) -> tuple[Backbone, int]:
+def import_encoder(
+    found: Family, state: State, path: Path, network: str | None, frames: int | None
+) -> tuple[Backbone, int]:
     """An encoder of a checkpoint in evaluation mode, and the number of omitted tensors (heads, key networks, queues).
 
     Args:
@@ -81,14 +86,18 @@ def import_encoder(found: Family, state: State, path: Path, network: str | None,
     name = network or next(iter(found.networks))
     there = [one for one, prefix in found.networks.items() if any(tensor.startswith(prefix) for tensor in state)]
     if name not in there:
-        raise InputError(f"{path}: a checkpoint of {found.title} without a network {name}: set --network {' or '.join(there)}")
+        raise InputError(
+            f"{path}: a checkpoint of {found.title} without a network {name}: set --network {' or '.join(there)}"
+        )
     prefix = found.networks[name]
     try:
         own, heads = found.ours(state, prefix)
         stream = {"stream": name} if name in STREAMS else {}
         encoder = found.made(own, heads, stream | ({} if frames is None else {"frames": frames}))
     except ValidationError as error:
-        raise InputError(f"{path}: --frames {frames}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+        raise InputError(
+            f"{path}: --frames {frames}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+        ) from None
     except (KeyError, IndexError, ValueError) as error:
         raise InputError(
             f"{path}: tensor {prefix}… {error} differs from {found.title}'s in name or shape: use an unchanged release"
@@ -116,7 +125,8 @@ def _forward(own: dict[str, Tensor], heads: State, settings: dict[str, Any]) -> 
 
 
 def _first_person(own: dict[str, Tensor], heads: State, settings: dict[str, Any]) -> Backbone:
-    axes = {"axes": (0, 1, 12, 16)} if own["gru.weight_ih_l0"].shape[1] == 3 * JOINTS else {}  # NW-UCLA's layout has other joints
+    # NW-UCLA's layout has other joints
+    axes = {"axes": (0, 1, 12, 16)} if own["gru.weight_ih_l0"].shape[1] == 3 * JOINTS else {}
     return _gru(own, {"backward": False, "people": "first", "frames": 50} | axes | settings)
 
 
@@ -126,7 +136,9 @@ def _mean(own: dict[str, Tensor], heads: State, settings: dict[str, Any]) -> Bac
 
 def _st_gcn(own: dict[str, Tensor], heads: State, settings: dict[str, Any]) -> Backbone:
     first, last = own["blocks.0.temporal.weight"], own["blocks.9.temporal.weight"]
-    options = st_gcn.StGcnOptions(channels=len(first), width=len(last), kernel=first.shape[2], centre=CENTRE, **settings)
+    options = st_gcn.StGcnOptions(
+        channels=len(first), width=len(last), kernel=first.shape[2], centre=CENTRE, **settings
+    )
     return st_gcn.Network(options, _joints(own["norm.weight"], 3), TREE, 2)
 
 
@@ -194,7 +206,14 @@ def _ms2l_names(state: State, prefix: str) -> tuple[dict[str, Tensor], dict[str,
 
 STREAMS = {"joint": "encoder_q.", "motion": "encoder_q_motion.", "bone": "encoder_q_bone."}
 FAMILIES = (
-    Family("SkeletonCLR, CrosSCLR, AimCLR, HiCLR or ActCLR", ("st_gcn_networks.",), STREAMS, st_gcn_names.to_ours, _st_gcn, own_marks=True),
+    Family(
+        "SkeletonCLR, CrosSCLR, AimCLR, HiCLR or ActCLR",
+        ("st_gcn_networks.",),
+        STREAMS,
+        st_gcn_names.to_ours,
+        _st_gcn,
+        own_marks=True,
+    ),
     Family("SkeAttnCLR", ("st_gcn_networks.",), {"joint": "encoder_q.backbone."}, st_gcn_names.to_ours, _skeattnclr),
     Family("HiCo", ("hi_encoder.",), {"joint": "encoder_q."}, hico_names.to_ours, _hico, own_marks=True),
     Family("CMD or HaLP", ("input_norm.",), STREAMS, cmd.to_ours, _forward, own_marks=True),

@@ -1,4 +1,6 @@
-"""Names of tensors in a released stage-2 checkpoint, after the student's prefix, and ours. Its encoder bears MAMP's names (`stars.released.mamp`)."""
+"""Names of tensors in a released stage-2 checkpoint, after the student's prefix, and ours. Its encoder bears MAMP's
+names (`stars.released.mamp`).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ LINEAR = {"projector": "head"}  # DINO's
 
 
 def student(names: Iterable[str]) -> str:
-    """The prefix of the student's tensors, `encoder_student.` or with DDP's `module.` before it; "" where there is no student."""
+    """The prefix of the student's tensors, `encoder_student.` or with DDP's `module.` before it; "" where there is
+    no student.
+    """
     return next((found.group() for found in map(STUDENT.match, names) if found), "")
 
 

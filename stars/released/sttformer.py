@@ -34,7 +34,9 @@ def to_ours(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, T
 
 
 def ours(name: str) -> str:
-    """blocks.0.ff_net.1.weight → blocks.0.feed_forward.1.weight. KeyError for a name that is not STTFormer's network's."""
+    """blocks.0.ff_net.1.weight → blocks.0.feed_forward.1.weight. KeyError for a name that is not STTFormer's
+    network's.
+    """
     if found := re.fullmatch(r"input_map\.([01]\.\w+)", name):
         return f"stem.{found[1]}"
     if found := re.fullmatch(r"(blocks\.\d+)\.(\w+)", name):

@@ -11,7 +11,9 @@ WRAPPERS = ("module.", "model.", "encoder.", "backbone.")
 DEPTH = 3  # prefixes per name
 
 
-def unwrapped(state: Mapping[str, Tensor], known: Callable[[Mapping[str, Tensor]], bool]) -> tuple[dict[str, Tensor], str, list[str]]:
+def unwrapped(
+    state: Mapping[str, Tensor], known: Callable[[Mapping[str, Tensor]], bool]
+) -> tuple[dict[str, Tensor], str, list[str]]:
     """Tensors that are `known` after removing up to `DEPTH` prefixes; all tensors if none are.
 
     Returns the tensors under shorter names, the removed prefix, and the names of tensors without it.

@@ -6,7 +6,20 @@ from pathlib import Path
 
 FOLDER = Path(__file__).with_name("web")
 # Each may use those before it.
-SCRIPTS = ("page", "tables", "lineage", "palette", "skeleton", "scatter", "confusion", "words", "find", "explorer", "claims", "start")
+SCRIPTS = (
+    "page",
+    "tables",
+    "lineage",
+    "palette",
+    "skeleton",
+    "scatter",
+    "confusion",
+    "words",
+    "find",
+    "explorer",
+    "claims",
+    "start",
+)
 
 
 def template() -> str:

@@ -9,7 +9,13 @@ from typing import Any
 from stars.provenance.files import read_json
 from stars.report.lineage import Graph
 
-CLASSES = {"supported": "yes", "contradicted": "no", "no difference": "none", "cannot tell": "open", "not tested": "open"}
+CLASSES = {
+    "supported": "yes",
+    "contradicted": "no",
+    "no difference": "none",
+    "cannot tell": "open",
+    "not tested": "open",
+}
 
 
 def claims(path: Path, graph: Graph) -> dict[str, Any]:
@@ -19,7 +25,19 @@ def claims(path: Path, graph: Graph) -> dict[str, Any]:
         {
             **{
                 name: one[name]
-                for name in ("says", "source", "reason", "where", "what", "compared", "claimed", "difference", "p", "verdict", "seen")
+                for name in (
+                    "says",
+                    "source",
+                    "reason",
+                    "where",
+                    "what",
+                    "compared",
+                    "claimed",
+                    "difference",
+                    "p",
+                    "verdict",
+                    "seen",
+                )
             },
             "number": number,
             "class": CLASSES[one["verdict"]],
@@ -40,7 +58,11 @@ def claims(path: Path, graph: Graph) -> dict[str, Any]:
 
 
 def _trainings(found: Mapping[str, Any] | None) -> str:
-    return "; ".join(f"training {number}: {value:+.2f}" for number, value in enumerate(found["trainings"], 1)) if found else ""
+    return (
+        "; ".join(f"training {number}: {value:+.2f}" for number, value in enumerate(found["trainings"], 1))
+        if found
+        else ""
+    )
 
 
 def _clips(verdicts: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,4 +1,6 @@
-"""Compact skeleton clips for the page: one byte per coordinate, fifteen frames per second, rotated to face the viewer."""
+"""Compact skeleton clips for the page: one byte per coordinate, fifteen frames per second, rotated to face the
+viewer.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ ABSENT = 255  # marks an absent body
 def pack(store: ClipStore, rows: np.ndarray, skeleton: Skeleton, fps: float) -> dict[str, Any]:
     """Clips of these rows as plain data.
 
-    `joints` is base64 of bytes, clip after clip, each (frames, bodies, joints, 3): right, up and towards the viewer. A byte b means
-    low + b · step of its clip and axis in metres; 255: absent. `rate` is in frames per second.
+    `joints` is base64 of bytes, clip after clip, each (frames, bodies, joints, 3): right, up and towards the viewer. A
+    byte b means low + b · step of its clip and axis in metres; 255: absent. `rate` is in frames per second.
     """
     stride = max(1, round(fps / RATE))
     packed = [_pack(store, int(row), skeleton, stride, int(SECONDS * fps)) for row in rows]
@@ -36,7 +38,9 @@ def pack(store: ClipStore, rows: np.ndarray, skeleton: Skeleton, fps: float) -> 
     }
 
 
-def _pack(store: ClipStore, row: int, skeleton: Skeleton, stride: int, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _pack(
+    store: ClipStore, row: int, skeleton: Skeleton, stride: int, most: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     bodies = max(1, int(store.table["bodies"][row]))
     x_tmvc = np.array(store[row][:most, :bodies], np.float64)
     seen = np.asarray(x_tmvc.any(axis=(2, 3)))

@@ -17,17 +17,25 @@ UNSAFE = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 
 
 def render(data: Any, **content: Any) -> str:
-    """Render the page; jinja2 escapes all texts of `content`. `data` is plain data for the scripts, which insert it only as text."""
+    """Render the page; jinja2 escapes all texts of `content`. `data` is plain data for the scripts, which insert it
+    only as text.
+    """
     style, script = assets.style(), assets.script()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(assets.template())
-    return page.render(policy=policy(style, script), style=Markup(style), script=Markup(script), data=embedded(data), **content) + "\n"
+    return (
+        page.render(
+            policy=policy(style, script), style=Markup(style), script=Markup(script), data=embedded(data), **content
+        )
+        + "\n"
+    )
 
 
 def policy(style: str, script: str) -> str:
     """Content-Security-Policy: only this script and style, only embedded pictures, no network."""
     return (
-        f"default-src 'none'; img-src data:; script-src '{_hash(script)}'; style-src '{_hash(style)}'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; script-src '{_hash(script)}'; style-src '{_hash(style)}'; base-uri 'none';"
+        " form-action 'none'"
     )
 
 

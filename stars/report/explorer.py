@@ -47,7 +47,9 @@ class Explorer(Settings):
         return f"{self.data}_{self.split}"
 
 
-def explorer(settings: Explorer, files: Mapping[str, Path], dataset: Dataset, most: int, graph: Graph) -> dict[str, Any]:
+def explorer(
+    settings: Explorer, files: Mapping[str, Path], dataset: Dataset, most: int, graph: Graph
+) -> dict[str, Any]:
     """Plain data of one explorer, with at most `most` playable clips.
 
     Raises:
@@ -59,9 +61,15 @@ def explorer(settings: Explorer, files: Mapping[str, Path], dataset: Dataset, mo
     names = maps[0]["name"].tolist()
     rows = pd.Index(store.names).get_indexer(names)
     if (rows < 0).any() or any(table["name"].tolist() != names for table in maps):
-        raise InputError(f"{files[f'{settings.run}/{settings.methods[0].method}/map']}: its clips differ from the other maps': map again")
+        raise InputError(
+            f"{files[f'{settings.run}/{settings.methods[0].method}/map']}: its clips differ from the other maps': map"
+            " again"
+        )
     labels = sorted(store.class_names)
-    methods = [_method(settings, panel, table, files, labels, graph) for panel, table in zip(settings.methods, maps, strict=True)]
+    methods = [
+        _method(settings, panel, table, files, labels, graph)
+        for panel, table in zip(settings.methods, maps, strict=True)
+    ]
     align(methods)
     shown = next(index for index, panel in enumerate(settings.methods) if panel.method == settings.first)
     truth = np.searchsorted(labels, store.labels[rows])
@@ -77,7 +85,9 @@ def explorer(settings: Explorer, files: Mapping[str, Path], dataset: Dataset, mo
         "names": names,
         "action": truth.tolist(),
         **{column: table[column].tolist() for column in ("subject", "camera", "setup", "frames")},
-        "clip": np.where(np.isin(np.arange(len(rows)), played), np.searchsorted(played, np.arange(len(rows))), -1).tolist(),
+        "clip": (
+            np.where(np.isin(np.arange(len(rows)), played), np.searchsorted(played, np.arange(len(rows))), -1).tolist()
+        ),
         "clips": pack(store, rows[played], Skeleton.of(dataset), dataset.fps),
         "methods": methods,
         "shown": shown,
@@ -101,11 +111,16 @@ def _method(
     found = read_npz(files[f"{role}/predictions"], ("name", "label", column))
     at = pd.Index(found["name"]).get_indexer(table["name"])
     if (at < 0).any():
-        raise InputError(f"{files[f'{role}/predictions']} lacks clip {table['name'][int((at < 0).argmax())]}: run the KNN protocol again")
+        raise InputError(
+            f"{files[f'{role}/predictions']} lacks clip {table['name'][int((at < 0).argmax())]}: run the KNN protocol"
+            " again"
+        )
     true, predicted = (np.searchsorted(labels, found[name]) for name in ("label", column))
     metrics = read_json(files[f"{role}/metrics"])
     scores = metrics["results"]
-    top1 = next(one["top1"] for one in scores if one.get("output", "encoder") == "encoder" and one.get("k") == settings.k)
+    top1 = next(
+        one["top1"] for one in scores if one.get("output", "encoder") == "encoder" and one.get("k") == settings.k
+    )
     return {
         "title": panel.title,
         "top1": round(top1, 2),
@@ -128,8 +143,8 @@ def square(xy: np.ndarray) -> np.ndarray:
 
 
 def align(methods: list[dict[str, Any]]) -> None:
-    """Rotate and mirror maps: the first to be wide, each other to match the previous one (orthogonal Procrustes), so that switching methods
-    shows only real changes. Converts points to rounded lists.
+    """Rotate and mirror maps: the first to be wide, each other to match the previous one (orthogonal Procrustes), so
+    that switching methods shows only real changes. Converts points to rounded lists.
     """
     for kind in KINDS:
         centred = [method[kind] - method[kind].mean(axis=0) for method in methods]

@@ -25,7 +25,8 @@ def head(
     """Context of the page's head.
 
     Args:
-        tables, qualities: content about tables and data; explorers: their settings, of which the first names the main method.
+        tables, qualities: content about tables and data; explorers: their settings, of which the first names the main
+            method.
         graph: the records behind it.
     """
     main = explorers[0].first_title if explorers else ""
@@ -45,7 +46,11 @@ def _number(table: Mapping[str, Any], main: str) -> dict[str, Any] | None:
     """The main method's number, or the best one, in the first column with values of this run; None if there is none."""
     rows = [row for group in table["groups"] for row in group["rows"] if row["class"] == "own"]
     for at, column in enumerate(table["columns"]):
-        own = [(row["cells"][at]["value"], row["facts"][0], row["cells"][at]) for row in rows if row["cells"][at]["value"] is not None]
+        own = [
+            (row["cells"][at]["value"], row["facts"][0], row["cells"][at])
+            for row in rows
+            if row["cells"][at]["value"] is not None
+        ]
         if own:
             _, best, top = max(own, key=lambda one: one[0])
             _, name, cell = next((one for one in own if one[1] == main), max(own, key=lambda one: one[0]))
@@ -61,8 +66,13 @@ def _dates(days: Sequence[str]) -> str:
 
 def _commits(sources: Sequence[Mapping[str, Any]]) -> str:
     """All states of the source behind the results, each once."""
-    states = sorted({(one["commit"] or "", bool(one["dirty"]), "" if one["commit"] else one["digest"][:9]) for one in sources})
-    words = [f"commit {commit[:9]}{' with changes' if dirty else ''}" if commit else f"source {digest}" for commit, dirty, digest in states]
+    states = sorted(
+        {(one["commit"] or "", bool(one["dirty"]), "" if one["commit"] else one["digest"][:9]) for one in sources}
+    )
+    words = [
+        f"commit {commit[:9]}{' with changes' if dirty else ''}" if commit else f"source {digest}"
+        for commit, dirty, digest in states
+    ]
     return ", ".join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
 
 

@@ -8,7 +8,18 @@ from typing import Any
 
 from stars.provenance.lineage import RESULTS, Record
 
-KEPT = ("settings", "seed", "command", "versions", "hardware", "slurm_job", "started", "wall_seconds", "peak_memory_mb", "energy_joules")
+KEPT = (
+    "settings",
+    "seed",
+    "command",
+    "versions",
+    "hardware",
+    "slurm_job",
+    "started",
+    "wall_seconds",
+    "peak_memory_mb",
+    "energy_joules",
+)
 
 
 class Graph:

@@ -1,4 +1,6 @@
-"""The report: tables, figures, an explorer of features and clips, data quality, fidelity, and the lineage of each number."""
+"""The report: tables, figures, an explorer of features and clips, data quality, fidelity, and the lineage of each
+number.
+"""
 
 from __future__ import annotations
 
@@ -64,10 +66,11 @@ def report(settings: ReportStage, files: Mapping[str, Path], out: Path, results:
     """Write out/index.html and record.json: the same bytes from the same files.
 
     Args:
-        results: the results folder that they lie in. Where it lacks the clips' joints, as an unpacked archive does, no clip is played.
-        files: role → what is read: a table's json or a figure's svg by its name; claims and forest, the verdicts and their plot;
-            "{run}/{method}/map", "…/predictions", "…/metrics", "{run}/test"; "{data}/frames.npy" and what lies beside it,
-            "{data}/suspicious.csv"; "record PATH" for each record behind them.
+        results: the results folder that they lie in. Where it lacks the clips' joints, as an unpacked archive does, no
+            clip is played.
+        files: role → what is read: a table's json or a figure's svg by its name; claims and forest, the verdicts and
+            their plot; "{run}/{method}/map", "…/predictions", "…/metrics", "{run}/test"; "{data}/frames.npy" and what
+            lies beside it, "{data}/suspicious.csv"; "record PATH" for each record behind them.
 
     Raises:
         InputError: a file is missing, damaged or does not fit the others.
@@ -81,7 +84,11 @@ def report(settings: ReportStage, files: Mapping[str, Path], out: Path, results:
         datasets = {entry.name: entry.dataset for entry in settings.data}
         tables = [table(files[one.name], graph) for one in settings.shown if one.name.startswith("table")]
         figures = [_figure(one, files, graph) for one in settings.shown if not one.name.startswith(("table", "claims"))]
-        judged = claims(files["claims"], graph) | {"picture": picture(files["forest"].read_bytes())} if "claims" in files else None
+        judged = (
+            claims(files["claims"], graph) | {"picture": picture(files["forest"].read_bytes())}
+            if "claims" in files
+            else None
+        )
         qualities = [quality(entry.name, entry.dataset, files, graph) for entry in settings.data]
         most = settings.clips // max(len(settings.explorers), 1)
         explorers = [explorer(one, files, datasets[one.data], most, graph) for one in settings.explorers]
@@ -113,11 +120,19 @@ def _palette(classes: Sequence[Sequence[str]]) -> dict[str, tuple[str, ...]]:
 def _figure(one: Shown, files: Mapping[str, Path], graph: Graph) -> dict[str, Any]:
     path = files[one.name]
     wide = one.name.startswith(("fig4", "curves"))
-    return {"name": one.name, "title": one.title, "picture": picture(path.read_bytes()), "from": graph.numbers([path]), "wide": wide}
+    return {
+        "name": one.name,
+        "title": one.title,
+        "picture": picture(path.read_bytes()),
+        "from": graph.numbers([path]),
+        "wide": wide,
+    }
 
 
 def _fidelity(settings: ReportStage, tables: list[dict[str, Any]]) -> dict[str, Any]:
-    """Choices in the tables' notes, and all settings that differ from the paper's, with their methods unless all have them."""
+    """Choices in the tables' notes, and all settings that differ from the paper's, with their methods unless all
+    have them.
+    """
     everyone = list(dict.fromkeys(method for one in settings.departures for method in one.methods))
     rows = [{**one.model_dump(), "who": _who(one.methods, everyone)} for one in settings.departures]
     choices = [(one["number"], [one["caption"], *filter(_chosen, one["notes"])]) for one in tables]

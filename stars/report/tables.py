@@ -14,14 +14,23 @@ RANKED = ("published", "this run")  # rows that sorting orders; differences and 
 
 
 def table(path: Path, graph: Graph) -> dict[str, Any]:
-    """Context of a table{N}.json: rows in groups, `from` of a cell are the numbers of its files, empty without a value."""
+    """Context of a table{N}.json: rows in groups, `from` of a cell are the numbers of its files, empty without a
+    value.
+    """
     content = read_json(path)
     groups = [
         {"title": title, "ranked": ranked, "rows": [_row(row, path, graph) for row in rows]}
         for (title, ranked), rows in groupby(content["rows"], lambda row: (row["group"], row["origin"] in RANKED))
     ]
-    heads = [(title, len(list(columns))) for title, columns in groupby(content["columns"], lambda column: column["group"])]
-    return {**content, "groups": groups, "heads": heads if any(title for title, _ in heads) else [], "file": graph.numbers([path])}
+    heads = [
+        (title, len(list(columns))) for title, columns in groupby(content["columns"], lambda column: column["group"])
+    ]
+    return {
+        **content,
+        "groups": groups,
+        "heads": heads if any(title for title, _ in heads) else [],
+        "file": graph.numbers([path]),
+    }
 
 
 def _row(row: dict[str, Any], path: Path, graph: Graph) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Checkpoints of a training: saved atomically, outside the outputs, in a folder named by the digest of all inputs and settings."""
+"""Checkpoints of a training: saved atomically, outside the outputs, in a folder named by the digest of all inputs
+and settings.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,17 @@ from stars.provenance.files import atomic, digest, exclusive, hashes
 from stars.training.progress import say
 
 FORMAT = "stars-checkpoint-1"
-DAMAGE = (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, pickle.UnpicklingError, zipfile.BadZipFile)
+DAMAGE = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
 
 
 class Refused(ValueError):
@@ -42,14 +54,16 @@ class Work:
         self.keeps_end = False  # also save after the last step
 
     def part(self, name: str) -> Work:
-        """A subfolder for one of several trainings in a process. It also saves the last step, since other trainings follow."""
+        """A subfolder for one of several trainings in a process. It also saves the last step, since other trainings
+        follow.
+        """
         own = Work(self.folder / name, self.seconds, self.code, self.epochs)
         own.keeps_end = True
         return own
 
     def due(self, epochs: int = 0, ended: bool = False) -> bool:
-        """Whether to save now: after the maximum time between checkpoints, after the configured number of `epochs` (0: no epoch ends at
-        this step), or at the end if it is kept."""
+        """Whether to save now: after the maximum time between checkpoints, after the configured number of `epochs` (0:
+        no epoch ends at this step), or at the end if it is kept."""
         counted = bool(self.epochs and epochs) and epochs % self.epochs == 0
         return time.monotonic() - self._saved >= self.seconds or counted or (ended and self.keeps_end)
 
@@ -65,8 +79,8 @@ class Work:
         self._saved = time.monotonic()
 
     def load(self, now: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The latest valid state with the structure of `now`, the state that would be saved now; None without one. Prints a warning for
-        each unusable checkpoint."""
+        """The latest valid state with the structure of `now`, the state that would be saved now; None without one.
+        Prints a warning for each unusable checkpoint."""
         for path in (self.last, self.previous):
             if not path.exists():
                 continue
@@ -137,7 +151,9 @@ def _lacking(found: Any, like: Any, name: str = "") -> Iterator[str]:
 
 
 @contextmanager
-def work_in_progress(checkpoint: Checkpoint, stage: str, settings: Settings, inputs: Mapping[str, Path]) -> Iterator[Work]:
+def work_in_progress(
+    checkpoint: Checkpoint, stage: str, settings: Settings, inputs: Mapping[str, Path]
+) -> Iterator[Work]:
     """Lock the folder of this training, named by the digest of stage, settings and inputs; remove it on success.
 
     Raises InputError if another run has locked it.

@@ -10,8 +10,8 @@ from torch.nn.functional import normalize
 def effective_rank(features_bc: Tensor) -> float:
     """exp(entropy of the normalised singular values) of features (B, C), from 1 to min(B, C).
 
-    Features are not centred: if all point in one direction, the rank is 1, while centring would leave the rank of noise.
-    (Roy and Vetterli, The effective rank, EUSIPCO 2007.)
+    Features are not centred: if all point in one direction, the rank is 1, while centring would leave the rank of
+    noise. (Roy and Vetterli, The effective rank, EUSIPCO 2007.)
     """
     values = torch.linalg.svdvals(features_bc.float())
     shares = values / values.sum().clamp_min(1e-12)

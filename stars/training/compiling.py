@@ -44,7 +44,9 @@ def compile_blocks(model: nn.Module, precision: str) -> bool:
 
 
 def _try(blocks: Blocks, precision: str) -> None:
-    """Run a compiled copy of one block forward and backward at two sizes, since batches differ in the number of bodies."""
+    """Run a compiled copy of one block forward and backward at two sizes, since batches differ in the number of
+    bodies.
+    """
     trial = copy.deepcopy(blocks[:1])
     trial.compile()
     weight = next(trial.parameters())  # of its first LayerNorm

@@ -1,4 +1,6 @@
-"""The training curve: losses accumulate on the device and are averaged into rows. It has no times, so equal runs give equal bytes."""
+"""The training curve: losses accumulate on the device and are averaged into rows. It has no times, so equal runs
+give equal bytes.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Curve:
         self._waiting.append(loss.detach())
 
     def fetch(self) -> int | None:
-        """Copy pending losses to the host; returns how many steps ago the first non-finite one was (0: the latest), or None."""
+        """Copy pending losses to the host; returns how many steps ago the first non-finite one was (0: the latest),
+        or None.
+        """
         if self._waiting:
             self.losses += torch.stack(self._waiting).double().tolist()
             self._waiting.clear()

@@ -26,7 +26,9 @@ from stars.views.crop import Clips
 
 
 def clip_inputs(clips: Path, train: Path, **others: Path) -> dict[str, Path]:
-    """Role → input file of a training stage: the clip store, the split's training rows and others; InputError if one is missing."""
+    """Role → input file of a training stage: the clip store, the split's training rows and others; InputError if one
+    is missing.
+    """
     store = {"clips": clips / "clips.csv", "frames": clips / "frames.npy", "offsets": clips / "offsets.npy"}
     inputs = {**store, "train": train, **others}
     for path in inputs.values():
@@ -39,12 +41,16 @@ def training_clips(clips: Path, train: Path) -> tuple[ClipStore, np.ndarray]:
     """The clip store and its training rows, int64 (N,); InputError if they do not belong together."""
     store, index = ClipStore.open(clips), read_npy(train)
     if index.ndim != 1 or index.dtype.kind != "i" or not len(index) or index.min() < 0 or index.max() >= len(store):
-        raise InputError(f"{train} does not list rows of the {len(store)} clips in {clips}: delete it and make the split again")
+        raise InputError(
+            f"{train} does not list rows of the {len(store)} clips in {clips}: delete it and make the split again"
+        )
     return store, index
 
 
 def held_clips(stage: str, store: ClipStore, index: np.ndarray, device: str) -> Clips:
-    """The training clips in the device's memory; InputError if they do not fit into main memory, from which they are copied."""
+    """The training clips in the device's memory; InputError if they do not fit into main memory, from which they are
+    copied.
+    """
     memory.check_clips(stage, int(np.asarray(store.lengths)[index].sum()), store.frames[:1].nbytes)
     return Clips.of(store, index, device)
 
@@ -61,7 +67,10 @@ def undertaken(
         yield Bystander(), {}
         return
     values = settings.model_dump(mode="json")
-    with work_in_progress(checkpoint, stage, settings, inputs) as work, recording(out, stage, values, inputs, outputs) as notes:
+    with (
+        work_in_progress(checkpoint, stage, settings, inputs) as work,
+        recording(out, stage, values, inputs, outputs) as notes,
+    ):
         sweep(out, outputs)
         yield work, notes
 

@@ -35,15 +35,16 @@ class Job:
     Attributes:
         model: trained parameters and their buffers.
         optimiser: any torch optimiser; a group may have `scale`, its factor of the learning rate.
-        loss: the rows (B,) of a step and its generator → scalar loss. It must use only this generator, not torch's global one, so
-            that a resumed run repeats an undisturbed one. With several processes, each samples for the whole batch and computes
-            its share of the loss (`stars.training.parallel`).
+        loss: the rows (B,) of a step and its generator → scalar loss. It must use only this generator, not torch's
+            global one, so that a resumed run repeats an undisturbed one. With several processes, each samples for the
+            whole batch and computes its share of the loss (`stars.training.parallel`).
         rate: learning rate of the step numbered from 0.
         names: the training clips' names, for messages.
         before: called with the number of completed steps before each step.
         after: called with the number of completed steps after each update.
         facts: metrics of the latest step, called at the end of each row of the curve.
-        at_epoch: metrics for the row, called with the number of completed epochs after each epoch, with the model in evaluation mode.
+        at_epoch: metrics for the row, called with the number of completed epochs after each epoch, with the model in
+            evaluation mode.
         columns: the curve's extra columns, names from `facts` and `at_epoch`; missing values are empty.
         clip: clips gradients, called after each backward pass.
         kept: further state for checkpoints, such as the best epoch so far.
@@ -66,7 +67,8 @@ class Job:
 
 
 def train(job: Job, plan: Plan, work: Work) -> Curve:
-    """Train to the end of the plan, resuming from the latest checkpoint in `work`. All processes end with the same weights and curve.
+    """Train to the end of the plan, resuming from the latest checkpoint in `work`. All processes end with the same
+    weights and curve.
 
     Raises InputError if the loss or a weight is not finite, Interrupted (after saving) if a signal asked to stop.
     """
@@ -109,7 +111,8 @@ def train(job: Job, plan: Plan, work: Work) -> Curve:
                 work.save(_state(job, scaler, done, curve))
             if stop:
                 raise Interrupted(
-                    f"{plan.stage}: stopped after step {done} of {plan.steps} and saved in {work.folder}; run it again to resume"
+                    f"{plan.stage}: stopped after step {done} of {plan.steps} and saved in {work.folder}; run it again"
+                    " to resume"
                 )
     return curve
 
@@ -136,7 +139,8 @@ def _resume(job: Job, scaler: GradScaler, curve: Curve, work: Work) -> int:
         return 0
     job.model.load_state_dict(state["model"])
     job.optimiser.load_state_dict(state["optimiser"])
-    if scaler.is_enabled() and state["scaler"].keys() >= scaler.state_dict().keys():  # otherwise it was saved without scaling
+    # otherwise it was saved without scaling
+    if scaler.is_enabled() and state["scaler"].keys() >= scaler.state_dict().keys():
         scaler.load_state_dict(state["scaler"])
     curve.restore(state["curve"])
     if job.kept:
@@ -148,12 +152,14 @@ def _check(job: Job, plan: Plan, step: int, curve: Curve, work: Work) -> None:
     """InputError if the loss or a weight is not finite, before it is saved."""
     ago, what = curve.fetch(), "loss"
     if ago is None:
-        weights = [torch.isfinite(tensor).all() for tensor in job.model.state_dict().values() if tensor.is_floating_point()]
+        weights = [
+            torch.isfinite(tensor).all() for tensor in job.model.state_dict().values() if tensor.is_floating_point()
+        ]
         if torch.stack(weights).all():
             return
         ago, what = 0, "weights"
     names = ", ".join(job.names[row] for row in plan.rows(step - ago).tolist())
     raise InputError(
-        f"{plan.stage}: {what} not finite at step {step - ago + 1}: lower its learning rate or check its clips ({names});"
-        f" last good checkpoint: {work.where()}"
+        f"{plan.stage}: {what} not finite at step {step - ago + 1}: lower its learning rate or check its clips"
+        f" ({names}); last good checkpoint: {work.where()}"
     )

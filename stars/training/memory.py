@@ -21,17 +21,23 @@ HIERARCHIES = {  # control groups, versions 2 and 1: folder, and files with limi
 
 
 def check_step(
-    stage: str, model: nn.Module, forward: Callable[[int], object], sizes: Sequence[int], device: torch.device, moments: int = 2
+    stage: str,
+    model: nn.Module,
+    forward: Callable[[int], object],
+    sizes: Sequence[int],
+    device: torch.device,
+    moments: int = 2,
 ) -> None:
     """InputError if one step does not fit into memory.
 
     Args:
-        forward: a forward pass with gradients over that many clips of this process's share, without randomness; changes to the model's
-            buffers are undone.
+        forward: a forward pass with gradients over that many clips of this process's share, without randomness; changes
+            to the model's buffers are undone.
         sizes: bodies encoded in the pass over SAMPLES[0], over SAMPLES[1] and over the whole share.
         moments: numbers that the optimiser stores per weight.
 
-    It counts the tensors for the backward pass, gradients and the optimiser's moments: a lower bound of a step's memory.
+    It counts the tensors for the backward pass, gradients and the optimiser's moments: a lower bound of a step's
+    memory.
     """
     small, more, rows = sizes
     if rows <= more:
@@ -43,8 +49,9 @@ def check_step(
     needed, free = step + trained, available(device)
     if needed > free:
         raise InputError(
-            f"{stage}: a step over {rows} bodies needs at least {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on {device.type}:"
-            f" lower {stage}.optimiser.batch, set {stage}.precision: bf16, or share the batch among more gpus"
+            f"{stage}: a step over {rows} bodies needs at least {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+            f" on {device.type}: lower {stage}.optimiser.batch, set {stage}.precision: bf16, or share the batch among"
+            " more gpus"
         )
 
 
@@ -53,7 +60,8 @@ def check_clips(stage: str, frames: int, bytes_a_frame: int) -> None:
     needed, free = frames * bytes_a_frame, available(torch.device("cpu"))
     if needed > free:
         raise InputError(
-            f"{stage}: its training clips take {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: request more memory"
+            f"{stage}: its training clips take {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free:"
+            " request more memory"
         )
 
 
@@ -99,7 +107,9 @@ def _of_machine() -> float:
 
 
 def _of_group() -> float:
-    """Memory left by control groups (a scheduler's or a container's): the minimum over this process's group and its parents."""
+    """Memory left by control groups (a scheduler's or a container's): the minimum over this process's group and its
+    parents.
+    """
     left = float("inf")
     with suppress(OSError):
         for line in (PROC / "self/cgroup").read_text().splitlines():
@@ -114,7 +124,9 @@ def _of_group() -> float:
 def _of_one(group: Path, limit: str, used: str) -> float:
     with suppress(OSError, ValueError, StopIteration):
         cached = next(
-            int(line.split()[1]) for line in (group / "memory.stat").read_text().splitlines() if line.startswith("inactive_file ")
+            int(line.split()[1])
+            for line in (group / "memory.stat").read_text().splitlines()
+            if line.startswith("inactive_file ")
         )
         return int((group / limit).read_text()) - int((group / used).read_text()) + cached
     return float("inf")
@@ -128,5 +140,6 @@ def exhaustion_named(stage: str) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         figure = "".join(str(error).partition(" is free")[:2]).replace("\n", " ")
         raise InputError(
-            f"{stage}: out of GPU memory ({figure}): lower {stage}.optimiser.batch, set {stage}.precision: bf16, or use more gpus"
+            f"{stage}: out of GPU memory ({figure}): lower {stage}.optimiser.batch, set {stage}.precision: bf16, or use"
+            " more gpus"
         ) from None

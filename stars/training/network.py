@@ -24,7 +24,8 @@ class NetworkStage(Settings):
 
 
 def take(method: Path, out: Path, settings: NetworkStage) -> None:
-    """Write a network of the method folder `method` as encoder.safetensors, with settings.yaml, curve.csv (its header only) and record.json.
+    """Write a network of the method folder `method` as encoder.safetensors, with settings.yaml, curve.csv (its header
+    only) and record.json.
 
     Raises InputError if the method has no network of that name.
     """
@@ -32,7 +33,9 @@ def take(method: Path, out: Path, settings: NetworkStage) -> None:
     if not file.is_file():
         raise InputError(f"{file} is missing: run the stage that makes it")
     network = load_encoder(file) if settings.first else load_network(file, settings.network)
-    with recording(out, code.of_backbone(STAGE, network.name), settings.model_dump(mode="json"), {"parent": file}, OUTPUTS) as notes:
+    with recording(
+        out, code.of_backbone(STAGE, network.name), settings.model_dump(mode="json"), {"parent": file}, OUTPUTS
+    ) as notes:
         notes["encoder"] = cost(network, network.bodies)
         Curve().write(Path(out) / "curve.csv")
         write_settings(Path(out) / "settings.yaml", settings)

@@ -35,7 +35,9 @@ def columns(every: int) -> tuple[str, ...]:
 
 @torch.no_grad()
 def agreement(encoder: Backbone, clips: Clips, precision: str = "fp32") -> float:
-    """Percent of up to MOST clips whose nearest neighbour among them, by cosine of centre crops, has the same action."""
+    """Percent of up to MOST clips whose nearest neighbour among them, by cosine of centre crops, has the same
+    action.
+    """
     rows = torch.arange(len(clips))[:: -(-len(clips) // MOST)]
     with arithmetic(clips.device, precision):
         views = (centre_view(clips, part, encoder.frames) for part in rows.split(BATCH))

@@ -25,8 +25,8 @@ def optimiser_of(parts: Iterable[tuple[nn.Module, float]], settings: Optimiser) 
 def _groups(parts: Iterable[tuple[nn.Module, float]], settings: Optimiser) -> list[dict[str, Any]]:
     """Two groups per part (module, factor of the learning rate): tensors with and without weight decay.
 
-    Weight decay applies to matrices, or to every tensor if `decayed` is `all`. Frozen parameters are omitted. Each group stores its factor
-    as `scale`.
+    Weight decay applies to matrices, or to every tensor if `decayed` is `all`. Frozen parameters are omitted. Each
+    group stores its factor as `scale`.
     """
     groups: list[dict[str, Any]] = []
     for module, scale in parts:
@@ -40,7 +40,9 @@ def _groups(parts: Iterable[tuple[nn.Module, float]], settings: Optimiser) -> li
 
 
 def clip_gradients(model: nn.Module, settings: Optimiser) -> None:
-    """Clip gradients in place to L2 norm `clip_norm`: per tensor, globally, or not at all. Does not synchronise with the GPU."""
+    """Clip gradients in place to L2 norm `clip_norm`: per tensor, globally, or not at all. Does not synchronise with
+    the GPU.
+    """
     if not isinstance(settings, TuneOptimiser) or settings.clip == "none":
         return
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]

@@ -1,8 +1,9 @@
 """Data-parallel training: several processes train one model, each on its share of every batch.
 
-The result equals that of one process: every process samples and crops the whole batch with the same generator, computes its share, and
-returns a loss whose mean over the processes is the loss of the whole batch; gradients are averaged likewise. Operations on the whole
-batch (batch normalisation of the heads, negatives, queue) run in all processes, on gathered features.
+The result equals that of one process: every process samples and crops the whole batch with the same generator, computes
+its share, and returns a loss whose mean over the processes is the loss of the whole batch; gradients are averaged
+likewise. Operations on the whole batch (batch normalisation of the heads, negatives, queue) run in all processes, on
+gathered features.
 
 With a single process, these functions do nothing.
 """
@@ -42,7 +43,9 @@ def group(device: str) -> Iterator[None]:
     if device == "cuda":
         seen, place = torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
         if seen < (needed := on_this_node()):
-            raise InputError(f"{needed} processes need a GPU each, but torch sees {seen}: request fewer processes or more GPUs")
+            raise InputError(
+                f"{needed} processes need a GPU each, but torch sees {seen}: request fewer processes or more GPUs"
+            )
         torch.cuda.set_device(place)
     distributed.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
     yield
@@ -87,8 +90,8 @@ def share_of_mean(loss: Tensor, rows: int) -> Tensor:
 def gather(rows_bc: Tensor) -> Tensor:
     """Gather rows (b, C) from all processes in order, (b · processes, C); b is the same for all.
 
-    All processes must compute the same from the result. Each then has the full gradient of its rows, which is multiplied by the number
-    of processes here, since gradients are averaged over them afterwards.
+    All processes must compute the same from the result. Each then has the full gradient of its rows, which is
+    multiplied by the number of processes here, since gradients are averaged over them afterwards.
     """
     return rows_bc if count() == 1 else _Gather.apply(rows_bc)
 
@@ -133,14 +136,18 @@ def from_first(value: Value) -> Value:
 
 
 def averaging(model: nn.Module, loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Wrap `loss` so that its backward pass averages the gradients of `model` over the processes; all start with the first's weights."""
+    """Wrap `loss` so that its backward pass averages the gradients of `model` over the processes; all start with the
+    first's weights.
+    """
     if count() == 1:
         return loss
     return DistributedDataParallel(_Loss(model, loss), gradient_as_bucket_view=True, static_graph=True)
 
 
 class _Loss(nn.Module):
-    """A loss as a module with the trained parameters. It excludes buffers, which are equal in all processes and need no broadcast."""
+    """A loss as a module with the trained parameters. It excludes buffers, which are equal in all processes and need
+    no broadcast.
+    """
 
     def __init__(self, model: nn.Module, loss: Callable[..., Tensor]) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""A step's clips and random numbers: pure functions of seed, stage and step, so that a resumed run repeats an undisturbed one."""
+"""A step's clips and random numbers: pure functions of seed, stage and step, so that a resumed run repeats an
+undisturbed one.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def generator(seed: int, *purpose: str | int) -> torch.Generator:
 
 @contextmanager
 def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
-    """Within it, torch's global CPU generator (initial weights) is seeded by (seed, *purpose); its state is restored afterwards."""
+    """Within it, torch's global CPU generator (initial weights) is seeded by (seed, *purpose); its state is restored
+    afterwards.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(generator(seed, *purpose).initial_seed())
         yield
@@ -35,7 +39,9 @@ def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
 
 @contextmanager
 def seeded_by(source: torch.Generator, device: torch.device) -> Iterator[None]:
-    """Within it, torch's global generator on `device` (dropout) is seeded from `source`; its state is restored afterwards."""
+    """Within it, torch's global generator on `device` (dropout) is seeded from `source`; its state is restored
+    afterwards.
+    """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(torch.randint(2**63 - 1, (), generator=source)))
         yield
@@ -61,7 +67,8 @@ class Plan:
     Attributes:
         seed, stage: determine all randomness of the run.
         clips: number of training clips; batch: clips per step over all devices.
-        epochs: passes over the clips, may be fractional; planned: epochs in the settings if `max_steps` stops earlier; otherwise 0.
+        epochs: passes over the clips, may be fractional; planned: epochs in the settings if `max_steps` stops earlier;
+            otherwise 0.
     """
 
     seed: int
@@ -75,22 +82,30 @@ class Plan:
     def of(cls, seed: int, stage: str, clips: int, passes: Passes) -> Plan:
         """The plan of a stage; a batch larger than the training set is reduced to it, with a message.
 
-        Raises InputError for batches of fewer than 2 clips (batch normalisation and contrast need 2), or if the processes cannot
-        share the batch evenly.
+        Raises InputError for batches of fewer than 2 clips (batch normalisation and contrast need 2), or if the
+        processes cannot share the batch evenly.
         """
         batch = min(passes.batch, clips)
         if batch < 2:
             raise InputError(
-                f"{stage}: a batch needs at least 2 clips, but batch is {passes.batch} and there are {clips} training clips: raise them"
+                f"{stage}: a batch needs at least 2 clips, but batch is {passes.batch} and there are {clips} training"
+                " clips: raise them"
             )
         if batch < passes.batch:
-            say(f"{stage}: the batch of {passes.batch} is larger than the training set: every step uses all {clips} clips")
+            say(
+                f"{stage}: the batch of {passes.batch} is larger than the training set: every step uses all {clips}"
+                " clips"
+            )
         if batch % parallel.count():
-            raise InputError(f"{stage}: {parallel.count()} GPUs cannot share a batch of {batch} clips evenly: change gpus or the batch")
+            raise InputError(
+                f"{stage}: {parallel.count()} GPUs cannot share a batch of {batch} clips evenly: change gpus or the"
+                " batch"
+            )
         epochs = passes.epochs if passes.max_steps is None else min(passes.epochs, passes.max_steps / (clips // batch))
         if epochs < passes.epochs:
             say(
-                f"{stage}: cut off after {passes.max_steps} steps, {epochs:.3g} of {passes.epochs:g} epochs, by max_steps: a rehearsal, not a result"
+                f"{stage}: cut off after {passes.max_steps} steps, {epochs:.3g} of {passes.epochs:g} epochs, by"
+                " max_steps: a rehearsal, not a result"
             )
             return cls(seed, stage, clips, batch, epochs, passes.epochs)
         return cls(seed, stage, clips, batch, epochs)

@@ -19,8 +19,8 @@ BF16_UNITS: bool = MATRIX_UNITS or getattr(torch.cpu, "_is_avx512_bf16_supported
 def resolve(device: torch.device | str, precision: str) -> Literal["fp32", "tf32", "bf16"]:
     """Resolve the precision of a job.
 
-    `auto` is bf16 on GPUs with compute capability 8.0 or higher and on CPUs with AVX512-BF16 or AMX, and fp32 on all others, which
-    emulate bf16 more slowly. It depends only on the hardware, so the same machine reproduces a result.
+    `auto` is bf16 on GPUs with compute capability 8.0 or higher and on CPUs with AVX512-BF16 or AMX, and fp32 on all
+    others, which emulate bf16 more slowly. It depends only on the hardware, so the same machine reproduces a result.
 
     Raises:
         InputError: `tf32` on a device without it.
@@ -31,7 +31,8 @@ def resolve(device: torch.device | str, precision: str) -> Literal["fp32", "tf32
         return "bf16" if tensor_cores or (device.type == "cpu" and BF16_UNITS) else "fp32"
     if precision == "tf32" and not tensor_cores:
         raise InputError(
-            f"precision: tf32 needs an NVIDIA GPU of compute capability 8.0 or higher, and this job runs on {device.type}: set fp32"
+            "precision: tf32 needs an NVIDIA GPU of compute capability 8.0 or higher, and this job runs on"
+            f" {device.type}: set fp32"
         )
     return precision  # type: ignore[return-value]
 
@@ -49,7 +50,9 @@ def half(device: torch.device) -> torch.dtype:
 
 def scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
     """Gradient scaler for fp16; disabled for any other precision."""
-    return torch.amp.GradScaler(device.type, enabled=resolve(device, precision) == "bf16" and half(device) is torch.float16)
+    return torch.amp.GradScaler(
+        device.type, enabled=resolve(device, precision) == "bf16" and half(device) is torch.float16
+    )
 
 
 @contextmanager

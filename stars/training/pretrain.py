@@ -28,7 +28,9 @@ class PretrainStage(Settings):
     parents: tuple[int, ...] = ()  # of the joints, for bones
 
 
-def pretrain(clips: Path, train: Path, out: Path, settings: PretrainStage, checkpoint: Checkpoint, device: str = "cpu") -> None:
+def pretrain(
+    clips: Path, train: Path, out: Path, settings: PretrainStage, checkpoint: Checkpoint, device: str = "cpu"
+) -> None:
     """Train an encoder from random weights.
 
     Args:
@@ -63,5 +65,12 @@ def step_settings(settings: PretrainStage) -> StepSettings:
         return {"only": View(x_bmtvc, unknown(x_bmtvc))}  # all bodies are used, so absent ones need not be found
 
     return StepSettings(
-        "pretrain", ("mamp", options.motion), settings.seed, options.optimiser, views, options.bodies, options.precision, options.knn_epochs
+        "pretrain",
+        ("mamp", options.motion),
+        settings.seed,
+        options.optimiser,
+        views,
+        options.bodies,
+        options.precision,
+        options.knn_epochs,
     )

@@ -38,7 +38,9 @@ class Progress:
             say(f"{self.stage}: continuing after step {self.first} of {self.steps}")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.bar.close()
 
     def due(self) -> bool:

@@ -32,7 +32,8 @@ from stars.views.crop import Clips, View
 FACTS = ("feature_std", "effective_rank")
 FILES = ("encoder.safetensors", "heads.safetensors", "settings.yaml", "curve.csv")
 
-Views = Callable[[Clips, Tensor, Generator], dict[str, View]]  # (clips, rows (B,), the step's generator) → views of the whole batch by name
+# (clips, rows (B,), the step's generator) → views of the whole batch by name
+Views = Callable[[Clips, Tensor, Generator], dict[str, View]]
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def run(
     made: Callable[[ClipStore], tuple[Trained, StepSettings]],
     outputs: tuple[str, ...] = FILES,
 ) -> None:
-    """Train the model from `made` on the rows inputs["train"] of a clip store; write `outputs` and record.json into folder `out`.
+    """Train the model from `made` on the rows inputs["train"] of a clip store; write `outputs` and record.json into
+    folder `out`.
 
     Args:
         code: modules whose source determines the result, joined by "+"; inputs: role → file.
@@ -86,7 +88,9 @@ def run(
         if parallel.rank() > 0:
             return
         first = next(iter(model.result().values()))
-        notes.update(facts(plan, device, step_settings.precision), encoder=cost(first, store.bodies), earlier_runs=work.earlier)
+        notes.update(
+            facts(plan, device, step_settings.precision), encoder=cost(first, store.bodies), earlier_runs=work.earlier
+        )
         if len(machines) > 1:
             notes["hardware_of_nodes"] = machines
         curve.write(out / "curve.csv")
@@ -95,11 +99,14 @@ def run(
 
 
 def _check_processes(model: Trained, stage: str) -> None:
-    """InputError for several processes if batch normalisation or dropout would make their result differ from one process's."""
+    """InputError for several processes if batch normalisation or dropout would make their result differ from one
+    process's.
+    """
     alone = [name for name, network in model.by_name.items() if network.normalises_batches]
     if parallel.count() > 1 and (alone or model.drops):
         raise InputError(
-            f"{stage}: {', '.join(alone) or 'a network'} uses batch normalisation or dropout, which several GPUs do not support: set gpus to 1"
+            f"{stage}: {', '.join(alone) or 'a network'} uses batch normalisation or dropout, which several GPUs do not"
+            " support: set gpus to 1"
         )
 
 
@@ -141,10 +148,13 @@ class Step:
         with seeded_by(generator, self.clips.device) if self.model.drops else nullcontext():
             loss, measured = self.model.objective(batch, self.model.by_name)
         if loss.numel() != 1:
-            raise InputError(f"objective: its loss must be a scalar, found {tuple(loss.shape)}: take the mean over clips")
+            raise InputError(
+                f"objective: its loss must be a scalar, found {tuple(loss.shape)}: take the mean over clips"
+            )
         if wrong := {*measured} ^ {*self.model.objective.columns}:
             raise InputError(
-                f"objective: its facts {', '.join(measured) or '(none)'} do not match its columns: {min(wrong)} is only in one of them"
+                f"objective: its facts {', '.join(measured) or '(none)'} do not match its columns: {min(wrong)} is only"
+                " in one of them"
             )
         self._newest = batch, measured
         return loss
@@ -163,7 +173,9 @@ class Step:
         }
 
     def _encoded(self, bodies: Bodies) -> int:
-        """Number of rows that the networks encode per view: whole clips, all counted bodies with batch normalisation, or distinct bodies."""
+        """Number of rows that the networks encode per view: whole clips, all counted bodies with batch
+        normalisation, or distinct bodies.
+        """
         networks = self.model.by_name.values()
         if any(network.whole_clips for network in networks):
             return len(bodies.absent_bm)

@@ -1,4 +1,6 @@
-"""Learning rates as pure functions of the step (half-cosine with warm-up) and of the layer (Eq. 7), so resuming needs no state."""
+"""Learning rates as pure functions of the step (half-cosine with warm-up) and of the layer (Eq. 7), so resuming
+needs no state.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,11 @@ from stars.errors import InputError
 
 
 def learning_rate(step: int, steps_per_epoch: int, optimiser: Schedule) -> float:
-    """Learning rate of the step numbered `step` (from 0): linear from 0 to `lr` in the warm-up, then half a cosine down to `min_lr`.
+    """Learning rate of the step numbered `step` (from 0): linear from 0 to `lr` in the warm-up, then half a cosine down
+    to `min_lr`.
 
-    Constant, step and linear schedules are also supported. Epochs may be fractional; after the last one, cosine and linear schedules
-    stay at `min_lr`.
+    Constant, step and linear schedules are also supported. Epochs may be fractional; after the last one, cosine and
+    linear schedules stay at `min_lr`.
     """
     epoch = step / steps_per_epoch
     if epoch < optimiser.warmup_epochs:
@@ -37,17 +40,19 @@ def schedule(steps_per_epoch: int, optimiser: Schedule) -> Callable[[int], float
 def finetune_rates(depth: int, decay: float) -> list[float]:
     """Factors of the learning rate by layer for training the whole encoder: decay^(depth + 1 − id).
 
-    Ids as in the released code: 0 the embedding and the positions, 1 … depth the blocks, depth + 1 the final norm and the head.
+    Ids as in the released code: 0 the embedding and the positions, 1 … depth the blocks, depth + 1 the final norm and
+    the head.
     """
     return [decay ** (depth + 1 - layer) for layer in range(depth + 2)]
 
 
 def layer_rates(depth: int, decay: float, tuned: int | None, last: int) -> list[float]:
-    """Factor of the learning rate for each encoder block, first to last: α^(N−i+last) for the last `tuned` blocks, 0 (frozen) below.
+    """Factor of the learning rate for each encoder block, first to last: α^(N−i+last) for the last `tuned` blocks, 0
+    (frozen) below.
 
-    Eq. 7 does not define whether i starts from 0 or 1: with `last` 1, as released, the factors are α, α², … from the last block; with 0,
-    1, α, …. `tuned` null: the second half of the blocks (the larger one, if odd).
-    Raises InputError if `tuned` exceeds the number of blocks.
+    Eq. 7 does not define whether i starts from 0 or 1: with `last` 1, as released, the factors are α, α², … from the
+    last block; with 0, 1, α, …. `tuned` null: the second half of the blocks (the larger one, if odd). Raises InputError
+    if `tuned` exceeds the number of blocks.
     """
     tuned = (depth + 1) // 2 if tuned is None else tuned
     if tuned > depth:

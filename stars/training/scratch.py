@@ -45,10 +45,14 @@ def scratch(clips: Path, out: Path, settings: ScratchStage) -> None:
     """
     store, backbone = ClipStore.open(clips), backbones.find(settings.backbone)
     inputs = {"clips": clips / "clips.csv", "frames": clips / "frames.npy"}
-    with recording(out, code.of_backbone(STAGE, settings.backbone), settings.model_dump(mode="json"), inputs, OUTPUTS) as notes:
+    with recording(
+        out, code.of_backbone(STAGE, settings.backbone), settings.model_dump(mode="json"), inputs, OUTPUTS
+    ) as notes:
         sweep(out, OUTPUTS)
         with seeded(settings.seed, "model"):  # as in pretrain, where the encoder is initialised first
-            encoder = backbone(backbone.Options.model_validate(settings.model), store.joints, settings.parents, store.bodies)
+            encoder = backbone(
+                backbone.Options.model_validate(settings.model), store.joints, settings.parents, store.bodies
+            )
         check_features(encoder)
         notes["encoder"] = cost(encoder, store.bodies)
         Curve().write(out / "curve.csv")

@@ -18,10 +18,11 @@ _early: list[int] | None = None  # notices that came while nothing was training;
 
 @contextmanager
 def notices_kept() -> Iterator[None]:
-    """Keep a scheduler's notice that comes outside a training, or too late for one: the next training within the block stops after its
-    first step.
+    """Keep a scheduler's notice that comes outside a training, or too late for one: the next training within the block
+    stops after its first step.
 
-    Otherwise a notice during reading, or between two trainings of a stage, would be lost, and the job would run into its time limit.
+    Otherwise a notice during reading, or between two trainings of a stage, would be lost, and the job would run into
+    its time limit.
     """
     global _early
     early: list[int] = []
@@ -37,8 +38,8 @@ def notices_kept() -> Iterator[None]:
 def stop_signals() -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C, SIGTERM and a scheduler's notice into a flag, yielded as a function.
 
-    An Interrupted that leaves the block records the last signal. A notice that the block did not act on is left to the next one
-    (`notices_kept`).
+    An Interrupted that leaves the block records the last signal. A notice that the block did not act on is left to the
+    next one (`notices_kept`).
     """
     came: list[int] = []
     with _noted([signal.SIGINT, signal.SIGTERM, NOTICE], came):
@@ -56,7 +57,9 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def _noted(signals: list[signal.Signals], came: list[int]) -> Iterator[None]:
-    """Append these signals to `came` as they arrive; restores the former handlers at the end. Only in the main thread."""
+    """Append these signals to `came` as they arrive; restores the former handlers at the end. Only in the main
+    thread.
+    """
 
     def note(number: int, frame: FrameType | None) -> None:
         again = number in came
@@ -70,7 +73,8 @@ def _noted(signals: list[signal.Signals], came: list[int]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heeded = [number for number in signals if number != signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]  # as under `nohup`
+    # as under `nohup`
+    heeded = [number for number in signals if number != signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, note) for number in heeded}
     try:
         yield

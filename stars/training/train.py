@@ -55,16 +55,19 @@ def train(
 
     Args:
         clips: folder of the clip store; train: its training rows (.npy).
-        out: folder for encoder.safetensors, the first network; heads.safetensors, heads and further networks; settings.yaml, curve.csv,
-            record.json.
-        parent: method folder with the initial networks; None: new ones. heads: the initial heads.safetensors; None: new heads.
+        out: folder for encoder.safetensors, the first network; heads.safetensors, heads and further networks;
+            settings.yaml, curve.csv, record.json.
+        parent: method folder with the initial networks; None: new ones. heads: the initial heads.safetensors; None: new
+            heads.
 
     Raises InputError for bad input and for a loss that is not finite, Interrupted after a signal to stop.
     """
 
     def made(store: ClipStore) -> tuple[Trained, StepSettings]:
         if not {joint for pair in settings.mirror for joint in pair} <= set(range(store.joints)):
-            raise InputError(f"mirror contains joints beyond the {store.joints} (from 0) of the clips in {clips}: correct it")
+            raise InputError(
+                f"mirror contains joints beyond the {store.joints} (from 0) of the clips in {clips}: correct it"
+            )
         model = new(settings, store.joints, store.bodies) if parent is None else started(settings, parent, store)
         if heads:
             fill_heads(heads, model.objective.kept())
@@ -90,13 +93,23 @@ def started(settings: TrainStage, parent: Path, store: ClipStore) -> Trained:
     """Networks of a method folder and a new objective; InputError if they do not match the settings or the clips."""
     networks = {}
     for number, described in enumerate(settings.networks):
-        network = load_network(parent / "heads.safetensors", described.name) if number else load_encoder(parent / "encoder.safetensors")
+        network = (
+            load_network(parent / "heads.safetensors", described.name)
+            if number
+            else load_encoder(parent / "encoder.safetensors")
+        )
         if network.joints != store.joints:
             raise InputError(
-                f"{parent}: network {described.name} has {network.joints} joints, but the clips have {store.joints}: choose another"
+                f"{parent}: network {described.name} has {network.joints} joints, but the clips have {store.joints}:"
+                " choose another"
             )
-        if network.name != described.backbone or network.options != type(network).Options.model_validate(described.model):
-            raise InputError(f"{parent}: network {described.name} is not the {described.backbone} of the settings: start from another")
+        if network.name != described.backbone or network.options != type(network).Options.model_validate(
+            described.model
+        ):
+            raise InputError(
+                f"{parent}: network {described.name} is not the {described.backbone} of the settings: start from"
+                " another"
+            )
         networks[described.name] = network
     with seeded(settings.seed, "heads"):
         return _trained(networks, settings)
@@ -105,7 +118,9 @@ def started(settings: TrainStage, parent: Path, store: ClipStore) -> Trained:
 def _network(one: NetworkSettings, settings: TrainStage, joints: int, bodies: int) -> Backbone:
     found = backbones.find(one.backbone)
     options = found.Options.model_validate(one.model)
-    network = found(options, joints, settings.parents if found.needs_parents or options.stream == "bone" else (), bodies)
+    network = found(
+        options, joints, settings.parents if found.needs_parents or options.stream == "bone" else (), bodies
+    )
     check_features(network)
     return network
 
@@ -117,24 +132,35 @@ def _trained(networks: dict[str, Backbone], settings: TrainStage) -> Trained:
 
 
 def _parts(networks: dict[str, Backbone], options: TrainBase) -> Parts:
-    """Trained parts of the networks: all with the same learning rate, unless blocks are frozen or their learning rates differ."""
+    """Trained parts of the networks: all with the same learning rate, unless blocks are frozen or their learning
+    rates differ.
+    """
     if options.tuned_blocks is None and options.layer_decay == 1:
         return all_parts(networks)
     parts: Parts = []
     for network in networks.values():
         depth = len(network.layers().blocks)
-        factors = layer_rates(depth, options.layer_decay, depth if options.tuned_blocks is None else options.tuned_blocks, 1)
-        parts += tuned_parts(network, factors, factors[0] * options.layer_decay if options.tuned_blocks is None else 0.0)
+        factors = layer_rates(
+            depth, options.layer_decay, depth if options.tuned_blocks is None else options.tuned_blocks, 1
+        )
+        parts += tuned_parts(
+            network, factors, factors[0] * options.layer_decay if options.tuned_blocks is None else 0.0
+        )
     return parts
 
 
 def step_settings(model: Trained, settings: TrainStage) -> StepSettings:
     """The settings of a training step."""
     options = settings.train
-    if unknown := [name for name in model.objective.crops(Sampling()) if _alike(name, options.views) not in options.views]:
-        raise InputError(f"train.views: {options.objective} has no list for its view {unknown[0]}: set `views` in its file, or here")
+    if unknown := [
+        name for name in model.objective.crops(Sampling()) if _alike(name, options.views) not in options.views
+    ]:
+        raise InputError(
+            f"train.views: {options.objective} has no list for its view {unknown[0]}: set `views` in its file, or here"
+        )
     specs = {
-        name: ViewSpec.of(options.views[_alike(name, options.views)], f"train.views.{name}") for name in model.objective.crops(Sampling())
+        name: ViewSpec.of(options.views[_alike(name, options.views)], f"train.views.{name}")
+        for name in model.objective.crops(Sampling())
     }
     for name, spec in specs.items():
         if spec.needs_mirror and not settings.mirror:
@@ -160,7 +186,10 @@ def _alike(name: str, views: dict[str, Any]) -> str:
 def _views(model: Trained, specs: dict[str, ViewSpec], settings: TrainStage) -> Views:
     frames = {network.frames for network in model.by_name.values()}
     if len(frames) > 1:
-        raise InputError(f"networks trained together need the same number of frames, found {sorted(frames)}: set the same model.frames")
+        raise InputError(
+            f"networks trained together need the same number of frames, found {sorted(frames)}: set the same"
+            " model.frames"
+        )
     (length,) = frames
 
     def views(clips, rows, generator):  # type: ignore[no-untyped-def]

@@ -32,10 +32,17 @@ class Trained(nn.Module):
 
     def _check_heads(self) -> None:
         """InputError for parameters of the objective that require gradients but are not among its heads."""
-        trained = {id(parameter) for module in (self.networks, *self.objective.heads().values()) for parameter in module.parameters()}
+        trained = {
+            id(parameter)
+            for module in (self.networks, *self.objective.heads().values())
+            for parameter in module.parameters()
+        }
         for name, parameter in self.objective.named_parameters():
             if parameter.requires_grad and id(parameter) not in trained:
-                raise InputError(f"objective: nothing trains its {name}: return the module from heads, or set its requires_grad to False")
+                raise InputError(
+                    f"objective: nothing trains its {name}: return the module from heads, or set its requires_grad to"
+                    " False"
+                )
 
     @property
     def drops(self) -> bool:
@@ -73,8 +80,8 @@ def _rest(module: nn.Module) -> None:
 
 
 def tuned_parts(network: Backbone, factors: list[float], stem: float = 0.0) -> Parts:
-    """Trained parts of a network, with factors of the learning rate: blocks with a factor above 0; if there are any, the layers after the
-    blocks with factor 1; and the layers before them, if `stem` is above 0.
+    """Trained parts of a network, with factors of the learning rate: blocks with a factor above 0; if there are any,
+    the layers after the blocks with factor 1; and the layers before them, if `stem` is above 0.
     """
     layers = network.layers()
     blocks = [(block, factor) for block, factor in zip(layers.blocks, factors, strict=True) if factor > 0]

@@ -67,10 +67,13 @@ def tune(
         encoder = load_encoder(parent)
         if encoder.joints != store.joints:
             raise InputError(
-                f"{parent} has {encoder.joints} joints, but the clips in {clips} have {store.joints}: choose an encoder trained on them"
+                f"{parent} has {encoder.joints} joints, but the clips in {clips} have {store.joints}: choose an encoder"
+                " trained on them"
             )
         if not {joint for pair in settings.mirror for joint in pair} <= set(range(store.joints)):
-            raise InputError(f"mirror contains joints beyond the {store.joints} (from 0) of the clips in {clips}: correct it")
+            raise InputError(
+                f"mirror contains joints beyond the {store.joints} (from 0) of the clips in {clips}: correct it"
+            )
         model = tuning(encoder, settings)
         if heads:
             fill_heads(heads, model.objective.kept())
@@ -84,12 +87,16 @@ def tune(
 def tuning(encoder: Backbone, settings: TuneStage) -> Trained:
     """A trained encoder and a strategy with new heads. Everything below the upper blocks is frozen."""
     options = settings.tune
-    factors = layer_rates(len(encoder.layers().blocks), options.layer_decay, options.tuned_blocks, options.last_exponent)
+    factors = layer_rates(
+        len(encoder.layers().blocks), options.layer_decay, options.tuned_blocks, options.last_exponent
+    )
     stem = factors[0] * options.layer_decay if settings.stem else 0.0
     loss, memory = objectives.find(options.strategy), generator(settings.seed, "queue")
     networks = {"encoder": encoder}
     with seeded(settings.seed, "heads"):
-        return Trained(networks, tuned_parts(encoder, factors, stem), lambda: loss(networks, objectives.options(options), memory))
+        return Trained(
+            networks, tuned_parts(encoder, factors, stem), lambda: loss(networks, objectives.options(options), memory)
+        )
 
 
 def step_settings(model: Trained, settings: TuneStage) -> StepSettings:
@@ -105,4 +112,13 @@ def step_settings(model: Trained, settings: TuneStage) -> StepSettings:
         }
 
     objective = options.strategy, objectives.options(options)
-    return StepSettings("tune", objective, settings.seed, options.optimiser, views, options.bodies, options.precision, options.knn_epochs)
+    return StepSettings(
+        "tune",
+        objective,
+        settings.seed,
+        options.optimiser,
+        views,
+        options.bodies,
+        options.precision,
+        options.knn_epochs,
+    )

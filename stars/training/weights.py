@@ -47,12 +47,17 @@ def backbone_of(path: Path | str) -> str:
 
 
 def save_heads(
-    path: Path | str, heads: nn.ModuleDict, objective: tuple[str, Settings] | None = None, others: Mapping[str, Backbone] | None = None
+    path: Path | str,
+    heads: nn.ModuleDict,
+    objective: tuple[str, Settings] | None = None,
+    others: Mapping[str, Backbone] | None = None,
 ) -> None:
-    """Write an objective's heads with running statistics, and all networks but the first; equal weights give equal bytes.
+    """Write an objective's heads with running statistics, and all networks but the first; equal weights give equal
+    bytes.
 
     Args:
-        objective: its name and settings, from which `load_heads` rebuilds the heads; None: a projector and possibly a predictor.
+        objective: its name and settings, from which `load_heads` rebuilds the heads; None: a projector and possibly a
+            predictor.
     """
     facts = {"format": HEADS}
     if objective:
@@ -68,7 +73,8 @@ def fill_heads(path: Path | str, heads: nn.ModuleDict) -> None:
 
 
 def load_heads(path: Path | str, network: Backbone) -> dict[str, nn.Module]:
-    """Load the heads whose outputs can be compared, by name, in evaluation mode, on the CPU; each takes its predecessor's output.
+    """Load the heads whose outputs can be compared, by name, in evaluation mode, on the CPU; each takes its
+    predecessor's output.
 
     Args:
         network: the network whose features the first head takes.
@@ -92,13 +98,19 @@ def _older_heads(tensors: Mapping[str, Tensor], path: Path | str) -> dict[str, n
     try:
         hidden, width = tensors["predictor.widen.weight"].shape
     except (KeyError, ValueError):
-        raise InputError(f"{path} has no predictor: use heads of a method with a predictor (strategy nnclr, or moco as released)") from None
-    heads = nn.ModuleDict({"projector": Projector(width), "predictor": Predictor(width, hidden, "predictor.widen.bias" in tensors)})
+        raise InputError(
+            f"{path} has no predictor: use heads of a method with a predictor (strategy nnclr, or moco as released)"
+        ) from None
+    heads = nn.ModuleDict(
+        {"projector": Projector(width), "predictor": Predictor(width, hidden, "predictor.widen.bias" in tensors)}
+    )
     return dict(fill(heads, tensors, path).eval())
 
 
 def load_network(path: Path | str, name: str) -> Backbone:
-    """Load a further network from a file of `save_heads`, in evaluation mode; InputError if it has none of that name."""
+    """Load a further network from a file of `save_heads`, in evaluation mode; InputError if it has none of that
+    name.
+    """
     tensors, facts = _read(path, HEADS)
     described = json.loads(facts.get(NETWORKS, "{}"))
     if name not in described:
@@ -124,7 +136,12 @@ def _network(facts: Mapping[str, str], path: Path | str) -> Backbone:
         found = backbones.find(facts.get("backbone", FIRST_BACKBONE), f"{path}: its backbone")
         parents = tuple(map(int, json.loads(facts.get("parents", "[]"))))
         with seeded(0, "model"):  # random weights are replaced at once
-            return found(found.Options.model_validate_json(facts["model"]), int(facts["joints"]), parents, int(facts.get("bodies", 1)))
+            return found(
+                found.Options.model_validate_json(facts["model"]),
+                int(facts["joints"]),
+                parents,
+                int(facts.get("bodies", 1)),
+            )
     except (KeyError, ValueError):
         raise InputError(f"{path}: its header does not describe an encoder: make it again") from None
 
@@ -153,7 +170,10 @@ def _read(path: Path | str, kind: str) -> tuple[dict[str, Tensor], dict[str, str
         with safetensors.safe_open(path, framework="pt") as file:
             facts = file.metadata() or {}
             if facts.get("format") != kind:
-                raise InputError(f"{path} is not a {kind} file but {facts.get('format', 'of unknown format')}: use one that stars wrote")
+                raise InputError(
+                    f"{path} is not a {kind} file but {facts.get('format', 'of unknown format')}: use one that stars"
+                    " wrote"
+                )
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
     except FileNotFoundError:
         raise InputError(f"{path} is missing: run the stage that makes it") from None
@@ -177,5 +197,6 @@ def compare(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: P
             raise InputError(f"{path}: unexpected tensor {name}: is this the right checkpoint?")
         if expected[name].shape != found[name].shape:
             raise InputError(
-                f"{path}: tensor {name} is {tuple(found[name].shape)}, not {tuple(expected[name].shape)}: is it the right checkpoint?"
+                f"{path}: tensor {name} is {tuple(found[name].shape)}, not {tuple(expected[name].shape)}: is it the"
+                " right checkpoint?"
             )

@@ -1,5 +1,6 @@
-"""Base classes of augmentations, the steps of a view: a step samples its parameters per clip on the CPU and applies them to a batch on the batch's
-device, (B, M, T, V, 3) → the same shape. The result depends only on parameters and clips.
+"""Base classes of augmentations, the steps of a view: a step samples its parameters per clip on the CPU and applies
+them to a batch on the batch's device, (B, M, T, V, 3) → the same shape. The result depends only on parameters and
+clips.
 """
 
 from __future__ import annotations

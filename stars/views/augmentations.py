@@ -1,7 +1,7 @@
 """Augmentations of contrastive methods, by their names in the configuration.
 
-Definitions and default strengths follow CrosSCLR (Li et al., CVPR 2021), AimCLR (Guo et al., AAAI 2022), CMD (Mao et al., ECCV 2022) and
-Hi-TRS (Chen et al., ECCV 2022).
+Definitions and default strengths follow CrosSCLR (Li et al., CVPR 2021), AimCLR (Guo et al., AAAI 2022), CMD (Mao et
+al., ECCV 2022) and Hi-TRS (Chen et al., ECCV 2022).
 """
 
 from __future__ import annotations

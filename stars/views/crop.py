@@ -26,8 +26,9 @@ SIDE_BY_SIDE = 4  # points rotated in one product: the fastest of 1 to 25 on a C
 class Clips:
     """Clips of a store, numbered 0 to N−1.
 
-    frames: float32 (sum of frames, M, V, 3) in metres, on the device, or in main memory if they do not fit; starts: int64 (N,), each
-    clip's first frame in it, and lengths: int64 (N,), in frames, both in main memory; labels: int64 (N,), on the device.
+    frames: float32 (sum of frames, M, V, 3) in metres, on the device, or in main memory if they do not fit; starts:
+    int64 (N,), each clip's first frame in it, and lengths: int64 (N,), in frames, both in main memory; labels: int64
+    (N,), on the device.
     """
 
     frames: Tensor
@@ -49,7 +50,10 @@ class Clips:
         labels = np.asarray(store.labels)[index]
         held = device if has_room(torch.device(device), frames.nbytes) else "cpu"
         return cls(
-            torch.from_numpy(frames).to(held), torch.from_numpy(starts), torch.from_numpy(lengths), torch.from_numpy(labels).to(device)
+            torch.from_numpy(frames).to(held),
+            torch.from_numpy(starts),
+            torch.from_numpy(lengths),
+            torch.from_numpy(labels).to(device),
         )
 
     def __len__(self) -> int:
@@ -104,8 +108,12 @@ def random_view(clips: Clips, rows: Tensor, frames: int, sampling: Sampling, gen
     return View(_rotated(_resized(clips, cut), sampling, generator), bodies_between(clips.looked_at, *cut))
 
 
-def random_views(clips: Clips, rows: Tensor, frames: int, samplings: Sequence[Sampling], shared: bool, generator: Generator) -> list[View]:
-    """A view of each clip for each of `samplings`; with `shared`, equal crop settings share one crop, with separate rotations."""
+def random_views(
+    clips: Clips, rows: Tensor, frames: int, samplings: Sequence[Sampling], shared: bool, generator: Generator
+) -> list[View]:
+    """A view of each clip for each of `samplings`; with `shared`, equal crop settings share one crop, with separate
+    rotations.
+    """
     cuts: dict[tuple[object, ...], Cut] = {}
     views = []
     for number, sampling in enumerate(samplings):
@@ -146,7 +154,8 @@ def centre_view(clips: Clips, rows: Tensor, frames: int, crop: float = 0.9) -> V
 def resized_view(clips: Clips, rows: Tensor, start: Tensor, length: Tensor, frames: int) -> View:
     """Frames start to start + length of each clip, resized to `frames`; rows, start, length int64 (B,).
 
-    Linear interpolation between two frames at half-pixel centres, ends repeated: F.interpolate(mode="linear", align_corners=False).
+    Linear interpolation between two frames at half-pixel centres, ends repeated: F.interpolate(mode="linear",
+    align_corners=False).
     """
     cut = _cut(clips, rows, start, length, frames)
     return View(_resized(clips, cut), bodies_between(clips.looked_at, *cut))
@@ -170,14 +179,17 @@ def _resized(clips: Clips, cut: Cut) -> Tensor:
 
 
 def rotate(x_bmtvc: Tensor, angles_b3: Tensor) -> Tensor:
-    """Rotate each clip about the origin by R = Rz·Ry·Rx, the same for all frames and bodies; angles (B, 3) in radians, in main memory."""
+    """Rotate each clip about the origin by R = Rz·Ry·Rx, the same for all frames and bodies; angles (B, 3) in
+    radians, in main memory.
+    """
     return mapped(x_bmtvc, rotation_matrix(angles_b3))
 
 
 def mapped(x_bmtvc: Tensor, matrix_bcc: Tensor) -> Tensor:
     """Multiply all points of each clip from the left by its matrix; matrices (B, 3, 3) in main memory."""
     x_btmvc = x_bmtvc.transpose(1, 2)  # a crop's memory layout
-    # Products of 3 columns leave processors idle: several points per product, with a block-diagonal matrix, take half the time.
+    # Products of 3 columns leave processors idle: several points per product, with a block-diagonal matrix, take half
+    # the time.
     side_by_side = math.gcd(x_btmvc[0].numel() // 3, SIDE_BY_SIDE)
     maps = sent(torch.kron(torch.eye(side_by_side), matrix_bcc.mT.contiguous()), x_bmtvc.device)
     points = x_btmvc.reshape(len(maps), -1, 3 * side_by_side) @ maps
@@ -185,7 +197,9 @@ def mapped(x_bmtvc: Tensor, matrix_bcc: Tensor) -> Tensor:
 
 
 def rotation_matrix(angles_b3: Tensor) -> Tensor:
-    """Rz·Ry·Rx of angles (B, 3) in radians, (B, 3, 3); a positive angle turns clockwise seen from the axis' tip, as in the release."""
+    """Rz·Ry·Rx of angles (B, 3) in radians, (B, 3, 3); a positive angle turns clockwise seen from the axis' tip, as
+    in the release.
+    """
     (sx, sy, sz), (cx, cy, cz) = (-angles_b3).sin().unbind(1), angles_b3.cos().unbind(1)
     entries = [
         *(cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx),

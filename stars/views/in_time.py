@@ -54,7 +54,9 @@ class Stretch(Augmentation):
         """One product with a matrix (B, T, T) of linear interpolation at half-pixel centres, ends repeated."""
         frames, length_b1 = x_bmtvc.shape[2], draws[0][:, None]
         place_bt = ((torch.arange(frames) + 0.5) * (frames / length_b1) - 0.5).clamp(0, frames - 1)
-        share_btt = (1 - (place_bt[..., None] - torch.arange(frames)).abs()).clamp(min=0) * (torch.arange(frames) < length_b1)[..., None]
+        share_btt = (1 - (place_bt[..., None] - torch.arange(frames)).abs()).clamp(min=0) * (
+            torch.arange(frames) < length_b1
+        )[..., None]
         x_btn = x_bmtvc.transpose(1, 2).flatten(2)
         return torch.bmm(sent(share_btt, x_bmtvc.device), x_btn).view_as(x_bmtvc.transpose(1, 2)).transpose(1, 2)
 
@@ -118,7 +120,9 @@ class Trim(Augmentation):
 
 
 def frames_at(x_bmtvc: Tensor, at_bt: Tensor) -> Tensor:
-    """Sample clips at times (B, T) on the CPU, in frames from 0, by linear interpolation; the last frame is repeated past the end."""
+    """Sample clips at times (B, T) on the CPU, in frames from 0, by linear interpolation; the last frame is repeated
+    past the end.
+    """
     clips, _, frames = x_bmtvc.shape[:3]
     at_bt = at_bt.clamp(max=frames - 1)
     before_bt = at_bt.floor().long()
@@ -129,4 +133,8 @@ def frames_at(x_bmtvc: Tensor, at_bt: Tensor) -> Tensor:
         return x_btmvc.flatten(0, 1).index_select(0, rows_r).view_as(x_btmvc)
 
     share_bt = sent(at_bt - before_bt, x_bmtvc.device)
-    return taken(before_bt).lerp(taken((before_bt + 1).clamp(max=frames - 1)), share_bt[:, :, None, None, None]).transpose(1, 2)
+    return (
+        taken(before_bt)
+        .lerp(taken((before_bt + 1).clamp(max=frames - 1)), share_bt[:, :, None, None, None])
+        .transpose(1, 2)
+    )

@@ -1,8 +1,8 @@
 """Hand-crafted augmentations of stage 2 (paper §4.4, Tables 7, 8 and 10), for a batch on its device.
 
-Parameters are sampled per clip and shared by its frames and bodies; except for swapped joints, they form one 3 × 3 matrix. The paper
-names the augmentations without numbers; definitions and strengths follow the implementation their names come from
-(Guo et al., AimCLR, AAAI 2022). `stars.views.crop` implements rotation.
+Parameters are sampled per clip and shared by its frames and bodies; except for swapped joints, they form one 3 × 3
+matrix. The paper names the augmentations without numbers; definitions and strengths follow the implementation their
+names come from (Guo et al., AimCLR, AAAI 2022). `stars.views.crop` implements rotation.
 """
 
 from __future__ import annotations
@@ -49,11 +49,14 @@ def exchanged(x_bmtvc: Tensor, chosen_b: Tensor, mirror: Pairs) -> Tensor:
     for left, right in mirror:
         order[left], order[right] = right, left
     x_btmvc = x_bmtvc.transpose(1, 2)  # a crop's memory layout
-    return x_btmvc.index_copy(0, rows, x_btmvc.index_select(0, rows).index_select(-2, sent(order, x_bmtvc.device))).transpose(1, 2)
+    return x_btmvc.index_copy(
+        0, rows, x_btmvc.index_select(0, rows).index_select(-2, sent(order, x_bmtvc.device))
+    ).transpose(1, 2)
 
 
 def reflection(chosen_b: Tensor, axis: str | None) -> Tensor:
-    """Matrices (B, 3, 3) that negate one coordinate ("x", "y", "z") in the chosen clips: a mirror image, together with `exchanged`.
+    """Matrices (B, 3, 3) that negate one coordinate ("x", "y", "z") in the chosen clips: a mirror image, together with
+    `exchanged`.
 
     With `axis` None they are identities, and only names are swapped, as in AimCLR.
     """

@@ -58,7 +58,9 @@ class Either(Augmentation):
     def apply(self, x_bmtvc: Tensor, draws: Draws, mirror: Pairs) -> Tensor:
         way_b, *drawn = draws
         way_b1111 = sent(way_b, x_bmtvc.device)[:, None, None, None, None]
-        made, *others = (_applied(way, x_bmtvc, of_steps, mirror) for way, of_steps in zip(self.ways, drawn, strict=True))
+        made, *others = (
+            _applied(way, x_bmtvc, of_steps, mirror) for way, of_steps in zip(self.ways, drawn, strict=True)
+        )
         for number, other in enumerate(others, 1):
             made = torch.where(way_b1111 == number, other, made)
         return made
@@ -126,7 +128,8 @@ def _named(item: Any, where: str) -> tuple[str, Any]:
         ((name, options),) = item.items()
         return str(name), options
     raise InputError(
-        f"{where}: expected the name of an augmentation, or one name with its settings, e.g. {{shear: {{amplitude: 1}}}}, found {shown(item)}"
+        f"{where}: expected the name of an augmentation, or one name with its settings, e.g. {{shear: {{amplitude:"
+        f" 1}}}}, found {shown(item)}"
     )
 
 
@@ -146,21 +149,35 @@ def _step(name: str, options: Any, where: str) -> Augmentation:
 
 def _either(options: Any, where: str) -> Either:
     if isinstance(options, str | Mapping) or not isinstance(options, Sequence) or len(options) < 2:
-        raise InputError(f"{where}: expected two lists of augmentations, or more, e.g. [[shear], [corrupt]], found {shown(options)}")
+        raise InputError(
+            f"{where}: expected two lists of augmentations, or more, e.g. [[shear], [corrupt]], found {shown(options)}"
+        )
     lists = [[way] if isinstance(way, str | Mapping) else way for way in options]
-    return Either(ways=tuple(_steps(_list(way, f"{where}[{number}]"), f"{where}[{number}]") for number, way in enumerate(lists)))
+    return Either(
+        ways=tuple(_steps(_list(way, f"{where}[{number}]"), f"{where}[{number}]") for number, way in enumerate(lists))
+    )
 
 
 def _settings(kind: type[Block], name: str, options: Any, where: str) -> Block:
     """An item's settings; defaults if it is only a name."""
     if options is not None and not isinstance(options, Mapping):
-        raise InputError(f"{where}: {name} takes settings by name ({', '.join(kind.model_fields)}), found {shown(options)}")
+        raise InputError(
+            f"{where}: {name} takes settings by name ({', '.join(kind.model_fields)}), found {shown(options)}"
+        )
     return validate(kind, options or {}, where, name)
 
 
 def make_views(
-    clips: Clips, rows: Tensor, frames: int, specs: Mapping[str, ViewSpec], mirror: Pairs, generator: Generator, shared: bool = False
+    clips: Clips,
+    rows: Tensor,
+    frames: int,
+    specs: Mapping[str, ViewSpec],
+    mirror: Pairs,
+    generator: Generator,
+    shared: bool = False,
 ) -> dict[str, View]:
     """Views of the clips `rows` by name, (B, M, T, V, 3) each; with `shared`, equal crop settings share one crop."""
     cut = random_views(clips, rows, frames, [spec.crop for spec in specs.values()], shared, generator)
-    return {name: spec.augmented(view, mirror, generator) for (name, spec), view in zip(specs.items(), cut, strict=True)}
+    return {
+        name: spec.augmented(view, mirror, generator) for (name, spec), view in zip(specs.items(), cut, strict=True)
+    }

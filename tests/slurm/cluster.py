@@ -1,6 +1,8 @@
-"""A whole Slurm on this machine: munged, slurmctld and a slurmd for each node on the loopback address, for as long as a `with` block lasts.
+"""A whole Slurm on this machine: munged, slurmctld and a slurmd for each node on the loopback address, for as long as a
+`with` block lasts.
 
-Everything lies in one folder and runs as the user who starts it; nothing of an installed Slurm's configuration is read or changed.
+Everything lies in one folder and runs as the user who starts it; nothing of an installed Slurm's configuration is read
+or changed.
 """
 
 from __future__ import annotations
@@ -21,12 +23,16 @@ from typing import TypeVar
 
 Found = TypeVar("Found")
 DAEMONS = {
-    "munged": "--foreground --key-file={0}/munge.key --socket={0}/munge.socket --pid-file={0}/munged.pid --seed-file={0}/munged.seed --force",
+    "munged": (
+        "--foreground --key-file={0}/munge.key --socket={0}/munge.socket --pid-file={0}/munged.pid"
+        " --seed-file={0}/munged.seed --force"
+    ),
     "slurmctld": "-D -f {0}/slurm.conf",
     "slurmd": "-D -f {0}/slurm.conf -N {1}",
 }
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo", "setpriv")
-DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")  # what stands for GPUs: Slurm wants device files, each once
+# what stands for GPUs: Slurm wants device files, each once
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")
 PATIENCE = 600.0  # seconds: what has not come by then hangs, on a slow and busy machine too
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 CONFIGURATION = """
@@ -85,7 +91,9 @@ def _program(name: str) -> str | None:
 
 
 def wait_for(happened: Callable[[], Found], what: str) -> Found:
-    """Wait until `happened()` is true, and return it; AssertionError saying `what` did not come when patience is over."""
+    """Wait until `happened()` is true, and return it; AssertionError saying `what` did not come when patience is
+    over.
+    """
     end = time.monotonic() + PATIENCE
     while not (found := happened()):
         assert time.monotonic() < end, f"waited {PATIENCE:g} s in vain for {what}"
@@ -113,7 +121,9 @@ class Cluster:
 
     def ask(self, *command: str) -> str:
         """Output of a Slurm command; CalledProcessError where it fails."""
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True, timeout=PATIENCE)
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, check=True, timeout=PATIENCE
+        )
         return done.stdout.strip()
 
     def jobs(self, form: str = "%i", *options: str) -> list[str]:
@@ -132,9 +142,17 @@ class Cluster:
 
     def start(self, name: str, node: str = "") -> None:
         """Start a daemon, slurmd with the node it is; it ends with this process, however that ends."""
-        command = ["setpriv", "--pdeathsig", "TERM", str(_program(name)), *DAEMONS[name].format(self.folder, node).split()]
+        command = [
+            "setpriv",
+            "--pdeathsig",
+            "TERM",
+            str(_program(name)),
+            *DAEMONS[name].format(self.folder, node).split(),
+        ]
         with (self.folder / f"{name}{node}.log").open("ab") as log:
-            self.daemons[name + node] = subprocess.Popen(command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.daemons[name + node] = subprocess.Popen(
+                command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     def stop(self, name: str) -> None:
         """Stop a daemon and wait for its end."""
@@ -143,11 +161,18 @@ class Cluster:
 
     def wait_until_idle(self) -> None:
         """Wait until the nodes take jobs."""
-        wait_for(lambda: {"idle", "mixed", "allocated"}.issuperset(self._states()), f"idle nodes; {self.folder}/*.log say why")
+        wait_for(
+            lambda: {"idle", "mixed", "allocated"}.issuperset(self._states()),
+            f"idle nodes; {self.folder}/*.log say why",
+        )
 
     def _states(self) -> list[str]:
-        assert all(daemon.poll() is None for daemon in self.daemons.values()), f"a daemon ended: {self.folder}/*.log say why"
-        done = subprocess.run(["sinfo", "-h", "-p", "gpu", "-o", "%T"], env=self.environment, capture_output=True, text=True, check=False)
+        assert all(daemon.poll() is None for daemon in self.daemons.values()), (
+            f"a daemon ended: {self.folder}/*.log say why"
+        )
+        done = subprocess.run(
+            ["sinfo", "-h", "-p", "gpu", "-o", "%T"], env=self.environment, capture_output=True, text=True, check=False
+        )
         return done.stdout.split() or ["unknown"]
 
 
@@ -155,7 +180,9 @@ class Cluster:
 def running(
     folder: Path, nodes: tuple[str, ...] = ("localhost",), cpus: int = 8, memory: int = 200_000, gpus: int = 4
 ) -> Iterator[Cluster]:
-    """A cluster with partitions `cpu`, `gpu` and `urgent`, which preempts them. A node's GPUs, at most four, are in name only; memory in MB."""
+    """A cluster with partitions `cpu`, `gpu` and `urgent`, which preempts them. A node's GPUs, at most four, are in
+    name only; memory in MB.
+    """
     cluster = _prepare(folder, nodes, cpus, memory, gpus)
     try:
         cluster.start("munged")
@@ -169,7 +196,8 @@ def running(
     finally:
         for name in reversed(list(cluster.daemons)):
             cluster.stop(name)
-        for process in processes(f"SLURM_CONF={folder}/slurm.conf"):  # jobs outlive their daemons where a test went wrong
+        # jobs outlive their daemons where a test went wrong
+        for process in processes(f"SLURM_CONF={folder}/slurm.conf"):
             with suppress(ProcessLookupError):
                 os.kill(int(process.name), signal.SIGKILL)
 
@@ -183,8 +211,12 @@ def _prepare(folder: Path, nodes: tuple[str, ...], cpus: int, memory: int, gpus:
     key.write_bytes(secrets.token_bytes(128))
     port, *ports = _free_ports(1 + len(nodes))
     text = CONFIGURATION.format(folder=folder, user=getpass.getuser(), port=port)
-    for node, own in zip(nodes, ports, strict=True):  # a hostname that is this machine's for all: what tells them apart is the port
-        text += f"NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={own} CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus}\n"
+    # a hostname that is this machine's for all: what tells them apart is the port
+    for node, own in zip(nodes, ports, strict=True):
+        text += (
+            f"NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={own} CPUs={cpus} RealMemory={memory}"
+            f" Gres=gpu:{gpus}\n"
+        )
     (folder / "slurm.conf").write_text(text + PARTITIONS)
     devices = [f"NodeName={node} Name=gpu File={device}\n" for node in nodes for device in DEVICES[:gpus]]
     (folder / "gres.conf").write_text("".join(devices))

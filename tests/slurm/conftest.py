@@ -1,4 +1,6 @@
-"""Clusters for each of pytest's processes, and pairs of project folders: one whose jobs go through one of them, one for the same without it."""
+"""Clusters for each of pytest's processes, and pairs of project folders: one whose jobs go through one of them, one
+for the same without it.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -39,7 +41,8 @@ def clips(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def flows(request, clips, tmp_path):
-    """Make (flow through Slurm, flow on this machine) with those clips; `site` edits the profile. Nothing runs on after the test.
+    """Make (flow through Slurm, flow on this machine) with those clips; `site` edits the profile. Nothing runs on after
+    the test.
 
     `through` names the cluster's fixture.
     """

@@ -15,7 +15,8 @@ from tiny import CONFIG, ROOT
 
 OF_A_RUN = ("ledger", "logs", "benchmarks")  # folders of results/ that tell of runs
 PAGE = "report/index.html"
-FACTS = re.compile(rb'"(slurm_job|started|wall_seconds|peak_memory_mb)": ?(null|"[^"]*"|[\d.]+)')  # of a record, that the page shows
+# of a record, that the page shows
+FACTS = re.compile(rb'"(slurm_job|started|wall_seconds|peak_memory_mb)": ?(null|"[^"]*"|[\d.]+)')
 LITERAL = (str(Path(sys.executable).with_name("snakemake")),)  # as a user types it
 OFTEN = (sys.executable, str(Path(__file__).with_name("often.py")))
 
@@ -80,13 +81,21 @@ class Flow:
         """What `stars status` says, by itself in a process without Slurm."""
         command = [sys.executable, "-m", "stars", "status"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": ""}
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=True
+        ).stdout
 
     def results(self) -> dict[str, bytes]:
-        """Every result by its path, records aside: they hold times, as the ledger, logs and benchmarks do. Of the page what it shows of records."""
+        """Every result by its path, records aside: they hold times, as the ledger, logs and benchmarks do. Of the
+        page what it shows of records.
+        """
         root = self.folder / "results"
         paths = [path for path in root.rglob("*") if path.is_file() and path.relative_to(root).parts[0] not in OF_A_RUN]
-        found = {path.relative_to(root).as_posix(): path.read_bytes() for path in paths if not path.name.endswith("record.json")}
+        found = {
+            path.relative_to(root).as_posix(): path.read_bytes()
+            for path in paths
+            if not path.name.endswith("record.json")
+        }
         return {path: FACTS.sub(b"", content) if path == PAGE else content for path, content in found.items()}
 
     def leftovers(self) -> list[str]:

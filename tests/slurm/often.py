@@ -1,4 +1,6 @@
-"""`snakemake` that asks Slurm every second what became of its jobs; the executor's own pauses grow to three minutes, in which tests would idle."""
+"""`snakemake` that asks Slurm every second what became of its jobs; the executor's own pauses grow to three minutes,
+in which tests would idle.
+"""
 
 import sys
 

@@ -1,4 +1,6 @@
-"""What goes wrong on a cluster, done to a real Slurm: the result is that of an undisturbed run, or one line says what to do."""
+"""What goes wrong on a cluster, done to a real Slurm: the result is that of an undisturbed run, or one line says
+what to do.
+"""
 
 import json
 import os
@@ -27,7 +29,9 @@ def job_of(flow, wildcards: str = "demo_xsub_mamp") -> str:
 
 
 def processes_of(flow, job: str) -> dict[int, list[str]]:
-    """Processes of a Slurm job, each with its arguments; another cluster beside this one has jobs of the same number."""
+    """Processes of a Slurm job, each with its arguments; another cluster beside this one has jobs of the same
+    number.
+    """
     found = {}
     for folder in processes(f"SLURM_JOB_ID={job}"):
         with suppress(OSError):  # it ended
@@ -47,7 +51,8 @@ def saved_at(process: int) -> float:
 
 
 def stop(flow, wildcards: str = "demo_xsub_mamp", besides: int = 0) -> int:
-    """Stop a training's process once it has saved a checkpoint, so that it lasts, whatever the speed of the machine. Its number.
+    """Stop a training's process once it has saved a checkpoint, so that it lasts, whatever the speed of the machine.
+    Its number.
 
     `besides`: an earlier process, which may not have gone yet.
     """
@@ -66,7 +71,9 @@ def stop(flow, wildcards: str = "demo_xsub_mamp", besides: int = 0) -> int:
 
 
 def stop_all(flow, besides: dict[str, int]) -> dict[str, int]:
-    """Stop the processes of several trainings, by wildcards; `besides` names the earlier process of each, 0 where there was none."""
+    """Stop the processes of several trainings, by wildcards; `besides` names the earlier process of each, 0 where
+    there was none.
+    """
     with ThreadPoolExecutor() as pool:
         return dict(zip(besides, pool.map(partial(stop, flow), besides, besides.values()), strict=True))
 
@@ -97,7 +104,8 @@ def record(flow, target: str = ENCODER) -> dict:
 
 
 def test_a_stage_that_needs_more_than_two_time_limits_queues_again_until_it_is_done(cluster, flows):
-    # Slurm keeps the moment of its notice to half a minute: it comes in the second minute of a job, which so has one to begin its training.
+    # Slurm keeps the moment of its notice to half a minute: it comes in the second minute of a job, which so has one to
+    # begin its training.
     flow, local = flows(TRAINING, gpu_minutes=2, notice_seconds=30)
     snakemake = flow.start(ENCODER, options=ONCE)
     process = 0
@@ -105,7 +113,9 @@ def test_a_stage_that_needs_more_than_two_time_limits_queues_again_until_it_is_d
         process = stop(flow, besides=process)  # however fast the machine, it does not get done in time
         wait_for(partial(is_told, process), "Slurm's notice")
         go_on(process)
-        wait_for(lambda number=restarts: int(cluster.job(job_of(flow))["Restarts"]) >= number, "its return to the queue")
+        wait_for(
+            lambda number=restarts: int(cluster.job(job_of(flow))["Restarts"]) >= number, "its return to the queue"
+        )
     assert snakemake.wait(timeout=PATIENCE) == 0, flow.said.read_text()
     restarts = int(cluster.job(job_of(flow))["Restarts"])  # one job, and none of its runs a retry of Snakemake's
     assert restarts >= 2 and len(record(flow)["notes"]["earlier_runs"]) == restarts
@@ -124,10 +134,12 @@ def test_cancelled_killed_preempted_and_lost_with_its_node_a_training_goes_on(cl
     for other in processes_of(flow, killed):
         with suppress(ProcessLookupError):  # it ended with its parent
             os.kill(other, signal.SIGKILL)
-    # None may be done when the next fault comes: Slurm would start it again from nothing, its checkpoint gone with its end.
+    # None may be done when the next fault comes: Slurm would start it again from nothing, its checkpoint gone with its
+    # end.
     stopped |= stop_all(flow, {training: stopped[training] for training in trainings[1:]})
     jobs = [job_of(flow, training) for training in trainings]
-    cluster.ask("sbatch", "--partition=urgent", "--cpus-per-task=8", "--output=/dev/null", "--wrap", "true")  # needs the whole node
+    # needs the whole node
+    cluster.ask("sbatch", "--partition=urgent", "--cpus-per-task=8", "--output=/dev/null", "--wrap", "true")
     wait_for(lambda: all(int(cluster.job(job)["Restarts"]) >= 1 for job in jobs), "preemption")
     stop_all(flow, stopped)
     cluster.ask("scontrol", "update", "nodename=localhost", "state=down", "reason=test")
@@ -153,11 +165,18 @@ def test_after_snakemake_was_killed_its_jobs_end_and_nothing_is_made_twice(clust
     assert flow.run(options=("--unlock",))[0] == 0
     code, said = flow.run(ENCODER)
     lines = [line for line in said.splitlines() if "still in Slurm's queue" in line]
-    assert code == 1 and len(lines) == 1 and "let them end, what they make is kept; or cancel them, scancel --name stars_" in lines[0]
+    assert (
+        code == 1
+        and len(lines) == 1
+        and "let them end, what they make is kept; or cancel them, scancel --name stars_" in lines[0]
+    )
     go_on(process)
     wait_for(lambda: not cluster.jobs(), "the training's end")
     shown = re.escape(f"Stage 1, masked motion prediction: demo xsub mamp: Slurm job {job}, for ") + r"[\d:]+\n"
-    shown += rf"  pretrain: step {STEPS}/{STEPS}  epoch {EPOCHS}\.0  loss [\d.]+  \d+ clips/s  00:00 left  \(\d\d:\d\d ago\)\n"
+    shown += (
+        rf"  pretrain: step {STEPS}/{STEPS}  epoch {EPOCHS}\.0  loss [\d.]+  \d+ clips/s  00:00 left  \(\d\d:\d\d"
+        r" ago\)\n"
+    )
     assert re.search(shown, flow.status())
     made_at = (flow.folder / ENCODER).stat().st_mtime_ns
     code, said = flow.run(ENCODER)
@@ -168,19 +187,38 @@ def test_after_snakemake_was_killed_its_jobs_end_and_nothing_is_made_twice(clust
 @pytest.mark.parametrize(
     ("changed", "site", "options", "hint"),
     [
-        ({}, {"gpu_partition": "nowhere"}, (), "no such partition: `sinfo -s` lists them; set cpu_partition and gpu_partition"),
-        ({"compute": {"device": "cuda", "gpus": 2}}, {}, (), "no usable GPU driver on that node: load its module (modules in "),
-        ({}, {}, ("--set-resources", "pretrain:mem_mb=400"), "out of memory: raise mem_mb of this rule under set-resources in "),
+        (
+            {},
+            {"gpu_partition": "nowhere"},
+            (),
+            "no such partition: `sinfo -s` lists them; set cpu_partition and gpu_partition",
+        ),
+        (
+            {"compute": {"device": "cuda", "gpus": 2}},
+            {},
+            (),
+            "no usable GPU driver on that node: load its module (modules in ",
+        ),
+        (
+            {},
+            {},
+            ("--set-resources", "pretrain:mem_mb=400"),
+            "out of memory: raise mem_mb of this rule under set-resources in ",
+        ),
     ],
     ids=["a wrong partition", "two GPUs without a driver", "too little memory"],
 )
-def test_what_a_user_can_mend_is_one_line_that_says_how_and_leaves_nothing_behind(cluster, flows, changed, site, options, hint):
+def test_what_a_user_can_mend_is_one_line_that_says_how_and_leaves_nothing_behind(
+    cluster, flows, changed, site, options, hint
+):
     flow, _ = flows({**TRAINING, **changed}, **site)
     code, said = flow.run(ENCODER, options=(*ONCE, *options))
     hints = [line for line in said.splitlines() if "hint:" in line]
     assert code == 1, said
     assert len(hints) == 1 and hint in hints[0], said
-    left = [path for path in (*made(flow), *flow.leftovers()) if not path.startswith(".work") and not path.endswith(".lock")]
+    left = [
+        path for path in (*made(flow), *flow.leftovers()) if not path.startswith(".work") and not path.endswith(".lock")
+    ]
     assert not left  # but what a next run takes up
     assert "1 failed" in flow.status() and hints[0] in flow.status()
     if "compute" in changed:

@@ -22,13 +22,16 @@ def test_two_nodes_save_at_a_notice_go_on_and_make_the_bytes_of_one(two_nodes, f
     snakemake = flow.start(ENCODER, options=ONCE)
     process = stop(flow)
     job = job_of(flow)
-    assert two_nodes.job(job)["NumNodes"] == "2" and {node_of(one) for one in processes_of(flow, job)} == {"node1", "node2"}
+    assert two_nodes.job(job)["NumNodes"] == "2" and {node_of(one) for one in processes_of(flow, job)} == {
+        "node1",
+        "node2",
+    }
     two_nodes.ask("scancel", "--signal=USR1", job)
     wait_for(partial(is_told, process), "the notice")
     go_on(process)
     wait_for(lambda: int(two_nodes.job(job)["Restarts"]) == 1, "its return to the queue")
     assert snakemake.wait(timeout=PATIENCE) == 0, flow.said.read_text()
     assert local.run(ENCODER)[0] == 0 and made(flow) == made(local) and not flow.leftovers()
-    (ours, theirs) = (record(each)["notes"] for each in (flow, local))
+    ours, theirs = (record(each)["notes"] for each in (flow, local))
     assert len(ours["earlier_runs"]) == 1 and len(ours["hardware_of_nodes"]) == 2
     assert [(notes["processes"], notes["nodes"]) for notes in (ours, theirs)] == [(2, 2), (2, 1)]

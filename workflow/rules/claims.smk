@@ -12,8 +12,15 @@ rule judge_claims:
         json="results/claims/claims.json",
         markdown="results/claims/claims.md",
         latex="results/claims/claims.tex",
-        html=report("results/claims/claims.html", caption="../report/claims.rst", category="Tables", labels={"table": "Claims"}),
-        svg=report("results/claims/claims.svg", caption="../report/claims.rst", category="Figures", labels={"figure": "Claims"}),
+        html=report(
+            "results/claims/claims.html", caption="../report/claims.rst", category="Tables", labels={"table": "Claims"}
+        ),
+        svg=report(
+            "results/claims/claims.svg",
+            caption="../report/claims.rst",
+            category="Figures",
+            labels={"figure": "Claims"},
+        ),
         png="results/claims/claims.png",
         record="results/claims/record.json",
     log:

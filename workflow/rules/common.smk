@@ -88,7 +88,9 @@ def embedded(outputs):
 
 
 # Every set of outputs that methods have: the encoder's alone, or with those of heads.
-OUTPUTS = sorted({configuration.method(CONFIG, next(iter(CONFIG.data)), name).outputs for name in CONFIG.methods} | {("encoder",)})
+OUTPUTS = sorted(
+    {configuration.method(CONFIG, next(iter(CONFIG.data)), name).outputs for name in CONFIG.methods} | {("encoder",)}
+)
 
 
 def settings(stage, variant=""):
@@ -123,7 +125,9 @@ def tuning_code(wildcards):
 def training_code(wildcards):
     """Params function: digest of the source of a training, with that of its objective and backbones."""
     method = of_method(wildcards)
-    return code_digest(code.of_training(method.blocks["train"]["objective"], [one["backbone"] for one in method.networks.values()]))
+    return code_digest(
+        code.of_training(method.blocks["train"]["objective"], [one["backbone"] for one in method.networks.values()])
+    )
 
 
 def encoder_code(stage):
@@ -133,9 +137,7 @@ def encoder_code(stage):
 
 def folder_of(wildcards, name):
     """Folder of another method trained on the same split with the same seed."""
-    return (
-        f"{layout.run(wildcards.data, wildcards.split)}/{configuration.tag(CONFIG, name, configuration.untag(CONFIG, wildcards.method)[1])}"
-    )
+    return f"{layout.run(wildcards.data, wildcards.split)}/{configuration.tag(CONFIG, name, configuration.untag(CONFIG, wildcards.method)[1])}"
 
 
 def parent(wildcards):
@@ -206,7 +208,11 @@ def sides_of_splits(wildcards):
 
 def of_heads(features, outputs):
     """Feature files of heads beside those of the encoder."""
-    return {f"{part}_{head}": features[part].replace(".npy", f"_{head}.npy") for part in ("train", "test") for head in outputs[1:]}
+    return {
+        f"{part}_{head}": features[part].replace(".npy", f"_{head}.npy")
+        for part in ("train", "test")
+        for head in outputs[1:]
+    }
 
 
 def head_features(features):
@@ -266,7 +272,11 @@ def nothing_for(name, wildcards=None):
     """Input function of a target that the configuration has nothing for."""
     raise WorkflowError(
         f"targets: {name}: the configuration has nothing for it: "
-        + (f"give {name}.pairs" if name in ("transfer", "few_shot") else f"give data and methods whose `protocols` have {name}")
+        + (
+            f"give {name}.pairs"
+            if name in ("transfer", "few_shot")
+            else f"give data and methods whose `protocols` have {name}"
+        )
     )
 
 

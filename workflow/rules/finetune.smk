@@ -80,7 +80,9 @@ rule evaluate_semi:
         table="results/{data}/clips/clips.csv",
         frames="results/{data}/clips/frames.npy",
         offsets="results/{data}/clips/offsets.npy",
-        subsets=expand("results/{{data}}/splits/semi/{{split}}/{{fraction}}_{subset}.npy", subset=range(CONFIG.semi.subsets)),
+        subsets=expand(
+            "results/{{data}}/splits/semi/{{split}}/{{fraction}}_{subset}.npy", subset=range(CONFIG.semi.subsets)
+        ),
         test="results/{data}/splits/{split}_test.npy",
     output:
         metrics="results/{data}_{split}/{method}/semi/{fraction}/metrics.json",

@@ -9,7 +9,12 @@ rule inspect:
         quality="results/{data}/clips/quality.json",
         splits=sides_of_splits,
     output:
-        page=report("results/{data}/quality/index.html", caption="../report/quality.rst", category="Data", labels={"data": "{data}"}),
+        page=report(
+            "results/{data}/quality/index.html",
+            caption="../report/quality.rst",
+            category="Data",
+            labels={"data": "{data}"},
+        ),
         suspicious="results/{data}/quality/suspicious.csv",
         record="results/{data}/quality/record.json",
     log:

@@ -16,7 +16,10 @@ rule table:
         markdown="results/tables/table{number}.md",
         latex="results/tables/table{number}.tex",
         html=report(
-            "results/tables/table{number}.html", caption="../report/table.rst", category="Tables", labels={"table": "Table {number}"}
+            "results/tables/table{number}.html",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "Table {number}"},
         ),
         record="results/tables/table{number}.record.json",
     log:
@@ -49,7 +52,9 @@ rule draw_fig1:
         published=f"{PUBLISHED}/table1.csv",
         headings=f"{PUBLISHED}/tables.yaml",
     output:
-        svg=report("results/figures/fig1.svg", caption="../report/fig1.rst", category="Figures", labels={"figure": "Figure 1"}),
+        svg=report(
+            "results/figures/fig1.svg", caption="../report/fig1.rst", category="Figures", labels={"figure": "Figure 1"}
+        ),
         png="results/figures/fig1.png",
         csv="results/figures/fig1.csv",
         record="results/figures/fig1.record.json",
@@ -79,7 +84,12 @@ rule draw_sweep:
     input:
         metrics=drawn_from,
     output:
-        svg=report("results/figures/{sweep}.svg", caption="../report/sweep.rst", category="Figures", labels={"figure": "{sweep}"}),
+        svg=report(
+            "results/figures/{sweep}.svg",
+            caption="../report/sweep.rst",
+            category="Figures",
+            labels={"figure": "{sweep}"},
+        ),
         png="results/figures/{sweep}.png",
         csv="results/figures/{sweep}.csv",
         record="results/figures/{sweep}.record.json",
@@ -112,7 +122,9 @@ rule draw_fig4:
         table=f"{layout.clips(FIG4_RUN[0])}/clips.csv",
         test=layout.split_rows(*FIG4_RUN, "test"),
     output:
-        svg=report("results/figures/fig4.svg", caption="../report/fig4.rst", category="Figures", labels={"figure": "Figure 4"}),
+        svg=report(
+            "results/figures/fig4.svg", caption="../report/fig4.rst", category="Figures", labels={"figure": "Figure 4"}
+        ),
         png="results/figures/fig4.png",
         csv="results/figures/fig4.csv",
         record="results/figures/fig4.record.json",
@@ -144,7 +156,9 @@ rule draw_fig6:
         predictions=FIG6.files["predictions"],
         table=f"{layout.clips(FIG6_RUN[0])}/clips.csv",
     output:
-        svg=report("results/figures/fig6.svg", caption="../report/fig6.rst", category="Figures", labels={"figure": "Figure 6"}),
+        svg=report(
+            "results/figures/fig6.svg", caption="../report/fig6.rst", category="Figures", labels={"figure": "Figure 6"}
+        ),
         png="results/figures/fig6.png",
         csv="results/figures/fig6.csv",
         pairs="results/figures/fig6_pairs.csv",

@@ -39,7 +39,9 @@ rule report_page:
     input:
         list(REPORT.files.values()),
     output:
-        page=report("results/report/index.html", caption="../report/page.rst", category="Report", labels={"page": "Report"}),
+        page=report(
+            "results/report/index.html", caption="../report/page.rst", category="Report", labels={"page": "Report"}
+        ),
         record="results/report/record.json",
     log:
         "results/logs/report.log",

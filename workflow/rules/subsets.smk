@@ -32,7 +32,10 @@ rule exemplars:
         table="results/{target}/clips/clips.csv",
         train="results/{target}/splits/{target_split}_train.npy",
     output:
-        expand("results/{{target}}/splits/few_shot/{{target_split}}/{{shots}}_{draw}.npy", draw=range(CONFIG.few_shot.draws)),
+        expand(
+            "results/{{target}}/splits/few_shot/{{target_split}}/{{shots}}_{draw}.npy",
+            draw=range(CONFIG.few_shot.draws),
+        ),
         record="results/{target}/splits/few_shot/{target_split}/{shots}.record.json",
     log:
         "results/logs/exemplars/{target}_{target_split}_{shots}.log",

@@ -2,13 +2,18 @@
 # `snakemake` makes those under `targets:`.
 
 TARGETS = {
-    f"table{number}": expand("results/tables/table{number}.{kind}", number=number, kind=["csv", "json", "md", "tex", "html"])
+    f"table{number}": expand(
+        "results/tables/table{number}.{kind}", number=number, kind=["csv", "json", "md", "tex", "html"]
+    )
     for number in sources.TABLES
 }
-TARGETS |= {name: expand("results/figures/{name}.{kind}", name=name, kind=["svg", "png", "csv"]) for name in sources.FIGURES}
+TARGETS |= {
+    name: expand("results/figures/{name}.{kind}", name=name, kind=["svg", "png", "csv"]) for name in sources.FIGURES
+}
 TARGETS["fig6"].append("results/figures/fig6_pairs.csv")
 TARGETS["curves"] = [
-    f"{layout.run(data, split)}/curves.{kind}" for (data, split), kind in product(sources.curve_runs(CONFIG), ["svg", "png", "csv"])
+    f"{layout.run(data, split)}/curves.{kind}"
+    for (data, split), kind in product(sources.curve_runs(CONFIG), ["svg", "png", "csv"])
 ]
 TARGETS["comparison"] = [
     f"{layout.run(data, split)}/comparison.{kind}"
@@ -16,10 +21,14 @@ TARGETS["comparison"] = [
 ]
 TARGETS["quality"] = expand("results/{data}/quality/index.html", data=CONFIG.data)
 TARGETS["report"] = ["results/report/index.html"]
-TARGETS |= {name: expand("results/tables/{name}.{kind}", name=name, kind=["csv", "md", "tex", "html"]) for name in CONFIG.tables}
+TARGETS |= {
+    name: expand("results/tables/{name}.{kind}", name=name, kind=["csv", "md", "tex", "html"]) for name in CONFIG.tables
+}
 TARGETS["all"] = [file for files in TARGETS.values() for file in files]
 TARGETS["quickstart"] = [file for name in (*sources.QUICKSTART, "report") for file in TARGETS[name]]
-TARGETS["quickstart"] += expand("results/{data}/quality/index.html", data=dict.fromkeys(data for data, _ in layout.runs(CONFIG)))
+TARGETS["quickstart"] += expand(
+    "results/{data}/quality/index.html", data=dict.fromkeys(data for data, _ in layout.runs(CONFIG))
+)
 TARGETS["claims"] = expand("results/claims/claims.{kind}", kind=["csv", "json", "md", "tex", "html", "svg", "png"])
 
 # Every result of a protocol.

@@ -1,4 +1,5 @@
-"""Exports a clip store to other code's layouts: CTR-GCN's and MAMP's `.npz`, pyskl's `.pkl`, ST-GCN's arrays, one clip in memory at a time.
+"""Exports a clip store to other code's layouts: CTR-GCN's and MAMP's `.npz`, pyskl's `.pkl`, ST-GCN's arrays, one clip
+in memory at a time.
 
     DATA_SPLIT.npz                                     one file per split, with both sides
     DATA.pkl                                           one file with all clips and all splits by name
@@ -65,7 +66,9 @@ def export_clips(clips: Path, splits: Path, out: Path, kind: Kind, chosen: Seque
     inputs = {"clips": clips / TABLE, "record": clips / "record.json"}
     inputs |= {f"{name}_{side}": splits / f"{name}_{side}.npy" for name in rows for side in SIDES}
     settings = ExportStage(format=kind, splits=tuple(rows)).model_dump(mode="json")
-    with recording(out, "stars.data.preprocessed.export", settings, inputs, files, f"{described.name}_{kind}.record.json") as notes:
+    with recording(
+        out, "stars.data.preprocessed.export", settings, inputs, files, f"{described.name}_{kind}.record.json"
+    ) as notes:
         _WRITE[kind](store, described, rows, out)
         notes["clips"] = {name: {side: len(found) for side, found in sides.items()} for name, sides in rows.items()}
     return files
@@ -76,7 +79,9 @@ def _description(clips: Path) -> _Description:
     try:
         settings = record["settings"]
         layout, keys = settings["dataset"], settings["ingest"]
-        return _Description(settings["name"], len(layout["actions"]), (keys["single_body"] or layout["single_body"]) == "copy")
+        return _Description(
+            settings["name"], len(layout["actions"]), (keys["single_body"] or layout["single_body"]) == "copy"
+        )
     except (KeyError, TypeError):
         raise InputError(f"{clips / 'record.json'} is not the record of a clip store: ingest again") from None
 
@@ -85,7 +90,9 @@ def _rows(splits: Path, chosen: Sequence[str]) -> dict[str, dict[str, np.ndarray
     """Split → side → rows of the store."""
     known = sorted(path.name.removesuffix("_train.npy") for path in splits.glob("*_train.npy"))
     if not known:
-        raise InputError(f"{splits} contains no split: make one with `snakemake` or `stars split`, and name its folder with --splits")
+        raise InputError(
+            f"{splits} contains no split: make one with `snakemake` or `stars split`, and name its folder with --splits"
+        )
     if unknown := [name for name in chosen if name not in known]:
         raise InputError(f"--split {unknown[0]}: {splits} has {', '.join(known)}")
     return {name: {side: read_npy(splits / f"{name}_{side}.npy") for side in SIDES} for name in chosen or known}
@@ -102,7 +109,10 @@ def _padded(store: ClipStore, rows: np.ndarray) -> Iterator[np.ndarray]:
 
 def _write_npz(store: ClipStore, described: _Description, rows: dict[str, dict[str, np.ndarray]], out: Path) -> None:
     for split, sides in rows.items():
-        with atomic(out / f"{described.name}_{split}.npz") as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        with (
+            atomic(out / f"{described.name}_{split}.npz") as temporary,
+            zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
+        ):
             for side, chosen in sides.items():
                 frames = max(FRAMES, int(store.lengths.max()))
                 with _member(archive, f"x_{side}.npy") as file:
@@ -136,13 +146,19 @@ def _write_npy(store: ClipStore, described: _Description, rows: dict[str, dict[s
 def _write_pyskl(store: ClipStore, described: _Description, rows: dict[str, dict[str, np.ndarray]], out: Path) -> None:
     """Write the dict key by key and the annotations one by one; `pickle.dump` would need all in memory."""
     split = {
-        f"{name}_{SIDES[side]}": [store.names[row] for row in chosen] for name, sides in rows.items() for side, chosen in sides.items()
+        f"{name}_{SIDES[side]}": [store.names[row] for row in chosen]
+        for name, sides in rows.items()
+        for side, chosen in sides.items()
     }
     with atomic(out / f"{described.name}.pkl") as temporary, temporary.open("wb") as file:
         file.write(pickle.PROTO + bytes([PROTOCOL]) + pickle.EMPTY_DICT + pickle.MARK)
         file.write(_part("split") + _part(split) + _part("annotations") + pickle.EMPTY_LIST + pickle.MARK)
         for row, name in enumerate(store.names):
-            file.write(_part(_annotation(name, int(store.labels[row]), store.read(row), described)).replace(_ARRAY, _OLD_ARRAY, 1))
+            file.write(
+                _part(_annotation(name, int(store.labels[row]), store.read(row), described)).replace(
+                    _ARRAY, _OLD_ARRAY, 1
+                )
+            )
         file.write(pickle.APPENDS + pickle.SETITEMS + pickle.STOP)
 
 
@@ -152,8 +168,12 @@ def _part(value: object) -> bytes:
 
 
 def _annotation(name: str, label: int, x_tmvc: np.ndarray, described: _Description) -> dict[str, object]:
-    """A clip's annotation, without a second body that is absent or a copy of the first, as readers of such files expect."""
-    alone = x_tmvc.shape[1] == 2 and (np.array_equal(x_tmvc[:, 0], x_tmvc[:, 1]) or not (described.copies or x_tmvc[:, 1].any()))
+    """A clip's annotation, without a second body that is absent or a copy of the first, as readers of such files
+    expect.
+    """
+    alone = x_tmvc.shape[1] == 2 and (
+        np.array_equal(x_tmvc[:, 0], x_tmvc[:, 1]) or not (described.copies or x_tmvc[:, 1].any())
+    )
     x_mtvc = np.ascontiguousarray(np.moveaxis(x_tmvc[:, :1] if alone else x_tmvc, 1, 0))
     return {"frame_dir": name, "label": label, "keypoint": x_mtvc, "total_frames": len(x_tmvc)}
 
@@ -167,7 +187,10 @@ _FILES: dict[str, Callable[[str, tuple[str, ...]], list[str]]] = {
     "npz": lambda data, splits: [f"{data}_{split}.npz" for split in splits],
     "pyskl": lambda data, splits: [f"{data}.pkl"],
     "npy": lambda data, splits: [
-        f"{split}/{word}_{kind}" for split in splits for word in SIDES.values() for kind in ("data_joint.npy", "label.pkl")
+        f"{split}/{word}_{kind}"
+        for split in splits
+        for word in SIDES.values()
+        for kind in ("data_joint.npy", "label.pkl")
     ],
 }
 _WRITE: dict[str, Callable[[ClipStore, _Description, dict[str, dict[str, np.ndarray]], Path], None]] = {

@@ -19,7 +19,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 HOLDS: dict[str, str] = {
     "npz": "a .npz file with x_train, y_train, x_test and y_test",
     "pyskl": "a .pkl file with split and annotations",
-    "npy": "a folder with train_data.npy, train_data_joint.npy or train_position.npy, train_label.pkl, and the same of val",
+    "npy": (
+        "a folder with train_data.npy, train_data_joint.npy or train_position.npy, train_label.pkl, and the same of val"
+    ),
 }
 
 
@@ -30,7 +32,8 @@ def preprocessed(raw: Path, layout: Layout, name: str) -> tuple[Kind, Preprocess
         name: of the data set, for messages.
 
     Raises:
-        InputError: it is damaged, has other joints, or there are several; or the description's reader requires one and there is none.
+        InputError: it is damaged, has other joints, or there are several; or the description's reader requires one and
+            there is none.
     """
     found = [(kind, path) for kind, path in _candidates(raw) if layout.reader not in KINDS or layout.reader == kind]
     if len(found) > 1:
@@ -47,7 +50,9 @@ def preprocessed(raw: Path, layout: Layout, name: str) -> tuple[Kind, Preprocess
 
 
 def _candidates(raw: Path) -> Iterator[tuple[Kind, Path]]:
-    """Files and folders that may be preprocessed data sets. `raw` itself is detected by its first bytes, other files by their suffixes."""
+    """Files and folders that may be preprocessed data sets. `raw` itself is detected by its first bytes, other files
+    by their suffixes.
+    """
     if raw.is_file():
         if _begins(raw, b"PK") and _is_npz(raw):
             yield "npz", raw

@@ -1,4 +1,5 @@
-"""Arrays of ST-GCN, 2s-AGCN, CrosSCLR and AimCLR: one folder with an array and a file of labels for each side of a split.
+"""Arrays of ST-GCN, 2s-AGCN, CrosSCLR and AimCLR: one folder with an array and a file of labels for each side of a
+split.
 
     train_data.npy, train_data_joint.npy or train_position.npy    (clips, 3, frames, joints, bodies), zeros after a clip's last frame
     train_label.pkl                                               (names, classes from 0),
@@ -102,7 +103,12 @@ def _beginning(path: Path) -> tuple[bytes, int]:
 
 def _check_shape(held: Header, shown: str, joints: int) -> None:
     if len(held.shape) != 5 or (held.shape[1], held.shape[3]) != (3, joints) or held.order != "C":
-        unreadable(shown, None, f"(clips, 3, frames, {joints} joints, bodies), row by row", f"shape {held.shape}, order {held.order}")
+        unreadable(
+            shown,
+            None,
+            f"(clips, 3, frames, {joints} joints, bodies), row by row",
+            f"shape {held.shape}, order {held.order}",
+        )
     check_clips(held, shown)
 
 
@@ -113,7 +119,9 @@ def _labels(path: Path, shown: str, side: Side, clips: int) -> tuple[list[str], 
     else:
         names, labels = checked(shown, lambda: _named(path, shown))
     if len(names) != clips or len(labels) != clips:
-        unreadable(shown, None, f"{clips} clips, as in the array beside it", f"{len(names)} names, {len(labels)} labels")
+        unreadable(
+            shown, None, f"{clips} clips, as in the array beside it", f"{len(names)} names, {len(labels)} labels"
+        )
     return names, labels
 
 

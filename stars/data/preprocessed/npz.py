@@ -3,7 +3,8 @@
     x_train, x_test     (clips, frames, bodies · joints · 3) in metres, zeros after a clip's last frame
     y_train, y_test     (clips, classes), one-hot
 
-Joints are streamed from the archive clip by clip (180 kB each for NTU), so files of 20 GB need no memory, compressed or not.
+Joints are streamed from the archive clip by clip (180 kB each for NTU), so files of 20 GB need no memory, compressed or
+not.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ MEMBERS = frozenset(f"{kind}_{side}.npy" for kind in "xy" for side in SIDES)
 
 
 class _At(NamedTuple):
-    """Location of a clip's joints: member of the archive, byte of its first row, row; and shape (T, M, V, 3) and dtype of a row."""
+    """Location of a clip's joints: member of the archive, byte of its first row, row; and shape (T, M, V, 3) and
+    dtype of a row.
+    """
 
     member: str
     start: int
@@ -76,7 +79,9 @@ class Npz(Preprocessed):
         return unpadded(np.frombuffer(data, at.dtype).reshape(at.shape))
 
     def _at_row(self, at: _At, size: int) -> IO[bytes]:
-        """The archive's member, open at the start of a row. Skipped rows are read, too, since the checksum covers all."""
+        """The archive's member, open at the start of a row. Skipped rows are read, too, since the checksum covers
+        all.
+        """
         stream = self._stream
         if stream is None or stream.member != at.member or stream.row > at.row:
             file = self._archive(self.path).open(at.member)
@@ -99,7 +104,9 @@ def open_npz(root: Path, path: Path, layout: Layout) -> Npz:
         unreadable(shown, None, "x_train, y_train, x_test and y_test", ", ".join(sorted(held)[:4]) or "none")
     entries: dict[str, Entry] = {}
     with zipfile.ZipFile(path) as archive:
-        if any(archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for name in MEMBERS):
+        if any(
+            archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for name in MEMBERS
+        ):
             unreadable(shown, None, "arrays as np.savez or np.savez_compressed write them", "another compression")
         for side in SIDES:
             found, shape = _joints(archive, side, shown, layout)
@@ -109,7 +116,9 @@ def open_npz(root: Path, path: Path, layout: Layout) -> Npz:
     return Npz(**listed(root, entries), path=path)
 
 
-def _joints(archive: zipfile.ZipFile, side: Side, shown: str, layout: Layout) -> tuple[Header, tuple[int, int, int, int]]:
+def _joints(
+    archive: zipfile.ZipFile, side: Side, shown: str, layout: Layout
+) -> tuple[Header, tuple[int, int, int, int]]:
     """Header of a side's joints, and the shape of a clip."""
     member, source, joints = f"x_{side}.npy", f"{shown}/x_{side}", len(layout.joints)
     try:
@@ -120,7 +129,12 @@ def _joints(archive: zipfile.ZipFile, side: Side, shown: str, layout: Layout) ->
     found = header(head, source)
     check_size(found, archive.getinfo(member).file_size, source)
     if len(found.shape) != 3 or found.order != "C" or found.shape[2] % (joints * 3):
-        unreadable(source, None, f"(clips, frames, bodies · {joints} joints · 3), row by row", f"shape {found.shape}, order {found.order}")
+        unreadable(
+            source,
+            None,
+            f"(clips, frames, bodies · {joints} joints · 3), row by row",
+            f"shape {found.shape}, order {found.order}",
+        )
     check_clips(found, source)
     return found, (found.shape[1], found.shape[2] // (joints * 3), joints, 3)
 

@@ -1,8 +1,9 @@
 """Reads pickles of plain data from untrusted files: nothing named in a pickle is imported or called.
 
-A pickle is a program for a stack machine, described in `pickletools` of the standard library. This machine implements the instructions for
-numbers, strings, tuples, lists and dicts. It recognises the calls by which NumPy and Python store an array, its dtype, a single number and
-bytes, and records their results; it refuses any other call. Protocols 2 to 5 are supported.
+A pickle is a program for a stack machine, described in `pickletools` of the standard library. This machine implements
+the instructions for numbers, strings, tuples, lists and dicts. It recognises the calls by which NumPy and Python store
+an array, its dtype, a single number and bytes, and records their results; it refuses any other call. Protocols 2 to 5
+are supported.
 
 Payloads longer than a name stay in the file: an array of gigabytes is represented by its location until it is read.
 """

@@ -45,7 +45,11 @@ def open_pyskl(root: Path, path: Path, layout: Layout) -> Pyskl:
     """
     shown = path.name if path == root else path.relative_to(root).as_posix()
     value = checked(shown, lambda: _loaded(path, shown))
-    if not isinstance(value, dict) or not isinstance(value.get("annotations"), list) or not isinstance(value.get("split"), dict):
+    if (
+        not isinstance(value, dict)
+        or not isinstance(value.get("annotations"), list)
+        or not isinstance(value.get("split"), dict)
+    ):
         unreadable(shown, None, "a dict with split and annotations", _shown(value))
     sides = _sides(value["split"], shown)
     entries: dict[str, Entry] = {}
@@ -90,4 +94,6 @@ def _entry(annotation: Any, sides: dict[str, str], source: str, joints: int) -> 
 
 
 def _shown(value: Any) -> str:
-    return f"a dict of {', '.join(map(repr, list(value)[:4]))}" if isinstance(value, dict) else f"a {type(value).__name__}"
+    return (
+        f"a dict of {', '.join(map(repr, list(value)[:4]))}" if isinstance(value, dict) else f"a {type(value).__name__}"
+    )

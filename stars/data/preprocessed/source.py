@@ -47,7 +47,9 @@ class Preprocessed(Source):
     entries: dict[str, Entry] = field(default_factory=dict)
 
     def only(self, names: Iterable[str]) -> Preprocessed:
-        return replace(self, files=dict.fromkeys(names), entries={name: self.entries[name] for name in names}, sha256={}, _open={})
+        return replace(
+            self, files=dict.fromkeys(names), entries={name: self.entries[name] for name in names}, sha256={}, _open={}
+        )
 
     def read(self, name: str) -> bytes:
         """A clip as the bytes of a `.npy` file, (T, M, V, 3), in the file's dtype; InputError if it cannot be read."""

@@ -27,7 +27,9 @@ FARTHEST = 1e6  # metres; larger coordinates are damage and would overflow in fl
 
 
 class Layout(Settings):
-    """The part of a data set's description that ingest reads. It excludes splits and titles, so changing these re-ingests nothing."""
+    """The part of a data set's description that ingest reads. It excludes splits and titles, so changing these
+    re-ingests nothing.
+    """
 
     home: str
     reader: ReaderName
@@ -73,7 +75,9 @@ class Clip:
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """All sightings of one body id: joints (n, V, 3) float32 in metres, and the frame of the first, not counting empty frames."""
+    """All sightings of one body id: joints (n, V, 3) float32 in metres, and the frame of the first, not counting
+    empty frames.
+    """
 
     joints: np.ndarray
     start: int
@@ -111,7 +115,8 @@ class Reader(Protocol):
 def reader(name: ReaderName) -> Reader:
     """The reader module of that name.
 
-    Uses import statements, which the digest of a stage's code follows, and imports one reader only, since some need a slow library.
+    Uses import statements, which the digest of a stage's code follows, and imports one reader only, since some need a
+    slow library.
     """
     match name:
         case "ntu":
@@ -165,6 +170,10 @@ def in_metres(x: np.ndarray, source: str) -> np.ndarray:
 
 def unreadable(source: str, line: int | None, expected: str, found: object) -> NoReturn:
     """Raise InputError for a bad file: file, line (from 1), expected and found."""
-    text = found if isinstance(found, str) else repr(found.decode("utf-8", "backslashreplace") if isinstance(found, bytes) else found)
+    text = (
+        found
+        if isinstance(found, str)
+        else repr(found.decode("utf-8", "backslashreplace") if isinstance(found, bytes) else found)
+    )
     text = text if len(text) <= 60 else text[:57] + "..."
     raise InputError(f"{source}{f', line {line}' if line else ''}: expected {expected}, found {text}")

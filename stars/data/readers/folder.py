@@ -1,9 +1,9 @@
 """Your own clips: a folder or zip with one file per clip and a clips.csv that describes them.
 
-A `.npy` file has shape (frames, joints, 3) or (frames, bodies, joints, 3), in metres, joints in the description's order, zeros
-where a body is absent. poses_json and poses_csv describe `.json` and `.csv` files. clips.csv has the columns `file` (path relative
-to clips.csv), `label` (number or name of an action of the description), `subject` and optionally `camera`, `setup` and
-`replication` (whole numbers, default 1).
+A `.npy` file has shape (frames, joints, 3) or (frames, bodies, joints, 3), in metres, joints in the description's
+order, zeros where a body is absent. poses_json and poses_csv describe `.json` and `.csv` files. clips.csv has the
+columns `file` (path relative to clips.csv), `label` (number or name of an action of the description), `subject` and
+optionally `camera`, `setup` and `replication` (whole numbers, default 1).
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class _Row(NamedTuple):
 
 
 def clips(source: Source, layout: Layout) -> Found:
-    """Every file found or listed in clips.csv, with its clip or an InputError; raises InputError if clips.csv is missing or invalid."""
+    """Every file found or listed in clips.csv, with its clip or an InputError; raises InputError if clips.csv is
+    missing or invalid.
+    """
     table = _table(source)
     named: dict[str, list[_Row]] = {}
     for row in _rows(source.read(table), table):
@@ -55,7 +57,8 @@ def _table(source: Source) -> str:
     found = [file for file in source.files if PurePosixPath(file).name == TABLE]
     if len(found) != 1:
         raise InputError(
-            f"{source.root}: expected one {TABLE}, found {', '.join(found) or 'none'}: it lists the label and subject of each clip"
+            f"{source.root}: expected one {TABLE}, found {', '.join(found) or 'none'}: it lists the label and subject"
+            " of each clip"
         )
     return found[0]
 
@@ -64,7 +67,9 @@ def _rows(data: bytes, table: str) -> list[_Row]:
     """Rows of the table."""
     header, rows = parsed(data, table, LARGEST_TABLE)
     if not set(REQUIRED) <= set(header) <= {*REQUIRED, *OPTIONAL} or len(set(header)) < len(header):
-        unreadable(table, 1, f"the columns {', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}", repr(",".join(header)))
+        unreadable(
+            table, 1, f"the columns {', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}", repr(",".join(header))
+        )
     return [_Row(line, dict(zip(header, cells, strict=True))) for line, cells in rows]
 
 
@@ -77,8 +82,17 @@ def _clip(file: str, rows: list[_Row], table: str, there: bool, layout: Layout) 
         unreadable(table, line, "each file once", f"{cells['file']!r}, already in line {rows[0].line}")
     if not there or file == table:
         unreadable(table, line, "an existing .npy, .json or .csv file", repr(cells["file"]))
-    subject, camera, setup, replication = (_whole(cells.get(column, "1"), column, line, table) for column in ("subject", *OPTIONAL))
-    return Clip(file.rpartition(".")[0], _action(cells["label"], line, table, layout.actions), subject, camera, setup, replication)
+    subject, camera, setup, replication = (
+        _whole(cells.get(column, "1"), column, line, table) for column in ("subject", *OPTIONAL)
+    )
+    return Clip(
+        file.rpartition(".")[0],
+        _action(cells["label"], line, table, layout.actions),
+        subject,
+        camera,
+        setup,
+        replication,
+    )
 
 
 def _whole(cell: str, column: str, line: int, table: str) -> int:
@@ -95,7 +109,10 @@ def _action(label: str, line: int, table: str, actions: dict[int, str]) -> int:
     if len(named) != 1:
         close = difflib.get_close_matches(label[:100], actions.values(), n=1)
         unreadable(
-            table, line, f"the number or name of one of {len(actions)} actions{f', such as {close[0]}' if close else ''}", repr(label)
+            table,
+            line,
+            f"the number or name of one of {len(actions)} actions{f', such as {close[0]}' if close else ''}",
+            repr(label),
         )
     return named[0]
 
@@ -110,6 +127,8 @@ def _as_filed(data: bytes, source: str, layout: Layout) -> np.ndarray:
         return (poses_json if source.endswith(".json") else poses_csv).read(data, source, layout)
     x, bodies, joints = numbers(data, source), layout.bodies, len(layout.joints)
     if x.ndim not in (3, 4) or x.shape[-2:] != (joints, 3) or (x.ndim == 4 and x.shape[1] > bodies):
-        shapes = f"({joints} joints, 3) a frame" + (f", or (at most {bodies} bodies, {joints} joints, 3)" if bodies > 1 else "")
+        shapes = f"({joints} joints, 3) a frame" + (
+            f", or (at most {bodies} bodies, {joints} joints, 3)" if bodies > 1 else ""
+        )
         unreadable(source, None, shapes, f"shape {x.shape}")
     return in_metres(x.reshape(len(x), -1, joints, 3), source)

@@ -1,7 +1,7 @@
 """Reads an array of numbers from a MATLAB file of untrusted bytes: declared sizes allocate no memory.
 
-Level-5 MAT-files as described in MathWorks' "MAT-File Format". A general reader builds whatever a file declares: 10^9 cells
-declared in 500 bytes take it gigabytes and minutes.
+Level-5 MAT-files as described in MathWorks' "MAT-File Format". A general reader builds whatever a file declares: 10^9
+cells declared in 500 bytes take it gigabytes and minutes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from stars.data.readers import unreadable
 HEAD = 128
 LARGEST = 64 * 2**20  # bytes of all compressed variables in the file
 MOST_PARTS = 4  # of a variable of real numbers: flags, shape, name, numbers
-_NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}  # types of elements
+# types of elements
+_NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _MATRIX, _COMPRESSED = 14, 15
 _NUMERIC_CLASSES, _COMPLEX = range(6, 16), 0x800
 
@@ -87,7 +88,12 @@ def _elements(content: memoryview, order: str) -> Iterator[tuple[int, memoryview
 def _array(parts: list[tuple[int, memoryview]], order: str) -> np.ndarray:
     """The numbers of a variable made of flags, shape, name and real part."""
     (flags,) = struct.unpack_from(f"{order}I", parts[0][1])
-    if flags & 0xFF not in _NUMERIC_CLASSES or flags & _COMPLEX or len(parts) != MOST_PARTS or parts[3][0] not in _NUMBERS:
+    if (
+        flags & 0xFF not in _NUMERIC_CLASSES
+        or flags & _COMPLEX
+        or len(parts) != MOST_PARTS
+        or parts[3][0] not in _NUMBERS
+    ):
         raise _Damaged("something other than an array of real numbers")
     shape = struct.unpack(f"{order}{len(parts[1][1]) // 4}i", parts[1][1])
     kind, content = parts[3]

@@ -1,4 +1,6 @@
-"""Reads a `.npy` file's numbers from untrusted bytes: nothing is executed or unpickled, and declared sizes allocate no memory."""
+"""Reads a `.npy` file's numbers from untrusted bytes: nothing is executed or unpickled, and declared sizes allocate
+no memory.
+"""
 
 from __future__ import annotations
 
@@ -63,10 +65,16 @@ def header(data: bytes, source: str) -> Header:
         unreadable(source, None, f"a header of at most {min(LONGEST_HEADER, len(data) - start)} bytes", str(length))
     text = data[start : start + length]
     entries = dict(_ENTRY.findall(text))
-    if _ENTRY.sub(b"", text).split() not in ([b"{}"], [b"{", b"}"]) or set(entries) != {b"descr", b"fortran_order", b"shape"}:
+    if _ENTRY.sub(b"", text).split() not in ([b"{}"], [b"{", b"}"]) or set(entries) != {
+        b"descr",
+        b"fortran_order",
+        b"shape",
+    }:
         unreadable(source, None, "the header of a plain array", text)
     kind = _NUMBERS.fullmatch(entries[b"descr"])
     if not kind or entries[b"fortran_order"] not in (b"True", b"False") or not entries[b"shape"].startswith(b"("):
         unreadable(source, None, "an array of numbers", text)
     shape = tuple(map(int, re.findall(rb"\d+", entries[b"shape"])))
-    return Header(np.dtype(kind.group(1).decode()), "F" if entries[b"fortran_order"] == b"True" else "C", shape, start + length)
+    return Header(
+        np.dtype(kind.group(1).decode()), "F" if entries[b"fortran_order"] == b"True" else "C", shape, start + length
+    )

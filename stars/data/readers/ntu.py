@@ -55,12 +55,16 @@ def read(data: bytes, source: str, layout: Layout) -> Sightings:
     x_nvc = _coordinates(text, (first_lines[:, None] + np.arange(joints)).ravel()).reshape(-1, joints, 3)
     ends = accumulate(len(track.lines) for track in tracks.values())
     own = zip(tracks.items(), ends, strict=True)
-    return Sightings({body: Body(x_nvc[end - len(track.lines) : end], track.frame) for (body, track), end in own}, frames)
+    return Sightings(
+        {body: Body(x_nvc[end - len(track.lines) : end], track.frame) for (body, track), end in own}, frames
+    )
 
 
 @dataclass
 class _Track:
-    """Sightings of one body: the first frame (counting only frames with bodies), and the line of each sighting's first joint."""
+    """Sightings of one body: the first frame (counting only frames with bodies), and the line of each sighting's
+    first joint.
+    """
 
     frame: int
     lines: list[int]

@@ -1,4 +1,6 @@
-"""NW-UCLA's JSON files, one per clip, with a single body: file_name, skeletons (frames, 20 joints, xyz) in metres, label (1 to 10)."""
+"""NW-UCLA's JSON files, one per clip, with a single body: file_name, skeletons (frames, 20 joints, xyz) in metres,
+label (1 to 10).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from stars.data.readers.text_json import parsed, shown
 from stars.data.sources import Source
 
 SUFFIXES: tuple[str, ...] = (".json",)
-LARGEST = 8 * 2**20  # bytes, about 10,000 frames (the longest real clip has 201); parsed JSON takes about 30 times its size
+# bytes, about 10,000 frames (the longest real clip has 201); parsed JSON takes about 30 times its size
+LARGEST = 8 * 2**20
 _NAME = re.compile(r"a(\d{2,3})_s(\d{2,3})_e(\d{2,3})_v(\d{2,3})\.json", re.ASCII)
 
 

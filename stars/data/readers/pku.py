@@ -28,7 +28,9 @@ _LABEL = re.compile(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*\d{1,9}
 
 
 def clips(source: Source, layout: Layout) -> Found:
-    """Every video with its labelled clips. A video without labels or labels without a video are errors; other files are ignored."""
+    """Every video with its labelled clips. A video without labels or labels without a video are errors; other files
+    are ignored.
+    """
     named = {file: PurePosixPath(file) for file in source.files if _VIDEO.fullmatch(PurePosixPath(file).name)}
     labels = {path.name: file for file, path in named.items() if _in_label_folder(path)}
     videos = {file: path.name for file, path in named.items() if not _in_label_folder(path)}
@@ -47,7 +49,9 @@ def _in_label_folder(path: PurePosixPath) -> bool:
 
 def _labelled(name: str, labels: dict[str, str], source: Source) -> list[Clip]:
     if name not in labels:
-        raise InputError(f"{name}: no label file of that name in a folder whose name contains 'label': add it, or remove the video")
+        raise InputError(
+            f"{name}: no label file of that name in a folder whose name contains 'label': add it, or remove the video"
+        )
     return segments(source.read(labels[name]), labels[name])
 
 

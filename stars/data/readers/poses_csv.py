@@ -1,8 +1,10 @@
-"""Poses as a table: one row per body and frame, columns `{joint}_x`, `{joint}_y`, `{joint}_z` for every joint of the description, in metres.
+"""Poses as a table: one row per body and frame, columns `{joint}_x`, `{joint}_y`, `{joint}_z` for every joint of the
+description, in metres.
 
-Joints are named as in the description, in any case, with _ or a space between words, or numbered in its order from 0 or 1:
-`x0`, `y0`, `z0` or `x_0` …. Rows with the same whole number in `frame` form one frame; the number stays or increases by one
-from row to row. Without this column, every row is a frame. Cells of absent bodies are empty. Other columns are ignored.
+Joints are named as in the description, in any case, with _ or a space between words, or numbered in its order from 0 or
+1: `x0`, `y0`, `z0` or `x_0` …. Rows with the same whole number in `frame` form one frame; the number stays or increases
+by one from row to row. Without this column, every row is a frame. Cells of absent bodies are empty. Other columns are
+ignored.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ _WHOLE = re.compile(r"\d{1,9}", re.ASCII)
 
 
 def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
-    """Joints (T, M, V, 3) float32 of the file's bytes, M the largest number of bodies in a frame; InputError if the file is invalid."""
+    """Joints (T, M, V, 3) float32 of the file's bytes, M the largest number of bodies in a frame; InputError if the
+    file is invalid.
+    """
     table = parsed(data, source, LARGEST)
     names = [re.sub(r"[\s_]+", "_", name.lower()) for name in table.columns]
     places = _places(names, source, layout)
@@ -31,7 +35,9 @@ def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
     frames = _frames(table, names.index(FRAME) if FRAME in names else None, source)
     bodies = np.arange(len(frames)) - np.searchsorted(frames, frames)
     if bodies.max() >= layout.bodies:
-        unreadable(source, table.rows[int(bodies.argmax())][0], f"at most {layout.bodies} rows a frame", f"{bodies.max() + 1}")
+        unreadable(
+            source, table.rows[int(bodies.argmax())][0], f"at most {layout.bodies} rows a frame", f"{bodies.max() + 1}"
+        )
     x_tmvc = np.zeros((frames[-1] + 1, bodies.max() + 1, len(layout.joints), 3), np.float32)
     for (line, cells), frame, body in zip(table.rows, frames, bodies, strict=True):
         x_tmvc[frame, body] = np.reshape(_pose([cells[place] for place in places], source, line), (-1, 3))
@@ -42,11 +48,15 @@ def _places(names: list[str], source: str, layout: Layout) -> list[int]:
     """Column index of each coordinate, in the order of joints and axes."""
     bare = [_BARE.fullmatch(name) for name in names]
     if any(bare):
-        return _numbered({(int(found[2]), found[1]): column for column, found in enumerate(bare) if found}, source, layout)
+        return _numbered(
+            {(int(found[2]), found[1]): column for column, found in enumerate(bare) if found}, source, layout
+        )
     wanted = [f"{re.sub(r'[ _]+', '_', joint.lower())}_{axis}" for joint in layout.joints for axis in "xyz"]
     for name in wanted:
         if names.count(name) != 1:
-            unreadable(source, 1, f"one column {name}, as for each of the {len(layout.joints)} joints", f"{names.count(name)}")
+            unreadable(
+                source, 1, f"one column {name}, as for each of the {len(layout.joints)} joints", f"{names.count(name)}"
+            )
     return [names.index(name) for name in wanted]
 
 
@@ -56,7 +66,12 @@ def _numbered(columns: dict[tuple[int, str], int], source: str, layout: Layout) 
     wanted = [(first + joint, axis) for joint in range(joints) for axis in "xyz"]
     if first > 1 or set(columns) != set(wanted):
         last = max(columns)[0]
-        unreadable(source, 1, f"the columns x, y and z of {joints} joints, x0 to z{joints - 1}", f"{len(columns)}, up to number {last}")
+        unreadable(
+            source,
+            1,
+            f"the columns x, y and z of {joints} joints, x0 to z{joints - 1}",
+            f"{len(columns)}, up to number {last}",
+        )
     return [columns[place] for place in wanted]
 
 
@@ -69,7 +84,10 @@ def _frames(table: Table, column: int | None, source: str) -> np.ndarray:
         known = _WHOLE.fullmatch(cells[column])
         if not known or (numbers and not 0 <= int(cells[column]) - numbers[-1] <= 1):
             unreadable(
-                source, line, f"the frame of the row above, or the next{f', {numbers[-1] + 1}' if numbers else ''}", repr(cells[column])
+                source,
+                line,
+                f"the frame of the row above, or the next{f', {numbers[-1] + 1}' if numbers else ''}",
+                repr(cells[column]),
             )
         numbers.append(int(cells[column]))
     return np.array(numbers) - numbers[0]

@@ -30,7 +30,9 @@ class _Wrong(ValueError):
 
 
 def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
-    """Joints (T, M, V, 3) float32 of the file's bytes, M the largest number of bodies in a frame; InputError if the file is invalid."""
+    """Joints (T, M, V, 3) float32 of the file's bytes, M the largest number of bodies in a frame; InputError if the
+    file is invalid.
+    """
     value = parsed(data, source, LARGEST)
     frames = value.get("frames") if isinstance(value, dict) else value
     if not isinstance(frames, list) or not frames:

@@ -33,11 +33,21 @@ def clips(source: Source, layout: Layout) -> Found:
 
 def _clip(entry: Entry, file: str, actions: list[int]) -> Clip:
     if not 0 <= entry.label < len(actions):
-        unreadable(file, None, f"a label from 0 to {len(actions) - 1}, since the description has {len(actions)} actions", str(entry.label))
+        unreadable(
+            file,
+            None,
+            f"a label from 0 to {len(actions) - 1}, since the description has {len(actions)} actions",
+            str(entry.label),
+        )
     action = actions[entry.label]
     known = named(entry.name)
     if known and known.action != action:
-        unreadable(file, None, f"the label of action {known.action}, as its name {entry.name} says", f"{entry.label}, of action {action}")
+        unreadable(
+            file,
+            None,
+            f"the label of action {known.action}, as its name {entry.name} says",
+            f"{entry.label}, of action {action}",
+        )
     if known:
         return Clip(known.name, action, known.subject, known.camera, known.setup, known.replication, sides=entry.sides)
     return Clip(entry.name, action, UNKNOWN, _camera(entry.name), UNKNOWN, UNKNOWN, sides=entry.sides)
@@ -64,8 +74,9 @@ def _camera(name: str) -> int:
 def read(data: bytes, source: str, layout: Layout) -> np.ndarray:
     """Joints (T, M, V, 3) float32 of a clip; InputError if they do not fit the description.
 
-    A second body that is always absent, or a copy of the first, is removed, and `ingest.single_body` determines how it is filled. Exception:
-    if the description uses copies, as NTU-120's does, a second body of zeros in a `.npz` or `.pkl` is kept, since a single person has a copy there.
+    A second body that is always absent, or a copy of the first, is removed, and `ingest.single_body` determines how it
+    is filled. Exception: if the description uses copies, as NTU-120's does, a second body of zeros in a `.npz` or
+    `.pkl` is kept, since a single person has a copy there.
     """
     x_tmvc = own.read(data, source, layout)
     if x_tmvc.shape[1] == 2:

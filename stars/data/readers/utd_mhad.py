@@ -1,4 +1,6 @@
-"""UTD-MHAD's skeleton files: MATLAB files with one array, d_skel, (20 joints, xyz, frames) in metres, of a single body."""
+"""UTD-MHAD's skeleton files: MATLAB files with one array, d_skel, (20 joints, xyz, frames) in metres, of a single
+body.
+"""
 
 from __future__ import annotations
 

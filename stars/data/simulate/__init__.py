@@ -1,7 +1,7 @@
 """`stars simulate`: simulated raw recordings in the layout of a data set, with typical errors of its sensor.
 
-A performance is acted once and filmed by all cameras. Each clip has its own generator, seeded by (seed, identity), so its
-joints do not depend on which other clips are written.
+A performance is acted once and filmed by all cameras. Each clip has its own generator, seeded by (seed, identity), so
+its joints do not depend on which other clips are written.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def simulate(out: Path, settings: SimulateStage) -> None:
     out = Path(out)
     filmed = plan(settings)
     outputs: list[str] = []  # filled while writing, read when the record is written
-    with recording(out.parent, __name__, settings.model_dump(mode="json"), {}, outputs, f"{out.name}.record.json") as notes:
+    with recording(
+        out.parent, __name__, settings.model_dump(mode="json"), {}, outputs, f"{out.name}.record.json"
+    ) as notes:
         if out.suffix == ".zip":
             _write_zip(out, files(settings, filmed))
             outputs.append(out.name)
@@ -48,17 +50,22 @@ def simulate(out: Path, settings: SimulateStage) -> None:
 def plan(settings: SimulateStage) -> list[tuple[Performance, range]]:
     """Performances and the cameras that film them, sorted; if `clips` is set, an even sample over actions and subjects.
 
-    Limited to the description's actions and subjects, and to setups and cameras that the layout's names can distinguish.
+    Limited to the description's actions and subjects, and to setups and cameras that the layout's names can
+    distinguish.
     """
     described = settings.dataset
     if (layout := LAYOUTS.get(described.reader)) is None:
         raise InputError(
-            f"the simulator writes raw files, not {described.reader}: set raw, or use a description whose reader is {', '.join(LAYOUTS)}"
+            f"the simulator writes raw files, not {described.reader}: set raw, or use a description whose reader is"
+            f" {', '.join(LAYOUTS)}"
         )
     subjects = (described.subjects or range(1, settings.subjects + 1))[: settings.subjects]
     actions = chosen(settings.actions, described.actions, described.bodies)
     if not actions:
-        raise InputError(f"the data set's description has none of the actions 1 to {len(ACTIONS)}, which the simulator can act: set raw")
+        raise InputError(
+            f"the data set's description has none of the actions 1 to {len(ACTIONS)}, which the simulator can act:"
+            " set raw"
+        )
     takes = list(product(range(1, min(settings.setups, layout.SETUPS) + 1), range(1, settings.repetitions + 1)))
     pairs = list(product(actions, subjects))
     rng = np.random.default_rng((settings.seed, 4))
@@ -84,7 +91,9 @@ def recordings(settings: SimulateStage, filmed: list[tuple[Performance, range]])
     for performance, cameras in filmed:
         people = perform(settings.seed, performance, settings)
         for camera in cameras:
-            yield Recording(performance, camera, film(people, settings.seed, performance, camera, settings), len(people))
+            yield Recording(
+                performance, camera, film(people, settings.seed, performance, camera, settings), len(people)
+            )
 
 
 def _write_zip(out: Path, files: Iterator[tuple[str, bytes]]) -> None:

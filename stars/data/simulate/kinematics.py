@@ -1,7 +1,7 @@
 """The Kinect v2 skeleton and its forward kinematics.
 
-Body frame, right-handed: x to the body's left, y up, z forward; metres and radians. In the rest pose, the body stands with its
-arms down, and all angles are zero.
+Body frame, right-handed: x to the body's left, y up, z forward; metres and radians. In the rest pose, the body stands
+with its arms down, and all angles are zero.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def rest_offsets() -> np.ndarray:
 
 
 def rotations(angles: np.ndarray) -> np.ndarray:
-    """Angles (..., 3) about x, y, z → matrices (..., 3, 3) Rz·Rx·Ry: a limb is twisted, then swung forward, then sideways."""
+    """Angles (..., 3) about x, y, z → matrices (..., 3, 3) Rz·Rx·Ry: a limb is twisted, then swung forward, then
+    sideways.
+    """
     (sx, sy, sz), (cx, cy, cz) = np.moveaxis(np.sin(angles), -1, 0), np.moveaxis(np.cos(angles), -1, 0)
     rows = (
         (cz * cy - sz * sx * sy, -sz * cx, cz * sy + sz * sx * cy),

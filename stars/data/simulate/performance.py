@@ -88,10 +88,14 @@ def perform(seed: int, identity: Performance, settings: Simulate) -> np.ndarray:
     clock = _clock(rng, length, doing.tempo * who.tempo, settings.tempo)
     if doing.people == 1:
         return _stand(_body(rng, who, doing.swings, clock, settings), heading, place)[None]
-    other = performer(seed, 1 + (subject + int(rng.integers(1, settings.subjects)) - 1) % settings.subjects, settings.posture)
+    other = performer(
+        seed, 1 + (subject + int(rng.integers(1, settings.subjects)) - 1) % settings.subjects, settings.posture
+    )
     gap = np.array([np.sin(heading), 0, np.cos(heading)]) * doing.distance * rng.uniform(0.9, 1.1)
     first = _stand(_body(rng, who, doing.swings, clock, settings), heading, place - gap / 2)
-    second = _stand(_body(rng, other, doing.partner, clock, settings), heading + np.pi + rng.normal(0, 0.1), place + gap / 2)
+    second = _stand(
+        _body(rng, other, doing.partner, clock, settings), heading + np.pi + rng.normal(0, 0.1), place + gap / 2
+    )
     return np.stack([first, second])
 
 
@@ -105,7 +109,11 @@ def _clock(rng: np.random.Generator, length: int, tempo: float, spread: float) -
 
 
 def _body(
-    rng: np.random.Generator, who: Performer, swings: tuple[Swing, ...], clock: tuple[np.ndarray, np.ndarray], settings: Simulate
+    rng: np.random.Generator,
+    who: Performer,
+    swings: tuple[Swing, ...],
+    clock: tuple[np.ndarray, np.ndarray],
+    settings: Simulate,
 ) -> np.ndarray:
     """(T, 25, 3) joints of one person in the body's frame, feet on the floor."""
     cycle, active = clock

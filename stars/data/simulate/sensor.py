@@ -55,7 +55,9 @@ def film(people: np.ndarray, seed: int, performance: Performance, camera: int, s
 
 
 def _view(people: np.ndarray, seed: int, setup: int, camera: int) -> np.ndarray:
-    """Stage to camera coordinates (x to the sensor's left, y up, z into the scene); height and distance depend on the setup."""
+    """Stage to camera coordinates (x to the sensor's left, y up, z into the scene); height and distance depend on
+    the setup.
+    """
     rng = np.random.default_rng((seed, 3, setup))
     height, distance = rng.uniform(1.4, 2.4), rng.uniform(2.8, 4.2)
     turned = people @ k.rotations(np.array([0, AZIMUTH[camera], 0])).T + (0, -height, distance)
@@ -65,7 +67,9 @@ def _view(people: np.ndarray, seed: int, setup: int, camera: int) -> np.ndarray:
 
 
 def _shadowed(views: np.ndarray, share: float) -> np.ndarray:
-    """Move joints (people, T, 25, 3) that the body's own trunk occludes `share` of the way towards it; camera coordinates."""
+    """Move joints (people, T, 25, 3) that the body's own trunk occludes `share` of the way towards it; camera
+    coordinates.
+    """
     if not share:
         return views
     low, high = views[..., k.PELVIS, None, :], views[..., k.CHEST, None, :]
@@ -74,7 +78,11 @@ def _shadowed(views: np.ndarray, share: float) -> np.ndarray:
     height = (views[..., 1] / depth * low[..., 2] - low[..., 1]) / (high[..., 1] - low[..., 1]).clip(0.1)
     trunk = low + height.clip(0, 1)[..., None] * (high - low)
     aside = np.abs(views[..., 0] / depth * trunk[..., 2] - trunk[..., 0])
-    hidden = (1 - aside / TRUNK).clip(0, 1) * ((views[..., 2] - trunk[..., 2]) / TRUNK).clip(0, 1) * ((height > 0) & (height < 1))
+    hidden = (
+        (1 - aside / TRUNK).clip(0, 1)
+        * ((views[..., 2] - trunk[..., 2]) / TRUNK).clip(0, 1)
+        * ((height > 0) & (height < 1))
+    )
     return views + share * hidden[..., None] * (trunk - views)
 
 
@@ -92,7 +100,8 @@ def _tell_apart(tracks: list[Track]) -> None:
 
 
 def _track(rng: np.random.Generator, joints: np.ndarray, noise: float) -> Track:
-    """A body visible in every frame, with sensor noise on each joint: mostly slow drift, and a tenth of it jitter between frames.
+    """A body visible in every frame, with sensor noise on each joint: mostly slow drift, and a tenth of it jitter
+    between frames.
 
     A tracker filters, so its errors are smooth; white noise of this size would mask every slow movement.
     """

@@ -43,5 +43,8 @@ class SimulateStage(Simulate):
         """Index of the performer's joint for each joint of the description; InputError for an unknown joint."""
         names = [OLDER_NAMES.get(name, name) for name in self.dataset.joints]
         if unknown := [name for name in names if name not in NAMES]:
-            raise InputError(f"the simulator has no joint {shown(unknown[0])}: it has those of Kinect, {', '.join((*NAMES, *OLDER_NAMES))}")
+            raise InputError(
+                f"the simulator has no joint {shown(unknown[0])}: it has those of Kinect,"
+                f" {', '.join((*NAMES, *OLDER_NAMES))}"
+            )
         return [NAMES.index(name) for name in names]

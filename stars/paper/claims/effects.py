@@ -1,13 +1,14 @@
 """How large a difference between two methods is, how sure it is, and what that says of a claim.
 
-Both methods were scored on the same N clips in S trainings each, training s of one paired with training s of the other (the same seed, and the same
-first stage where one starts from the other). Clips and trainings are both samples: an interval tells what other clips of this kind and other seeds
-would give. Draws of the difference are
+Both methods were scored on the same N clips in S trainings each, training s of one paired with training s of the other
+(the same seed, and the same first stage where one starts from the other). Clips and trainings are both samples: an
+interval tells what other clips of this kind and other seeds would give. Draws of the difference are
 
-    mean + √(S / (S − 1)) · (mean of S trainings drawn with replacement − mean) + (mean of N clips drawn with replacement − mean),
+    mean + √(S / (S − 1)) · (mean of S trainings drawn with replacement − mean) + (mean of N clips drawn with
+    replacement − mean),
 
-the first part left out where S is 1. The factor makes the variance over S drawn trainings that of a mean of S, which plain resampling of a few
-understates.
+the first part left out where S is 1. The factor makes the variance over S drawn trainings that of a mean of S, which
+plain resampling of a few understates.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ class Effect:
         return self._share(self.draws >= bound)
 
     def p_apart(self, bound: float) -> float:
-        """p-value that the difference is `bound` or more in either direction: the larger of two one-sided ones (TOST)."""
+        """p-value that the difference is `bound` or more in either direction: the larger of two one-sided ones
+        (TOST).
+        """
         return max(self._share(self.draws >= bound), self._share(self.draws <= -bound))
 
     @staticmethod
@@ -74,8 +77,9 @@ def of_means(first_sn: np.ndarray, second_sn: np.ndarray, largest: float = 0.0, 
 
     Args:
         first_sn, second_sn: (S, N) value of each clip in each training.
-        largest: difference that a clip can make, where values are right or wrong: the spread is then that of the clips and two more, one for
-            either method (as Agresti and Min, 2005, for paired proportions), so that few clips without a difference prove nothing.
+        largest: difference that a clip can make, where values are right or wrong: the spread is then that of the clips
+            and two more, one for either method (as Agresti and Min, 2005, for paired proportions), so that few clips
+            without a difference prove nothing.
     """
     difference_sn = first_sn - second_sn
     values_n = difference_sn.mean(axis=0).round(12)

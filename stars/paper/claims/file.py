@@ -1,4 +1,6 @@
-"""The claims file (config/claims.yaml): a comparison each, with the sentence or table of the paper that it is taken from."""
+"""The claims file (config/claims.yaml): a comparison each, with the sentence or table of the paper that it is taken
+from.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,15 @@ CLUSTERS = ("silhouette", "nmi", "ari", "between_within", "same_camera", "same_s
 
 
 class Varied(Settings):
-    """The method that gives one setting its largest or smallest value, of all that differ from another method in that setting alone."""
+    """The method that gives one setting its largest or smallest value, of all that differ from another method in
+    that setting alone.
+    """
 
     vary: str = key(..., "dotted key of the setting, e.g. tune.layer_decay")
     of: str = key("stars", "the method that is varied")
-    take: Literal["largest", "smallest"] = key(..., "value taken; where `of` has it itself, there is nothing to compare")
+    take: Literal["largest", "smallest"] = key(
+        ..., "value taken; where `of` has it itself, there is nothing to compare"
+    )
 
 
 class Claim(Settings):
@@ -48,17 +54,24 @@ class Claim(Settings):
     against: str | Varied = key(..., "method it is compared with")
     measure: Measure = key(
         ...,
-        "what is compared: accuracy of a protocol; a measure of clusters, as in the metrics of knn; training_time, the percent by which the trainings "
-        "behind the first take longer than those behind the second",
+        "what is compared: accuracy of a protocol; a measure of clusters, as in the metrics of knn; training_time, the"
+        " percent by which the trainings behind the first take longer than those behind the second",
     )
-    expect: Expected = key(..., "direction that the paper gives the difference; equal: none that matters; at_most: no more than `matters`")
-    matters: Positive = key(..., "smallest difference that matters: points of accuracy or percent, hundredths of other measures")
+    expect: Expected = key(
+        ..., "direction that the paper gives the difference; equal: none that matters; at_most: no more than `matters`"
+    )
+    matters: Positive = key(
+        ..., "smallest difference that matters: points of accuracy or percent, hundredths of other measures"
+    )
     k: Count = key(1, "knn: neighbours, one of knn.k")
     shots: Count = key(1, "few_shot: labelled clips a class, one of few_shot.shots")
-    reading: Literal["exemplars", "neighbours"] = key("exemplars", "few_shot: reading of the protocol, one of few_shot.readings")
+    reading: Literal["exemplars", "neighbours"] = key(
+        "exemplars", "few_shot: reading of the protocol, one of few_shot.readings"
+    )
     fraction: Fraction | None = key(None, "semi: share of labels, one of semi.fractions; null: the first")
     runs: tuple[str, ...] | None = key(
-        None, "trainings it is tested on, as {data}_{split}; null: what the paper's table of it shows (`runs` of that table)"
+        None,
+        "trainings it is tested on, as {data}_{split}; null: what the paper's table of it shows (`runs` of that table)",
     )
 
     @model_validator(mode="after")

@@ -31,7 +31,9 @@ def draw(rows: Sequence[tuple[Test, Found]], stem: Path) -> None:
 
 
 def _rows(axis: figure_style.Axes, rows: Sequence[tuple[Test, Found]]) -> None:
-    edge = min(WIDEST, 1.1 * max(2.0, *(abs(end) / test.matters for test, found in rows for end in (found.low, found.high))))
+    edge = min(
+        WIDEST, 1.1 * max(2.0, *(abs(end) / test.matters for test, found in rows for end in (found.low, found.high)))
+    )
     axis.axvspan(-1, 1, color="#ececec", linewidth=0)
     axis.axvline(0, color="#777777", linewidth=0.8)
     labels, met = [], dict.fromkeys(found.verdict for _, found in rows)
@@ -42,16 +44,26 @@ def _rows(axis: figure_style.Axes, rows: Sequence[tuple[Test, Found]]) -> None:
         axis.plot([max(low, -edge), min(high, edge)], [place, place], color=colour, linewidth=1.6)
         for end in (low, high):
             if abs(end) > edge:
-                axis.plot(math.copysign(edge, end), place, ">" if end > 0 else "<", color=colour, markersize=5, clip_on=False)
+                axis.plot(
+                    math.copysign(edge, end), place, ">" if end > 0 else "<", color=colour, markersize=5, clip_on=False
+                )
         inside = 0.95 * edge if max(-low, high) > edge else edge  # beside the arrow, not under it
         value = min(max(found.difference * unit, -inside), inside)
         axis.plot(value, place, MARKS[found.verdict], color=colour, markersize=6)
         labels.append(
-            "\n".join(textwrap.wrap(f"{test.methods[0]} − {test.methods[1]}, {test.what}, {test.where}", 56, break_on_hyphens=False))
+            "\n".join(
+                textwrap.wrap(
+                    f"{test.methods[0]} − {test.methods[1]}, {test.what}, {test.where}", 56, break_on_hyphens=False
+                )
+            )
         )
     axis.set_yticks(range(len(rows)), labels, fontsize=7.5)
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.set_xlim(-edge, edge)
     axis.set_xlabel("difference ÷ smallest that matters\n(right: as claimed, grey: too small to matter)", fontsize=9)
-    handles = [axis.plot([], [], MARKS[name], color=figure_style.colour(COLOURS[name]), label=name)[0] for name in COLOURS if name in met]
+    handles = [
+        axis.plot([], [], MARKS[name], color=figure_style.colour(COLOURS[name]), label=name)[0]
+        for name in COLOURS
+        if name in met
+    ]
     axis.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(handles), frameon=False)

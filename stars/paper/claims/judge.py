@@ -30,13 +30,25 @@ FILES = tuple(f"claims.{ending}" for ending in ("csv", "json", "md", "tex", "htm
 SHOWN = 60  # clips named of those that one method alone has right
 CLAIMED = {"higher": "above 0", "lower": "below 0", "equal": "within", "at_most": "at most"}
 NOTES = (
-    "Difference: first method minus second, in points of accuracy or percent, of other measures in hundredths, with its 95 % interval over clips and "
-    f"over trainings (paired bootstrap, {DRAWS:,} draws; of NMI, ARI and the ratio of distances, {FEW} resamples of clips). With one training the "
-    "interval is over clips alone, and of its time there is none.",
-    f"Verdict at {LEVEL:g}, p-values corrected for the number of tests (Holm). Supported: the difference is what is claimed. No difference: surely "
-    "smaller than what matters. Contradicted: it is surely the other way. Cannot tell: none of these.",
-    "p: of a direction, that there is no difference; of “no difference”, that there is one that matters (TOST); of “at most”, that it is more.",
-    "Could be seen: the smallest true difference that this many clips and trainings would find with a probability of 80 %, before correction.",
+    (
+        "Difference: first method minus second, in points of accuracy or percent, of other measures in hundredths,"
+        f" with its 95 % interval over clips and over trainings (paired bootstrap, {DRAWS:,} draws; of NMI, ARI and the"
+        f" ratio of distances, {FEW} resamples of clips). With one training the interval is over clips alone, and of"
+        " its time there is none."
+    ),
+    (
+        f"Verdict at {LEVEL:g}, p-values corrected for the number of tests (Holm). Supported: the difference is what is"
+        " claimed. No difference: surely smaller than what matters. Contradicted: it is surely the other way. Cannot"
+        " tell: none of these."
+    ),
+    (
+        "p: of a direction, that there is no difference; of “no difference”, that there is one that matters (TOST); of"
+        " “at most”, that it is more."
+    ),
+    (
+        "Could be seen: the smallest true difference that this many clips and trainings would find with a probability"
+        " of 80 %, before correction."
+    ),
 )
 
 
@@ -58,7 +70,8 @@ class Test(Settings):
     trainings: tuple[tuple[str, ...], ...] = key((), "trainings behind each, where their time is compared")
 
 
-Apart = tuple[tuple[str, ...], tuple[str, ...]]  # names of clips that the first, and that the second method has right more often
+# names of clips that the first, and that the second method has right more often
+Apart = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class ClaimsStage(Settings):
@@ -85,10 +98,12 @@ class Found(Settings):
 
 
 def judge(settings: ClaimsStage, files: Mapping[str, Path], out: Path) -> None:
-    """Write the table as out/claims.csv, .json, .md, .tex and .html, the forest plot as claims.svg and .png, and record.json.
+    """Write the table as out/claims.csv, .json, .md, .tex and .html, the forest plot as claims.svg and .png, and
+    record.json.
 
     Args:
-        files: {test}/{first or second}/{seed} → predictions.npz; {test}/{side}/{seed}/{training} → record.json of a training.
+        files: {test}/{first or second}/{seed} → predictions.npz; {test}/{side}/{seed}/{training} → record.json of a
+            training.
 
     Raises:
         InputError: a file is missing, or two methods were not scored on the same clips.
@@ -111,7 +126,10 @@ def _found(settings: ClaimsStage, files: Mapping[str, Path]) -> list[Found | Non
     pairs = [(test, one[0]) for test, one in zip(settings.tests, results, strict=True) if one]
     p_values = [p_value(effect, test.expect, test.matters) for test, effect in pairs]
     corrected = iter(zip(p_values, holm(p_values), strict=True))
-    return [None if one is None else _as_found(test, *one, *next(corrected)) for test, one in zip(settings.tests, results, strict=True)]
+    return [
+        None if one is None else _as_found(test, *one, *next(corrected))
+        for test, one in zip(settings.tests, results, strict=True)
+    ]
 
 
 def _as_found(test: Test, effect: Effect, clips: int, names: Apart, p: float, corrected: float) -> Found:
@@ -134,7 +152,10 @@ def _as_found(test: Test, effect: Effect, clips: int, names: Apart, p: float, co
 def _measured(test: Test, number: int, seeds: Sequence[int], files: Mapping[str, Path]) -> tuple[Effect, int, Apart]:
     """Effect, clips, and the names of clips that one method alone has right."""
     if test.measure == "training_time":
-        times = [[sum(_seconds(files, number, side, seed, of)) for seed in seeds] for side, of in zip(SIDES, test.trainings, strict=True)]
+        times = [
+            [sum(_seconds(files, number, side, seed, of)) for seed in seeds]
+            for side, of in zip(SIDES, test.trainings, strict=True)
+        ]
         return of_values([100 * (first / second - 1) for first, second in zip(*times, strict=True)]), 0, ((), ())
     paths = [[files[f"{number}/{side}/{seed}"] for seed in seeds] for side in SIDES]
     if test.arrays:
@@ -152,16 +173,23 @@ def _seconds(files: Mapping[str, Path], number: int, side: str, seed: int, train
 
 
 def _accuracies(paths: Sequence[Sequence[Path]], arrays: Sequence[str]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Names (N,) of the clips, and of each side the share of repetitions in which a training has each clip right, (S, N)."""
+    """Names (N,) of the clips, and of each side the share of repetitions in which a training has each clip right,
+    (S, N).
+    """
     read = [[read_npz(path, ("name", "label", *arrays)) for path in side] for side in paths]
     names = _same(paths, read)
-    right = [[share_right(np.stack([one[array] == one["label"] for array in arrays], axis=1)) for one in side] for side in read]
+    right = [
+        [share_right(np.stack([one[array] == one["label"] for array in arrays], axis=1)) for one in side]
+        for side in read
+    ]
     return names, [np.stack(side) for side in right]
 
 
 def _same(paths: Sequence[Sequence[Path]], read: Sequence[Sequence[Mapping[str, np.ndarray]]]) -> np.ndarray:
     names = read[0][0]["name"]
-    for path, one in zip([path for side in paths for path in side], [one for side in read for one in side], strict=True):
+    for path, one in zip(
+        [path for side in paths for path in side], [one for side in read for one in side], strict=True
+    ):
         if not np.array_equal(one["name"], names):
             raise InputError(f"{path} and {paths[0][0]} are not of the same test clips: run the protocol of both again")
     return names
@@ -169,7 +197,9 @@ def _same(paths: Sequence[Sequence[Path]], read: Sequence[Sequence[Mapping[str, 
 
 def _clustered(paths: Sequence[Sequence[Path]], measure: str) -> tuple[Effect, int]:
     """The difference of a measure of clusters, in hundredths."""
-    needed = {"nmi": ("cluster",), "ari": ("cluster",), "between_within": ("between", "within")}.get(measure, (measure,))
+    needed = {"nmi": ("cluster",), "ari": ("cluster",), "between_within": ("between", "within")}.get(
+        measure, (measure,)
+    )
     read = [[read_npz(path, ("name", "label", *needed)) for path in side] for side in paths]
     names = _same(paths, read)
     if measure not in ("nmi", "ari", "between_within"):
@@ -181,7 +211,11 @@ def _clustered(paths: Sequence[Sequence[Path]], measure: str) -> tuple[Effect, i
 
 
 def _difference(
-    first: Sequence[Mapping[str, np.ndarray]], second: Sequence[Mapping[str, np.ndarray]], measure: str, training: int, rows: np.ndarray
+    first: Sequence[Mapping[str, np.ndarray]],
+    second: Sequence[Mapping[str, np.ndarray]],
+    measure: str,
+    training: int,
+    rows: np.ndarray,
 ) -> float:
     values = [
         clusters.statistic(measure, {name: one[name][rows] for name in one}, one["label"][rows])
@@ -191,7 +225,9 @@ def _difference(
 
 
 def _apart(names: np.ndarray, difference_n: np.ndarray) -> Apart:
-    """Names of the clips whose share of right trainings differs most, in favour of the first and of the second method."""
+    """Names of the clips whose share of right trainings differs most, in favour of the first and of the second
+    method.
+    """
     order = np.argsort(-np.abs(difference_n), kind="stable")
     gained, lost = (tuple(str(names[at]) for at in order if sign * difference_n[at] > 0)[:SHOWN] for sign in (1, -1))
     return gained, lost
@@ -222,7 +258,11 @@ def _as_plain(rows: Rows, files: Mapping[str, Path]) -> dict[str, Any]:
                 **_texts(test, found),
             }
         )
-    return {"claims": told, "notes": list(NOTES), "counts": dict(Counter(found.verdict if found else "not tested" for _, found in rows))}
+    return {
+        "claims": told,
+        "notes": list(NOTES),
+        "counts": dict(Counter(found.verdict if found else "not tested" for _, found in rows)),
+    }
 
 
 def _texts(test: Test, found: Found | None) -> dict[str, str]:

@@ -1,4 +1,6 @@
-"""Which results a claim is tested on: every run of this configuration whose protocol it names, where both methods are evaluated."""
+"""Which results a claim is tested on: every run of this configuration whose protocol it names, where both methods
+are evaluated.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,11 @@ def _tests(config: Config, name: str, claim: Claim, where: str) -> Iterator[tupl
             raise InputError(f"{where}: runs: no run {run}{nearest(run, known_runs)}")
     pair, reason = _pair(config, claim, where)
     reason = reason or _lacking(config, claim)
-    shown = [one for one in _columns(config, claim) if claim.runs is None or "_".join(one.run) in claim.runs] if not reason else []
+    shown = (
+        [one for one in _columns(config, claim) if claim.runs is None or "_".join(one.run) in claim.runs]
+        if not reason
+        else []
+    )
     reason = reason or _unfit(config, claim, pair, shown)
     if reason:
         yield {**plain, "reason": reason}, {}
@@ -100,7 +106,10 @@ def _unfit(config: Config, claim: Claim, pair: list[str], shown: list[Shown]) ->
         if one not in layout.evaluated(config, claim.protocol):
             return f"{one} is not evaluated by {claim.protocol} in this configuration"
     if claim.measure not in CLUSTERS and not shown[0].arrays:
-        return f"predictions by {claim.protocol} are kept of the first output alone: let {claim.protocol}.outputs begin with encoder"
+        return (
+            f"predictions by {claim.protocol} are kept of the first output alone: let {claim.protocol}.outputs begin"
+            " with encoder"
+        )
     return ""
 
 
@@ -136,14 +145,19 @@ def _varied(config: Config, asked: Varied, where: str) -> str:
     if asked.vary not in settings:
         raise InputError(f"{where}.vary: {asked.of} has no setting {asked.vary}{nearest(asked.vary, settings)}")
     if not isinstance(settings[asked.vary], int | float):
-        raise InputError(f"{where}.vary: {asked.vary} is no number, so that no value of it is the {asked.take}: name a method instead")
+        raise InputError(
+            f"{where}.vary: {asked.vary} is no number, so that no value of it is the {asked.take}: name a method"
+            " instead"
+        )
     points = varied(config, data, asked.of, asked.vary)
     found: str = (max if asked.take == "largest" else min)(points, key=lambda point: point["value"])["method"]
     return found
 
 
 def _columns(config: Config, claim: Claim) -> list[Shown]:
-    """Where the claim is tested: on what the paper's table of it reports, as that table shows it. Sweeps have a figure's place."""
+    """Where the claim is tested: on what the paper's table of it reports, as that table shows it. Sweeps have a
+    figure's place.
+    """
     number = 6 if claim.measure == "knn" and claim.k == 10 else NUMBERS[claim.protocol]
     columns = knn_columns(claim.k) if claim.protocol == "knn" else COLUMNS[number]
     every = columns(config, getattr(config, f"table{number}").runs)
@@ -161,7 +175,9 @@ def _columns(config: Config, claim: Claim) -> list[Shown]:
 def _words(config: Config, claim: Claim, shown: Shown, pair: list[str]) -> dict[str, Any]:
     """How a test is called, and what it reads of a results file."""
     variant = shown.variant_title
-    of = {"knn": f", k = {claim.k}", "semi": f", {variant}", "few_shot": f", {variant}", "transfer": f" {variant}"}.get(claim.measure, "")
+    of = {"knn": f", k = {claim.k}", "semi": f", {variant}", "few_shot": f", {variant}", "transfer": f" {variant}"}.get(
+        claim.measure, ""
+    )
     first, second = (title(config, shown.run[0], one) for one in pair)
     cluster = claim.measure in CLUSTERS
     return {
@@ -170,7 +186,11 @@ def _words(config: Config, claim: Claim, shown: Shown, pair: list[str]) -> dict[
         "what": WORDS[claim.measure] + of,
         "methods": [first, second],
         "arrays": [] if cluster or claim.measure == "training_time" else list(shown.arrays),
-        "trainings": [list(configuration.trainings(config, shown.run[0], one)) for one in pair] if claim.measure == "training_time" else [],
+        "trainings": (
+            [list(configuration.trainings(config, shown.run[0], one)) for one in pair]
+            if claim.measure == "training_time"
+            else []
+        ),
     }
 
 
@@ -182,5 +202,7 @@ def _files(config: Config, claim: Claim, shown: Shown, pair: list[str]) -> dict[
                 for one in configuration.trainings(config, shown.run[0], name):
                     found[f"{side}/{seed}/{one}"] = f"{layout.method(config, *shown.run, one, seed)}/record.json"
             else:
-                found[f"{side}/{seed}"] = f"{layout.method(config, *shown.run, name, seed)}/{shown.folder}/predictions.npz"
+                found[f"{side}/{seed}"] = (
+                    f"{layout.method(config, *shown.run, name, seed)}/{shown.folder}/predictions.npz"
+                )
     return found

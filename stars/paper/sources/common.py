@@ -23,8 +23,12 @@ class Drawing:
     files: dict[str, str]
 
 
-def methods(config: Config, chosen: tuple[str, ...] | None, protocol: str | None = None, table: int = 1) -> tuple[str, ...]:
-    """`chosen`, or all methods of a table, those that a protocol evaluates where one is needed, but those that say that they stand elsewhere."""
+def methods(
+    config: Config, chosen: tuple[str, ...] | None, protocol: str | None = None, table: int = 1
+) -> tuple[str, ...]:
+    """`chosen`, or all methods of a table, those that a protocol evaluates where one is needed, but those that say
+    that they stand elsewhere.
+    """
     if chosen is not None:
         return chosen
     shown = (name for name, recipe in config.methods.items() if recipe.tables is None or table in recipe.tables)
@@ -82,11 +86,16 @@ def rehearsal(config: Config, data: str, name: str) -> bool:
 
 
 def _capped(block: Mapping[str, Any]) -> bool:
-    return any(_capped(value) if isinstance(value, Mapping) else name == "max_steps" and value is not None for name, value in block.items())
+    return any(
+        _capped(value) if isinstance(value, Mapping) else name == "max_steps" and value is not None
+        for name, value in block.items()
+    )
 
 
 def has_curve(config: Config, data: str, name: str) -> bool:
-    """Whether a method has a training curve of its own; one of a training's networks has not: the training's is its curve."""
+    """Whether a method has a training curve of its own; one of a training's networks has not: the training's is its
+    curve.
+    """
     return configuration.method(config, data, name).kind in TRAINED
 
 
@@ -96,7 +105,9 @@ def panels(config: Config, data: str, names: Iterable[str]) -> list[dict[str, st
 
 
 def counts(config: Config, data: str, split: str, novel: bool = False) -> tuple[int, int] | None:
-    """Training and test clips of the paper's own complete data, or of its novel classes; None where the paper does not report on it."""
+    """Training and test clips of the paper's own complete data, or of its novel classes; None where the paper does
+    not report on it.
+    """
     described = configuration.stored(config, data)
     of = described.splits[split]
     return (of.novel_counts if novel else of.counts) if described.published else None

@@ -28,11 +28,17 @@ FLOORS = ("scratch", "joints")
 def comparison_runs(config: Config) -> list[tuple[str, str]]:
     """The (data, split) that have a page: those named, else all that have results of their own."""
     every = layout.every_run(config)
-    return layout.runs(config) if config.comparison.runs is None else [run for run in every if "_".join(run) in config.comparison.runs]
+    return (
+        layout.runs(config)
+        if config.comparison.runs is None
+        else [run for run in every if "_".join(run) in config.comparison.runs]
+    )
 
 
 def comparison(config: Config, data: str, split: str) -> Drawing:
-    """Every protocol with results on this split: a cell for each method and seed that it evaluates, and the records of its trainings."""
+    """Every protocol with results on this split: a cell for each method and seed that it evaluates, and the records
+    of its trainings.
+    """
     names = methods(config, config.comparison.methods)
     columns, cells, files = list(_columns(config, data, split)), [], {}
     for (protocol, shown), name, seed in product(columns, names, config.seeds):
@@ -54,7 +60,10 @@ def comparison(config: Config, data: str, split: str) -> Drawing:
             files[f"features/{name}/{seed}"] = f"{folder}/features/{data}_test.npy"
             if trained and made_by != "ensemble":  # which has several
                 files[f"curve/{name}/{seed}"] = f"{layout.method(config, data, split, trained[-1], seed)}/curve.csv"
-            files |= {f"record/{one}/{seed}": f"{layout.method(config, data, split, one, seed)}/record.json" for one in trained}
+            files |= {
+                f"record/{one}/{seed}": f"{layout.method(config, data, split, one, seed)}/record.json"
+                for one in trained
+            }
     settings = {"methods": told, "seeds": list(config.seeds), "runs": cells, **titles(config, data, split)}
     return Drawing(settings, files)
 
@@ -65,20 +74,42 @@ def _columns(config: Config, data: str, split: str) -> Iterator[tuple[str, Shown
     if run in layout.runs(config, "knn"):
         k = config.knn.k[0]
         for output in config.knn.outputs:
-            yield "knn", Shown(run, "knn", *run, variant=f"knn_{output}", variant_title=OUTPUTS[output], select={"output": output, "k": k})
+            yield (
+                "knn",
+                Shown(
+                    run,
+                    "knn",
+                    *run,
+                    variant=f"knn_{output}",
+                    variant_title=OUTPUTS[output],
+                    select={"output": output, "k": k},
+                ),
+            )
     for protocol, words in PLAIN.items():
         if run in layout.runs(config, protocol):
             yield protocol, Shown(run, protocol, *run, variant=protocol, variant_title=words)
     for number, protocol in ((9, "semi"), (4, "transfer"), (5, "few_shot")):
         for shown in tables.COLUMNS[number](config, None):
             if shown.split == split and _same_clips(config, shown.data, data):
-                words = ", ".join(part for part in (shown.variant_title, shown.source_title, _joints(config, shown.data)) if part)
+                words = ", ".join(
+                    part for part in (shown.variant_title, shown.source_title, _joints(config, shown.data)) if part
+                )
                 words = f"novel actions: {words}" if shown.select.get("reading") == "neighbours" else words
-                plain = replace(shown, data=data, variant=f"{protocol}_{shown.variant}", variant_title=f"{WORDS[protocol]}{words}")
+                plain = replace(
+                    shown, data=data, variant=f"{protocol}_{shown.variant}", variant_title=f"{WORDS[protocol]}{words}"
+                )
                 yield protocol, plain
                 if protocol == "few_shot" and "whitened" in config.few_shot.outputs:
                     select = {**shown.select, "output": "whitened"}
-                    yield protocol, replace(plain, variant=f"{plain.variant}_whitened", variant_title=f"{words}, whitened", select=select)
+                    yield (
+                        protocol,
+                        replace(
+                            plain,
+                            variant=f"{plain.variant}_whitened",
+                            variant_title=f"{words}, whitened",
+                            select=select,
+                        ),
+                    )
 
 
 def _same_clips(config: Config, one: str, other: str) -> bool:

@@ -1,4 +1,6 @@
-"""What a reader must know before comparing a table with the paper's: every setting that differs from the paper's own."""
+"""What a reader must know before comparing a table with the paper's: every setting that differs from the paper's
+own.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +14,23 @@ from stars.pipeline import configuration
 from stars.pipeline.resolve import Method
 
 NO_SETTING = ("seed", "gpus")  # what jobs are told beside their settings
-KNOWN = ("test_crop", "bodies", "fraction", "subsets")  # told to a protocol under another name: they stand under `embed` and `semi`
+# told to a protocol under another name: they stand under `embed` and `semi`
+KNOWN = ("test_crop", "bodies", "fraction", "subsets")
 
 
 def departures(config: Config, protocol: str, names: Iterable[str], runs: Iterable[tuple[str, str, str]]) -> list[str]:
-    """A note for each group of methods that differ from the paper in the same settings; the paper's values stand in brackets.
+    """A note for each group of methods that differ from the paper in the same settings; the paper's values stand in
+    brackets.
 
-    Compared is what the jobs behind the results are told. A method that the paper does not have is compared with the paper's of the same
-    strategy (its STARS where it has none of that), or with its MAMP where it is not tuned.
+    Compared is what the jobs behind the results are told. A method that the paper does not have is compared with the
+    paper's of the same strategy (its STARS where it has none of that), or with its MAMP where it is not tuned.
 
     Args:
         runs: (data, split, data tested on) of each column.
     """
-    notes = (note for data, split, target in runs for note in _notes(config, protocol, list(names), data, split, target))
+    notes = (
+        note for data, split, target in runs for note in _notes(config, protocol, list(names), data, split, target)
+    )
     return list(dict.fromkeys(notes))
 
 
@@ -40,16 +46,25 @@ def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], prefix: str 
     return found
 
 
-def points(config: Config, protocol: str, names: Iterable[str], runs: Iterable[tuple[str, str, str]]) -> list[dict[str, Any]]:
-    """The same, one setting at a time: its dotted key, ours and paper as JSON, and the titles of the methods that have it."""
+def points(
+    config: Config, protocol: str, names: Iterable[str], runs: Iterable[tuple[str, str, str]]
+) -> list[dict[str, Any]]:
+    """The same, one setting at a time: its dotted key, ours and paper as JSON, and the titles of the methods that
+    have it.
+    """
     found: dict[tuple[str, str, str], dict[str, None]] = {}
     for (data, split, target), name in product(runs, names):
         if not _in_the_paper(configuration.method(config, data, name)):
             continue
         told = _told(config, name, protocol, data, split, target)
         for key, (ours, papers) in differences(told, _papers(config, name, protocol, data, split, target)).items():
-            found.setdefault((key, _text(ours), _text(papers)), {})[configuration.method(config, data, name).title] = None
-    return [{"setting": key, "ours": ours, "paper": papers, "methods": list(who)} for (key, ours, papers), who in found.items()]
+            found.setdefault((key, _text(ours), _text(papers)), {})[configuration.method(config, data, name).title] = (
+                None
+            )
+    return [
+        {"setting": key, "ours": ours, "paper": papers, "methods": list(who)}
+        for (key, ours, papers), who in found.items()
+    ]
 
 
 def _notes(config: Config, protocol: str, names: list[str], data: str, split: str, target: str) -> list[str]:
@@ -70,7 +85,9 @@ def _notes(config: Config, protocol: str, names: list[str], data: str, split: st
 
 
 def _note(config: Config, data: str, have: tuple[str, ...], settings: list[str]) -> str:
-    who = ", ".join([configuration.dataset(config, data).title, *(configuration.method(config, data, name).title for name in have)])
+    who = ", ".join(
+        [configuration.dataset(config, data).title, *(configuration.method(config, data, name).title for name in have)]
+    )
     return f"Settings other than the paper's, which stand in brackets; {who}: {', '.join(settings)}."
 
 
@@ -83,7 +100,9 @@ def _told(config: Config, name: str, protocol: str, data: str, split: str, targe
     """What all jobs are told that a result comes from: of each training behind it, of its features, of the protocol."""
     found: dict[str, Any] = {}
     for training in configuration.trainings(config, data, name) or [name]:
-        found |= configuration.stage_settings(config, configuration.method(config, data, training).kind, data, training, split)
+        found |= configuration.stage_settings(
+            config, configuration.method(config, data, training).kind, data, training, split
+        )
     found |= configuration.stage_settings(config, "embed", data, name, split)
     told = configuration.stage_settings(config, protocol, target, name, split)
     if protocol == "semi":
@@ -98,7 +117,9 @@ def _papers(config: Config, name: str, protocol: str, data: str, split: str, tar
 
 
 def _in_the_paper(own: Method) -> bool:
-    """Whether the paper has settings of its own for such a method: masked prediction and tuning, or random weights, of its transformer."""
+    """Whether the paper has settings of its own for such a method: masked prediction and tuning, or random weights,
+    of its transformer.
+    """
     return own.kind in ("scratch", "pretrain", "tune") and own.backbone == configuration.TRANSFORMER
 
 

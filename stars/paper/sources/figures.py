@@ -12,11 +12,14 @@ from stars.paper.sources.departures import differences
 from stars.paper.sources.hyperparameters import flat
 from stars.pipeline import configuration, layout
 
-SWEEPS = {"fig3a": ("tune.layer_decay", "layer-wise decay, α"), "fig3b": ("tune.nnclr.queue", "queue size")}  # the setting varied, in words
+# the setting varied, in words
+SWEEPS = {"fig3a": ("tune.layer_decay", "layer-wise decay, α"), "fig3b": ("tune.nnclr.queue", "queue size")}
 
 
 def fig1(config: Config) -> Drawing:
-    """Accuracy against training time: the linear protocol, and the records of all trainings behind each encoder that was trained."""
+    """Accuracy against training time: the linear protocol, and the records of all trainings behind each encoder that
+    was trained.
+    """
     data, split = place(config, config.fig1)
     files, told = {}, []
     chosen = config.fig1.methods
@@ -32,7 +35,12 @@ def fig1(config: Config) -> Drawing:
             files[f"{name}/{seed}"] = f"{layout.method(config, data, split, name, seed)}/linear/metrics.json"
             for one in trained:
                 files[f"record/{one}/{seed}"] = f"{layout.method(config, data, split, one, seed)}/record.json"
-    settings = {"methods": told, "seeds": list(config.seeds), "column": f"{data}_{split}", "counts": counts(config, data, split)}
+    settings = {
+        "methods": told,
+        "seeds": list(config.seeds),
+        "column": f"{data}_{split}",
+        "counts": counts(config, data, split),
+    }
     return Drawing({**settings, **titles(config, data, split)}, files)
 
 
@@ -50,7 +58,9 @@ def sweep(config: Config, name: str) -> Drawing:
 
 
 def varied(config: Config, data: str, base: str, setting: str) -> Iterator[dict[str, Any]]:
-    """Methods whose blocks are those of `base` but for `setting`, and `base`, with its values; none where it is not configured or has no such setting."""
+    """Methods whose blocks are those of `base` but for `setting`, and `base`, with its values; none where it is not
+    configured or has no such setting.
+    """
     if base not in config.methods or setting not in dict(flat(configuration.method(config, data, base).blocks)):
         return
     plain = configuration.method(config, data, base)
@@ -80,7 +90,12 @@ def fig6(config: Config) -> Drawing:
     """Confusion matrix of the first seed's KNN predictions."""
     data, split = place(config, config.fig6)
     name = config.fig6.method or methods(config, None, "knn")[-1]
-    told = {"title": title(config, data, name), "k": config.fig6.k, "pairs": config.fig6.pairs, **titles(config, data, split)}
+    told = {
+        "title": title(config, data, name),
+        "k": config.fig6.k,
+        "pairs": config.fig6.pairs,
+        **titles(config, data, split),
+    }
     return Drawing(told, {"predictions": f"{layout.run(data, split)}/{name}/knn/predictions.npz"})
 
 

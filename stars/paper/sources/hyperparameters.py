@@ -11,10 +11,17 @@ from stars.pipeline import configuration
 
 
 def hyperparameters(config: Config, number: int) -> Drawing:
-    """Every setting of a method's own training, by dotted key; null where the method is not configured. Reads no file."""
+    """Every setting of a method's own training, by dotted key; null where the method is not configured. Reads no
+    file.
+    """
     block: Hyperparameters = getattr(config, f"table{number}")
     data = block.data or next(iter(config.data))
-    told = {"number": number, "method": block.method, "data_title": configuration.dataset(config, data).title, "settings": None}
+    told = {
+        "number": number,
+        "method": block.method,
+        "data_title": configuration.dataset(config, data).title,
+        "settings": None,
+    }
     if block.method not in config.methods:
         return Drawing(told, {})
     method = configuration.method(config, data, block.method)

@@ -35,7 +35,11 @@ def _of_method(config: Config, data: str, split: str, path: PurePosixPath) -> It
             of_member = PurePosixPath(layout.method(config, data, split, member, seed), *path.parts[3:])
             yield from _of_method(config, data, split, of_member)
         return
-    trained = set() if configuration.method(config, data, name).kind == "joints" else {*configuration.trainings(config, data, name), name}
+    trained = (
+        set()
+        if configuration.method(config, data, name).kind == "joints"
+        else {*configuration.trainings(config, data, name), name}
+    )
     for training in trained:
         yield f"{layout.method(config, data, split, training, seed)}/record.json"
     yield from _of_split(config, data, split)
@@ -58,7 +62,9 @@ def _of_target(config: Config, protocol: str, data: str, split: str, variant: st
     target, target_split = next(run for run in layout.every_run(config) if "_".join(run) == variant)
     yield from _of_split(config, target, target_split)
     if protocol == "few_shot" and "exemplars" in config.few_shot.readings:
-        yield from (f"results/{target}/splits/few_shot/{target_split}/{shots}.record.json" for shots in config.few_shot.shots)
+        yield from (
+            f"results/{target}/splits/few_shot/{target_split}/{shots}.record.json" for shots in config.few_shot.shots
+        )
 
 
 def _of_split(config: Config, data: str, split: str) -> Iterator[str]:

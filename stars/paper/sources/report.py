@@ -19,7 +19,9 @@ STORE = ("clips.csv", "frames.npy", "offsets.npy", "quality.json")
 
 
 def shown(config: Config) -> list[str]:
-    """Names of the tables and figures on the page, in the paper's order; the quickstart's where `targets` asks for none."""
+    """Names of the tables and figures on the page, in the paper's order; the quickstart's where `targets` asks for
+    none.
+    """
     everything = ["claims", *(f"table{number}" for number in TABLES), *FIGURES, "curves"]
     for name in config.report.shows or ():
         if name not in (*everything, "all", "quickstart"):
@@ -30,7 +32,9 @@ def shown(config: Config) -> list[str]:
 
 
 def report(config: Config) -> Drawing:
-    """Tables and figures with what they were made from, the explorer's methods with their clips, and the quality of every data set."""
+    """Tables and figures with what they were made from, the explorer's methods with their clips, and the quality of
+    every data set.
+    """
     names = shown(config)
     drawn = _drawn(config, names)
     explorers = [_explorer(config, data, split) for data, split in runs(config, config.table2.runs, "knn")]
@@ -48,7 +52,9 @@ def report(config: Config) -> Drawing:
     settings: dict[str, Any] = {
         "shown": [{"name": name, "title": _title(config, name)} for name in drawn],
         "explorers": [explorer.settings for explorer in explorers],
-        "data": [{"name": name, "dataset": configuration.dataset(config, name).model_dump(mode="json")} for name in data],
+        "data": [
+            {"name": name, "dataset": configuration.dataset(config, name).model_dump(mode="json")} for name in data
+        ],
         "clips": config.report.clips,
         "preset": config.preset,
         "departures": _departures(config, names),
@@ -68,7 +74,10 @@ def _drawn(config: Config, names: list[str]) -> dict[str, tuple[str, list[str]]]
             found[name] = f"results/tables/{name}.json", list(reads.values())
         elif name == "curves":
             for run in figures.curve_runs(config):
-                found[f"curves/{'_'.join(run)}"] = f"{layout.run(*run)}/curves.svg", list(figures.curves(config, *run).files.values())
+                found[f"curves/{'_'.join(run)}"] = (
+                    f"{layout.run(*run)}/curves.svg",
+                    list(figures.curves(config, *run).files.values()),
+                )
         else:
             found[name] = f"results/figures/{name}.svg", list(_figure(config, name).files.values())
     return found
@@ -103,14 +112,22 @@ def _title(config: Config, name: str) -> str:
 
 
 def _explorer(config: Config, data: str, split: str) -> Drawing:
-    """The first seed's maps, predictions and scores of every method on one split, the method of Figure 6 shown first."""
+    """The first seed's maps, predictions and scores of every method on one split, the method of Figure 6 shown
+    first.
+    """
     names = methods(config, config.report.methods, "knn", 2)
     files = {f"{data}_{split}/test": layout.split_rows(data, split, "test")}
     for name in names:
         folder, role = f"{layout.run(data, split)}/{name}", f"{data}_{split}/{name}"
         files |= {f"{role}/map": f"{folder}/map/map.csv", f"{role}/predictions": f"{folder}/knn/predictions.npz"}
         files[f"{role}/metrics"] = f"{folder}/knn/metrics.json"
-    told = {"data": data, "split": split, "k": config.fig6.k, "methods": panels(config, data, names), **titles(config, data, split)}
+    told = {
+        "data": data,
+        "split": split,
+        "k": config.fig6.k,
+        "methods": panels(config, data, names),
+        **titles(config, data, split),
+    }
     first = config.fig6.method if config.fig6.method in names else names[-1]
     return Drawing(told | {"first": first, "first_title": title(config, data, first)}, files)
 
@@ -124,7 +141,9 @@ def _departures(config: Config, names: list[str]) -> list[dict[str, Any]]:
         block = getattr(config, f"table{number}")
         columns = tables.COLUMNS[number](config, block.runs)
         rows = methods(config, block.methods, tables.PROTOCOLS[number], number)
-        for point in points(config, tables.PROTOCOLS[number], rows, dict.fromkeys((*column.run, column.data) for column in columns)):
+        for point in points(
+            config, tables.PROTOCOLS[number], rows, dict.fromkeys((*column.run, column.data) for column in columns)
+        ):
             known = found.setdefault(f"{point['setting']} {point['ours']} {point['paper']}", {**point, "methods": []})
             known["methods"] += [who for who in point["methods"] if who not in known["methods"]]
     return sorted(found.values(), key=lambda point: point["setting"])

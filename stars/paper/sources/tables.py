@@ -1,4 +1,6 @@
-"""Which metrics file, and which entry of it, each cell of a result table shows. A protocol that files its results elsewhere is a line here."""
+"""Which metrics file, and which entry of it, each cell of a result table shows. A protocol that files its results
+elsewhere is a line here.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,17 @@ from stars.paper.sources.common import Drawing, counts, kind, methods, rehearsal
 from stars.paper.sources.departures import departures
 from stars.pipeline import configuration, layout
 
-PROTOCOLS = {1: "linear", 2: "knn", 3: "finetune", 4: "transfer", 5: "few_shot", 6: "knn", 7: "knn", 9: "semi", 11: "knn"}
+PROTOCOLS = {
+    1: "linear",
+    2: "knn",
+    3: "finetune",
+    4: "transfer",
+    5: "few_shot",
+    6: "knn",
+    7: "knn",
+    9: "semi",
+    11: "knn",
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +39,8 @@ class Shown:
         source_title: what was trained on, where a variant's name does not say it.
         select: entry of metrics.json's `results`; empty: the headline.
         arrays: of predictions.npz, the predictions behind that entry, one a repetition; empty: they are not kept.
-        counts: training and test clips on the paper's complete data; training None: any number; None: the data is not the paper's.
+        counts: training and test clips on the paper's complete data; training None: any number; None: the data is not
+            the paper's.
     """
 
     run: tuple[str, str]
@@ -147,7 +160,11 @@ def _novel(config: Config, pair: configuration.Across, variant: str, words: str,
 
 
 def _pairs_of(config: Config, protocol: str, chosen: tuple[str, ...] | None) -> list[configuration.Across]:
-    return [pair for pair in configuration.pairs(config, protocol) if chosen is None or f"{pair.source}_{pair.source_split}" in chosen]
+    return [
+        pair
+        for pair in configuration.pairs(config, protocol)
+        if chosen is None or f"{pair.source}_{pair.source_split}" in chosen
+    ]
 
 
 def _run_title(config: Config, data: str, split: str) -> str:
@@ -158,7 +175,10 @@ def _any_training(of: tuple[int, int] | None) -> tuple[None, int] | None:
     return None if of is None else (None, of[1])
 
 
-SHOTS: dict[str, Callable[[Config, configuration.Across, int], Shown]] = {"exemplars": _exemplars, "neighbours": _neighbours}
+SHOTS: dict[str, Callable[[Config, configuration.Across, int], Shown]] = {
+    "exemplars": _exemplars,
+    "neighbours": _neighbours,
+}
 
 COLUMNS: dict[int, Columns] = {
     1: _plain("linear"),
@@ -174,7 +194,9 @@ COLUMNS: dict[int, Columns] = {
 
 
 def table(config: Config, number: int) -> Drawing:
-    """Settings and files of a result table: a cell for every column, method and seed that the configuration asks for."""
+    """Settings and files of a result table: a cell for every column, method and seed that the configuration asks
+    for.
+    """
     block: ResultTable = getattr(config, f"table{number}")
     columns = COLUMNS[number](config, block.runs)
     names = methods(config, block.methods, PROTOCOLS[number], number)
@@ -200,7 +222,12 @@ def _cost(config: Config, run: tuple[str, str], name: str) -> dict[str, Any]:
     """Of a method trained on `run`, the first column's."""
     found = configuration.method(config, run[0], name)
     encoders = list(found.members) or ([name] if found.kind != "joints" else [])
-    return {"method": name, "encoders": encoders, "trainings": configuration.trainings(config, run[0], name), "seeds": list(config.seeds)}
+    return {
+        "method": name,
+        "encoders": encoders,
+        "trainings": configuration.trainings(config, run[0], name),
+        "seeds": list(config.seeds),
+    }
 
 
 def _cell(config: Config, shown: Shown, name: str, seed: int) -> dict[str, Any]:

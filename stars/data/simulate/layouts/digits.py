@@ -10,7 +10,9 @@ _POINT, _MINUS, _SPACE = b".- "
 
 
 def decimals(values: np.ndarray, places: int) -> np.ndarray:
-    """(rows, columns) numbers below 10^(8 − places) as (rows, bytes) text, each followed by a space; the caller must drop zero bytes."""
+    """(rows, columns) numbers below 10^(8 − places) as (rows, bytes) text, each followed by a space; the caller must
+    drop zero bytes.
+    """
     rows, columns = values.shape
     whole = DIGITS - places
     number = np.rint(np.abs(values) * 10.0**places).astype(np.int64)

@@ -31,7 +31,9 @@ def name_of(performance: Performance, camera: int) -> str:
 
 
 def skeleton_text(tracks: list[Track], order: list[int]) -> bytes:
-    """The text of a file: per frame a body count; per body ten numbers starting with its id, a joint count, and twelve numbers per joint."""
+    """The text of a file: per frame a body count; per body ten numbers starting with its id, a joint count, and
+    twelve numbers per joint.
+    """
     bodies = [_lines(track, order) for track in tracks]
     parts = [b"%d\n" % len(tracks[0].seen)]
     for frame in range(len(tracks[0].seen)):
@@ -61,7 +63,9 @@ def _project(joints: np.ndarray, camera: tuple[float, float, float, float]) -> n
     """Project points (T, V, 3) in metres to pixels (T, V, 2)."""
     focal, centre_x, centre_y, offset = camera
     depth = np.maximum(joints[..., 2], 0.5)
-    return np.stack([centre_x + focal * (joints[..., 0] + offset) / depth, centre_y - focal * joints[..., 1] / depth], -1)
+    return np.stack(
+        [centre_x + focal * (joints[..., 0] + offset) / depth, centre_y - focal * joints[..., 1] / depth], -1
+    )
 
 
 def _heading(joints: np.ndarray) -> np.ndarray:

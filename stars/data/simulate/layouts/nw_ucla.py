@@ -1,4 +1,6 @@
-"""NW-UCLA's JSON files, one per recording, with the frames in which the performer is visible; coordinates with 6 decimals."""
+"""NW-UCLA's JSON files, one per recording, with the frames in which the performer is visible; coordinates with 6
+decimals.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""UTD-MHAD's MATLAB files, one per recording: `d_skel`, (V, 3, T) float64, with the frames in which the performer is visible."""
+"""UTD-MHAD's MATLAB files, one per recording: `d_skel`, (V, 3, T) float64, with the frames in which the performer is
+visible.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from stars.data.simulate.layouts import Recording
 from stars.data.simulate.stage import SimulateStage
 
 SETUPS, CAMERAS = 1, 1
-HEAD = b"MATLAB 5.0 MAT-file, simulated".ljust(124) + struct.pack("<H2s", 0x0100, b"IM")  # a date would change the bytes
+# a date would change the bytes
+HEAD = b"MATLAB 5.0 MAT-file, simulated".ljust(124) + struct.pack("<H2s", 0x0100, b"IM")
 _MATRIX, _UINT32, _INT32, _INT8, _DOUBLE = 14, 6, 5, 1, 9  # types of a file's elements
 _DOUBLES = 6  # class of a matrix
 
@@ -20,7 +23,10 @@ def files(recordings: Iterator[Recording], settings: SimulateStage) -> Iterator[
     """aA_sS_tT_skeleton.mat: action, subject, trial."""
     for recording in recordings:
         _, subject, trial, action = recording.performance
-        yield f"a{action}_s{subject}_t{trial}_skeleton.mat", matrix("d_skel", recording.seen(settings).transpose(1, 2, 0))
+        yield (
+            f"a{action}_s{subject}_t{trial}_skeleton.mat",
+            matrix("d_skel", recording.seen(settings).transpose(1, 2, 0)),
+        )
 
 
 def matrix(name: str, values: np.ndarray) -> bytes:
