@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from stars.backbones import narrow_attention
 from stars.backbones.attention import Block, Blocks
 from stars.bench.measure import product_rate
 from stars.bench.steps import random_clips
@@ -31,6 +32,7 @@ def compiled(kind: type[nn.Module]) -> Callable[[nn.Module], None]:
     """Compiles every part of a kind by itself."""
 
     def compile_parts(model: nn.Module) -> None:
+        narrow_attention.constant_when_compiled()
         for part in model.modules():
             if isinstance(part, kind):
                 part.compile()
@@ -42,6 +44,7 @@ def whole(**options: str) -> Callable[[nn.Module], None]:
     """A way that compiles mask, target, encoder, decoder and loss together."""
 
     def compile_loss(model: nn.Module) -> None:
+        narrow_attention.constant_when_compiled()
         model.objective.loss = torch.compile(model.objective.loss, dynamic=False, **options)
 
     return compile_loss

@@ -88,15 +88,24 @@ def test_a_loss_of_ones_own_is_a_file_and_a_block(package, tmp_path):
     assert refused.returncode == 2 and expected in refused.stderr
 
 
+HEADS = """class Options(Settings):
+    @property
+    def compared_heads(self):
+        return "projector"
+
+"""
+
+
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
         ("moco", ("", ""), r"methods\.other on data\.demo: .*: plugins/objectives/moco\.py: stars has a moco of its own: give yours another name"),
-        ("other", ("def heads(self):", "def heads(self)"), r"plugins/objectives/other\.py, line 31: SyntaxError: expected ':'"),
-        ("other", ("import torch\n", "import torch\nimport torsh\n"), r"plugins/objectives/other\.py, line 5: ModuleNotFoundError: No module named 'torsh'"),
+        ("other", ("def heads(self):", "def heads(self)"), r"plugins/objectives/other\.py, line 33: SyntaxError: expected ':'"),
+        ("other", ("import torch\n", "import torch\nimport torsh\n"), r"plugins/objectives/other\.py, line 7: ModuleNotFoundError: No module named 'torsh'"),
         ("other", ("    Options = Options\n", ""), r"train\.objective: other\.py: Loss has no Options: write `Options = …` in it"),
+        ("other", ("class Options(Settings):\n", HEADS), r"compared_heads of other must be a tuple of heads' names such as .*, found 'projector'"),
     ],
-    ids=["name taken", "syntax", "import", "no options"],
+    ids=["name taken", "syntax", "import", "no options", "heads"],
 )  # fmt: skip
 def test_a_mistake_in_a_file_is_one_line(package, monkeypatch, name, change, message):
     source = (package / "plugins/objectives/barlow.py").read_text()

@@ -26,6 +26,12 @@ needs_triton = pytest.mark.skipif(
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
 
+def test_a_job_starts_without_the_compiler():
+    """torch._dynamo takes more than a second to import; only a training that compiles needs it."""
+    found = "import sys, stars.training.tune, stars.evaluation.finetune; print('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", found], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
 @needs_triton
 def test_kernels_compute_attention_by_the_interpreter():
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}

@@ -39,7 +39,14 @@ def fits(query: Tensor, key: Tensor, value: Tensor) -> bool:
     return narrow and alike and works(query.device, query.dtype, query.shape[-1])
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def constant_when_compiled() -> None:
+    """Let `torch.compile` take the result of `works` as a constant; called before compiling.
+
+    As a decorator of `works`, this would import torch._dynamo into every job, which takes more than a second.
+    """
+    torch.compiler.assume_constant_result(works)
+
+
 def works(device: torch.device, dtype: torch.dtype, width: int) -> bool:
     """Whether a small trial, once in a process, gives what PyTorch's kernel gives; False, after one line, where it
     does not or cannot be run.

@@ -115,5 +115,10 @@ def compared(block: Mapping[str, Any], where: str, key: str = "train") -> tuple[
     options = validate(
         objectives.find(block["objective"], f"{key}.{named}").Options, block["options"], where, f"{key}.options"
     )
-    found: tuple[str, ...] = getattr(options, "compared_heads", ())
+    found = getattr(options, "compared_heads", ())
+    if not (isinstance(found, tuple) and all(isinstance(head, str) for head in found)):
+        raise InputError(
+            f"{where}: compared_heads of {block['objective']} must be a tuple of heads' names such as ('projector',),"
+            f" found {shown(found)}: correct its Options"
+        )
     return found

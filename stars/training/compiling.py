@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from stars.backbones import narrow_attention
 from stars.backbones.attention import Blocks
 from stars.training.precision import arithmetic
 
@@ -47,6 +48,7 @@ def _try(blocks: Blocks, precision: str) -> None:
     """Run a compiled copy of one block forward and backward at two sizes, since batches differ in the number of
     bodies.
     """
+    narrow_attention.constant_when_compiled()
     trial = copy.deepcopy(blocks[:1])
     trial.compile()
     weight = next(trial.parameters())  # of its first LayerNorm
