@@ -93,6 +93,11 @@ def start(module: str = "stars.evaluation.linear") -> float:
     return seconds(lambda: subprocess.run([sys.executable, "-c", f"import {module}"], check=True), "cpu", 3)  # type: ignore[arg-type,return-value]
 
 
+def hashing(store: Path) -> float:
+    """Bytes per second of a clip store's digest."""
+    return ClipStore.open(store).frames.nbytes / seconds(lambda: sha256(store / FRAMES), "cpu", 3)  # type: ignore[arg-type,return-value]
+
+
 def loading(store: Path) -> float:
     """Bytes a second of clips read into memory and looked through."""
     opened = ClipStore.open(store)
@@ -171,7 +176,8 @@ def main() -> None:
             "read": reading(Path(folder)),
             "start": start(),
             "light": start("stars.data.subsets"),
-            "load": loading(store := random_store(Path(folder) / "random")) / 1e6,
+            "hash": hashing(store := random_store(Path(folder) / "random")) / 1e6,
+            "load": loading(store) / 1e6,
             "cut": cutting(options.device, 64),
             "copy": copying(store, Path(folder) / "copied") / 1e6,
             "compare": comparing() / 1e9,

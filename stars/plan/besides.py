@@ -1,6 +1,7 @@
 """Work of a job other than the encoder's computation (loading and cropping clips, comparing features, t-SNE), and its
 memory.
 
+hash     bytes of a clip store whose digest is taken
 load     bytes of clips read into memory
 cut      frames of a body, cropped from clips and resampled
 copy     bytes of a clip store copied
@@ -23,7 +24,8 @@ CLIP = FRAMES * BODIES * JOINTS * 3 * 4  # bytes
 # imports PyTorch, of one that also reads clips; of a nearest-neighbour search, and how many copies of its features a
 # protocol has.
 PROCESS, DRAWING, WITH_TORCH, READING = 150e6, 400e6, 450e6, 900e6
-SEARCH, COPIES = 270e6, {"knn": 5, "few-shot": 11}
+SEARCH, COPIES = 270e6, {"knn": 5, "few-shot": 21}
+READ = ("scratch", "pretrain", "tune", "train", "embed", "linear", "finetune", "semi")  # stages that read clips
 DRAWN = ("join", "figure", "report", "inspect", "comparison")
 LIGHT = (
     "simulate",
@@ -58,6 +60,11 @@ class Size:
 
 def amounts(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size) -> dict[str, float]:
     """A stage's work other than the encoder's computation, by kind."""
+    found = _amounts(stage, settings, encoder, size)
+    return {"hash": CLIP * (size.train + size.test), **found} if stage in READ else found
+
+
+def _amounts(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size) -> dict[str, float]:
     both = size.train + size.test
     if stage in ("pretrain", "tune", "train"):
         return {"load": CLIP * size.train, "cut": _frames(encoder, seen(settings[stage]["optimiser"], size.train))}
@@ -142,6 +149,11 @@ def memory(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size
         return WITH_TORCH + SEARCH + COPIES[stage] * width * both
     if stage == "map":
         return WITH_TORCH + 8.0 * min(size.test, settings["points"]) ** 2
+    return resting(stage)
+
+
+def resting(stage: str) -> float:
+    """Main memory of a job whose data need little, in bytes."""
     if stage in LIGHT:
         return DRAWING if stage in DRAWN else PROCESS
     return WITH_TORCH

@@ -15,7 +15,7 @@ import numpy as np
 
 from stars.config import Config, Simulate
 from stars.pipeline import configuration, layout
-from stars.plan.besides import FRAMES, PROCESS, Size, amounts, memory, scorings, seen
+from stars.plan.besides import FRAMES, PROCESS, Size, amounts, memory, resting, scorings, seen
 from stars.plan.encoder import BODIES, JOINTS, Encoder, block_flops, encoder_flops, tokens_of
 from stars.plan.jobs import Job
 
@@ -54,7 +54,7 @@ def of(job: Job, config: Config) -> Work:
         return _reading(job, config)
     size, encoder = size_for(job, config), encoder_for(job, config)
     if encoder is None or size is None:
-        return Work(known=size is not None or job.stage not in AMOUNTS)
+        return Work(known=size is not None or job.stage not in AMOUNTS, memory=resting(job.stage))
     return amount(job.stage, job.settings, encoder, size, gpu=config.compute.device != "cpu")
 
 
@@ -159,7 +159,7 @@ def _reading(job: Job, config: Config) -> Work:
         return Work("read", known=False)
     store = clips * FRAMES * described.bodies * len(described.joints) * 3 * 4
     if job.stage == "join":
-        return Work("", 0, store, besides={"copy": store})
+        return Work("", 0, store, besides={"copy": store}, memory=resting("join"))
     part = 1 / len(described.setups) if described.setups and job.option("setup") else 1
     return Work("read", clips * part, store if part == 1 else 0)
 
