@@ -42,6 +42,6 @@ def warnings(results: Path) -> Iterator[str]:
         if stage.split("+")[0] in KEPT and digest != code.today(stage):
             made = path.parent if path.name == "record.json" else path.with_name(path.name.removesuffix(".record.json"))
             yield (
-                f"{made}: made by an earlier version of {stage}; kept. To rebuild it, add --forcerun {path} to your"
-                " command; to rebuild all such results, set code_changes: rebuild"
+                f"{made}: made by an earlier version of {stage}; kept unless settings or inputs changed. To rebuild it,"
+                f" add --forcerun {path} to your command; to rebuild all such results, set code_changes: rebuild"
             )
