@@ -84,7 +84,7 @@ def test_gpu_stages_go_to_the_gpu_partition_light_ones_to_cpu_nodes_and_small_on
     attempts = [line for line in knn if "demo_xsub_mamp" in line]
     # retries are the profile's, and each asks for more
     assert [asked("--mem", line) for line in attempts] == [4000, 8000, 12000]
-    assert [asked("-t", line) for line in attempts] == [60, 120, 180]
+    assert [asked("-t", line) for line in attempts] == [30, 60, 90]
     assert len({re.search(r"--job-name (stars_\S+)", line)[1] for line in lines}) == 1
     assert (
         shown.count("failed: Linear probe: demo xsub mamp") == 1
