@@ -25,7 +25,7 @@ methods: $(INSTALLED)
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES)
 
-# The numeric tests as other processors would compute them; SHORT=--short: all as on the oldest at once
+# The numeric tests as other processors would compute them; SHORT=--short: fewer, as the oldest
 SHORT ?=
 test-processors: $(INSTALLED)
 	$(BIN)/python tests/processors.py $(SHORT)

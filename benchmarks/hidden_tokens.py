@@ -87,7 +87,9 @@ def main() -> None:
         return time.thread_time() - began
 
     variants = (as_it_is, once, shared)
+    expected = as_it_is(decoder, latent_rkc, restore_rl)
     for variant in variants:
+        torch.testing.assert_close(variant(decoder, latent_rkc, restore_rl), expected)
         step(variant)
     times = [[step(variant) for variant in variants] for _ in range(chosen.steps)]
     for variant, taken in zip(variants, zip(*times, strict=True), strict=True):

@@ -2,10 +2,9 @@
 
     python benchmarks/rehearsal.py [--config config/paper.yaml+config/rehearsal.yaml] [--machine NAME]
 
-Run it from the project's folder. Measured are processor seconds, which hardly depend on what else the machine does, and
-the largest resident memory of a job, both as Snakemake noted them in results/benchmarks; and the bytes that the records
-name. Predicted is what `stars plan --everything` counts, from the rates in config/rates.csv alone. What a rule asks for
-is read from workflow/rules.
+Run it from the project's folder. Measured are CPU seconds, as Snakemake sampled them in results/benchmarks: of a job that takes longer than
+15 s, up to the last 30 s are missing. The largest resident memory of a job and the bytes written are those of the records. Predicted is what
+`stars plan --everything` counts, from the rates in config/rates.csv alone. What a rule requests is read from workflow/rules.
 """
 
 from __future__ import annotations
@@ -97,7 +96,7 @@ def lines(plan: dict[str, Total], run: dict[str, Total], limits: dict[str, float
     )
     yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
     both = Total(), Total()
-    for stage in plan:
+    for stage in dict.fromkeys((*plan, *run)):
         told, was = plan[stage], run[stage]
         for total, one in zip(both, (told, was), strict=True):
             total.add(one.seconds, one.memory, one.disk, one.jobs)

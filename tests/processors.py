@@ -2,7 +2,8 @@
 tests/processors.py --short`.
 
 torch, oneDNN and OpenBLAS choose their kernels by the processor's instructions; environment variables make each choose
-those of an older one. A processor whose instructions this machine lacks is skipped, with a line that says so.
+those of an older one. MKL, which torch uses for some matmuls, is not limited.
+A processor whose instructions this machine lacks is skipped, with a line that says so.
 """
 
 from __future__ import annotations

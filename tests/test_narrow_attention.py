@@ -27,7 +27,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is n
 
 
 def test_a_job_starts_without_the_compiler():
-    """torch._dynamo takes more than a second to import; only a training that compiles needs it."""
+    """torch._dynamo takes more than a second to import; jobs that encode or compare do not need it."""
     found = "import sys, stars.training.tune, stars.evaluation.finetune; print('torch._dynamo' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", found], capture_output=True, text=True, check=True).stdout == "False\n"
 

@@ -5,8 +5,8 @@ hash     bytes of a clip store whose digest is taken
 load     bytes of clips read into memory
 cut      frames of a body, cropped from clips and resampled
 copy     bytes of a clip store copied
-compare  operations of nearest-neighbour search and of clustering measures
-place    points of a t-SNE
+compare  operations of nearest-neighbour search, and of as many as cost the same as clustering measures
+place    points of a t-SNE, as if each took as long as among 4,000
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CLIP = FRAMES * BODIES * JOINTS * 3 * 4  # bytes
 PROCESS, DRAWING, WITH_TORCH, READING = 150e6, 400e6, 450e6, 900e6
 SEARCH, COPIES = 270e6, {"knn": 5, "few-shot": 21}
 READ = ("scratch", "pretrain", "tune", "train", "embed", "linear", "finetune", "semi")  # stages that read clips
-DRAWN = ("join", "figure", "report", "inspect", "comparison")
+DRAWN = ("join", "figure", "report", "inspect")
 LIGHT = (
     "simulate",
     "ingest",
@@ -38,7 +38,6 @@ LIGHT = (
     "figure",
     "report",
     "inspect",
-    "comparison",
 )
 RESCALED = ("standardised", "whitened")  # from the encoder's output, which every method has
 MARGIN = 16  # candidates beyond k (stars.evaluation.knn)
@@ -60,11 +59,6 @@ class Size:
 
 def amounts(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size) -> dict[str, float]:
     """A stage's work other than the encoder's computation, by kind."""
-    found = _amounts(stage, settings, encoder, size)
-    return {"hash": CLIP * (size.train + size.test), **found} if stage in READ else found
-
-
-def _amounts(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size) -> dict[str, float]:
     both = size.train + size.test
     if stage in ("pretrain", "tune", "train"):
         return {"load": CLIP * size.train, "cut": _frames(encoder, seen(settings[stage]["optimiser"], size.train))}
@@ -73,7 +67,7 @@ def _amounts(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Si
     if stage == "linear":
         linear = settings["linear"]
         viewed = size.train * linear["cached_views"] or seen(linear, size.train)
-        return {"load": CLIP * both, "cut": _frames(encoder, viewed + size.test)}
+        return {"load": CLIP * size.train, "cut": _frames(encoder, viewed)}
     if stage in ("finetune", "semi"):
         block = settings["finetune"]
         passes = seen(block["optimiser"], size.train)
@@ -93,6 +87,11 @@ def _amounts(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Si
         }
     points = min(size.test, settings["points"]) if stage == "map" else 0
     return {"place": points * (points / POINTS) ** 0.5} if points else {}
+
+
+def hashed(stage: str, size: Size) -> dict[str, float]:
+    """Bytes of the clip store whose digest a stage takes; `size` is of the whole split."""
+    return {"hash": CLIP * (size.train + size.test)} if stage in READ else {}
 
 
 def compared(options: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
@@ -142,7 +141,7 @@ def memory(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size
     if stage == "embed":
         return READING + CLIP * max(size.train, size.test) + width * size.train * len(settings["outputs"])
     if stage == "linear":
-        return READING + CLIP * max(size.train, size.test)
+        return READING + CLIP * size.train
     if stage in ("finetune", "semi"):
         return READING + CLIP * both
     if stage in COPIES:

@@ -125,7 +125,7 @@ def _sources(machine: Machine, own: Own) -> list[str]:
         lines.append(f"Speeds of your own runs (used first): {', '.join(measured)}.")
     lines.append("Hours assume one job at a time; actual times depend on the machine and its load.")
     lines.append("Memory: peak main memory of the job that needs most.")
-    return [*lines, "Not counted: pages, figures and tables (seconds each), and waiting for a disk."]
+    return [*lines, "Of pages, figures and tables, only the start is counted; waiting for a disk is not."]
 
 
 def _rate(work: str, rate: float) -> str:

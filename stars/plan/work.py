@@ -15,7 +15,7 @@ import numpy as np
 
 from stars.config import Config, Simulate
 from stars.pipeline import configuration, layout
-from stars.plan.besides import FRAMES, PROCESS, Size, amounts, memory, resting, scorings, seen
+from stars.plan.besides import FRAMES, PROCESS, Size, amounts, hashed, memory, resting, scorings, seen
 from stars.plan.encoder import BODIES, JOINTS, Encoder, block_flops, encoder_flops, tokens_of
 from stars.plan.jobs import Job
 
@@ -70,7 +70,7 @@ def amount(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size
         operations,
         _disk(stage, settings, encoder, size),
         precision=precision,
-        besides=amounts(stage, settings, encoder, sides),
+        besides={**hashed(stage, size), **amounts(stage, settings, encoder, sides)},
         memory=memory(stage, settings, encoder, sides, gpu),
     )
 
