@@ -91,6 +91,22 @@ def test_blocks_are_compiled_under_their_own_names_and_compute_the_same():
             pytest.skip("no compiler that torch can use here")
     assert list(model.state_dict()) == names
     torch.testing.assert_close(model["blocks"](x_rlc), expected)
+    # else, processors that share a cache of compiled code may compute nan
+    assert torch.compiler.config.cache_key_tag == torch.backends.cpu.get_cpu_capability()
+
+
+def test_compiled_blocks_that_compute_something_else_are_not_used(monkeypatch, capsys):
+    model = torch.nn.ModuleDict({"blocks": Blocks([Block(16, 2, 32)])})
+    compiled = torch.nn.Module.compile
+
+    def wrong(module):
+        compiled(module)
+        module.register_forward_hook(lambda module, given, y_rlc: y_rlc * torch.nan)
+
+    monkeypatch.setattr(Blocks, "compile", wrong)
+    with compiling.wanted(True):
+        assert not compiling.compile_blocks(model, "fp32")
+    assert "does not work here" in capsys.readouterr().err
 
 
 def test_an_error_ends_the_wish_to_compile(monkeypatch):
