@@ -871,3 +871,15 @@ if __name__ == "__main__":
         for number, table in rows.items()
     )
     NUMBERS.write_text("{\n" + body + "\n}\n")
+
+
+def test_a_column_that_is_not_shown_does_not_count_in_ranks():
+    """The comparison page leaves out facts that no method has; their cells stay."""
+    columns = (grid.Column("knn", "", "KNN", published=False),)
+    rows = tuple(
+        grid.Row("this run", "", name, {"knn": grid.Cell(value), "steps": grid.Cell(reason="not measured")})
+        for name, value in (("a", 50.0), ("b", 60.0))
+    )
+    table = grid.ranked(grid.Table("comparison", "", (), columns, rows, (), cites=False))
+    assert [row.cells["knn"].rank for row in table.rows] == [2, 1]
+    assert [row.cells["steps"].rank for row in table.rows] == [0, 0]
