@@ -16,7 +16,12 @@ from stars.errors import InputError, given
 
 def add(commands: Any) -> None:
     """audit, pack, verify, explain, history and diff."""
-    audit = commands.add_parser(
+    for add_one in (_add_audit, _add_pack, _add_verify, _add_explain, _add_history, _add_diff):
+        add_one(commands)
+
+
+def _add_audit(commands: Any) -> None:
+    parser = commands.add_parser(
         "audit",
         help="check every result against its record, source and inputs",
         description=(
@@ -24,13 +29,13 @@ def add(commands: Any) -> None:
             " exit code 1 if there is one."
         ),
     )
-    add_folder(audit)
-    audit.add_argument(
+    add_folder(parser)
+    parser.add_argument(
         "--packed",
         action="store_true",
         help="the folder is an unpacked archive of `stars pack` [yes if it contains a MANIFEST.json]",
     )
-    audit.add_argument(
+    parser.add_argument(
         "--config",
         action="append",
         metavar="FILE",
@@ -39,40 +44,46 @@ def add(commands: Any) -> None:
             " results are of several configurations [config/config.yaml; for an unpacked archive none]"
         ),
     )
-    audit.add_argument(
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
         help="override one key in each configuration, as in the run, e.g. seeds=[0,1]",
     )
-    audit.set_defaults(handler=_audit)
-    pack = commands.add_parser(
+    parser.set_defaults(handler=_audit)
+
+
+def _add_pack(commands: Any) -> None:
+    parser = commands.add_parser(
         "pack",
         help="pack the results into one zip file with a manifest",
         description="Pack every result and record into one zip file with a manifest. `stars verify` checks the file.",
     )
-    add_folder(pack)
-    pack.add_argument("--out", type=Path, required=True, metavar="FILE", help="archive to write, ending in .zip")
-    pack.add_argument(
+    add_folder(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="archive to write, ending in .zip")
+    parser.add_argument(
         "--with-clips",
         action="store_true",
         help="include the joints of all clips; only if the licence of the data allows it",
     )
-    pack.add_argument(
+    parser.add_argument(
         "--sign",
         type=Path,
         metavar="KEY",
         help="sign the manifest with this OpenSSH private key, e.g. ~/.ssh/id_ed25519 [not signed]",
     )
-    pack.add_argument(
+    parser.add_argument(
         "--crate",
         action="store_true",
         help="also describe the archive as a Workflow Run RO-Crate (needs the extra `crate`)",
     )
-    pack.add_argument("--agent", metavar="NAME", help="with --crate: name of the person who ran the workflow [none]")
-    pack.set_defaults(handler=_pack)
-    verify = commands.add_parser(
+    parser.add_argument("--agent", metavar="NAME", help="with --crate: name of the person who ran the workflow [none]")
+    parser.set_defaults(handler=_pack)
+
+
+def _add_verify(commands: Any) -> None:
+    parser = commands.add_parser(
         "verify",
         help="check that an archive you received is complete and consistent",
         description=(
@@ -81,34 +92,40 @@ def add(commands: Any) -> None:
             " code 0 or 1. No code in the archive is run."
         ),
     )
-    verify.add_argument(
+    parser.add_argument(
         "archive",
         type=Path,
         metavar="ARCHIVE",
         help="archive written by `stars pack`, or the results folder of an unpacked archive",
     )
-    verify.add_argument(
+    parser.add_argument(
         "--signers",
         type=Path,
         metavar="FILE",
         help="allowed signers: lines with a name and a public key [without it, the signature is shown but not checked]",
     )
-    verify.add_argument(
+    parser.add_argument(
         "--keep", type=Path, metavar="PATH", help="unpack to this new folder and keep it [a temporary folder]"
     )
-    verify.set_defaults(handler=_verify)
-    explain = commands.add_parser(
+    parser.set_defaults(handler=_verify)
+
+
+def _add_explain(commands: Any) -> None:
+    parser = commands.add_parser(
         "explain",
         help="show where a result comes from, back to the raw files",
         description=(
             "Print the files that a result was made from, back to the raw files, and the command that makes it again."
         ),
     )
-    explain.add_argument("file", type=Path, metavar="FILE", help="result, e.g. results/tables/table2.csv")
-    explain.add_argument("--cell", metavar="METHOD,COLUMN", help='one cell of a table (.csv), e.g. "STARS,demo_xsub"')
-    explain.add_argument("--results", type=Path, metavar="PATH", help="results folder [the one that contains FILE]")
-    explain.set_defaults(handler=_explain)
-    history = commands.add_parser(
+    parser.add_argument("file", type=Path, metavar="FILE", help="result, e.g. results/tables/table2.csv")
+    parser.add_argument("--cell", metavar="METHOD,COLUMN", help='one cell of a table (.csv), e.g. "STARS,demo_xsub"')
+    parser.add_argument("--results", type=Path, metavar="PATH", help="results folder [the one that contains FILE]")
+    parser.set_defaults(handler=_explain)
+
+
+def _add_history(commands: Any) -> None:
+    parser = commands.add_parser(
         "history",
         help="show a metric over time, and what changed between runs",
         description=(
@@ -116,8 +133,8 @@ def add(commands: Any) -> None:
             " files."
         ),
     )
-    add_folder(history)
-    history.add_argument(
+    add_folder(parser)
+    parser.add_argument(
         "--metric",
         default="top1",
         metavar="KEY",
@@ -127,9 +144,12 @@ def add(commands: Any) -> None:
         ),
     )
     for name, what in (("protocol", "protocol"), ("data", "data set"), ("method", "method")):
-        history.add_argument(f"--{name}", metavar="NAME", help=f"only this {what} [all]")
-    history.set_defaults(handler=_history)
-    compare = commands.add_parser(
+        parser.add_argument(f"--{name}", metavar="NAME", help=f"only this {what} [all]")
+    parser.set_defaults(handler=_history)
+
+
+def _add_diff(commands: Any) -> None:
+    parser = commands.add_parser(
         "diff",
         help="compare two results folders: settings, numbers, significance",
         description=(
@@ -137,10 +157,10 @@ def add(commands: Any) -> None:
             " differences."
         ),
     )
-    compare.add_argument("first", type=Path, metavar="A", help="results folder")
-    compare.add_argument("second", type=Path, metavar="B", help="results folder to compare with")
-    compare.add_argument("--metric", default="top1", metavar="KEY", help="as in `stars history` [top1]")
-    compare.set_defaults(handler=_diff)
+    parser.add_argument("first", type=Path, metavar="A", help="results folder")
+    parser.add_argument("second", type=Path, metavar="B", help="results folder to compare with")
+    parser.add_argument("--metric", default="top1", metavar="KEY", help="as in `stars history` [top1]")
+    parser.set_defaults(handler=_diff)
 
 
 def _audit(chosen: argparse.Namespace) -> None:

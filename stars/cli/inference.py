@@ -265,21 +265,19 @@ def embed(chosen: argparse.Namespace) -> None:
 
 
 def _model(chosen: argparse.Namespace) -> Any:
+    library = getattr(chosen, "library", None)
+    return load(chosen, [*chosen.files, *([library] if library else [])])
+
+
+def load(chosen: argparse.Namespace, paths: Sequence[Path | str]) -> Any:
     """Load the encoder, after checking that all input files exist: loading takes a second or two."""
     import stars
     from stars.inference.files import existing
 
-    library = getattr(chosen, "library", None)
-    for path in (*chosen.files, *([library] if library else [])):
+    for path in paths:
         existing(path)
-    return stars.load(
-        chosen.encoder,
-        chosen.like,
-        device(chosen.device, chosen.threads),
-        chosen.precision,
-        chosen.skeleton,
-        chosen.fps,
-    )
+    on = device(chosen.device, chosen.threads)
+    return stars.load(chosen.encoder, chosen.like, on, chosen.precision, chosen.skeleton, chosen.fps)
 
 
 def _print_json(value: Any) -> None:

@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from stars.cli.common import device
-from stars.cli.inference import add_model, warned
+from stars.cli.inference import add_model, load, warned
 from stars.errors import InputError
 
 FOLDER = "labelled clips: a folder or zip with a sub-folder per action, or with a clips.csv (file, label, subject)"
@@ -94,20 +93,10 @@ def _fit(chosen: argparse.Namespace) -> None:
 
 def _evaluated(chosen: argparse.Namespace, epochs: int | None = None) -> tuple[Any, Any]:
     """The encoder, and the evaluation of the classifiers."""
-    import stars
     from stars.inference import finetuning, labelled
     from stars.inference.evaluate import evaluate
-    from stars.inference.files import existing
 
-    existing(chosen.folder)
-    model = stars.load(
-        chosen.encoder,
-        chosen.like,
-        device(chosen.device, chosen.threads),
-        chosen.precision,
-        chosen.skeleton,
-        chosen.fps,
-    )
+    model = load(chosen, [chosen.folder])
     clips = labelled.read(model, chosen.folder, chosen.group_by)
     more = [(finetuning.NAME, finetuning.TITLE, finetuning.scorer(model, clips, epochs))] if epochs else []
     return model, evaluate(clips, more=more)

@@ -61,17 +61,22 @@ def _add_stage(commands: Any, name: str, command: Stage) -> None:
     if command.reads_files:
         parser.add_argument("files", nargs="*", metavar="FILE", help=inference.FILES)
         inference.add_model(parser, required=False)
+    _add_settings(parser, name, command)
+    _add_devices(parser, command)
+    if command.trains:
+        _add_training(parser, name)
+    parser.set_defaults(handler=_run_stage, command=command)
+
+
+def _add_settings(parser: argparse.ArgumentParser, name: str, command: Stage) -> None:
     settings = parser.add_argument_group("settings")
     settings.add_argument(
         "--settings", metavar="JSON", help="all settings of the stage: a line of JSON, or a .json or .yaml file"
     )
     add_config(settings)
     settings.add_argument("--data", metavar="NAME", help="data set in the configuration [the first]")
-    (
+    if name == "split":
         settings.add_argument("--split", metavar="NAME", help="split of the data set [the first]")
-        if name == "split"
-        else None
-    )
     if not name_of_data(command):
         settings.add_argument(
             "--recipe",
@@ -79,6 +84,9 @@ def _add_stage(commands: Any, name: str, command: Stage) -> None:
             default="stars",
             help="recipe in the configuration: a name under `methods` [stars]",
         )
+
+
+def _add_devices(parser: argparse.ArgumentParser, command: Stage) -> None:
     if command.uses_device:
         parser.add_argument(
             "--device",
@@ -102,31 +110,32 @@ def _add_stage(commands: Any, name: str, command: Stage) -> None:
             metavar="N",
             help="number of nodes of this Slurm job that contain these GPUs [1]",
         )
-    if command.trains:
-        if name != "linear":  # its encoder is not trained
-            parser.add_argument(
-                "--compile",
-                default="no",
-                choices=["yes", "no"],
-                help="compile the encoder with torch.compile, where supported [no]",
-            )
+
+
+def _add_training(parser: argparse.ArgumentParser, name: str) -> None:
+    if name != "linear":  # its encoder is not trained
         parser.add_argument(
-            "--work",
-            default="results/.work",
-            metavar="PATH",
-            help="folder for checkpoints of unfinished trainings [results/.work]",
+            "--compile",
+            default="no",
+            choices=["yes", "no"],
+            help="compile the encoder with torch.compile, where supported [no]",
         )
-        parser.add_argument(
-            "--checkpoint-seconds", type=float, default=60.0, metavar="S", help="seconds between checkpoints [60]"
-        )
-        parser.add_argument(
-            "--checkpoint-epochs",
-            type=int,
-            default=0,
-            metavar="N",
-            help="also save a checkpoint every N epochs [0: only by time]",
-        )
-    parser.set_defaults(handler=_run_stage, command=command)
+    parser.add_argument(
+        "--work",
+        default="results/.work",
+        metavar="PATH",
+        help="folder for checkpoints of unfinished trainings [results/.work]",
+    )
+    parser.add_argument(
+        "--checkpoint-seconds", type=float, default=60.0, metavar="S", help="seconds between checkpoints [60]"
+    )
+    parser.add_argument(
+        "--checkpoint-epochs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also save a checkpoint every N epochs [0: only by time]",
+    )
 
 
 def _run_stage(chosen: argparse.Namespace) -> int:

@@ -12,14 +12,22 @@ from stars.cli.common import add_config
 
 def add(commands: Any) -> None:
     """results, import-weights, export, export-clips and config."""
-    results = commands.add_parser(
+    for add_one in (_add_results, _add_import_weights, _add_export, _add_export_clips, _add_config):
+        add_one(commands)
+
+
+def _add_results(commands: Any) -> None:
+    parser = commands.add_parser(
         "results",
         help="show your table rows, and where tables, figures and report are",
         description="Print the rows of this run in each table, and the paths of tables, figures and the report.",
     )
-    results.add_argument("folder", nargs="?", type=Path, default=Path("results"), help="results folder [results]")
-    results.set_defaults(handler=_results)
-    weights = commands.add_parser(
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("results"), help="results folder [results]")
+    parser.set_defaults(handler=_results)
+
+
+def _add_import_weights(commands: Any) -> None:
+    parser = commands.add_parser(
         "import-weights",
         help="convert a released checkpoint to encoder.safetensors",
         description=(
@@ -28,7 +36,7 @@ def add(commands: Any) -> None:
             " executed."
         ),
     )
-    weights.add_argument(
+    parser.add_argument(
         "checkpoint",
         type=Path,
         help=(
@@ -36,32 +44,35 @@ def add(commands: Any) -> None:
             " it is ignored"
         ),
     )
-    weights.add_argument(
+    parser.add_argument(
         "--out",
         type=Path,
         required=True,
         metavar="FILE",
         help="encoder.safetensors to write; heads of stage 2 go to heads.safetensors in the same folder",
     )
-    weights.add_argument(
+    parser.add_argument(
         "--heads", type=int, metavar="N", help="number of attention heads [from an exported file; otherwise 8]"
     )
-    weights.add_argument(
+    parser.add_argument(
         "--network",
         metavar="NAME",
         help="which network, if the file contains several: joint, motion or bone; for ISC, first or second [the first]",
     )
-    weights.add_argument(
+    parser.add_argument(
         "--frames", type=int, metavar="N", help="frames per clip, if the tensors do not determine them [as released]"
     )
-    weights.set_defaults(handler=_import_weights)
-    export = commands.add_parser(
+    parser.set_defaults(handler=_import_weights)
+
+
+def _add_export(commands: Any) -> None:
+    parser = commands.add_parser(
         "export",
         help="export an encoder: safetensors folder, MAMP checkpoint, ONNX",
         description="Export a trained encoder for use in other programs.",
     )
-    export.add_argument("encoder", type=Path, help="encoder.safetensors")
-    export.add_argument(
+    parser.add_argument("encoder", type=Path, help="encoder.safetensors")
+    parser.add_argument(
         "--format",
         choices=["safetensors", "torch", "onnx"],
         required=True,
@@ -72,16 +83,16 @@ def add(commands: Any) -> None:
             " checked against PyTorch (extra `onnx`)"
         ),
     )
-    export.add_argument(
+    parser.add_argument(
         "--out", type=Path, required=True, metavar="PATH", help="file to write; for safetensors a folder"
     )
-    export.add_argument(
+    parser.add_argument(
         "--bodies", choices=["all", "present"], default="all", help="onnx: bodies to average, like embed.bodies [all]"
     )
-    export.add_argument(
+    parser.add_argument(
         "--like", metavar="NAME", help="safetensors: data set description of the clips to read [that of the encoder]"
     )
-    export.add_argument(
+    parser.add_argument(
         "--licence",
         default="other",
         metavar="NAME",
@@ -90,8 +101,11 @@ def add(commands: Any) -> None:
             " data]"
         ),
     )
-    export.set_defaults(handler=_export)
-    clips = commands.add_parser(
+    parser.set_defaults(handler=_export)
+
+
+def _add_export_clips(commands: Any) -> None:
+    parser = commands.add_parser(
         "export-clips",
         help="export clips for other code: CTR-GCN, MAMP, pyskl, ST-GCN",
         description=(
@@ -99,8 +113,8 @@ def add(commands: Any) -> None:
             " pyskl, arrays of ST-GCN."
         ),
     )
-    clips.add_argument("clips", type=Path, help="folder of the clip store")
-    clips.add_argument(
+    parser.add_argument("clips", type=Path, help="folder of the clip store")
+    parser.add_argument(
         "--format",
         choices=["npz", "pyskl", "npy"],
         required=True,
@@ -109,22 +123,25 @@ def add(commands: Any) -> None:
             " npy: SPLIT/train_data_joint.npy and train_label.pkl, and val_data_joint.npy and val_label.pkl"
         ),
     )
-    clips.add_argument("--out", type=Path, metavar="PATH", default=Path("export"), help="folder to write to [export]")
-    clips.add_argument(
+    parser.add_argument("--out", type=Path, metavar="PATH", default=Path("export"), help="folder to write to [export]")
+    parser.add_argument(
         "--splits", type=Path, metavar="PATH", help="folder of the splits' files [splits, next to the clip store]"
     )
-    clips.add_argument(
+    parser.add_argument(
         "--split", action="append", default=[], metavar="NAME", help="write only this split; may be repeated [all]"
     )
-    clips.set_defaults(handler=_export_clips)
-    config = commands.add_parser(
+    parser.set_defaults(handler=_export_clips)
+
+
+def _add_config(commands: Any) -> None:
+    parser = commands.add_parser(
         "config",
         help="check or show a configuration",
         description=(
             "Check or print a configuration; or print the manual page or JSON schema generated from its definition."
         ),
     )
-    config.add_argument(
+    parser.add_argument(
         "what",
         choices=["check", "show", "reference", "schema"],
         help=(
@@ -132,8 +149,8 @@ def add(commands: Any) -> None:
             " JSON schema for editors"
         ),
     )
-    add_config(config)
-    config.set_defaults(handler=_config)
+    add_config(parser)
+    parser.set_defaults(handler=_config)
 
 
 def _results(chosen: argparse.Namespace) -> None:

@@ -156,6 +156,9 @@ def load_over(given: Mapping[str, Any], above: Mapping[str, Any], source: str, a
     return load(above, added or source)
 
 
+OF_DATA = ("simulate", "ingest", "join", "split", "subsets", "exemplars", "inspect")  # stages that read no method
+
+
 def stage_settings(
     config: Config, stage: str, data: str, folder: str = "", split: str = "", variant: str = ""
 ) -> dict[str, Any]:
@@ -165,6 +168,13 @@ def stage_settings(
         data: data set whose clips it reads; for transfer and few-shot that is the target.
         variant: fraction of the semi-supervised protocol, shots of few-shot exemplars; "": the first.
     """
+    if stage in OF_DATA:
+        return _of_data(config, stage, data, split, variant)
+    return _of_method(config, stage, data, folder, variant)
+
+
+def _of_data(config: Config, stage: str, data: str, split: str, variant: str) -> dict[str, Any]:
+    """Settings of a stage that reads no method."""
     block = config.data[data]
     if stage == "simulate":
         return SimulateStage.of(dataset(config, data), block.simulate or Simulate()).model_dump(mode="json")
@@ -178,14 +188,12 @@ def stage_settings(
     if stage == "exemplars":
         shots, novel = int(variant or config.few_shot.shots[0]), list(dataset(config, data).novel)
         return {"shots": shots, "draws": config.few_shot.draws, "novel": novel}
-    if stage == "inspect":
-        described = stored(config, data).model_dump(mode="json")
-        return {
-            "name": data,
-            "dataset": described,
-            "splits": list(block.splits),
-            "inspect": config.inspect.model_dump(mode="json"),
-        }
+    described, settings = stored(config, data).model_dump(mode="json"), config.inspect.model_dump(mode="json")
+    return {"name": data, "dataset": described, "splits": list(block.splits), "inspect": settings}
+
+
+def _of_method(config: Config, stage: str, data: str, folder: str, variant: str) -> dict[str, Any]:
+    """Settings of a stage of a method's folder."""
     name, seed = untag(config, folder)
     recipe = method(config, data, name)
     blocks = recipe.blocks

@@ -16,22 +16,9 @@ RESULTS = "results"  # the folder's name in a project
 WEIGHTS = ".safetensors"
 MANIFEST, SIGNATURE = "MANIFEST.json", "MANIFEST.json.sig"  # of an archive
 NOT_RESULTS = ("logs", "benchmarks", "README.md", MANIFEST, SIGNATURE)  # content of a results folder without a record
-# Required keys of a record, besides inputs, outputs and seal.
-FIELDS = frozenset(
-    (
-        "stage",
-        "settings",
-        "code",
-        "seed",
-        "command",
-        "versions",
-        "hardware",
-        "slurm_job",
-        "started",
-        "wall_seconds",
-        "peak_memory_mb",
-    )
-)
+# How a record's files were made; with its stage and source, the keys that it must have besides inputs, outputs, seal.
+MADE = ("settings", "seed", "command", "versions", "hardware", "slurm_job", "started", "wall_seconds", "peak_memory_mb")
+FIELDS = frozenset(("stage", "code", *MADE))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,20 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stars.provenance.lineage import RESULTS, Record
+from stars.provenance.lineage import MADE, RESULTS, Record
 
-KEPT = (
-    "settings",
-    "seed",
-    "command",
-    "versions",
-    "hardware",
-    "slurm_job",
-    "started",
-    "wall_seconds",
-    "peak_memory_mb",
-    "energy_joules",
-)
+KEPT = (*MADE, "energy_joules")
 
 
 class Graph:
