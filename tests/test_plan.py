@@ -75,18 +75,21 @@ def test_work_of_each_stage():
         (4, 2),
         (1, 1),
     ]
-    assert work.size_of(PAPER, "ntu60", "xsub") == Size(40091, 16487, pytest.approx(1 + 11 / 60), 60)
+    assert work.size_of(PAPER, "ntu60", "xsub") == Size(40091, 16487, pytest.approx(1 + 11 / 60))
     assert work.size_of(configuration.load({"data": {"pku1": {"dataset": "pku1", "raw": "x"}}}), "pku1", "xsub") is None
 
 
 def test_work_of_comparing_features():
     assert besides.MARGIN == knn.MARGIN and set(besides.RESCALED) == set(rescale.RESCALED)
-    encoder, size = encoder_formulas.Encoder.transformer(Model()), Size(train=40000, test=10000, bodies=1.5, classes=60)
+    encoder, size = encoder_formulas.Encoder.transformer(Model()), Size(40000, 10000, bodies=1.5, novel=(20000, 5000))
 
     def of(stage, size, block):
         return (
             besides.amounts(
-                stage, {stage.replace("-", "_"): block, "outputs": ["encoder", "projector"]}, encoder, size
+                stage,
+                {stage.replace("-", "_"): block, "novel": list(range(30)), "outputs": ["encoder", "projector"]},
+                encoder,
+                size,
             )["compare"]
             / 512
         )
@@ -97,18 +100,14 @@ def test_work_of_comparing_features():
     whitened = of("knn", size, {"outputs": ["encoder", "whitened"], "k": [1, 10]})
     assert both - one == whitened - one == search
     assert one - search == besides.CLUSTERED * 10000**2
-    drawn = sum(3 * 10000 * (n * 60 + besides.CANDIDATE * min(n + 16, n * 60)) for n in (1, 2))
+    drawn = sum(3 * 5000 * (n * 30 + besides.CANDIDATE * min(n + 16, n * 30)) for n in (1, 2))
     shots = {"outputs": ["encoder"], "shots": [1, 2], "draws": 3, "readings": ["exemplars"]}
     assert of("few-shot", size, shots) == drawn
-    novel = {"novel": list(range(61, 121)), "few_shot": shots, "outputs": ["encoder"]}
-    job = jobs.Job(
-        "few-shot",
-        {"train": ("results/ntu120/splits/xsub_train.npy",), "out": ("results/ntu60_xsub/stars/few_shot/ntu120_xsub",)},
-        novel,
+    assert of("few-shot", size, {**shots, "readings": ["exemplars", "neighbours"]}) - drawn == besides.searched(
+        5000, 20000, 2
     )
-    assert work.size_for(job, PAPER) == Size(
-        *configuration.dataset(PAPER, "ntu120").splits["xsub"].novel_counts, pytest.approx(1.5, abs=0.5), 60
-    )
+    assert work.size_of(PAPER, "ntu120", "xsub").novel == (22935, 34432)
+    assert work.size_of(PAPER, "ntu60", "xsub").novel == (0, 0)
     assert besides.amounts("map", {"points": 16000}, encoder, size)["place"] == 10000 * 2.5**0.5
 
 

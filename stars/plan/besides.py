@@ -24,7 +24,7 @@ CLIP = FRAMES * BODIES * JOINTS * 3 * 4  # bytes
 # imports PyTorch, of one that also reads clips; of a nearest-neighbour search, and how many copies of its features a
 # protocol has.
 PROCESS, DRAWING, WITH_TORCH, READING = 150e6, 400e6, 450e6, 900e6
-SEARCH, COPIES = 270e6, {"knn": 5, "few-shot": 21}
+SEARCH, COPIES = 270e6, {"knn": 5, "few-shot": 11}
 READ = ("scratch", "pretrain", "tune", "train", "embed", "linear", "finetune", "semi")  # stages that read clips
 DRAWN = ("join", "figure", "report", "inspect")
 LIGHT = (
@@ -49,12 +49,14 @@ FREE_NUMBERS = 20  # numbers per token and layer that autograd keeps, in multipl
 
 @dataclass(frozen=True)
 class Size:
-    """Clips on the two sides of a split, and how many distinct bodies a clip has on average."""
+    """Clips on the two sides of a split, how many distinct bodies a clip has on average, and the training and test
+    clips of the classes that few-shot calls novel.
+    """
 
     train: int
     test: int
     bodies: float
-    classes: int = 0
+    novel: tuple[int, int] = (0, 0)
 
 
 def amounts(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size) -> dict[str, float]:
@@ -77,14 +79,8 @@ def amounts(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Siz
         found = len(compared(settings["knn"], settings)) * searched(size.test, size.train, max(settings["knn"]["k"]))
         return {"compare": 2.0 * encoder.width * (found + _clustered(size))}
     if stage == "few-shot":
-        return {
-            "compare": (
-                2.0
-                * encoder.width
-                * len(compared(settings["few_shot"], settings))
-                * _few_shot(settings["few_shot"], size)
-            )
-        }
+        found = len(compared(settings["few_shot"], settings)) * _few_shot(settings, *size.novel)
+        return {"compare": 2.0 * encoder.width * found}
     points = min(size.test, settings["points"]) if stage == "map" else 0
     return {"place": points * (points / POINTS) ** 0.5} if points else {}
 
@@ -109,15 +105,15 @@ def _clustered(size: Size) -> float:
     return CLUSTERED * float(size.test) ** 2
 
 
-def _few_shot(options: Mapping[str, Any], size: Size) -> float:
-    """The searches of one output, in the unit of `searched`; `size` is of the novel classes."""
-    shots, readings = options["shots"], options["readings"]
-    drawn = (
-        options["draws"] * sum(searched(size.test, n * size.classes, n) for n in shots)
-        if "exemplars" in readings
-        else 0.0
-    )
-    return drawn + (searched(size.test, size.train, max(shots)) if "neighbours" in readings else 0.0)
+def _few_shot(settings: Mapping[str, Any], train: int, test: int) -> float:
+    """The searches of one output among clips of novel classes, in the unit of `searched`."""
+    options, classes = settings["few_shot"], len(settings["novel"])
+    searches = 0.0
+    if "exemplars" in options["readings"]:
+        searches += options["draws"] * sum(searched(test, shots * classes, shots) for shots in options["shots"])
+    if "neighbours" in options["readings"]:
+        searches += searched(test, train, max(options["shots"]))
+    return searches
 
 
 def seen(passes: Mapping[str, Any], clips: int) -> float:

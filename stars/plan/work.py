@@ -183,16 +183,25 @@ def size_of(config: Config, data: str, split: str) -> Size | None:
     side.
     """
     described = configuration.dataset(config, data)
-    classes = len(described.actions)
     bodies = 1 + len(described.two_person) / len(described.actions) if described.bodies > 1 else 1.0
+    if (sides := _sides(config, data, split)) is None:
+        return None
+    train, test = sides
+    complete, novel = described.splits[split].counts, described.splits[split].novel_counts
+    parts = [of / whole for of, whole in zip(novel, complete, strict=True)] if novel and complete else None
+    train_part, test_part = parts or [len(described.novel) / len(described.actions)] * 2
+    return Size(train, test, bodies, (round(train_part * train), round(test_part * test)))
+
+
+def _sides(config: Config, data: str, split: str) -> tuple[int, int] | None:
     files = [Path(layout.split_rows(data, split, side)) for side in ("train", "test")]
     if all(file.exists() for file in files):
         train, test = (len(np.load(file, mmap_mode="r", allow_pickle=False)) for file in files)
-        return Size(train, test, bodies, classes)
-    if counts := described.splits[split].counts:
-        return Size(*counts, bodies, classes)
+        return train, test
+    if counts := configuration.dataset(config, data).splits[split].counts:
+        return counts
     clips = clips_of(config, data)
-    return None if clips is None else Size(clips // 2, clips - clips // 2, bodies, classes)
+    return None if clips is None else (clips // 2, clips - clips // 2)
 
 
 def size_for(job: Job, config: Config) -> Size | None:
@@ -203,13 +212,7 @@ def size_for(job: Job, config: Config) -> Size | None:
         or place["split"] not in configuration.dataset(config, place["data"]).splits
     ):
         return None
-    size, described = size_of(config, **place), configuration.dataset(config, place["data"])
-    if size is None or job.stage != "few-shot":
-        return size
-    novel = len(job.settings["novel"])
-    part = novel / size.classes
-    train, test = described.splits[place["split"]].novel_counts or (round(part * size.train), round(part * size.test))
-    return Size(train, test, size.bodies, novel)
+    return size_of(config, **place)
 
 
 def encoder_for(job: Job, config: Config) -> Encoder | None:
