@@ -103,7 +103,7 @@ HEADS = """class Options(Settings):
         ("other", ("def heads(self):", "def heads(self)"), r"plugins/objectives/other\.py, line 33: SyntaxError: expected ':'"),
         ("other", ("import torch\n", "import torch\nimport torsh\n"), r"plugins/objectives/other\.py, line 7: ModuleNotFoundError: No module named 'torsh'"),
         ("other", ("    Options = Options\n", ""), r"train\.objective: other\.py: Loss has no Options: write `Options = …` in it"),
-        ("other", ("class Options(Settings):\n", HEADS), r"compared_heads of other must be a tuple of heads' names such as .*, found 'projector'"),
+        ("other", ("class Options(Settings):\n", HEADS), r"other: compared_heads must be a tuple of heads' names such as .*, found 'projector'"),
     ],
     ids=["name taken", "syntax", "import", "no options", "heads"],
 )  # fmt: skip

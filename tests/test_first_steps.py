@@ -77,7 +77,11 @@ def test_alone_in_a_project_without_results(alone, tmp_path):
 def test_alone_beside_results(alone, own):
     shutil.copyfile(own / CONFIG, own / "config/config.yaml")
     said = alone(own)
-    assert "tables   1, 2" in said and "page     results/report/index.html" in said and "stars results" in said
+    assert (
+        "tables   table1, table2   in results/tables/" in said
+        and "page     results/report/index.html" in said
+        and "stars results" in said
+    )
     assert "Up to date with config/config.yaml." in said
 
 

@@ -63,20 +63,17 @@ def _made() -> Iterator[str]:
         tables, figures = files(RESULTS)
     except OSError:
         return
-    if not tables and not figures:
+    evaluated = any(RESULTS.glob("*_*/*/*/metrics.json"))
+    if not (tables or figures or evaluated):
         return
     yield "Results:"
     if tables:
-        yield (
-            "  tables   "
-            + ", ".join(path.stem.removeprefix("table") for path in tables)
-            + f"   in {RESULTS / 'tables'}/"
-        )
+        yield ("  tables   " + ", ".join(path.stem for path in tables) + f"   in {RESULTS / 'tables'}/")
     if figures:
         yield "  figures  " + ", ".join(str(path.with_suffix(".png")) for path in figures)
     if (RESULTS / PAGE).is_file():
         yield f"  page     {RESULTS / PAGE}   open it in a browser"
-    yield "  numbers  stars results"
+    yield "  numbers  stars results" if tables else "  numbers  stars history"
 
 
 def _stale() -> Iterator[str]:

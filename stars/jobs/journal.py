@@ -38,14 +38,17 @@ class Journal(logging.Handler):
         self.file: TextIO | None = None
         self.interrupts = 0
         self.killed = False
+        self.targets: frozenset[str] = frozenset()
 
-    def begin(self, configfile: Iterable[str] = (), config: Iterable[str] = ()) -> None:
+    def begin(self, configfile: Iterable[str] = (), config: Iterable[str] = (), targets: Iterable[str] = ()) -> None:
         """Start the journal of this run, replacing the last run's; InputError while jobs of that run are still in a
         queue.
 
         Args:
             configfile, config: values of these Snakemake options, which are recorded nowhere else.
+            targets: rules without output, which are not jobs to a user.
         """
+        self.targets = frozenset(targets)
         _refuse_leftovers(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.file = self.path.open("w", encoding="utf-8", buffering=1)
@@ -96,6 +99,10 @@ class Journal(logging.Handler):
 
     def _write(self, entry: dict[str, Any]) -> None:
         assert self.file is not None
+        if entry["event"] == "plan":
+            entry = {**entry, "jobs": {rule: n for rule, n in entry["jobs"].items() if rule not in self.targets}}
+        if entry.get("rule") in self.targets:
+            return
         self.file.write(json.dumps({"time": int(time.time()), **entry}) + "\n")
 
 

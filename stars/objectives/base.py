@@ -13,7 +13,7 @@ from stars.backbones.clips import clip_features, counted_bodies, distinct_bodies
 from stars.config.base import Settings
 from stars.config.training import Sampling
 from stars.data.bodies import Bodies, joined
-from stars.errors import InputError
+from stars.errors import InputError, shown
 from stars.training import parallel
 from stars.training.precision import arithmetic
 from stars.views.crop import View
@@ -106,6 +106,19 @@ class Batch:
         another_b = (others_b >= 0) & (others_b != self.clips)
         same_b = self._labels[others_b.clamp(min=0)] == self._labels[self.clips]
         return (another_b & same_b).sum() / another_b.sum().clamp(min=1)
+
+
+def compared_heads(options: Settings, where: str) -> tuple[str, ...]:
+    """Names of the kept heads whose outputs KNN can compare, from an objective's options; InputError if they are not a
+    tuple of names.
+    """
+    found = getattr(options, "compared_heads", ())
+    if not (isinstance(found, tuple) and all(isinstance(head, str) for head in found)):
+        raise InputError(
+            f"{where}: compared_heads must be a tuple of heads' names such as ('projector',), found {shown(found)}:"
+            " correct the objective's Options"
+        )
+    return found
 
 
 class Objective(nn.Module):

@@ -26,15 +26,16 @@ FACTS = {
     "self_matches": "self-matches, %",
     "seconds": "training time",
 }
-NOTES = (
-    (
-        "KNN by the first k of knn.k. Whitened, standardised: the features rescaled as the training clips have them;"
-        " nothing is trained for it. Where there are more features than training clips, as of raw joints, whitening"
-        " makes all training clips equally far from one another."
-    ),
-    "Effective rank: of the encoder's test features, from 1 to their width; it falls when features collapse.",
-    "Self-matches: share of neighbours in the last step of stage 2 that are earlier embeddings of the same clip.",
+PROTOCOLS = (
+    "KNN with the first k of knn.k. Whitened, standardised: features rescaled with statistics of the training clips;"
+    " nothing is trained. With more features than training clips, as for raw joints, whitening makes all training clips"
+    " equally far from each other."
 )
+NOTES = {  # of the columns in FACTS
+    "rank": "Effective rank: of the encoder's test features, from 1 to their width; it falls when features collapse.",
+    "self_matches": "Self-matches: fraction of neighbours in the last step of stage 2 that are earlier embeddings of the"
+    " same clip.",
+}
 UNTRAINED, NOT_MEASURED = "Nothing is trained.", "Measured in stage 2 alone."
 SEVERAL = "Several trainings, whose encoders are added."
 
@@ -87,12 +88,13 @@ def assemble(settings: ComparisonStage, files: Mapping[str, Path]) -> Table:
     clips = dict.fromkeys(result.clips for result in results if result.clips)
     sizes = "; ".join(f"{train:,} training, {test:,} test clips" for train, test in list(clips)[:1])
     caption = f"{settings.data_title}, {settings.split_title} ({sizes}): top-1 accuracy, %, of every protocol"
-    notes = (*spread_notes(results), *NOTES, _hardware(settings, files))
     shown = tuple(
         column
         for column in columns
         if column.key in measured or any(row.cells[column.key].text() != DASH for row in rows)
     )
+    told = [NOTES[column.key] for column in shown if column.key in NOTES]
+    notes = (*spread_notes(results), PROTOCOLS, *told, _hardware(settings, files))
     return ranked(Table("comparison", caption, (), shown, tuple(rows), notes, cites=False))
 
 

@@ -110,15 +110,10 @@ def check_strategy(strategy: str, backbone: str, where: str) -> None:
 def compared(block: Mapping[str, Any], where: str, key: str = "train") -> tuple[str, ...]:
     """Heads whose outputs KNN may compare, according to the objective's settings."""
     from stars import objectives
+    from stars.objectives.base import compared_heads
 
     named = "objective" if key == "train" else "strategy"
     options = validate(
         objectives.find(block["objective"], f"{key}.{named}").Options, block["options"], where, f"{key}.options"
     )
-    found = getattr(options, "compared_heads", ())
-    if not (isinstance(found, tuple) and all(isinstance(head, str) for head in found)):
-        raise InputError(
-            f"{where}: compared_heads of {block['objective']} must be a tuple of heads' names such as ('projector',),"
-            f" found {shown(found)}: correct its Options"
-        )
-    return found
+    return compared_heads(options, f"{where}: {block['objective']}")

@@ -94,7 +94,9 @@ def load(path: Path) -> dict[str, Machine]:
         try:
             rate = float(row["rate"]) * FACTORS.get(row["unit"], 1)
         except ValueError:
-            raise InputError(f"{path}, line {line}: rate must be a number, found {shown(row['rate'])}") from None
+            rate = 0.0
+        if not 0 < rate < float("inf"):
+            raise InputError(f"{path}, line {line}: rate must be a number above 0, found {shown(row['rate'])}")
         one = found.get(row["machine"], Machine(row["machine"], row["gpu"] == "yes", {}, ()))
         found[row["machine"]] = Machine(one.name, one.gpu, {**one.rates, row["work"]: rate}, _sources(rows, one.name))
     return found

@@ -16,6 +16,7 @@ from stars import backbones, objectives
 from stars.backbones.base import Backbone
 from stars.config import Settings
 from stars.errors import InputError
+from stars.objectives.base import compared_heads
 from stars.objectives.heads import Predictor, Projector
 from stars.provenance.files import atomic, canonical
 from stars.training.plan import generator, seeded
@@ -90,7 +91,7 @@ def load_heads(path: Path | str, network: Backbone) -> dict[str, nn.Module]:
         options = found.Options.model_validate_json(facts["options"])
         heads = found({"encoder": network}, options, generator(0, "queue")).kept()
     filled = fill(heads, tensors, path).eval()
-    return {name: filled[name] for name in getattr(options, "compared_heads", ())}
+    return {name: filled[name] for name in compared_heads(options, f"{path}: {facts['objective']}")}
 
 
 def _older_heads(tensors: Mapping[str, Tensor], path: Path | str) -> dict[str, nn.Module]:

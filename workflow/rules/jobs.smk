@@ -49,7 +49,11 @@ onstart:
     if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
     try:
-        JOURNAL.begin(asked.values(sys.argv[1:], asked.FILES), asked.values(sys.argv[1:], asked.KEYS))
+        JOURNAL.begin(
+            asked.values(sys.argv[1:], asked.FILES),
+            asked.values(sys.argv[1:], asked.KEYS),
+            [rule.name for rule in workflow.rules if not rule.output],
+        )
     except InputError as error:
         raise WorkflowError(str(error)) from None
 
