@@ -94,12 +94,15 @@ class Explorer {
     this.minis = [];
     byId("strip").replaceChildren(...indices.map((index, place) => {
       const { run } = this;
-      const canvas = make("canvas", {});
-      const button = make("button", { type: "button", title: run.names[index] }, canvas, make("span", {}, run.classes[run.action[index]]), make("small", {}, note(place)));
+      const stored = run.clip[index] >= 0; // as many clips as report.clips can be played
+      const picture = stored ? make("canvas", {}) : make("span", { className: "unplayed" }, "not playable");
+      const button = make("button", { type: "button", title: run.names[index] }, picture, make("span", {}, run.classes[run.action[index]]), make("small", {}, note(place)));
       button.addEventListener("click", () => this.choose(index, true, cell));
-      const mini = new Player(canvas, this.player.clips);
-      Object.assign(mini, { clip: run.clip[index], playing: !STILL.matches });
-      this.minis.push(mini);
+      if (stored) {
+        const mini = new Player(picture, this.player.clips);
+        Object.assign(mini, { clip: run.clip[index], playing: !STILL.matches });
+        this.minis.push(mini);
+      }
       return button;
     }));
   }
