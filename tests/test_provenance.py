@@ -24,7 +24,7 @@ from stars.backbones.transformer import Network
 from stars.config import Model
 from stars.errors import InputError
 from stars.figure_style import figure, save
-from stars.provenance import code, energy, stale
+from stars.provenance import code, energy, files, stale
 from stars.provenance.files import (
     atomic,
     digest,
@@ -37,7 +37,8 @@ from stars.provenance.files import (
     write_text,
 )
 from stars.provenance.record import LIBRARIES, git_state, recording
-from stars.training.checkpoint import Work
+from stars.training.checkpoint import Checkpoint, Work
+from stars.training.files import undertaken
 from stars.training.weights import save_encoder
 
 
@@ -149,6 +150,20 @@ def test_a_stage_that_fails_leaves_no_record(tmp_path):
     with pytest.raises(RuntimeError), recording(tmp_path, "stars.data.splits", {}, {}, []):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_takes_the_digest_of_an_input_once(tmp_path, monkeypatch):
+    """A clip store has gigabytes; its digest names the folder of checkpoints and stands in the record."""
+    clips, read = tmp_path / "frames.npy", []
+    clips.write_bytes(b"joints")
+    monkeypatch.setattr(files, "sha256", lambda path: read.append(path) or sha256(path))
+    with undertaken(
+        tmp_path, "stars.training.tune", Model(), {"clips": clips}, (), Checkpoint(folder=str(tmp_path / "work"))
+    ):
+        pass
+    assert read == [clips]
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["inputs"] == {"clips": {"path": str(clips), "sha256": sha256(clips)}}
 
 
 def test_a_failed_write_keeps_the_earlier_file(tmp_path):

@@ -31,6 +31,7 @@ def recording(
     inputs: Mapping[str, Path | str],
     outputs: Sequence[str],
     name: str = "record.json",
+    hashed: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Context of a stage: locks its outputs, and writes its record into folder `out` on success.
 
@@ -39,6 +40,7 @@ def recording(
         settings: the stage's settings as plain data.
         inputs: role → file that was read.
         outputs: names of the output files, relative to `out`.
+        hashed: `hashes(inputs)`, if the caller has computed it: of a large clip store this takes seconds.
 
     Yields a dict to which the stage may add facts, stored under `notes`.
 
@@ -47,7 +49,8 @@ def recording(
     out = Path(out)
     notes: dict[str, Any] = {}
     started, clock = datetime.now(UTC), time.perf_counter()
-    found, source = hashes(inputs), {"digest": code.digest_of(stage), "modules": code.parts_of(stage), **git_state()}
+    found = dict(hashes(inputs) if hashed is None else hashed)
+    source = {"digest": code.digest_of(stage), "modules": code.parts_of(stage), **git_state()}
     refuse_changed((Path(entry["path"]), entry["sha256"]) for entry in found.values())
     counted = energy.counters()
     with exclusive(out / name):

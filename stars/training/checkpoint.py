@@ -20,7 +20,7 @@ import torch
 
 from stars.config import Checkpoint, Settings
 from stars.provenance import code
-from stars.provenance.files import atomic, digest, exclusive, hashes
+from stars.provenance.files import atomic, digest, exclusive
 from stars.training.progress import say
 
 FORMAT = "stars-checkpoint-1"
@@ -152,13 +152,16 @@ def _lacking(found: Any, like: Any, name: str = "") -> Iterator[str]:
 
 @contextmanager
 def work_in_progress(
-    checkpoint: Checkpoint, stage: str, settings: Settings, inputs: Mapping[str, Path]
+    checkpoint: Checkpoint, stage: str, settings: Settings, hashed: Mapping[str, Mapping[str, str]]
 ) -> Iterator[Work]:
     """Lock the folder of this training, named by the digest of stage, settings and inputs; remove it on success.
 
+    Args:
+        hashed: `stars.provenance.files.hashes` of the inputs.
+
     Raises InputError if another run has locked it.
     """
-    found = {role: entry["sha256"] for role, entry in hashes(inputs).items()}
+    found = {role: entry["sha256"] for role, entry in hashed.items()}
     name = digest({"stage": stage, "settings": settings.model_dump(mode="json"), "inputs": found})[:32]
     folder = Path(checkpoint.folder) / name
     try:

@@ -16,7 +16,7 @@ from stars.backbones.base import Backbone
 from stars.config import Checkpoint, Settings
 from stars.data.store import ClipStore
 from stars.errors import InputError
-from stars.provenance.files import read_npy, write_text
+from stars.provenance.files import hashes, read_npy, write_text
 from stars.provenance.record import recording
 from stars.training import memory, parallel
 from stars.training.checkpoint import Bystander, Work, work_in_progress
@@ -66,10 +66,10 @@ def undertaken(
     if parallel.rank() > 0:
         yield Bystander(), {}
         return
-    values = settings.model_dump(mode="json")
+    values, hashed = settings.model_dump(mode="json"), hashes(inputs)
     with (
-        work_in_progress(checkpoint, stage, settings, inputs) as work,
-        recording(out, stage, values, inputs, outputs) as notes,
+        work_in_progress(checkpoint, stage, settings, hashed) as work,
+        recording(out, stage, values, inputs, outputs, hashed=hashed) as notes,
     ):
         sweep(out, outputs)
         yield work, notes
