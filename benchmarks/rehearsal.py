@@ -1,16 +1,16 @@
-"""A finished run beside its plan: time, memory and disk of each stage, as Markdown.
+"""What `stars plan` predicts beside what the records of a finished run say, stage by stage, as Markdown.
 
     python benchmarks/rehearsal.py [--config config/paper.yaml+config/rehearsal.yaml] [--machine NAME]
 
-Run it from the project's folder. Measured are CPU seconds, as Snakemake sampled them in results/benchmarks: of a job that takes longer than
-15 s, up to the last 30 s are missing. The largest resident memory of a job and the bytes written are those of the records. Predicted is what
-`stars plan --everything` counts, from the rates in config/rates.csv alone. What a rule requests is read from workflow/rules.
+Run it from the project's folder. CPU time, the largest resident memory of a job and the bytes written are from the
+records. Jobs without a CPU time in their record (from versions before it was recorded) are left out. Predicted is what
+`stars plan --everything` counts for the same jobs, from the rates in config/rates.csv alone. What a rule requests is
+read from workflow/rules.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -19,58 +19,66 @@ from pathlib import Path
 
 from stars.pipeline import configuration
 from stars.plan import jobs, rates, work
+from stars.plan.jobs import Job
 from stars.provenance.lineage import Lineage
 
 CONFIG = "config/paper.yaml+config/rehearsal.yaml"
 SAME = {"few_shot": "few-shot", "transfer": "finetune"}  # folders of results/benchmarks whose commands have other names
 
+Key = tuple[str, frozenset[tuple[str, tuple[str, ...]]]]
+
 
 @dataclass
 class Total:
-    """Jobs of a stage, their seconds, the most memory of one, and their bytes on disk."""
+    """Jobs of a stage, their CPU seconds, the most memory of one, and their bytes on disk."""
 
     jobs: int = 0
     seconds: float = 0.0
     memory: float = 0.0
     disk: float = 0.0
 
-    def add(self, seconds: float = 0.0, memory: float = 0.0, disk: float = 0.0, jobs: int = 1) -> None:
-        """Count a job."""
+    def add(self, seconds: float, memory: float, disk: float, jobs: int = 1) -> None:
+        """Count a job, or several."""
         self.jobs += jobs
         self.seconds += seconds
         self.memory = max(self.memory, memory)
         self.disk += disk
 
 
-def predicted(config_path: str, machine: str | None) -> dict[str, Total]:
-    """Each stage as the plan has it, every job once."""
-    config = configuration.load_file(config_path)
-    known = rates.load(Path("config/rates.csv"))
-    found: dict[str, Total] = defaultdict(Total)
+Totals = dict[str, Total]
+
+
+def compared(config_path: str, machine: str | None, results: Path) -> tuple[Totals, Totals]:
+    """Each stage as planned and as measured, over the jobs with a CPU time in their record."""
+    config, known = configuration.load_file(config_path), rates.load(Path("config/rates.csv"))
     one = known[machine] if machine else next(iter(known.values()))
+    planned: Totals = defaultdict(Total)
+    measured: Totals = defaultdict(Total)
+    recorded: dict[Key, list[Total]] = defaultdict(list)
+    for of, taken in records(results):
+        recorded[of].append(taken)
     for job in jobs.planned(config, config_path, [], everything=True):
-        done = work.of(job, config)
-        found[job.stage].add(one.seconds(job.stage, done, {}) or 0.0, done.memory, done.disk)
-    return found
+        if not recorded[key(job)]:
+            continue
+        done, was = work.of(job, config), recorded[key(job)].pop()
+        planned[job.stage].add(one.seconds(job.stage, done, {}) or 0.0, done.memory, done.disk)
+        measured[job.stage].add(was.seconds, was.memory, was.disk)
+    return planned, measured
 
 
-def measured(results: Path) -> dict[str, Total]:
-    """Each stage as it was."""
-    found: dict[str, Total] = defaultdict(Total)
-    for path in (results / "benchmarks").rglob("*.tsv"):
-        folder = path.relative_to(results / "benchmarks").parts[0].removesuffix(".tsv")
-        for line in csv.DictReader(path.read_text().splitlines(), delimiter="\t"):
-            found[SAME.get(folder, folder)].add(_number(line["cpu_time"]))
+def records(results: Path) -> Iterator[tuple[Key, Total]]:
+    """What each job took."""
     for record in Lineage.read(results).records:
-        stage = record.told["command"][1] if len(record.told["command"]) > 1 else ""
-        sizes = [results.parent / path for path in record.outputs]
-        peak = 1e6 * (record.told["peak_memory_mb"] or 0)
-        found[stage].add(memory=peak, disk=sum(path.stat().st_size for path in sizes if path.is_file()), jobs=0)
-    return found
+        if "cpu_seconds" in record.told:
+            sizes = [results.parent / path for path in record.outputs]
+            disk = sum(path.stat().st_size for path in sizes if path.is_file())
+            memory = 1e6 * record.told["peak_memory_mb"]
+            yield key(Job.of(record.told["command"][1:])), Total(1, record.told["cpu_seconds"], memory, disk)
 
 
-def _number(cell: str) -> float:
-    return 0.0 if cell in ("NA", "-") else float(cell)
+def key(job: Job) -> Key:
+    """What tells jobs apart: the command with its paths, without settings."""
+    return job.stage, frozenset(job.options.items())
 
 
 def asked(rules: Path) -> dict[str, float]:
@@ -88,30 +96,27 @@ def asked(rules: Path) -> dict[str, float]:
     return found
 
 
-def lines(plan: dict[str, Total], run: dict[str, Total], limits: dict[str, float]) -> Iterator[str]:
-    """A row a stage, then the sum."""
+def lines(plan: Totals, run: Totals, limits: dict[str, float]) -> Iterator[str]:
+    """A row a stage, the longest first, then the sum."""
     yield (
-        "| stage | jobs | time: planned, s | processor, s | ratio | memory: planned, MB | peak, MB | asked for, MB |"
-        " disk: planned, MB | written, MB |"
+        "| stage | jobs | CPU time planned, s | measured, s | ratio | memory planned, MB | peak, MB | requested, MB |"
+        " disk planned, MB | written, MB |"
     )
     yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
     both = Total(), Total()
-    for stage in dict.fromkeys((*plan, *run)):
+    for stage in sorted(run, key=lambda stage: -run[stage].seconds):
         told, was = plan[stage], run[stage]
         for total, one in zip(both, (told, was), strict=True):
             total.add(one.seconds, one.memory, one.disk, one.jobs)
-        yield _row(stage, told, was, limits.get(stage, 0.0))
-    yield _row("**all**", *both, 0.0)
+        yield _row(stage, told, was, limits.get(stage))
+    yield _row("**all**", *both, None)
 
 
-def _row(stage: str, told: Total, was: Total, limit: float) -> str:
-    ratio = f"{told.seconds / was.seconds:.2f}" if was.seconds else ""
-    numbers = (told.memory, was.memory, limit, told.disk, was.disk)
-    return (
-        f"| {stage} | {was.jobs} | {told.seconds:,.0f} | {was.seconds:,.0f} | {ratio} | "
-        + " | ".join(f"{one / 1e6:,.0f}" for one in numbers)
-        + " |"
-    )
+def _row(stage: str, told: Total, was: Total, limit: float | None) -> str:
+    memory = [f"{one / 1e6:,.0f}" for one in (told.memory, was.memory)] + [f"{limit / 1e6:,.0f}" if limit else ""]
+    disk = [f"{one / 1e6:,.0f}" for one in (told.disk, was.disk)]
+    times = [f"{told.seconds:,.0f}", f"{was.seconds:,.0f}", f"{told.seconds / was.seconds:.2f}"]
+    return f"| {stage} | {was.jobs} | " + " | ".join((*times, *memory, *disk)) + " |"
 
 
 def main() -> None:
@@ -119,11 +124,8 @@ def main() -> None:
     parser.add_argument("--config", default=CONFIG)
     parser.add_argument("--machine", help="in config/rates.csv [the first]")
     chosen = parser.parse_args()
-    print(
-        "\n".join(
-            lines(predicted(chosen.config, chosen.machine), measured(Path("results")), asked(Path("workflow/rules")))
-        )
-    )
+    both = compared(chosen.config, chosen.machine, Path("results"))
+    print("\n".join(lines(*both, asked(Path("workflow/rules")))))
 
 
 if __name__ == "__main__":

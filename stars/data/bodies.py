@@ -61,7 +61,13 @@ def frames_of(frames_fmvc: Tensor) -> Frames:
 
 def _look(x: Tensor) -> Tensor:
     """(·, M, …) → (2, ·, M): bodies that are all zeros, and bodies equal to the first."""
-    return torch.stack([(x == 0).flatten(2).all(dim=2), (x == x[:, :1]).flatten(2).all(dim=2)])
+    values = x.flatten(2)
+    return torch.stack([_all(values == 0), _all(values == values[:, :1])])
+
+
+def _all(flags: Tensor) -> Tensor:
+    """`flags.all(dim=-1)`, as a minimum of bytes: on CPUs twice as fast."""
+    return flags.view(torch.uint8).amin(dim=-1).bool()
 
 
 def _bodies(zero_bm: Tensor, equal_bm: Tensor) -> Bodies:

@@ -69,6 +69,7 @@ def recording(
             "slurm_job": os.environ.get("SLURM_JOB_ID"),
             "started": started.isoformat(timespec="seconds"),
             "wall_seconds": round(time.perf_counter() - clock, 3),
+            "cpu_seconds": round(cpu_seconds(), 3),
             "peak_memory_mb": round(peak_memory_mb(), 1),
             "energy_joules": energy.used_since(counted),
             "notes": notes,
@@ -117,6 +118,14 @@ def peak_memory_mb() -> float:
     """
     scale = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process since it started, and of its child processes that have ended, in seconds."""
+    return sum(
+        used.ru_utime + used.ru_stime
+        for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
 
 
 def git_state() -> dict[str, Any]:

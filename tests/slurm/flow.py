@@ -16,7 +16,7 @@ from tiny import CONFIG, ROOT
 OF_A_RUN = ("ledger", "logs", "benchmarks")  # folders of results/ that tell of runs
 PAGE = "report/index.html"
 # of a record, that the page shows
-FACTS = re.compile(rb'"(slurm_job|started|wall_seconds|peak_memory_mb)": ?(null|"[^"]*"|[\d.]+)')
+FACTS = re.compile(rb'"(slurm_job|started|wall_seconds|cpu_seconds|peak_memory_mb)": ?(null|"[^"]*"|[\d.]+)')
 LITERAL = (str(Path(sys.executable).with_name("snakemake")),)  # as a user types it
 OFTEN = (sys.executable, str(Path(__file__).with_name("often.py")))
 
