@@ -4,6 +4,10 @@ Xeon" >> config/rates.csv`.
 Stage 1 and the encoder at the paper's size, in fp32 and in bf16 (T = 120, 25 joints, two bodies of which the second is
 empty in three of four clips), the median of a few steps; reading of simulated NTU files by one process; what a job
 costs before it does any work; and all else that a plan counts (`stars.plan.besides`).
+
+With one CPU thread, the rates are per second of CPU time, since jobs of one thread share a machine; otherwise per
+second. `--copies N` runs the benchmark N times at once and prints the rates of one copy: jobs that run side by side
+slow each other down.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -39,21 +44,24 @@ from stars.plan.encoder import JOINTS, Encoder, encoder_flops
 from stars.plan.rates import FIELDS, UNITS
 from stars.plan.work import Size, amount
 from stars.provenance.files import sha256
+from stars.provenance.record import cpu_seconds
 from stars.views.crop import Clips
 
 SINGLE = 0.75  # share of the random clips with one body
+OPTIMISER = "import torch; torch.optim.AdamW([torch.zeros(1)])"  # which imports torch._dynamo
 BODIES, BOTH = 2 - SINGLE, 2  # that are computed, and that a clip has room for
 
 
 def seconds(work: Callable[[], None], device: str, repeats: int) -> float:
     """Median time of `work`, the device's included, after one that is not counted."""
+    clock = cpu_seconds if device == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     measured = []
     for _ in range(repeats + 1):
-        began = time.perf_counter()
+        began = clock()
         work()
         if device == "cuda":
             torch.cuda.synchronize()
-        measured.append(time.perf_counter() - began)
+        measured.append(clock() - began)
     return statistics.median(measured[1:])
 
 
@@ -88,9 +96,15 @@ def reading(folder: Path) -> float:
     return 300 / seconds(lambda: ingest(folder / "raw.zip", folder / "clips", settings), "cpu", 3)
 
 
-def start(module: str = "stars.evaluation.linear") -> float:
-    """Seconds until a job has imported what it needs."""
-    return seconds(lambda: subprocess.run([sys.executable, "-c", f"import {module}"], check=True), "cpu", 3)  # type: ignore[arg-type,return-value]
+def start(module: str, folder: Path, then: str = "pass") -> float:
+    """Seconds of a job that imports what it needs and writes its record, but does nothing else."""
+    script = f"""
+import stars.cli.running, stars.provenance.record, {module}
+with stars.provenance.record.recording({str(folder)!r}, "{module}", {{}}, {{}}, []):
+    {then}
+"""
+    command = [sys.executable, "-c", script]
+    return seconds(lambda: subprocess.run(command, check=True), "cpu", 3)  # type: ignore[arg-type,return-value]
 
 
 def hashing(store: Path) -> float:
@@ -99,11 +113,12 @@ def hashing(store: Path) -> float:
 
 
 def loading(store: Path) -> float:
-    """Bytes a second of clips read into memory and looked through."""
-    opened = ClipStore.open(store)
+    """Bytes per second of clips read into memory and examined; as in a job, memory is used for the first time."""
+    opened, held = ClipStore.open(store), []
 
     def load() -> None:
-        _ = Clips.of(opened, np.arange(len(opened))).looked_at
+        held.append(clips := Clips.of(opened, np.arange(len(opened))))
+        _ = clips.looked_at
 
     return opened.frames.nbytes / seconds(load, "cpu", 3)
 
@@ -142,7 +157,7 @@ def placing(clips: int = 8000, width: int = 256) -> float:
     return counted.besides["place"] / seconds(lambda: tsne(features, 30.0, 0), "cpu", 1)
 
 
-def random_store(folder: Path, clips: int = 2000) -> Path:
+def random_store(folder: Path, clips: int = 10_000) -> Path:
     """A clip store of random clips as long as those that a plan counts with, most with one body."""
     rng = np.random.default_rng(0)
 
@@ -157,6 +172,18 @@ def random_store(folder: Path, clips: int = 2000) -> Path:
     return folder
 
 
+@contextmanager
+def beside(options: argparse.Namespace) -> Iterator[None]:
+    """Run the other copies of this benchmark meanwhile."""
+    command = [sys.executable, __file__, "--name", "-", "--device", options.device, "--threads", str(options.threads)]
+    copies = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(options.copies - 1)]
+    try:
+        yield
+    finally:
+        for copy in copies:
+            copy.terminate()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", required=True, help="what the machine is called")
@@ -164,18 +191,20 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="clips a step [8, on a GPU 128]")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--copies", type=int, default=1, help="run so many at once, and print the rates of one")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     batch = options.batch or (128 if options.device == "cuda" else 8)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, beside(options):
         found = {
             "train": training(options.device, batch, "fp32", options.repeats) / 1e9,
             "encode": encoding(options.device, batch, "fp32", options.repeats) / 1e9,
             "train bf16": training(options.device, batch, "bf16", options.repeats) / 1e9,
             "encode bf16": encoding(options.device, batch, "bf16", options.repeats) / 1e9,
             "read": reading(Path(folder)),
-            "start": start(),
-            "light": start("stars.data.subsets"),
+            "start": start("stars.evaluation.knn", Path(folder)),
+            "light": start("stars.data.subsets", Path(folder)),
+            "train start": start("stars.training.tune", Path(folder), OPTIMISER),
             "hash": hashing(store := random_store(Path(folder) / "random")) / 1e6,
             "load": loading(store) / 1e6,
             "cut": cutting(options.device, 64),
@@ -183,7 +212,8 @@ def main() -> None:
             "compare": comparing() / 1e9,
             "place": placing(),
         }
-    source = f"benchmarks/rates.py, batch {batch}, {options.threads} threads, torch {torch.__version__}, {date.today()}"
+    source = f"benchmarks/rates.py, batch {batch}, {options.threads} threads, {options.copies} copies"
+    source += f", torch {torch.__version__}, {date.today()}"
     writer = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
     for work, rate in found.items():
         gpu = "yes" if options.device == "cuda" else "no"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stars.pipeline.resolve import TRANSFORMER
-from stars.plan.encoder import BODIES, JOINTS, Encoder, tokens_of
+from stars.plan.encoder import BODIES, JOINTS, Encoder, Features, tokens_of
 
 FRAMES = 80  # frames of a clip, if unknown; near NTU's mean
 CLIP = FRAMES * BODIES * JOINTS * 3 * 4  # bytes
@@ -26,6 +26,7 @@ CLIP = FRAMES * BODIES * JOINTS * 3 * 4  # bytes
 PROCESS, DRAWING, WITH_TORCH, READING = 150e6, 400e6, 450e6, 900e6
 SEARCH, COPIES = 270e6, {"knn": 5, "few-shot": 11}
 READ = ("scratch", "pretrain", "tune", "train", "embed", "linear", "finetune", "semi")  # stages that read clips
+OPTIMISED = ("pretrain", "tune", "train", "finetune", "semi")  # stages that train an encoder
 DRAWN = ("join", "figure", "report", "inspect")
 LIGHT = (
     "simulate",
@@ -59,8 +60,24 @@ class Size:
     novel: tuple[int, int] = (0, 0)
 
 
-def amounts(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size) -> dict[str, float]:
+def amounts(stage: str, settings: Mapping[str, Any], encoder: Encoder | Features, size: Size) -> dict[str, float]:
     """A stage's work other than the encoder's computation, by kind."""
+    if isinstance(encoder, Encoder) and stage in READ:
+        return _viewing(stage, settings, encoder, size)
+    if stage == "joints":
+        return {"load": CLIP * (size.train + size.test)}
+    if stage == "knn":
+        found = len(compared(settings["knn"], settings)) * searched(size.test, size.train, max(settings["knn"]["k"]))
+        return {"compare": 2.0 * encoder.width * (found + _clustered(size))}
+    if stage == "few-shot":
+        found = len(compared(settings["few_shot"], settings)) * _few_shot(settings, *size.novel)
+        return {"compare": 2.0 * encoder.width * found}
+    points = min(size.test, settings["points"]) if stage == "map" else 0
+    return {"place": points * (points / POINTS) ** 0.5} if points else {}
+
+
+def _viewing(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size) -> dict[str, float]:
+    """Clips loaded and cropped."""
     both = size.train + size.test
     if stage in ("pretrain", "tune", "train"):
         return {"load": CLIP * size.train, "cut": _frames(encoder, seen(settings[stage]["optimiser"], size.train))}
@@ -75,14 +92,7 @@ def amounts(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Siz
         passes = seen(block["optimiser"], size.train)
         viewed = passes + size.test * scorings(block, passes, size.train)
         return {"load": CLIP * both, "cut": settings.get("subsets", 1) * _frames(encoder, viewed)}
-    if stage == "knn":
-        found = len(compared(settings["knn"], settings)) * searched(size.test, size.train, max(settings["knn"]["k"]))
-        return {"compare": 2.0 * encoder.width * (found + _clustered(size))}
-    if stage == "few-shot":
-        found = len(compared(settings["few_shot"], settings)) * _few_shot(settings, *size.novel)
-        return {"compare": 2.0 * encoder.width * found}
-    points = min(size.test, settings["points"]) if stage == "map" else 0
-    return {"place": points * (points / POINTS) ** 0.5} if points else {}
+    return {}
 
 
 def hashed(stage: str, size: Size) -> dict[str, float]:
@@ -129,17 +139,17 @@ def scorings(block: Mapping[str, Any], seen: float, clips: int) -> float:
     return max(1.0, seen / clips / block["score_epochs"])
 
 
-def memory(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size, gpu: bool) -> float:
+def memory(stage: str, settings: Mapping[str, Any], encoder: Encoder | Features, size: Size, gpu: bool) -> float:
     """Peak main memory of a job, in bytes."""
     width, both = 4 * encoder.width, size.train + size.test
-    if stage in ("pretrain", "tune", "train"):
-        return READING + CLIP * size.train + (0 if gpu else _step(settings[stage]["optimiser"]["batch"], encoder))
+    if isinstance(encoder, Encoder) and stage in OPTIMISED:
+        block = settings["finetune" if stage == "semi" else stage]
+        clips = both if stage in ("finetune", "semi") else size.train
+        return READING + CLIP * clips + (0 if gpu else _step(block, encoder))
     if stage == "embed":
         return READING + CLIP * max(size.train, size.test) + width * size.train * len(settings["outputs"])
-    if stage == "linear":
+    if stage in ("linear", "joints"):
         return READING + CLIP * size.train
-    if stage in ("finetune", "semi"):
-        return READING + CLIP * both
     if stage in COPIES:
         return WITH_TORCH + SEARCH + COPIES[stage] * width * both
     if stage == "map":
@@ -154,12 +164,13 @@ def resting(stage: str) -> float:
     return WITH_TORCH
 
 
-def _step(batch: int, encoder: Encoder) -> float:
+def _step(block: Mapping[str, Any], encoder: Encoder) -> float:
     """Bytes that a transformer step keeps for its backward pass on a CPU; on a GPU they are in GPU memory."""
     if encoder.backbone != TRANSFORMER:
         return 12.0 * encoder.parameters
-    shape = encoder.shape
-    return 4.0 * FREE_NUMBERS * batch * BODIES * tokens_of(shape, JOINTS) * (shape.width * shape.depth)
+    shape, number = encoder.shape, 2 if block["precision"] in ("bf16", "fp16") else 4
+    tokens = block["optimiser"]["batch"] * BODIES * tokens_of(shape, JOINTS)
+    return float(number * FREE_NUMBERS * tokens * shape.width * shape.depth)
 
 
 def _frames(encoder: Encoder, clips: float) -> float:

@@ -22,6 +22,13 @@ PARENTS = (1, 1, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18,
 
 
 @dataclass(frozen=True)
+class Features:
+    """Features that no encoder of the method computes: joint positions, or those of several methods fused."""
+
+    width: int  # numbers in a feature
+
+
+@dataclass(frozen=True)
 class Encoder:
     """A backbone with its settings, plain data."""
 

@@ -14,7 +14,7 @@ from stars.config import Config
 from stars.errors import InputError, shown
 from stars.pipeline import stages
 from stars.plan import work
-from stars.plan.besides import LIGHT
+from stars.plan.besides import LIGHT, OPTIMISED
 from stars.plan.jobs import Job
 from stars.provenance.files import read_json
 
@@ -22,7 +22,8 @@ FIELDS = ["machine", "gpu", "work", "rate", "unit", "source"]
 ARITHMETIC = ("train", "encode", "train bf16", "encode bf16")
 # stars.plan.besides
 BESIDES = {"hash": "MB/s", "load": "MB/s", "cut": "frames/s", "copy": "MB/s", "compare": "GFLOP/s", "place": "points/s"}
-UNITS = {**dict.fromkeys(ARITHMETIC, "GFLOP/s"), "read": "files/s", "start": "s", "light": "s", **BESIDES}
+STARTS = ("start", "train start", "light")
+UNITS = {**dict.fromkeys(ARITHMETIC, "GFLOP/s"), "read": "files/s", **dict.fromkeys(STARTS, "s"), **BESIDES}
 FACTORS = {"GFLOP/s": 1e9, "MB/s": 1e6}
 TRAINING = {stage.module: stage.name for stage in stages.STAGES.values() if stage.trains}
 
@@ -31,8 +32,8 @@ Own = dict[tuple[str, str], float]  # (stage, precision) → operations per seco
 
 @dataclass(frozen=True)
 class Machine:
-    """Rates of one machine: train and encode in operations per second (fp32, bf16), read in files per second, start
-    and light in seconds per job.
+    """Rates of one machine: train and encode in operations per second (fp32, bf16), read in files per second; start,
+    train start and light in seconds per job.
     """
 
     name: str
@@ -65,9 +66,13 @@ class Machine:
         return start + sum(beside.values()) + (max(computed, cut) if self.gpu else computed + cut)
 
     def start(self, stage: str) -> float:
-        """Seconds until a job of this stage begins its work; a light stage does not import PyTorch."""
+        """Seconds of a job of this stage besides its work: a light stage does not import PyTorch, one that trains
+        also imports its compiler.
+        """
         start = self.rates.get("start", 0.0)
-        return self.rates.get("light", start) if stage in LIGHT else start
+        return self.rates.get(
+            "light" if stage in LIGHT else "train start" if stage in ("linear", *OPTIMISED) else "start", start
+        )
 
     def beside(self) -> dict[str, float]:
         """Its rates of everything but computation."""

@@ -16,7 +16,7 @@ import numpy as np
 from stars.config import Config, Simulate
 from stars.pipeline import configuration, layout
 from stars.plan.besides import FRAMES, PROCESS, Size, amounts, hashed, memory, resting, scorings, seen
-from stars.plan.encoder import BODIES, JOINTS, Encoder, block_flops, encoder_flops, tokens_of
+from stars.plan.encoder import BODIES, JOINTS, Encoder, Features, block_flops, encoder_flops, tokens_of
 from stars.plan.jobs import Job
 
 ROWS = r"results/(?P<data>\w+)/splits/(?P<split>\w+)_(train|test)\.npy$"
@@ -53,9 +53,21 @@ def of(job: Job, config: Config) -> Work:
     if job.stage in ("ingest", "join"):
         return _reading(job, config)
     size, encoder = size_for(job, config), encoder_for(job, config)
-    if encoder is None or size is None:
-        return Work(known=size is not None or job.stage not in AMOUNTS, memory=resting(job.stage))
+    if size is None:
+        return Work(known=job.stage not in AMOUNTS, memory=resting(job.stage))
+    if encoder is None:
+        features = features_for(job, config)
+        return _comparing(job, features, size) if features else Work(memory=resting(job.stage))
     return amount(job.stage, job.settings, encoder, size, gpu=config.compute.device != "cpu")
+
+
+def _comparing(job: Job, features: Features, size: Size) -> Work:
+    """The work of a stage that computes or compares features without an encoder."""
+    return Work(
+        disk=_disk(job.stage, job.settings, features, size),
+        besides=amounts(job.stage, job.settings, features, size),
+        memory=memory(job.stage, job.settings, features, size, gpu=False),
+    )
 
 
 def amount(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size, gpu: bool = False) -> Work:
@@ -216,21 +228,51 @@ def size_for(job: Job, config: Config) -> Size | None:
 
 
 def encoder_for(job: Job, config: Config) -> Encoder | None:
-    """The encoder of the method whose folder a job reads or writes; None if it is not configured."""
-    place = job.place("method", METHOD) or job.place("encoder", METHOD) or job.place("out", METHOD)
-    name = configuration.untag(config, place["folder"])[0] if place else ""
-    data = {f"{data}_{split}": data for data, split in layout.every_run(config)}.get(place.get("run", ""))
-    if data is None or name not in config.methods:
+    """The encoder of the method whose folder a job reads or writes; None if it has none, or is not configured."""
+    method = _method(job, config)
+    if method is None or method.kind in ("joints", "ensemble"):
         return None
-    method = configuration.method(config, data, name)
-    return None if method.kind in ("joints", "ensemble") else Encoder.of(method.backbone, method.blocks["model"])
+    return Encoder.of(method.backbone, method.blocks["model"])
 
 
-def _disk(stage: str, settings: Mapping[str, Any], encoder: Encoder, size: Size) -> float:
+def features_for(job: Job, config: Config) -> Features | None:
+    """The features of such a method without an encoder of its own: joint positions, or those of its members."""
+    data, method = _data(job, config), _method(job, config)
+    if data is None or method is None:
+        return None
+    if method.kind == "joints":
+        described = configuration.stored(config, data)
+        return Features(method.blocks["joints"]["frames"] * described.bodies * len(described.joints) * 3)
+    if method.kind == "ensemble":
+        member = configuration.method(config, data, next(iter(method.members)))
+        return Features(Encoder.of(member.backbone, member.blocks["model"]).width)
+    return None
+
+
+def _method(job: Job, config: Config) -> Any:
+    """The method whose folder a job reads or writes, resolved; None if it is not configured."""
+    data, place = _data(job, config), _place(job)
+    name = configuration.untag(config, place["folder"])[0] if place else ""
+    return None if data is None or name not in config.methods else configuration.method(config, data, name)
+
+
+def _data(job: Job, config: Config) -> str | None:
+    """The data set that the method was made for."""
+    return {f"{data}_{split}": data for data, split in layout.every_run(config)}.get(_place(job).get("run", ""))
+
+
+def _place(job: Job) -> dict[str, str]:
+    """Run and folder of the method."""
+    return job.place("method", METHOD) or job.place("encoder", METHOD) or job.place("out", METHOD)
+
+
+def _disk(stage: str, settings: Mapping[str, Any], encoder: Encoder | Features, size: Size) -> float:
     """Bytes of an encoder's weights or of features; other files of a job are small in comparison."""
+    if stage in ("joints", "ensemble"):
+        return 4 * encoder.width * (size.train + size.test)
     if stage == "train":
         return 4 * sum(Encoder.of(one["backbone"], one["model"]).parameters for one in settings["networks"])
-    if stage in ("pretrain", "tune"):
+    if stage in ("pretrain", "tune") and isinstance(encoder, Encoder):
         return 4 * encoder.parameters
     if stage == "embed":
         return 4 * encoder.width * (size.train + size.test) * len(settings["outputs"])
