@@ -42,8 +42,8 @@ LIGHT = (
 )
 RESCALED = ("standardised", "whitened")  # from the encoder's output, which every method has
 MARGIN = 16  # candidates beyond k (stars.evaluation.knn)
-CANDIDATE = 400  # comparing a candidate in float64 costs as much as this many references in float32
-CLUSTERED = 4  # clustering measures cost as much as this many references per pair of test clips (docs/results.md)
+CANDIDATE = 600  # comparing a candidate in float64 costs as much as this many references in float32
+CLUSTERED = 8  # clustering measures cost as much as this many references per pair of test clips (docs/results.md)
 POINTS = 4000  # a t-SNE of n points takes as long as n·√(n / POINTS) points at the measured rate
 FREE_NUMBERS = 20  # numbers per token and layer that autograd keeps, in multiples of the width
 
