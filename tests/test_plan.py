@@ -111,6 +111,38 @@ def test_work_of_comparing_features():
     assert besides.amounts("map", {"points": 16000}, encoder, size)["place"] == 10000 * 2.5**0.5
 
 
+def test_features_without_an_encoder_are_counted():
+    config, folder = configuration.load_file(ROOT / "config/config.yaml"), "results/demo_xsub"
+    split = {"train": ("results/demo/splits/xsub_train.npy",), "test": ("results/demo/splits/xsub_test.npy",)}
+    size = work.size_of(config, "demo", "xsub")
+    knn_settings = {"knn": {"outputs": ["encoder"], "k": [1]}, "outputs": ["encoder"]}
+
+    def of(stage, method, settings):
+        return work.of(jobs.Job(stage, {"out": (f"{folder}/{method}/features",), **split}, settings), config)
+
+    encoder = work.encoder_for(jobs.Job("knn", {"out": (f"{folder}/stars/knn",)}, {}), config)
+    joints = of("joints", "raw_joints", {})
+    assert joints.besides["load"] and joints.disk == 4 * (32 * 2 * 25 * 3) * (size.train + size.test)
+    per_number = {
+        width: of("knn", method, knn_settings).besides["compare"] / width
+        for method, width in (("raw_joints", 4800), ("stars_two_views", encoder.width), ("stars", encoder.width))
+    }
+    assert len(set(per_number.values())) == 1
+
+
+def test_memory_of_a_step_follows_its_batch_and_precision():
+    encoder, size = encoder_formulas.Encoder.transformer(Model()), Size(1000, 100, bodies=1.5)
+    kept = 4 * besides.FREE_NUMBERS * 8 * 2 * (120 // 4 * 25) * 256 * 8
+
+    def of(stage, block, gpu, precision="fp32"):
+        settings = {block: {"precision": precision, "optimiser": {"batch": 8}}}
+        return besides.memory(stage, settings, encoder, size, gpu)
+
+    for job in (("tune", "tune"), ("finetune", "finetune"), ("semi", "finetune")):
+        assert of(*job, gpu=False) - of(*job, gpu=True) == kept
+        assert of(*job, gpu=False, precision="bf16") - of(*job, gpu=True) == kept / 2
+
+
 def test_a_printed_command_is_read_as_the_shell_would():
     settings = shlex.quote(json.dumps({"x": "it's"}))
     command = f"stars knn --features a --train r/t.npy --parts a b --raw  --settings {settings} > log 2>&1"
@@ -236,6 +268,14 @@ def test_the_paper_s_cost_is_counted_at_measured_rates_of_its_precision(tmp_path
             "Speeds of NVIDIA H200: train 26,590 GFLOP/s" in said
             and "train, encode, train bf16, encode bf16: functions of" in said
         )
+    assert "Not counted" not in said
+    path = tmp_path / "old.csv"
+    path.write_text(
+        f"{','.join(rates.FIELDS)}\nm,no,train,1,GFLOP/s,s\nm,no,encode,1,GFLOP/s,s\nm,no,read,1,files/s,s\n"
+    )
+    arguments = ["plan", "curves", "--config", str(ROOT / "config/paper.yaml"), "--rates", str(path), "--machine", "m"]
+    assert main(arguments) == 0
+    assert "speeds are unknown: start, train start, light, hash, load, cut, copy, comp" in capsys.readouterr().out
     slow = rates.Machine("m", False, {"train": 1e9}, ())
     assert slow.rate(work.Work("train", 1, precision="bf16")) == 1e9 and slow.rate(work.Work("encode", 1)) is None
 

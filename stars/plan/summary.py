@@ -9,7 +9,7 @@ from stars.config import Config
 from stars.pipeline.stages import STAGES
 from stars.plan import work
 from stars.plan.jobs import Job
-from stars.plan.rates import FACTORS, UNITS, Machine, Own
+from stars.plan.rates import ARITHMETIC, FACTORS, UNITS, Machine, Own
 
 ORDER = (*STAGES, "table", "figure")
 
@@ -77,7 +77,7 @@ def report(found: Sequence[Stage], machine: Machine, own: Own, missing: Sequence
         sum(one.unknown for one in found),
     )
     lines = _aligned([heads, *(_line(one) for one in (*found, total))])
-    return "\n".join([*lines, "", *_sources(machine, own), *_warnings(total, missing)]) + "\n"
+    return "\n".join([*lines, "", *_sources(machine, own), *_warnings(total, machine, missing)]) + "\n"
 
 
 def _sum(hours: Sequence[float | None]) -> float | None:
@@ -133,8 +133,10 @@ def _rate(work: str, rate: float) -> str:
     return f"{shown:,.0f} {UNITS[work]}" if shown >= 100 else f"{shown:.3g} {UNITS[work]}"
 
 
-def _warnings(total: Stage, missing: Sequence[str]) -> list[str]:
+def _warnings(total: Stage, machine: Machine, missing: Sequence[str]) -> list[str]:
     lines = []
+    if uncounted := [work for work in UNITS if work not in machine.rates and work not in ARITHMETIC]:
+        lines.append(f"Not counted, since their speeds are unknown: {', '.join(uncounted)} (benchmarks/rates.py).")
     if total.gpu_hours is None or total.cpu_hours is None:
         lines.append("?: unknown speed: measure it with benchmarks/rates.py, or assume one with --tflops.")
     if total.unknown:
