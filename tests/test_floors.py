@@ -290,7 +290,7 @@ def test_the_page_shows_the_means_of_its_files(tmp_path):
     assert (cells["stars", "steps"]["value"], cells["stars", "self_matches"]["value"]) == ("20", "25")
     assert (
         cells["raw", "utd_mhad_xsub_linear"]["reason"]
-        and cells["scratch", "seconds"]["reason"] == "Nothing is trained."
+        and cells["scratch", "seconds"]["reason"] == "Not trained."
     )
     assert list(dict.fromkeys(line["recipe"] for line in lines)) == ["raw", "scratch", "mamp", "stars"]  # floors first
     text = (tmp_path / "out/comparison.md").read_text()
