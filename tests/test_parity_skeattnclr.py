@@ -192,7 +192,10 @@ def test_settings_that_do_not_fit_are_refused(changes, message):
     ("changes", "message"),
     [
         ({"mixed_parts": (4, 3)}, "mixed_parts must be"),
-        ({"mixed_parts": (3, 6), "parts": tuple((joint,) for joint in range(5))}, r"\(6\) must not be more than the 5 parts"),
+        (
+            {"mixed_parts": (3, 6), "parts": tuple((joint,) for joint in range(5))},
+            r"\(6\) must not be more than the 5 parts",
+        ),
     ],
 )
 def test_ranges_that_cannot_be_are_refused(changes, message):
