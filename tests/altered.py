@@ -244,7 +244,7 @@ ALTERED: dict[str, Altered] = {
     ),
     "a cell": Altered(a_cell, "the table says value 99.5, its results give", forged=True),
     "a page": Altered(
-        edit("tables/table2.html", "STARS", "OURS"), "table2.html does not show what its results give", forged=True
+        edit("tables/table2.html", "STARS", "OURS"), "table2.html does not show its results", forged=True
     ),
     "metrics and table": Altered(higher, f"results/{KNN}/metrics.json says top1", forged=True),
     "labels": Altered(relabelled, "another action than results/demo/clips/clips.csv", forged=True),

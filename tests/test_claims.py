@@ -231,7 +231,7 @@ def test_results_of_other_clips_are_refused(judged, tmp_path):
     files, rng = {role: tmp_path / path for role, path in told.files.items()}, np.random.default_rng(0)
     for number, path in enumerate(files.values()):
         write(path, rng.integers(0, 4, 50 + number), True, rng)
-    with pytest.raises(InputError, match="are not of the same test clips: run the protocol of both again"):
+    with pytest.raises(InputError, match="have different test clips: run the protocol of both again"):
         judge.judge(judge.ClaimsStage.model_validate(told.settings), files, tmp_path / "out")
 
 
@@ -243,9 +243,9 @@ def test_results_of_other_clips_are_refused(judged, tmp_path):
         ({"a": {**CLAIM, "mesure": "knn"}}, r"claims\.yaml: unknown key a\.mesure: did you mean measure\?"),
         ({"a": {**CLAIM, "runs": ["demo_xsbu"]}}, r"a: runs: no run demo_xsbu: did you mean demo_xsub\?"),
         ({"a": {**CLAIM, "method": {"vary": "tune.nnclr.que", "take": "largest"}}}, r"method\.vary: stars has no setting tune\.nnclr\.que"),
-        ({"a": {**CLAIM, "method": {"vary": "tune.strategy", "take": "largest"}}}, r"method\.vary: tune\.strategy is no number"),
-        ({"a": {**CLAIM, "expect": "at_most"}}, "expect: at_most goes with measure: training_time"),
-        ({}, "holds no claim"),
+        ({"a": {**CLAIM, "method": {"vary": "tune.strategy", "take": "largest"}}}, r"method\.vary: tune\.strategy is not a number"),
+        ({"a": {**CLAIM, "expect": "at_most"}}, "expect: at_most and measure: training_time require each other"),
+        ({}, "contains no claim"),
     ],
 )  # fmt: skip
 def test_a_wrong_claims_file_is_one_line(tmp_path, claims, message):
@@ -257,10 +257,10 @@ def test_a_wrong_claims_file_is_one_line(tmp_path, claims, message):
 @pytest.mark.parametrize(
     ("claim", "more", "reason"),
     [
-        ({}, {"knn": {"outputs": ["whitened", "encoder"]}}, "let knn.outputs begin with encoder"),
+        ({}, {"knn": {"outputs": ["whitened", "encoder"]}}, "put encoder first in knn.outputs"),
         ({"k": 7}, {}, "knn.k of this configuration lacks 7"),
-        ({"measure": "linear"}, {}, "this configuration evaluates linear on nothing of the kind"),
-        ({"measure": "training_time", "expect": "at_most", "against": "scratch"}, {}, "nothing is trained for scratch"),
+        ({"measure": "linear"}, {}, "this configuration has no linear results of this kind"),
+        ({"measure": "training_time", "expect": "at_most", "against": "scratch"}, {}, "scratch is not trained"),
     ],
 )
 def test_what_cannot_be_compared_is_left_out_with_the_reason(tmp_path, claim, more, reason):

@@ -146,7 +146,7 @@ def test_the_paper_s_rows_are_those_that_its_configuration_asks_for(published_re
     ]
     assert len(sources.figure(paper, "fig3b").settings["points"]) == 6
     assert sources.table(paper, 1).settings["notes"] == [
-        "Settings other than the paper's, which stand in brackets; NTU-120: pretrain.motion.temperature 0.75 (0.8)."
+        "Settings that differ from the paper's (in brackets); NTU-120: pretrain.motion.temperature 0.75 (0.8)."
     ]
     times = sources.figure(paper, "fig1").settings["methods"]
     assert {one["method"]: one["trainings"] for one in times}["stars_3stage"] == ["mamp", "stars_heads", "stars_3stage"]

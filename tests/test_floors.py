@@ -288,10 +288,7 @@ def test_the_page_shows_the_means_of_its_files(tmp_path):
     features = [np.load(files[f"features/raw/{seed}"]) for seed in (0, 1)]
     assert ranks == pytest.approx([effective_rank(torch.from_numpy(one)) for one in features])
     assert (cells["stars", "steps"]["value"], cells["stars", "self_matches"]["value"]) == ("20", "25")
-    assert (
-        cells["raw", "utd_mhad_xsub_linear"]["reason"]
-        and cells["scratch", "seconds"]["reason"] == "Nothing is trained."
-    )
+    assert cells["raw", "utd_mhad_xsub_linear"]["reason"] and cells["scratch", "seconds"]["reason"] == "Not trained."
     assert list(dict.fromkeys(line["recipe"] for line in lines)) == ["raw", "scratch", "mamp", "stars"]  # floors first
     text = (tmp_path / "out/comparison.md").read_text()
     assert "431 training, 430 test clips" in text and "A CPU, 1 thread" in text and "over 2 seeds" in text

@@ -254,7 +254,7 @@ def test_work_after_the_paper_is_shown_where_it_is_asked_for(tmp_path):
     assert "github.com/JHang2020" in (tmp_path / "out/table2.md").read_text()
     assert ("published", "PCM³", "ntu60_xsub") not in build(tmp_path / "without", 2, [(run(), 50, (90, 30))])
     build(tmp_path / "none", 4, [], newer=True)
-    assert "no number of this protocol was found" in (tmp_path / "none/out/table4.md").read_text()
+    assert "no numbers found for this protocol" in (tmp_path / "none/out/table4.md").read_text()
     text = (PUBLISHED / "newer.csv").read_text()
     for old, new, message in (
         ("73.7", "7E.7", "newer.csv, line 50"),
@@ -433,7 +433,7 @@ def test_tables_of_settings_show_both_values_and_name_what_differs(tmp_path):
     assert (
         "| How | Mirror &amp; Turn | flip 0.5, turn True |" in text
         and "| Views | 2 | 2 | none |" in text
-        and "Other than the paper's: Queue." in text
+        and "Different from the paper: Queue." in text
     )
     hyperparameters.build(stage.model_copy(update={"settings": None}), tmp_path, tmp_path / "out")
     assert hyperparameters.NOT_CONFIGURED in (tmp_path / "out/table8.html").read_text()
@@ -846,12 +846,12 @@ def test_collapsed_features_still_have_coordinates():
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: np.save(f / "x.npy", np.ones((29, 8))), r"x\.npy must hold 30 rows"),
+        (lambda f: np.save(f / "x.npy", np.ones((29, 8))), r"x\.npy must contain 30 finite rows"),
         (lambda f: np.save(f / "x.npy", np.full((30, 8), np.nan)), "finite"),
         (lambda f: np.save(f / "test.npy", np.arange(70)), "row indices from 0 to 59"),
         (lambda f: (f / "p.npz").write_bytes(b"PK"), r"p\.npz is not a readable"),
         (lambda f: np.savez(f / "p.npz", name=["c000"], label=[0]), "no array predicted_k10"),
-        (lambda f: np.savez(f / "p.npz", name=["c000"], label=[1], predicted_k10=[0]), "does not have"),
+        (lambda f: np.savez(f / "p.npz", name=["c000"], label=[1], predicted_k10=[0]), "that are not in"),
         (lambda f: np.savez(f / "p.npz", name=["c000"], label=[0], predicted_k10=[9]), "one known label"),
         (lambda f: (f / "clips" / "clips.csv").write_text("name,label\n"), "no column action_name"),
     ],

@@ -176,7 +176,7 @@ def test_prototypes_are_there_an_epoch_ahead():
 
 
 def test_more_prototypes_than_keys_are_refused():
-    with pytest.raises(InputError, match="20 prototypes of 16 keys"):
+    with pytest.raises(InputError, match="20 prototypes need as many keys, found 16"):
         Hallucination(ContrastOptions(queue=16), HallucinationOptions(), torch.Generator())
 
 

@@ -233,5 +233,5 @@ def test_sizes_that_do_not_fit_are_one_line(sizes, message):
 def test_settings_that_do_not_fit_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         HiTrsOptions(**settings)
-    with pytest.raises(ValueError, match="at most 1 together"):
+    with pytest.raises(ValueError, match="their sum must be at most 1"):
         hi_trs.HiTrsLossOptions(constant=0.8, other=0.3)

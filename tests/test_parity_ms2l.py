@@ -119,5 +119,5 @@ def test_a_step_is_the_sum_of_its_three_tasks():
 
 def test_more_segments_than_frames_are_refused():
     own = Network(BiGruOptions(frames=2, hidden=4, pool="mean"), JOINTS)
-    with pytest.raises(InputError, match=r"segments \(3\) are more than the 2 frames"):
+    with pytest.raises(InputError, match=r"segments \(3\) must not be more than a clip's 2 frames"):
         ms2l.Loss({"encoder": own}, ms2l.Ms2lOptions(), torch.Generator())

@@ -178,9 +178,9 @@ def test_what_is_drawn_is_some_parts_for_one_stretch():
     ("changes", "message"),
     [
         ({"heads": 3}, r"heads \(3\) must divide the backbone's width \(16\)"),
-        ({"mixed_steps": (1, 6)}, r"mixed_steps \(6, of 4 frames each\) do not fit in clips of 18 frames"),
-        ({"mixed_parts": (3, 6)}, r"mixed_parts: 6 are more than the 5 body parts"),
-        ({"parts": ((0, 1), (2, 25), (3,))}, r"parts contain joint 25, but clips have 25 joints"),
+        ({"mixed_steps": (1, 6)}, r"mixed_steps \(6, of 4 frames each\) do not fit into clips of 18 frames"),
+        ({"mixed_parts": (3, 6)}, r"mixed_parts \(6\) must not be more than the 5 body parts"),
+        ({"parts": ((0, 1), (2, 25), (3,))}, r"parts contain joint 25, but clips have joints 0 to 24"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(changes, message):
@@ -191,8 +191,11 @@ def test_settings_that_do_not_fit_are_refused(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"mixed_parts": (4, 3)}, "mixed_parts runs from the smaller"),
-        ({"mixed_parts": (3, 6), "parts": tuple((joint,) for joint in range(5))}, "6 are more than the 5 of parts"),
+        ({"mixed_parts": (4, 3)}, "mixed_parts must be"),
+        (
+            {"mixed_parts": (3, 6), "parts": tuple((joint,) for joint in range(5))},
+            r"\(6\) must not be more than the 5 parts",
+        ),
     ],
 )
 def test_ranges_that_cannot_be_are_refused(changes, message):

@@ -293,7 +293,7 @@ def test_a_pkl_without_names_of_ntu_has_the_splits_that_it_lists(tmp_path):
     value["split"] = {}
     (tmp_path / "own.pkl").write_bytes(pickle.dumps(value))
     read(tmp_path / "own.pkl", tmp_path / "clips", centre="none")
-    with pytest.raises(InputError, match="do not give a clip's subject: choose a split by a column that they give"):
+    with pytest.raises(InputError, match="do not give a clip's subject: choose another split"):
         split(tmp_path / "clips", tmp_path, stage("xsub"))
 
 
@@ -375,7 +375,7 @@ def test_what_lies_there_must_be_one_data_set_in_reach(tmp_path):
         read(tmp_path / "some.npy", tmp_path / "clips")
     (tmp_path / "empty").mkdir()
     for kind in ("npz", "pyskl", "npy"):
-        with pytest.raises(InputError, match=r"expected a .*, found none: set data.ntu60.raw to it"):
+        with pytest.raises(InputError, match=r"expected a .*, found none: set data.ntu60.raw to its path"):
             read(
                 tmp_path / "empty", tmp_path / "clips", described=DATASETS["ntu60"].model_copy(update={"reader": kind})
             )
@@ -516,7 +516,7 @@ def test_what_cannot_be_exported_gets_one_line(tmp_path, capsys):
     )
     np.save(splits / "xsub_train.npy", [0]), np.save(splits / "xsub_test.npy", [1])
     assert cli.main([*told, "--split", "xset"]) == 2
-    assert f"--split xset: {splits} has xsub" in capsys.readouterr().err
+    assert f"--split xset: not in {splits}: choose from xsub" in capsys.readouterr().err
     (tmp_path / "clips/record.json").write_text("{}")
     assert cli.main(told) == 2
     assert "record.json is not the record of a clip store: ingest again" in capsys.readouterr().err

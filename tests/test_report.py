@@ -149,7 +149,7 @@ def test_methods_are_switched_and_a_cell_s_clips_are_shown(there, page):
     for key in ("ArrowUp", "ArrowLeft", "ArrowUp", "ArrowLeft", "ArrowUp", "ArrowLeft"):
         page.press(key)
     told = page.run("document.getElementById('cell').textContent")
-    assert re.search(r": \d+ of \d+ \(\d+ %\) right$", told)
+    assert re.search(r": \d+ of \d+ \(\d+ %\) correct$", told)
     page.run("document.querySelector('#pairs button').click()")
     count = int(page.run("document.querySelector('#pairs small').textContent"))
     assert page.run("document.getElementById('strip-title').textContent").startswith(f"{count} of “")
@@ -200,9 +200,7 @@ def test_the_head_says_what_when_by_what_source_and_whether_all_was_as_recorded(
     assert "Simulated" in about and re.search(r"\d{4}-\d\d-\d\d", about) and "✓ passed" in about
     value = page.run("document.querySelector('.headline .from').textContent")
     assert re.fullmatch(r"\d+\.\d %", value) and "STARS" in page.run("document.querySelector('.headline').textContent")
-    assert page.run("document.querySelector('.methods legend').textContent").startswith(
-        "Method, and its KNN accuracy at K = "
-    )
+    assert page.run("document.querySelector('.methods legend').textContent").startswith("Method, KNN accuracy at K = ")
     assert page.run(
         "document.getElementById('map').getBoundingClientRect().top <"
         " document.getElementById('find').getBoundingClientRect().top"
@@ -221,8 +219,7 @@ def test_a_changed_number_stands_at_the_head_and_a_folder_may_be_called_anything
     assert cli.main([*told, str(tmp_path / "other")]) == 0
     text = (tmp_path / "other/index.html").read_text()
     assert (
-        "<b>✗ not passed</b>: 1 finding, below" in text
-        and "results/tables/table2.md has other bytes than its record says" in text
+        "<b>✗ not passed</b>: 1 finding, below" in text and "results/tables/table2.md differs from its record" in text
     )
 
 

@@ -150,7 +150,7 @@ def test_a_file_of_one_s_own_says_unit_axes_and_rate(own, tmp_path):
         stars.load(own.path, like="demo", skeleton="kinect")
     with pytest.raises(
         InputError,
-        match="--like mediapipe33: it names the description of a data set: set the joints of your files with",
+        match="--like mediapipe33: this is a skeleton, not a data set's description: use --skeleton mediapipe33",
     ):
         stars.load(own.path, like="mediapipe33")
 

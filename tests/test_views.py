@@ -259,11 +259,11 @@ def test_views_are_named_and_a_shared_crop_is_one():
         ([{"crop": [0.5, 1]}], r"here\[0\]: crop takes settings by name \(share, min_frames\), found \[0\.5, 1\]"),
         (
             [{"crop": {"share": [1, 0.5]}}],
-            r"here\[0\]: crop: share runs from the smaller to the larger one, found \[1\.0, 0\.5\]",
+            r"here\[0\]: crop: share must be \[smallest, largest\], found \[1\.0, 0\.5\]",
         ),
         (
             [{"scale": {"factor": [2, 1]}}],
-            r"here\[0\]: scale: factor runs from the smaller to the larger one, found \[2\.0, 1\.0\]",
+            r"here\[0\]: scale: factor must be \[smallest, largest\], found \[2\.0, 1\.0\]",
         ),
         ([{"blur": {"taps": 4}}], r"here\[0\]: blur: taps must be odd"),
         (["crop", {"either": [["shear"]]}], r"here\[1\]\.either: expected two lists of augmentations, or more"),

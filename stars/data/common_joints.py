@@ -67,8 +67,8 @@ def _made_of(common: str, joints: Sequence[str]) -> tuple[str, ...]:
             return names
     ways = " or ".join(" and ".join(names) for names in MADE_OF[common])
     raise InputError(
-        f"ingest.joints: common needs {ways} among the description's joints: rename its joints, or keep the file's"
-        " joints"
+        f"ingest.joints: common needs {ways} among the description's joints: rename its joints, or set ingest.joints:"
+        " file"
     )
 
 

@@ -37,7 +37,7 @@ class Split(Settings):
     @model_validator(mode="after")
     def _one_rule(self) -> Split:
         if (self.train is None) == (self.list_file is None) or (self.list_file is None) == (self.by == "video"):
-            raise ValueError("give train with a number's column, or by: video with list_file")
+            raise ValueError("set either by: video and list_file, or another by and train")
         if self.test is not None and (not isinstance(self.train, tuple) or {*self.train} & {*self.test}):
             raise ValueError("test requires train as a list of values, and must not overlap it")
         return self

@@ -112,7 +112,7 @@ def _of_the_file(table: pd.DataFrame, settings: SplitStage) -> tuple[np.ndarray,
         return None
     where = f"split {name} is by {split.by}, but the raw files do not give a clip's {split.by}"
     if not sides:
-        raise InputError(f"{where}: choose a split by a column that they give, or other raw files")
+        raise InputError(f"{where}: choose another split, or other raw files")
     files = {source.rpartition("/")[0] for source in table["source"]}
     other = {word for file in files for word in splits_named(file)} - {name}
     for prefix in (f"{name}_", *([] if other else [""])):

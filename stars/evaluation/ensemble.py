@@ -127,7 +127,7 @@ def _scores(path: Path, task: Task) -> np.ndarray:
     except InputError:
         raise InputError(f"{path} contains no scores: delete its folder and run its protocol again") from None
     if not np.array_equal(found["name"], task.names[task.test_rows]):
-        raise InputError(f"{path} covers other test clips: run its protocol again")
+        raise InputError(f"{path} has other test clips than the split: run its protocol again")
     return found["scores"].astype(np.float32)
 
 

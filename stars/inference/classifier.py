@@ -114,7 +114,7 @@ class Classifier:
         action, (N,) bool.
         """
         if not 0 <= false_alarms < 1:
-            raise InputError(f"false alarms: {false_alarms:g} is not a share of clips: set a number from 0 to below 1")
+            raise InputError(f"false alarms: expected a share of clips from 0 to below 1, found {false_alarms:g}")
         kind = self.fitted.method.vectors
         vectors = (
             joint_vectors(clips, self.model.preparation) if kind == "joints" else self.model.named_features(clips)[1]

@@ -39,4 +39,4 @@ class Embedder(Protocol):
 def check_encoder(model: Embedder, sha256: str, source: Path) -> None:
     """InputError if features come from another encoder."""
     if sha256 != model.sha256:
-        raise InputError(f"{source} has features of another encoder than {model.path}: embed its clips with this one")
+        raise InputError(f"{source} has features of another encoder than {model.path}: embed its clips again")

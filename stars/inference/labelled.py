@@ -121,8 +121,8 @@ def _distinct(clips: list[OwnClip], label: Mapping[str, str]) -> list[OwnClip]:
         if kept is not clip:
             if label[kept.name] != label[clip.name]:
                 raise InputError(
-                    f"{clip.name} is a copy of {kept.name}, but {label[clip.name]!r} there is {label[kept.name]!r}:"
-                    " correct one of them"
+                    f"{clip.name}, labelled {label[clip.name]!r}, is a copy of {kept.name}, labelled"
+                    f" {label[kept.name]!r}: correct one label"
                 )
             copies.append(f"{clip.name} (of {kept.name})")
     if copies:

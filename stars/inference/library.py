@@ -183,7 +183,7 @@ class Library:
 
     def _check(self, k: int) -> None:
         if not 1 <= k <= len(self.names):
-            raise InputError(f"k is {k}, but the library has {len(self.names)} clips: set k from 1 to that")
+            raise InputError(f"k is {k}, but the library has {len(self.names)} clips: set k from 1 to their number")
 
 
 def find(model: Embedder, path: Path) -> Library:

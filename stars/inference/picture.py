@@ -95,6 +95,6 @@ def described(preparation: Preparation) -> Dataset:
             break
     if found is None:
         raise InputError(
-            "no description in config/datasets has the joints of the encoder's clips: name theirs with --like"
+            "no description in config/datasets has the joints of the encoder's clips: name one that has, with --like"
         )
     return common_joints.described(found) if preparation.ingest.joints == "common" else found

@@ -73,7 +73,7 @@ class Preparation(Settings):
         if fps is None:
             return self.model_copy(update={"skeleton": sensor})
         if fps <= 0:
-            raise InputError(f"--fps {fps:g}: set the frames per second of your files, above 0")
+            raise InputError(f"--fps {fps:g}: must be above 0, the frames per second of your files")
         of_files = {
             "dataset": self.dataset.model_copy(update={"fps": fps}),
             "skeleton": sensor and sensor.model_copy(update={"fps": fps}),
@@ -86,7 +86,7 @@ def recorded_input(beside: Path, record: Path, role: str) -> Path:
     try:
         path = Path(read_json(record)["inputs"][role]["path"])
     except (KeyError, TypeError):
-        raise InputError(f"{record} has no input {role}: make its result again") from None
+        raise InputError(f"{record} has no input {role}: run its stage again") from None
     found = located(beside, path)
     if found is None:
         raise InputError(
@@ -120,10 +120,7 @@ def _recorded(encoder: Path) -> Preparation | None:
 
 def _described(like: str, joints: int, recorded: Preparation | None) -> Preparation:
     if not like.endswith(".yaml") and any((folder / f"{like}.yaml").exists() for folder in folders("skeletons")):
-        raise InputError(
-            f"--like {like}: it names the description of a data set: set the joints of your files with --skeleton"
-            f" {like}"
-        )
+        raise InputError(f"--like {like}: this is a skeleton, not a data set's description: use --skeleton {like}")
     layout = Layout.of(describe(like, "--like"))
     if recorded is None:
         return Preparation(

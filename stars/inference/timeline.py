@@ -56,7 +56,7 @@ def timeline(
     x_tmvc, rate = recording(file, layouts), layouts.preparation.fps or layouts.preparation.dataset.fps
     for name, value in (("window", window), ("step", step)):
         if value is not None and value * rate < 1:
-            raise InputError(f"--{name} {value:g}: set at least the duration of a frame, {1 / rate:.3g}")
+            raise InputError(f"--{name} {value:g}: must be at least the duration of a frame, {1 / rate:.3g} s")
     long = classifier.frames if window is None else round(window * rate)
     hop = max(1, long // OVERLAP) if step is None else round(step * rate)
     starts = np.arange(0, max(1, len(x_tmvc) - long + hop), hop)

@@ -62,8 +62,8 @@ class Hallucination(nn.Module):
         self.clustered = min(options.clustered, contrast.queue)
         if options.prototypes > self.clustered:
             raise InputError(
-                f"objective: {options.prototypes} prototypes of {self.clustered} keys: lower prototypes, or raise queue"
-                " or clustered"
+                f"objective: {options.prototypes} prototypes need as many keys, found {self.clustered}: lower"
+                " prototypes, or raise queue or clustered"
             )
         random_kd = torch.randn(options.prototypes, contrast.dimension, generator=generator)
         self.register_buffer("prototypes_kd", normalize(random_kd, dim=1))

@@ -49,8 +49,8 @@ class HiTrsLossOptions(Settings):
     def _shares(self) -> HiTrsLossOptions:
         if self.constant + self.other > 1:
             raise ValueError(
-                f"constant ({self.constant:g}) and other ({self.other:g}) are shares of the same joints: at most 1"
-                " together"
+                f"constant ({self.constant:g}) and other ({self.other:g}) are shares of the same joints: their sum must"
+                " be at most 1"
             )
         return self
 

@@ -29,7 +29,7 @@ class Region(Settings):
         for name in ("parts", "places"):
             low, high = getattr(self, name)
             if low > high:
-                raise ValueError(f"{name} runs from the smaller to the larger number, found {[low, high]}")
+                raise ValueError(f"{name} must be [smallest, largest], found {[low, high]}")
         return self
 
 

@@ -53,7 +53,7 @@ class Loss(Objective):
         assert isinstance(network, Network), "guaranteed by `needs`"
         if network.frames < options.segments:
             raise InputError(
-                f"objective: segments ({options.segments}) are more than the {network.frames} frames of a clip:"
+                f"objective: segments ({options.segments}) must not be more than a clip's {network.frames} frames:"
                 " lower it"
             )
         self.options = options

@@ -46,8 +46,8 @@ class Loss(Objective):
         self.often = [joint for joint, bones in enumerate(degrees(network.parents)) for _ in range(bones)]
         if self.shown < 1 or options.joints >= network.joints:
             raise InputError(
-                f"objective: frames ({options.frames}, twice) and joints ({options.joints}) must leave some of"
-                f" {network.frames} frames and {network.joints} joints"
+                f"objective: frames (2 × {options.frames}) and joints ({options.joints}) must leave some of"
+                f" {network.frames} frames and {network.joints} joints: lower them"
             )
         self.projector = projector(network.width, options.hidden)
         self.norm = nn.BatchNorm1d(options.hidden, affine=False)

@@ -53,9 +53,9 @@ class SkeAttnClrOptions(ContrastOptions):
         for name in ("mixed_parts", "mixed_steps"):
             fewest, most = getattr(self, name)
             if fewest > most:
-                raise ValueError(f"{name} runs from the smaller to the larger number, found [{fewest}, {most}]")
+                raise ValueError(f"{name} must be [smallest, largest], found [{fewest}, {most}]")
         if self.parts is not None and self.mixed_parts[1] > len(self.parts):
-            raise ValueError(f"mixed_parts: {self.mixed_parts[1]} are more than the {len(self.parts)} of parts")
+            raise ValueError(f"mixed_parts ({self.mixed_parts[1]}) must not be more than the {len(self.parts)} parts")
         return self
 
 
@@ -228,16 +228,16 @@ def check(options: SkeAttnClrOptions, parts: Sequence[Sequence[int]], network: B
         raise InputError(f"objective: heads ({options.heads}) must divide the backbone's width ({network.width})")
     if options.mixed_steps[1] > steps_of(network):
         raise InputError(
-            f"objective: mixed_steps ({options.mixed_steps[1]}, of {STRIDE} frames each) do not fit in clips of"
-            f" {network.frames} frames"
+            f"objective: mixed_steps ({options.mixed_steps[1]}, of {STRIDE} frames each) do not fit into clips of"
+            f" {network.frames} frames: lower it"
         )
     if options.mixed_parts[1] > len(parts):
         raise InputError(
-            f"objective: mixed_parts: {options.mixed_parts[1]} are more than the {len(parts)} body parts: lower it, or"
-            " set parts"
+            f"objective: mixed_parts ({options.mixed_parts[1]}) must not be more than the {len(parts)} body parts:"
+            " lower it, or set parts"
         )
     if (last := max((joint for part in parts for joint in part), default=0)) >= network.joints:
         raise InputError(
-            f"objective: parts contain joint {last}, but clips have {network.joints} joints, from 0: set the parts of"
+            f"objective: parts contain joint {last}, but clips have joints 0 to {network.joints - 1}: set the parts of"
             " this skeleton"
         )

@@ -1,4 +1,6 @@
-"""All protocols on one split, a row a method: mean ± std over seeds, training time, signs of collapse; floors first."""
+"""The comparison page: all protocols on one split, one row per method, baselines first; mean ± std over seeds,
+training time, signs of collapse.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from stars.provenance.files import read_npy, write_text
 from stars.provenance.record import recording
 from stars.training.collapse import effective_rank
 
-FLOOR, LEARNT = "Floors: nothing is trained", "Trained"
+FLOOR, LEARNT = "Baselines without training", "Trained"
 FACTS = {
     "rank": "effective rank",
     "steps": "steps of the last training",
@@ -27,29 +29,29 @@ FACTS = {
     "seconds": "training time",
 }
 PROTOCOLS = (
-    "KNN with the first k of knn.k. Whitened, standardised: features rescaled with statistics of the training clips;"
-    " nothing is trained. With more features than training clips, as for raw joints, whitening makes all training clips"
-    " equally far from each other."
+    "KNN uses the first k of knn.k. Standardised and whitened features are rescaled with statistics of the training"
+    " clips, without training. With more features than training clips, as for raw joints, whitening makes all training"
+    " clips equidistant."
 )
-NOTES = {  # of the columns in FACTS
-    "rank": "Effective rank: of the encoder's test features, from 1 to their width; it falls when features collapse.",
-    "self_matches": "Self-matches: fraction of neighbours in the last step of stage 2 that are earlier embeddings of the"
+NOTES = {  # on columns of FACTS
+    "rank": "Effective rank: of the encoder's test features, from 1 to their width; low if features collapse.",
+    "self_matches": "Self-matches: share of neighbours in the last step of stage 2 that are earlier embeddings of the"
     " same clip.",
 }
-UNTRAINED, NOT_MEASURED = "Nothing is trained.", "Measured in stage 2 alone."
-SEVERAL = "Several trainings, whose encoders are added."
+UNTRAINED, NOT_MEASURED = "Not trained.", "Measured only in stage 2."
+SEVERAL = "Fusion of several trainings."
 
 
 class Measured(Trained):
-    """A method, the trainings behind it, and whether it is a floor."""
+    """A method, its trainings, and whether it is a baseline without training."""
 
-    floor: bool = key(False, "nothing is trained for it")
+    floor: bool = key(False, "a baseline without training")
 
 
 class ComparisonStage(Settings):
-    """What the page shows."""
+    """Settings of the page."""
 
-    methods: tuple[Measured, ...] = key(..., "methods, a row each")
+    methods: tuple[Measured, ...] = key(..., "methods, one row each")
     runs: tuple[Run, ...] = key(..., "results, in the order of their columns")
     seeds: tuple[int, ...] = key(..., "seeds of training; a cell is their mean", min_length=1)
     data_title: str = key(..., "data set's name in the caption")
@@ -61,10 +63,10 @@ def comparison(settings: ComparisonStage, files: Mapping[str, Path], out: Path) 
 
     Args:
         files: `Run.name` → metrics.json; features/{method}/{seed} → test features of the encoder; curve/{method}/{seed}
-            → curve.csv of a trained method; record/{training}/{seed} → record.json of each training behind one.
+            → curve.csv of a trained method; record/{training}/{seed} → record.json of each of its trainings.
 
     Raises:
-        InputError: a file that is missing, or is not what it should be.
+        InputError: a file is missing or invalid.
     """
     names = [f"comparison{ending}" for ending in WRITERS]
     with recording(out, __name__, settings.model_dump(mode="json"), files, names, "comparison.record.json"):
@@ -117,7 +119,7 @@ def _row(
 
 
 def _facts(settings: ComparisonStage, method: Measured, files: Mapping[str, Path]) -> dict[str, Cell]:
-    """What stands beside the accuracies, in words, so that it is not ranked among them."""
+    """Cells beside the accuracies; as text, because they are not ranked."""
 
     def told(kind: str) -> list[Path]:
         return [files[role] for seed in settings.seeds if (role := f"{kind}/{method.method}/{seed}") in files]
@@ -144,13 +146,13 @@ def _words(values: Sequence[float], form: str, sources: Sequence[Path], reason: 
 
 
 def _last_row(path: Path) -> dict[str, str]:
-    """The last row of a training's curve.csv; InputError if there is none."""
+    """The last row of a training's curve.csv; InputError if it has none."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             *_, last = csv.DictReader(file)
         return {**last, "step": str(int(last["step"]))}
     except (OSError, ValueError, KeyError, csv.Error):
-        raise InputError(f"{path} is not the curve of a training: train again") from None
+        raise InputError(f"{path} is not a training curve: train again") from None
 
 
 def _hardware(settings: ComparisonStage, files: Mapping[str, Path]) -> str:
@@ -160,6 +162,6 @@ def _hardware(settings: ComparisonStage, files: Mapping[str, Path]) -> str:
     machines = dict.fromkeys(training_seconds(files[role])[1] for role in trained)
     where = "; ".join(machines) or "nothing was trained"
     return (
-        "Training time: wall time of all trainings behind an encoder, mean over seeds, other jobs beside them"
-        f" ({where})."
+        "Training time: total wall time of a method's trainings, mean over seeds; other jobs may have run at the same"
+        f" time ({where})."
     )

@@ -1,4 +1,4 @@
-"""Figure 6: confusion matrix of the KNN protocol, and the pairs of actions it confuses most."""
+"""Figure 6: the KNN protocol's confusion matrix and the action pairs that it confuses most."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from stars.paper.inputs import class_names, read_clips, write_csv
 from stars.provenance.files import read_npz
 from stars.provenance.record import recording
 
-LABELLED = 30  # classes up to which each cell shows its percentage
+LABELLED = 30  # with at most this many classes, each cell shows its percentage
 
 
 class Fig6Stage(Settings):
-    """What Figure 6 shows."""
+    """Settings of Figure 6."""
 
     title: str = key(..., "method's name in the title")
     k: int = key(10, "neighbours of the KNN protocol", ge=1)
@@ -31,14 +31,14 @@ class Fig6Stage(Settings):
 def fig6(settings: Fig6Stage, clips: Path, predictions: Path, out: Path) -> None:
     """Write out/fig6.svg, .png, .csv (true, predicted, count, share), out/fig6_pairs.csv and out/fig6.record.json.
 
-    `share` is of the true class's test clips, 0–1.
+    `share`: fraction of the true class's test clips, 0–1.
 
     Args:
-        clips: folder of the clip store, which names the classes.
+        clips: folder of the clip store, for the class names.
         predictions: predictions.npz of the KNN protocol with name, label and predicted_k{K}, each (test clips,).
 
     Raises:
-        InputError: no predictions for this k, or predictions that are not of this clip store.
+        InputError: no predictions for this k, or they do not match the clip store.
     """
     names = class_names(read_clips(clips))
     counts = _counts(settings, clips, predictions, list(names))
@@ -52,23 +52,19 @@ def fig6(settings: Fig6Stage, clips: Path, predictions: Path, out: Path) -> None
 
 
 def confusion(label: np.ndarray, predicted: np.ndarray, classes: list[int]) -> np.ndarray:
-    """(classes, classes) number of clips by true (row) and predicted (column) class, both in the order of `classes`
-    (ascending).
-    """
+    """(classes, classes) counts of clips by true (row) and predicted (column) class; `classes` is ascending."""
     counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(counts, (np.searchsorted(classes, label), np.searchsorted(classes, predicted)), 1)
     return counts
 
 
 def shares(counts: np.ndarray) -> np.ndarray:
-    """Each row divided by its sum; a class without test clips is a row of zeros."""
+    """Divide each row by its sum; a class without test clips gets zeros."""
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
 def confused(cells: pd.DataFrame, pairs: int) -> pd.DataFrame:
-    """The most frequent (true, predicted) pairs of different classes; the more frequent first, then the larger
-    share, then by name.
-    """
+    """The most frequent wrong (true, predicted) pairs, sorted by count, then share (both descending), then name."""
     wrong = cells[(cells["true"] != cells["predicted"]) & (cells["count"] > 0)]
     order = wrong.sort_values(
         ["count", "share", "true", "predicted"], ascending=[False, False, True, True], kind="stable"
@@ -83,12 +79,12 @@ def _counts(settings: Fig6Stage, clips: Path, predictions: Path, classes: list[i
     truth = dict(zip(table["name"], table["label"], strict=True))
     if [truth.get(str(name)) for name in found["name"]] != found["label"].tolist():
         raise InputError(
-            f"{predictions} holds clips or labels that {clips / 'clips.csv'} does not have: run the KNN protocol again"
+            f"{predictions} has clips or labels that are not in {clips / 'clips.csv'}: run the KNN protocol again"
         )
     if len(found[column]) != len(found["label"]) or not set(found[column].tolist()) <= set(classes):
-        raise InputError(f"{predictions}: {column} must hold one known label a clip: run the KNN protocol again")
+        raise InputError(f"{predictions}: {column} must have one known label per clip: run the KNN protocol again")
     if not len(found["label"]):
-        raise InputError(f"{predictions} holds no clips: run the KNN protocol again")
+        raise InputError(f"{predictions} contains no clips: run the KNN protocol again")
     return confusion(found["label"], found[column], classes)
 
 
@@ -121,12 +117,12 @@ def _draw(settings: Fig6Stage, counts: np.ndarray, names: list[str], out: Path) 
         bar.set_label("share of the true class's clips", fontsize=0.85 * text)
         bar.outline.set_visible(False)
         where = f"{settings.title}, {settings.data_title} {settings.split_title}: KNN, K = {settings.k}"
-        axis.set_title(f"{where}\n{counts.sum():,} test clips, {right:.1f} % right", fontsize=text)
+        axis.set_title(f"{where}\n{counts.sum():,} test clips, {right:.1f} % correct", fontsize=text)
         figure_style.save(drawn, out / "fig6")
 
 
 def name_axes(axis: Axes, names: list[str]) -> None:
-    """Classes along both axes, a fine grid between them."""
+    """Label both axes with the classes and draw a grid between cells."""
     places, size = range(len(names)), 8 if len(names) <= LABELLED else 9
     axis.set_xticks(places, names, rotation=90, fontsize=size)
     axis.set_yticks(places, names, fontsize=size)
@@ -140,7 +136,7 @@ def name_axes(axis: Axes, names: list[str]) -> None:
 
 
 def number_cells(axis: Axes, share: np.ndarray) -> None:
-    """The percentage in each cell of half a percent and more."""
+    """Write the percentage into each cell of at least half a percent."""
     size = min(7.5, 150 / len(share))
     for row, column in np.argwhere(share >= 0.005):
         colour = "white" if share[row, column] > 0.55 else "black"

@@ -1,6 +1,4 @@
-"""What a method costs, in columns of a result table: its encoder's parameters, its operations for a clip, and the
-time of its trainings.
-"""
+"""Cost columns of a result table: parameters of the encoder, operations per clip, training time."""
 
 from __future__ import annotations
 
@@ -14,27 +12,27 @@ from stars.evaluation.statistics import mean_std
 from stars.paper.times import duration, training_seconds
 from stars.provenance.files import read_json
 
-UNKNOWN = "–"  # an encoder of an earlier version, whose record does not say
+UNKNOWN = "–"  # records of earlier versions lack this
 
 
 class Cost(Settings):
-    """Where a method's costs are recorded."""
+    """The records with a method's costs."""
 
     method: str = key(..., "method")
-    encoders: tuple[str, ...] = key((), "methods whose encoders it is made of: itself, or the members of an ensemble")
-    trainings: tuple[str, ...] = key((), "methods whose training times add up to its own")
+    encoders: tuple[str, ...] = key((), "methods whose encoders it uses: itself, or the members of an ensemble")
+    trainings: tuple[str, ...] = key((), "methods whose training times are added")
     seeds: tuple[int, ...] = key(..., "seeds of training; a time is their mean", min_length=1)
 
     @property
     def roles(self) -> list[str]:
-        """Keys of the records it is read from, among the inputs of a table."""
+        """Its records' roles among the inputs of a table."""
         return [
             f"record/{name}/{seed}" for name in dict.fromkeys((*self.encoders, *self.trainings)) for seed in self.seeds
         ]
 
 
 def shown(columns: Sequence[str], cost: Cost, files: Mapping[str, Path]) -> dict[str, str]:
-    """Column → what stands there for a method. InputError for a file that is not a record."""
+    """Column → the method's cell; InputError for a file that is not a record."""
     return {column: COLUMNS[column](cost, files) for column in columns}
 
 
@@ -60,7 +58,7 @@ COLUMNS = {"parameters": _parameters, "operations": _operations, "training": _tr
 
 
 def _sum(cost: Cost, files: Mapping[str, Path], fact: str) -> float | None:
-    """Of all encoders; None where one's record does not have it."""
+    """Sum over all encoders; None if a record lacks it."""
     found = [_noted(files[f"record/{name}/{cost.seeds[0]}"], fact) for name in cost.encoders]
     known = [value for value in found if value is not None]
     return sum(known) if len(known) == len(found) else None
@@ -76,7 +74,7 @@ def _noted(path: Path, fact: str) -> float | None:
 
 
 def _amount(value: float | None, unit: str) -> str:
-    """1.2 M, 34 GFLOP; nothing where there is no encoder."""
+    """Format as 1.2 M or 34 GFLOP; "" without an encoder."""
     if value is None:
         return UNKNOWN
     if value == 0:

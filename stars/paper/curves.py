@@ -1,4 +1,4 @@
-"""Training curves: loss and learning rate of each method's own training, one panel each."""
+"""Training curves: loss and learning rate, one panel per method."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from stars.paper.inputs import Panel, read_csv, write_csv
 from stars.provenance.record import recording
 
 COLUMNS = ("step", "epoch", "loss", "lr")
-FEW = 30  # rows up to which each is drawn as a point
+FEW = 30  # curves of fewer rows are drawn with markers, without smoothing
 
 
 class CurvesStage(Settings):
-    """What the figure of training curves shows."""
+    """Settings of the training curves' figure."""
 
     panels: tuple[Panel, ...] = key(..., "methods, one panel each", min_length=1)
     data_title: str = key(..., "data set's name in the title")
@@ -32,14 +32,14 @@ def curves(settings: CurvesStage, files: Mapping[str, Path], out: Path) -> None:
     """Write out/curves.svg, .png, .csv (method, then the columns of curve.csv) and .record.json.
 
     Args:
-        files: method → curve.csv with at least step, epoch, loss, lr; without rows for a method that was not trained.
+        files: method → curve.csv with at least step, epoch, loss and lr; no rows if the method was not trained.
 
     Raises:
-        InputError: a method without a file, or a file without these columns or with something that is not a number.
+        InputError: a file is missing, lacks one of these columns, or contains something other than numbers.
     """
     lacking = [panel.method for panel in settings.panels if panel.method not in files]
     if lacking:
-        raise InputError(f"curves draws method {lacking[0]}, of which no curve.csv was given")
+        raise InputError(f"curves: no curve.csv for method {lacking[0]}: train it, or remove it from the figure")
     inputs = {panel.method: files[panel.method] for panel in settings.panels}
     tables = {method: _read(path) for method, path in inputs.items()}
     names = ["curves.svg", "curves.png", "curves.csv"]
@@ -51,7 +51,7 @@ def curves(settings: CurvesStage, files: Mapping[str, Path], out: Path) -> None:
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """Mean over up to `window` values around each; shorter at the ends."""
+    """Centred moving mean over `window` values; over fewer at the ends."""
     return pd.Series(values).rolling(window, center=True, min_periods=1).mean().to_numpy()
 
 
@@ -95,7 +95,7 @@ def _panel(axis: Axes, title: str, table: pd.DataFrame) -> None:
 
 
 def _loss(axis: Axes, epoch: np.ndarray, loss: np.ndarray) -> None:
-    """Each row's loss; where there are many, pale, with their moving mean over it."""
+    """Draw the loss of each row; if there are many, pale and with the moving mean on top."""
     if len(loss) < FEW:
         axis.plot(epoch, loss, color=figure_style.colour(0), linewidth=1.4, marker="o", markersize=3)
         return

@@ -1,6 +1,4 @@
-"""A table before it is written: columns, rows, cells, their ranks and the reasons of their dashes. Values are
-percent.
-"""
+"""A table before it is written: columns, rows, cells, ranks, and the reason for each dash. Values are in percent."""
 
 from __future__ import annotations
 
@@ -15,8 +13,8 @@ DASH = "–"
 
 @dataclass(frozen=True)
 class Cell:
-    """One value, or none and the reason. `values` are those of the seeds, `value` their mean. `words` stand in place
-    of a number.
+    """One value, or the reason for none. `values`: one per seed; `value`: their mean; `words`: text instead of a
+    number.
     """
 
     value: float | None = None
@@ -30,8 +28,8 @@ class Cell:
     words: str = ""
 
     def text(self, origin: Origin = "published") -> str:
-        """Words as they are; else one decimal (three of a p-value), ± the standard deviation where there is one; a
-        dash for no value.
+        """The words; or the value with one decimal (p-values: three), ± its standard deviation if there is one; or a
+        dash.
         """
         if self.value is None:
             return self.words or DASH
@@ -44,7 +42,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """Cells by column key; `stub` holds what stands between the method and its numbers (input, backbone)."""
+    """Cells by column key; `stub`: the columns between the method and its numbers (input, backbone)."""
 
     origin: Origin
     group: str
@@ -77,9 +75,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Everything that is written, whatever the format."""
+    """A table's content, independent of the format."""
 
-    number: int | str  # of the paper; a table that is none of its has a name
+    number: int | str  # the paper's number, or a name for other tables
     caption: str
     stubs: tuple[str, ...]
     columns: tuple[Column, ...]
@@ -94,9 +92,7 @@ class Table:
         return [self.first, *(name.capitalize() for name in self.stubs), *(["Source"] if self.cites else [])]
 
     def facts(self, row: Row) -> list[str]:
-        """What stands in those columns: the method with its number in the paper's list of references, as the paper
-        prints it.
-        """
+        """A row's cells in those columns; a published method has its reference number, as in the paper."""
         name = row.method if row.reference is None else f"{row.method} [{row.reference}]"
         source = row.citation or (row.origin if row.origin == "this run" else "")
         return [name, *(row.stub.get(stub, "") for stub in self.stubs), *([source] if self.cites else [])]
@@ -107,13 +103,13 @@ class Table:
         return any(cell.rank for row in self.rows for cell in row.cells.values())
 
     def reasons(self) -> dict[str, str]:
-        """Reason of a dash → its footnote letter, in the order they are met."""
+        """Reason for a dash → its footnote letter, in order of appearance."""
         met = dict.fromkeys(row.cells[column.key].reason for row in self.rows for column in self.columns)
         return {reason: letter(index) for index, reason in enumerate(reason for reason in met if reason)}
 
     def narrowed(self) -> Table:
-        """Columns in which this run has a value, and rows with a value in one of them; all of the table where this
-        run has none.
+        """Only the columns with values of this run, and rows with a value in one of them; the whole table if this run
+        has no values.
         """
         columns = tuple(
             column
@@ -128,7 +124,7 @@ class Table:
         return replace(self, columns=columns, rows=rows)
 
     def headings(self) -> list[tuple[str, int]]:
-        """First line of the headings: text and the number of columns it spans; nothing where there is no text."""
+        """First line of the headings: texts and the number of columns that each spans; empty if all texts are."""
         spans: list[tuple[str, int]] = []
         for column in self.columns:
             if spans and spans[-1][0] == column.group:
@@ -138,7 +134,7 @@ class Table:
         return spans if any(text for text, _ in spans) else []
 
     def groups(self) -> list[tuple[str, list[Row]]]:
-        """Consecutive rows of one group, with the group's title."""
+        """Consecutive rows of the same group, with the group's title."""
         parts: list[tuple[str, list[Row]]] = []
         for row in self.rows:
             if not parts or parts[-1][0] != row.group:
@@ -156,7 +152,9 @@ def letter(index: int) -> str:
 
 
 def ranked(table: Table) -> Table:
-    """The table with ranks 1 and 2 in every column: by the shown decimal, ties share, one value alone has no rank."""
+    """Rank the best and second best of every column by the rounded value; ties share a rank, a single value has
+    none.
+    """
     ranks = {column.key: _ranks(table.rows, column.key) for column in table.columns}
     rows = tuple(
         replace(

@@ -1,4 +1,4 @@
-"""Tables 8 and 10: settings of a method as the paper states them, beside those of the configuration that ran."""
+"""Tables 8 and 10: a method's settings in the paper, beside those of this run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from stars.paper import published as paper
 from stars.paper.grid import Cell, Column, Row, Table
 from stars.paper.tables import write
 
-FIXED = "="  # before a value that is no setting: what the code always does
+FIXED = "="  # prefix of a value that is fixed in the code, not a setting
 FIELDS = ["hyperparameter", "value", "keys"]
-NOT_CONFIGURED = "The configuration has no such method."
+NOT_CONFIGURED = "The configuration does not contain this method."
 COLUMNS = (
     Column("published", "", "Published", True),
     Column("this_run", "", "This run", False),
@@ -24,19 +24,19 @@ COLUMNS = (
 
 
 class HyperparametersStage(Settings):
-    """What one table of settings shows."""
+    """Settings of one table of hyperparameters."""
 
     number: int = key(..., "number of the table in the paper")
     method: str = key(..., "method's name in the title")
-    data_title: str = key(..., "data set for which the settings hold")
+    data_title: str = key(..., "data set that the settings are for")
     settings: dict[str, Any] | None = key(
-        None, "key, dotted → value, of every setting of the method; null: it is not configured"
+        None, "dotted key → value of every setting of the method; null: not configured"
     )
 
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """One printed row, and the keys of ours that stand for it."""
+    """A row of the paper, and the corresponding keys of the configuration."""
 
     name: str
     value: str
@@ -47,7 +47,7 @@ def build(settings: HyperparametersStage, published: Path, out: Path) -> None:
     """Write out/table{N}.csv, .md, .tex, .html and .record.json.
 
     Raises:
-        InputError: the published table is missing or damaged, or names a key that the method's settings do not have.
+        InputError: the published table is missing or damaged, or names a key that the method does not have.
     """
     inputs = paper.sources(published, settings.number)
     write(
@@ -59,7 +59,7 @@ def build(settings: HyperparametersStage, published: Path, out: Path) -> None:
 
 
 def load(path: Path) -> list[Hyperparameter]:
-    """The printed rows; InputError naming the line that is wrong."""
+    """The paper's rows; InputError names the line that is wrong."""
     rows = []
     for line, fields in paper.lines(path):
         if list(fields) != FIELDS or None in fields.values():
@@ -69,12 +69,12 @@ def load(path: Path) -> list[Hyperparameter]:
 
 
 def assemble(settings: HyperparametersStage, rows: list[Hyperparameter], title: str) -> Table:
-    """The table; what differs from the paper is named under it."""
+    """The table, with a note that names what differs from the paper."""
     caption = f"Table {settings.number} of the STARS paper: {title}. Published values are cited from the paper."
     if settings.settings is not None:
-        caption += f" This run's are those of {settings.method} on {settings.data_title}."
+        caption += f" This run's values: {settings.method} on {settings.data_title}."
     differing = [row.name for row in rows if settings.settings is not None and not agrees(row, settings.settings)]
-    notes = (f"Other than the paper's: {', '.join(differing)}.",) if differing else ()
+    notes = (f"Different from the paper: {', '.join(differing)}.",) if differing else ()
     return Table(
         settings.number,
         caption,
@@ -88,7 +88,7 @@ def assemble(settings: HyperparametersStage, rows: list[Hyperparameter], title: 
 
 
 def agrees(row: Hyperparameter, settings: Mapping[str, Any]) -> bool:
-    """Whether our value is the published number; a value in words is left to the reader."""
+    """Whether our value equals the published number; true for values in words, which are not compared."""
     printed = _number(row.value)
     return printed is None or len(row.keys) != 1 or _number(_values(row, settings)[0]) in (None, printed)
 
@@ -102,7 +102,7 @@ def _row(row: Hyperparameter, settings: Mapping[str, Any] | None) -> Row:
 
 
 def _ours(row: Hyperparameter, settings: Mapping[str, Any]) -> str:
-    """The value that stands for a printed number; values with their keys' last words for what is printed in words."""
+    """Our value; if the paper's is in words, each value after the last part of its key."""
     values = [_text(value) for value in _values(row, settings)]
     if _number(row.value) is not None:
         return values[0]
@@ -113,7 +113,7 @@ def _values(row: Hyperparameter, settings: Mapping[str, Any]) -> list[Any]:
     lacking = [name for name in row.keys if not name.startswith(FIXED) and name not in settings]
     if lacking or not row.keys:
         raise InputError(
-            f"{row.name}: the method has no setting {', '.join(lacking)}: correct the column keys of the published"
+            f"{row.name}: the method has no setting {', '.join(lacking)}: correct the column keys in the published"
             " table"
         )
     return [name.removeprefix(FIXED) if name.startswith(FIXED) else settings[name] for name in row.keys]

@@ -1,4 +1,4 @@
-"""What figures read of the pipeline's files."""
+"""Read the pipeline's files for figures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXT = {"name": str, "action_name": str}
 
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """A csv file that has at least these columns; names stay text ("None", "nan" and "007" are names)."""
+    """Read a csv file with at least these columns; names stay text ("None", "nan" and "007" are names)."""
     try:
         table = pd.read_csv(path, dtype=TEXT, keep_default_na=False, na_values={})
     except FileNotFoundError:
@@ -37,21 +37,21 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Full precision, one line ending on every system."""
+    """Write a table in full precision, with the same line endings on every system."""
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def read_clips(clips: Path) -> pd.DataFrame:
-    """name, label (int), action_name of every clip in a clip store's folder, in its order."""
+    """name, label (int) and action_name of every clip of a clip store's folder, in its order."""
     columns = ("name", "label", "action_name")
     table = read_csv(clips / "clips.csv", columns)[list(columns)]
     if not pd.api.types.is_integer_dtype(table["label"]):
-        raise InputError(f"{clips / 'clips.csv'}: column label must hold whole numbers: ingest again")
+        raise InputError(f"{clips / 'clips.csv'}: column label must contain integers: ingest again")
     return table
 
 
 def class_names(clips: pd.DataFrame) -> dict[int, str]:
-    """Label → action name, by label."""
+    """Label → action name, sorted by label."""
     unique = clips.drop_duplicates("label").sort_values("label")
     return dict(zip(unique["label"].tolist(), unique["action_name"].tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Where the names of points stand: beside their points, on nothing else, inside the axes."""
+"""Place the labels of points beside them, inside the axes and without overlaps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-GAPS = (3, 7, 12, 18, 26, 36, 48, 62, 78, 96, 120, 150, 200)  # points between a mark and its name, in the order tried
+GAPS = (3, 7, 12, 18, 26, 36, 48, 62, 78, 96, 120, 150, 200)  # points between a mark and its label, in the order tried
 SIDES = np.array(
     [
         (1, 0),
@@ -18,15 +18,15 @@ SIDES = np.array(
         *((x, y) for x, y in product((1, -1, 0.5, -0.5), repeat=2) if max(x, y, -x, -y) == 1),
     ]
 )
-CLEAR = 1.5  # points around a name that stay free
-# what it costs, in points of distance, to cover a mark or a name, and to lead a line over a mark
+CLEAR = 1.5  # points of free space around a label
+# cost, in points of distance, of covering a mark or a label, and of a line that crosses a mark
 COVERED, CROSSED = 1000, 40
-ROUNDS = 4  # how often each name is placed
+ROUNDS = 4  # how often each label is placed
 
 
 def apart(places: Iterable[float], gap: float, top: float = math.inf) -> list[float]:
-    """Ascending places moved as little as that takes to stand `gap` apart, none above `top`: each cluster is spread
-    about its own centre.
+    """Move ascending places as little as needed to be `gap` apart, none above `top`; each cluster is spread about its
+    centre.
     """
     clusters: list[list[float]] = []
     for place in places:
@@ -40,25 +40,25 @@ def apart(places: Iterable[float], gap: float, top: float = math.inf) -> list[fl
 
 
 def _low(cluster: list[float], gap: float, top: float) -> float:
-    """The lowest place of a cluster that is spread."""
+    """The lowest place of a spread cluster."""
     width = gap * (len(cluster) - 1)
     return min(sum(cluster) / len(cluster) - width / 2, top - width)
 
 
 def beside(marks_n4: np.ndarray, sizes_n2: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """Where to write the name of each mark: inside the bounds, off every mark, off other names and their lines, and as
-    near as that allows.
+    """Place each mark's label as near as possible, inside the bounds and without covering marks, other labels or their
+    lines.
 
-    Names are placed one after another, the most crowded first; then each moves in turn to the place that is best beside
-    all others. Where no place is free, a name stands where it covers least.
+    Labels are placed one after another, the most crowded first; then each in turn moves to the best place, given all
+    others. If no place is free, a label goes where it covers least. All lengths are in points.
 
     Args:
-        marks_n4: left, bottom, right and top of each mark, in points, as all lengths here.
-        sizes_n2: width and height of each name.
+        marks_n4: left, bottom, right and top of each mark.
+        sizes_n2: width and height of each label.
         bounds: left, bottom, right and top.
 
     Returns:
-        (N, 2) centres of the names.
+        (N, 2) centres of the labels.
     """
     points = (marks_n4[:, :2] + marks_n4[:, 2:]) / 2
     nearest = np.sort(np.linalg.norm(points[:, None] - points[None], axis=2), axis=1)[:, :4].sum(axis=1)
@@ -90,7 +90,7 @@ def _overlaps(boxes_n4: np.ndarray, others_m4: np.ndarray) -> np.ndarray:
 
 
 def _hits(starts: np.ndarray, ends_n2: np.ndarray, boxes_m4: np.ndarray) -> np.ndarray:
-    """(N, M) which straight lines touch which boxes: whether the part of the line between left and right meets that
+    """(N, M) which straight lines touch which boxes: whether the line's part between left and right overlaps its part
     between bottom and top.
     """
     starts = np.broadcast_to(starts, ends_n2.shape)[:, None]

@@ -1,11 +1,11 @@
-"""Tables of one's own: a file plugins/tables/NAME.py is the table NAME, and nothing else has to know of it.
+"""Custom tables: the file plugins/tables/NAME.py defines the table NAME.
 
-It holds `Options`, its settings with their defaults, and
+It contains `Options`, its settings with their defaults, and
 
     table(results, options) -> pandas.DataFrame
 
-given a `Result` for every method, run and seed that its block asks for. What it returns is written as csv, Markdown,
-LaTeX and HTML.
+which gets a `Result` for every method, run and seed that its block requests. The data frame is written as csv,
+Markdown, LaTeX and HTML.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def build(settings: PluginTableStage, files: Mapping[str, Path], out: Path) -> N
         files: {data}_{split}/{method}/{seed} → metrics.json of each result.
 
     Raises:
-        InputError: no such table, an option that it does not know, a metrics file that is missing or damaged.
+        InputError: unknown table or option, or a metrics file is missing or damaged.
     """
     name, key = settings.name, f"tables.{settings.name}"
     stage, own = plugins.module_of("tables", name, key), plugins.load("tables", name, key)
@@ -78,9 +78,9 @@ def _read(one: Result, files: Mapping[str, Path]) -> Result:
 
 
 def _texts(frame: Any, title: str) -> list[str]:
-    """csv in full precision; Markdown, LaTeX and HTML with one decimal."""
+    """The table as csv in full precision, and as Markdown, LaTeX and HTML with one decimal."""
     if not isinstance(frame, pd.DataFrame):
-        raise InputError(f"{title}: table must return a pandas.DataFrame, found {type(frame).__name__}: mend its file")
+        raise InputError(f"{title}: table must return a pandas.DataFrame, found {type(frame).__name__}: correct it")
     shown = frame.map(lambda value: f"{value:.1f}" if isinstance(value, float) else str(value))
     rows = [list(map(str, shown.columns)), ["---"] * shown.shape[1], *shown.values.tolist()]
     markdown = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)

@@ -1,4 +1,4 @@
-"""The paper's own numbers: table{N}.csv as printed, and tables.yaml for what stands above them."""
+"""The paper's numbers: table{N}.csv as printed, and tables.yaml with titles and headings."""
 
 from __future__ import annotations
 
@@ -20,24 +20,22 @@ NEWER_FIELDS = ["table", "method", "citation", "input", "backbone", "column", "v
 
 
 class Layout(Settings):
-    """What the paper prints around a table's numbers."""
+    """A table's title, headings and notes."""
 
     title: str = key(..., "what the table compares")
     columns: dict[str, tuple[str, str]] = key(
         {}, "column of the csv file → the two lines of its heading, in the paper's order"
     )
     select: dict[str, int | str] = key(
-        {}, "entry of metrics.json's `results` that is shown, by its keys; empty: the headline"
+        {}, "entry of metrics.json's `results` that is shown, by its keys; empty: the main result"
     )
     notes: tuple[str, ...] = key((), "notes under the table")
-    chosen: dict[str, str] = key(
-        {}, "point of docs/fidelity.md → what this pipeline does there, shown beside its own results"
-    )
+    chosen: dict[str, str] = key({}, "point of docs/fidelity.md → this pipeline's choice, shown with its results")
 
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One printed row; `values` holds percent by column, without the columns that the paper leaves blank."""
+    """One printed row; `values`: percent by column, without columns that the paper leaves blank."""
 
     group: str
     method: str
@@ -47,11 +45,11 @@ class PublishedRow:
     stub: dict[str, str]
     values: dict[str, float]
     reproduced: frozenset[str]
-    address: str = ""  # of work after the paper: where its numbers were read
+    address: str = ""  # source of the numbers, for work after the paper
 
     @property
     def cited(self) -> str:
-        """The method with its number in the paper's list of references, as the paper prints it."""
+        """The method with its reference number, as the paper prints it."""
         return self.method if self.reference is None else f"{self.method} [{self.reference}]"
 
 
@@ -65,21 +63,21 @@ class Published:
     rows: tuple[PublishedRow, ...]
 
     def of_recipe(self, recipe: str) -> PublishedRow | None:
-        """The printed row that a method of this pipeline stands for, if there is one."""
+        """The printed row that corresponds to a method of this pipeline, if there is one."""
         return next((row for row in self.rows if row.recipe == recipe), None)
 
 
 def sources(folder: Path, number: int, newer: bool = False) -> dict[str, Path]:
-    """Role → file, of what `load` reads."""
+    """Role → file that `load` reads."""
     found = {"layout": folder / "tables.yaml", "published": folder / f"table{number}.csv"}
     return found | ({"newer": folder / NEWER} if newer else {})
 
 
 def load(folder: Path, number: int, newer: bool = False) -> Published:
-    """Read Table `number` from `folder` (config/published). InputError names file and line of what is wrong.
+    """Read Table `number` from `folder` (config/published). InputError names the file and line that are wrong.
 
     Args:
-        newer: with rows of work that came after the paper or is not in it.
+        newer: add rows of newer.csv: work after the paper, or not in it.
     """
     described = layout(folder, number)
     path = folder / f"table{number}.csv"
@@ -96,7 +94,7 @@ def load(folder: Path, number: int, newer: bool = False) -> Published:
 
 
 def _newer(path: Path, number: int, described: Layout, stubs: tuple[str, ...]) -> list[PublishedRow]:
-    """The rows of a table in newer.csv, which has a line a number, with the address where it was read."""
+    """A table's rows from newer.csv, which has one number and its source per line."""
     found: dict[tuple[str, ...], PublishedRow] = {}
     for line, fields in lines(path):
         if list(fields) != NEWER_FIELDS or None in fields.values():
@@ -105,7 +103,8 @@ def _newer(path: Path, number: int, described: Layout, stubs: tuple[str, ...]) -
             continue
         if fields["column"] not in described.columns:
             raise InputError(
-                f"{path}, line {line}: Table {number} has no column {fields['column']}: {', '.join(described.columns)}"
+                f"{path}, line {line}: Table {number} has no column {fields['column']}: use one of"
+                f" {', '.join(described.columns)}"
             )
         try:
             value = float(fields["value"])
@@ -119,7 +118,7 @@ def _newer(path: Path, number: int, described: Layout, stubs: tuple[str, ...]) -
 
 
 def layout(folder: Path, number: int) -> Layout:
-    """What stands around Table `number`; InputError where tables.yaml is missing or damaged, or does not have it."""
+    """Title and headings of Table `number`; InputError if tables.yaml is missing, damaged or lacks the table."""
     path = folder / "tables.yaml"
     try:
         layouts = TypeAdapter(dict[int, Layout]).validate_python(
@@ -136,7 +135,7 @@ def layout(folder: Path, number: int) -> Layout:
 
 
 def lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and fields of a csv file's rows; InputError where it is missing."""
+    """Line number and fields of a csv file's rows; InputError if the file is missing."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -150,7 +149,7 @@ def _row(fields: dict[str, str], stubs: tuple[str, ...], layout: Layout, where: 
     reproduced = frozenset(fields["reproduced"].split())
     if not reproduced <= set(layout.columns):
         raise InputError(
-            f"{where}: reproduced must name columns of the table, not {shown(' '.join(sorted(reproduced)))}"
+            f"{where}: reproduced must name columns of the table, found {shown(' '.join(sorted(reproduced)))}"
         )
     try:
         values = {column: float(fields[column]) for column in layout.columns if fields[column]}

@@ -17,13 +17,13 @@ from stars.provenance import intact
 from stars.provenance.lineage import Record, renamed
 
 STAGES = ("stars.paper.tables",)
-PLACE = ("origin", "group", "method", "recipe", "column")  # what names a line of a table's csv
-LONGEST = 60  # characters of a field that is shown whole
+PLACE = ("origin", "group", "method", "recipe", "column")  # these identify a line of a table's csv
+LONGEST = 60  # characters of a field in a message
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A cell that is not what its results give: what names it in the csv (PLACE), and what differs, in words."""
+    """A cell that differs from its results: its PLACE in the csv, and the difference in words."""
 
     place: tuple[str, ...]
     words: str
@@ -33,16 +33,14 @@ class Difference:
 
 
 def of_record(record: Record, files: intact.Files) -> Iterator[tuple[Path, Difference | str]]:
-    """The cells of a record's table that its results do not give, each with the table's file; nothing for a record
-    of anything else.
-    """
+    """Cells of a record's table that differ from its results, each with the table's file; none for other records."""
     table = next((path for path in record.outputs if path.suffix == ".csv"), None)
     if record.stage not in STAGES or table is None or files[table] is None:
         return
     try:
         ours, right = (_lines(text) for text in (_text(table, files), _again(record, files.project, ".csv")))
     except InputError as error:
-        yield table, f"its cells cannot be worked out again: {error}"
+        yield table, f"its cells cannot be recomputed: {error}"
         return
     for place in dict.fromkeys((*ours, *right)):
         if words := _in_words(ours.get(place), right.get(place)):
@@ -50,19 +48,18 @@ def of_record(record: Record, files: intact.Files) -> Iterator[tuple[Path, Diffe
 
 
 def other_forms(record: Record, files: intact.Files) -> Iterator[str]:
-    """A phrase for each form of a record's table, beside its csv, that does not show what the results give.
+    """A phrase for each format of a record's table, except csv, that does not show its results.
 
-    Of a table that another version of the source made the wording may differ, and no number: ask this only where
-    today's made it.
+    Only for tables made by the current source: the wording of another version may differ.
     """
     for path in record.outputs:
         if path.suffix == ".csv" or files[path] is None:
             continue
         try:
             if _text(path, files) != _again(record, files.project, path.suffix):
-                yield f"{path} does not show what its results give"
+                yield f"{path} does not show its results"
         except InputError as error:
-            yield f"{path}: cannot be worked out again: {error}"
+            yield f"{path}: cannot be recomputed: {error}"
 
 
 def _text(path: Path, files: intact.Files) -> str:
@@ -70,12 +67,12 @@ def _text(path: Path, files: intact.Files) -> str:
 
 
 def _again(record: Record, project: Path, ending: str) -> str:
-    """A table in one of its forms, made again from what its record names. Files are called as they were then.
+    """Recompute a table in one of its formats from its record, with file names as recorded.
 
-    The published numbers are the project's, or this installation's where it has none.
+    The published numbers are the project's, or this installation's if it has none.
 
     Raises:
-        InputError: a result or the published table is missing or damaged, or the settings are of another version.
+        InputError: a result or the published table is missing or damaged, or the settings are from another version.
     """
     noted = {role: Path(entry["path"]) for role, entry in record.told["inputs"].items()}
     there = {role: project / renamed(path, record.results) for role, path in noted.items()}
@@ -92,20 +89,16 @@ def _again(record: Record, project: Path, ending: str) -> str:
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"its settings are not of this version ({error!r})") from None
+        raise InputError(f"its settings are from another version ({error!r})") from None
     for role, path in there.items():
         text = text.replace(path.as_posix(), noted[role].as_posix())
     return text
 
 
 def _in_words(ours: Mapping[str, str] | None, right: Mapping[str, str] | None) -> str:
-    """Which fields of a cell the table has otherwise than its results give them; nothing where all are equal."""
+    """The fields of a cell that differ from its results; "" if all are equal."""
     if ours is None or right is None:
-        return (
-            "the table lacks it, its results give it"
-            if ours is None
-            else "the table has it, its results give no such cell"
-        )
+        return "its results give this cell, the table lacks it" if ours is None else "its results do not give this cell"
     fields = [name for name in render.FIELDS if ours.get(name) != right.get(name)]
     return "; ".join(
         f"the table says {name} {_shown(ours.get(name))}, its results give {_shown(right.get(name))}" for name in fields
@@ -129,5 +122,5 @@ def _table(settings: dict[str, Any], files: dict[str, Path], folder: Path) -> Ta
 
 
 def _lines(text: str) -> dict[tuple[str, ...], dict[str, str]]:
-    """A line of the csv by what names it."""
+    """The lines of the csv by PLACE."""
     return {tuple(line.get(name) or "" for name in PLACE): line for line in csv.DictReader(text.splitlines())}

@@ -1,4 +1,4 @@
-"""A table as csv (one line a cell, full precision), JSON, Markdown and LaTeX (booktabs)."""
+"""A table as csv (one line per cell, full precision), JSON, Markdown and LaTeX (booktabs)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ FIELDS = (
 
 
 def as_csv(table: Table) -> str:
-    """One line a cell. `values` are the seeds' in the order of `seeds`, `source` the files they come from in the
-    same order; joined by ";".
-    """
+    """One line per cell. `values` and `source` (their files) are in the order of `seeds`, joined by ";"."""
     text = io.StringIO()
     writer = csv.DictWriter(text, FIELDS, restval="", lineterminator="\n")
     writer.writeheader()
@@ -54,7 +52,7 @@ def _line(number: int | str, row: Row, column: str) -> dict[str, object]:
 
 
 def as_json(table: Table) -> str:
-    """All that the other forms show, as plain data: for the report page, and for other programs."""
+    """The table's content as plain data, for the report page and other programs."""
     reasons = table.reasons()
     rows = [
         {
@@ -74,7 +72,7 @@ def _shown(row: Row, cell: Cell, reasons: dict[str, str]) -> dict[str, object]:
 
 
 def as_markdown(table: Table) -> str:
-    """GitHub's table syntax; the two lines of a heading become one."""
+    """GitHub's table syntax; the two lines of a heading are joined."""
     reasons = table.reasons()
     heads = [*table.lead, *(f"{column.group} {column.title}".strip() for column in table.columns)]
     lines = [
@@ -111,7 +109,7 @@ def _md_row(cells: list[str]) -> str:
 
 
 def _md(text: str) -> str:
-    """Text that Markdown and the HTML in it leave as it is."""
+    """Escape text for Markdown with HTML."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", text)
 
@@ -128,9 +126,7 @@ def _tex(text: str) -> str:
 
 
 def as_latex(table: Table) -> str:
-    """A table environment for the packages booktabs and graphicx, no wider than the page; notes are paragraphs under
-    it.
-    """
+    """A table environment no wider than the page, with notes below; needs the packages booktabs and graphicx."""
     reasons = table.reasons()
     lead = len(table.lead)
     width = lead + len(table.columns)

@@ -1,4 +1,4 @@
-"""This pipeline's results as tables and figures read them: one metrics.json, one entry of it."""
+"""Read this pipeline's results for tables and figures: one entry of a metrics.json each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stars.errors import InputError, shown
 from stars.provenance.files import read_json
 
 NOT_RUN = "No result of this method on this data in this configuration."
-REHEARSED = "No result: a training behind it ended early, at max_steps."
+REHEARSED = "No result: max_steps stopped one of its trainings early."
 
 
 class Run(Settings):
@@ -24,28 +24,28 @@ class Run(Settings):
     data_title: str = key(..., "data set's name in the table")
     split: str = key(..., "split's key")
     split_title: str = key(..., "split's name in the table")
-    variant: str | None = key(None, "what else a column fixes, e.g. 1shot, 10pct or from_ntu60")
+    variant: str | None = key(None, "what else distinguishes a column, e.g. 1shot, 10pct or from_ntu60")
     variant_title: str | None = key(None, "the variant's name in the table")
     source_title: str | None = key(
-        None, "where the encoder was trained, where that is not the same data and stands in no variant"
+        None, "data that the encoder was trained on, if it is another one and not part of the variant"
     )
-    input: str = key("Single-stream", "streams that it sees, in words")
+    input: str = key("Single-stream", "its streams, in words")
     backbone: str = key("Transformer", "its network, in words")
     seed: int = key(..., "seed of training")
     counts: tuple[int | None, int] | None = key(
         None,
-        "training and test clips of a result on the paper's real, complete data (training null: any number); null: the"
-        " data is not the paper's",
+        "training and test clips of the paper's complete data (training null: any number); null: the data is not the"
+        " paper's",
     )
     select: dict[str, int | float | str] = key(
-        {}, "entry of metrics.json's `results` that is shown; empty: what the table selects, or the headline"
+        {}, "entry of metrics.json's `results` that is shown; empty: the table's selection, or the main result"
     )
-    rehearsal: bool = key(False, "a training behind it ends early, at `max_steps`: its accuracy is not shown")
-    arrays: tuple[str, ...] = key((), "arrays of predictions.npz behind it, one a repetition; empty: no p-value")
+    rehearsal: bool = key(False, "`max_steps` stops one of its trainings early: its accuracy is not shown")
+    arrays: tuple[str, ...] = key((), "its arrays in predictions.npz, one per repetition; empty: no p-value")
 
     @property
     def column(self) -> str:
-        """{data}_{split}, with _{variant} where there is one."""
+        """{data}_{split}, or {data}_{split}_{variant}."""
         return "_".join(part for part in (self.data, self.split, self.variant) if part)
 
     @property
@@ -56,7 +56,7 @@ class Run(Settings):
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Top-1 in percent, its standard deviation over a protocol's own repetitions (None: one run), training and test
+    """Top-1 in percent, its standard deviation over a protocol's repetitions (None: only one), training and test
     clips.
     """
 
@@ -67,9 +67,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Result:
-    """A run and what was measured (None: `reason`), the file it stands in, and whether the data is the paper's,
-    complete.
-    """
+    """A run, its accuracy (None: see `reason`), the source file, and whether the data is the paper's complete data."""
 
     run: Run
     found: Accuracy | None
@@ -80,7 +78,7 @@ class Result:
 
 
 def read(run: Run, path: Path | None, select: Mapping[str, Any]) -> Result:
-    """What a table shows of one metrics.json; without a file, a result that is a dash."""
+    """Read one result from its metrics.json; without a file, it is a dash."""
     if path is None:
         return Result(run, None, "", None, run.counts is not None, NOT_RUN)
     wanted = {**select, **run.select}
@@ -92,15 +90,12 @@ def read(run: Run, path: Path | None, select: Mapping[str, Any]) -> Result:
 
 
 def whole(clips: tuple[int, int], counts: tuple[int | None, int] | None) -> bool:
-    """Whether a result was measured on as many clips as the paper's complete data has; a count of None is not
-    compared.
-    """
+    """Whether a result has as many clips as the paper's complete data; a count of None is not compared."""
     return counts is not None and clips[1] == counts[1] and counts[0] in (None, clips[0])
 
 
 def accuracy(path: Path, wanted: Mapping[str, Any]) -> tuple[Accuracy | None, tuple[int, int]]:
-    """The entry of metrics.json's `results` with these values (nothing wanted: the headline), None where there is none,
-    and the clips.
+    """The entry of metrics.json's `results` with these values (none given: the main result), or None; and the clips.
 
     Raises:
         InputError: the file is missing, is no metrics file, or has several such entries.

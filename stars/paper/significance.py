@@ -1,6 +1,4 @@
-"""p-values of a table: each tuned method of this run against the one whose encoder it started from, on the same test
-clips.
-"""
+"""p-values of a table: each tuned method of this run compared with the method it started from, on the same test clips."""
 
 from __future__ import annotations
 
@@ -16,15 +14,15 @@ from stars.paper.results import NOT_RUN, Result
 from stars.provenance.files import read_npz
 
 GROUP = "p-value of the difference, this run"
-NOT_KEPT = "No p-value: this protocol keeps no prediction for every test clip of this entry."
+NOT_KEPT = "No p-value: the protocol does not store a prediction for every test clip of this entry."
 P_NOTE = (
-    "p: two-sided, that two methods of this run are equally accurate, by the paired bootstrap over test clips (10,000"
-    " resamples; seeds and repetitions averaged). It says nothing of what another training would give."
+    "p: two-sided p-value for equal accuracy of two methods of this run: paired bootstrap over test clips (10,000"
+    " resamples; averaged over seeds and repetitions). It does not include the variation between trainings."
 )
 
 
 def behind(name: str) -> str:
-    """Role of the predictions.npz behind a run's metrics."""
+    """Role of a run's predictions.npz."""
     return f"predictions of {name}"
 
 
@@ -34,11 +32,11 @@ def p_rows(
     columns: Sequence[str],
     files: Mapping[str, Path],
 ) -> list[Row]:
-    """A row for each pair of methods that were both measured.
+    """A row for each pair of methods with results of both.
 
     Args:
         pairs: (method, the one it is compared with).
-        results: (method, column) → one result a seed.
+        results: (method, column) → one result per seed.
         files: predictions.npz by `behind` of a run.
     """
     rows = []
@@ -61,7 +59,7 @@ def _cell(first: Sequence[Result], second: Sequence[Result], files: Mapping[str,
     paths = [files[behind(result.run.name)] for result in both]
     found = [_right(path, result.run.arrays) for path, result in zip(paths, both, strict=True)]
     if not all(np.array_equal(names, found[0][0]) for names, _ in found):
-        raise InputError(f"{paths[0]} and {paths[-1]} are not of the same test clips: run the protocol again")
+        raise InputError(f"{paths[0]} and {paths[-1]} have different test clips: run the protocol again")
     ours, others = (
         np.concatenate([right for _, right in side], axis=1) for side in (found[: len(first)], found[len(first) :])
     )
@@ -70,6 +68,6 @@ def _cell(first: Sequence[Result], second: Sequence[Result], files: Mapping[str,
 
 
 def _right(path: Path, arrays: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Clip names (N,) and whether each is right in each repetition (N, repetitions)."""
+    """Clip names (N,) and whether each is classified correctly in each repetition (N, repetitions)."""
     found = read_npz(path, ("name", "label", *arrays))
     return found["name"], np.stack([found[array] == found["label"] for array in arrays], axis=1)

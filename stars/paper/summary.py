@@ -1,4 +1,4 @@
-"""What a run made, for the terminal: its own rows of each table, and where tables and figures lie."""
+"""A run's results for the terminal: its rows of each table, and the paths of tables and figures."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ PAGE = "report/index.html"
 
 
 def summary(results: Path) -> str:
-    """Lines of text; InputError where folder `results` holds no table and no figure."""
+    """The text; InputError if folder `results` contains no table and no figure."""
     tables, drawn = files(results)
     if not tables and not drawn:
-        raise InputError(f"{results} holds no table and no figure: make them with `snakemake --cores 2`")
+        raise InputError(f"{results} contains no table or figure: make them with `snakemake --cores 2`")
     page = (
         [f"All on one page: {(results / PAGE).absolute().as_uri()}   (open it in a browser)"]
         if (results / PAGE).is_file()
@@ -28,22 +28,22 @@ def summary(results: Path) -> str:
 
 
 def files(results: Path) -> tuple[list[Path], list[Path]]:
-    """The tables' csv files, by number, and the figures' svg files below folder `results`."""
+    """The tables' csv files, sorted by number, and the figures' svg files in folder `results`."""
     tables = sorted(results.glob("tables/table*.csv"), key=lambda path: (len(path.name), path.name))
     return tables, [path for pattern in DRAWN for path in sorted(results.glob(pattern))]
 
 
 def own_rows(path: Path) -> str:
-    """What this run measured of a table, in percent: methods down, columns across, a dash where it measured nothing.
+    """This run's values in a table, in percent, one row per method; a dash for no value.
 
-    Empty where that is everywhere, as in a table of settings.
+    Empty if there are no values, as in a table of settings.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             cells = [cell for cell in csv.DictReader(file) if cell["origin"] == "this run"]
         shown = {(cell["method"], cell["column"]): _percent(cell["value"], cell["std"]) for cell in cells}
     except (KeyError, ValueError, TypeError, csv.Error, OSError):
-        raise InputError(f"{path} is not a table that stars wrote: delete it and run again") from None
+        raise InputError(f"{path} was not written by stars: delete it and run again") from None
     title = f"{path.stem.replace('table', 'Table ')}, this run, top-1 accuracy (%)"
     methods = list(dict.fromkeys(method for method, _ in shown))
     columns = [
@@ -62,15 +62,13 @@ def _percent(mean: str, deviation: str) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """First column to the left, the others to the right."""
+    """Align the first column left, the others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  " + "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
 
 
 def _made(path: Path, first: str) -> str:
-    """A table's or figure's file to open, and the other formats beside it: "results/figures/fig4.png (also .csv
-    .svg)".
-    """
+    """A table's or figure's file and its other formats: "results/figures/fig4.png (also .csv .svg)"."""
     found = sorted(form.suffix for form in path.parent.glob(f"{path.stem}.*") if form.suffix != ".json")
     shown = f".{first}" if f".{first}" in found else path.suffix
     others = [suffix for suffix in found if suffix != shown]

@@ -1,4 +1,4 @@
-"""Figures 3a and 3b: accuracy of the KNN protocol while one setting of stage 2 is varied."""
+"""Figures 3a and 3b: accuracy of the KNN protocol against one setting of stage 2."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ COLUMNS = ("method", "value", "top1", "std", "seeds", "base")
 
 
 class Point(Panel):
-    """A method and the value it gives the setting."""
+    """A method and its value of the setting."""
 
     value: float = key(..., "value of the setting")
     base: bool = key(False, "the method that is varied")
 
 
 class SweepStage(Settings):
-    """What Figure 3a or 3b shows."""
+    """Settings of Figure 3a or 3b."""
 
     name: Literal["fig3a", "fig3b"] = key(..., "figure")
-    setting: str = key(..., "what is varied, in words")
+    setting: str = key(..., "the varied setting, in words")
     points: tuple[Point, ...] = key(..., "methods, in the order of their values")
     seeds: tuple[int, ...] = key(..., "seeds of training; a point is their mean", min_length=1)
     k: int = key(10, "neighbours of the KNN protocol", ge=1)
@@ -39,14 +39,14 @@ class SweepStage(Settings):
 
 
 def sweep(settings: SweepStage, files: Mapping[str, Path], out: Path) -> None:
-    """Write out/{name}.svg, .png, .csv (method, value, top1, std, seeds, base) and .record.json. Without points, a
-    figure that says so.
+    """Write out/{name}.svg, .png, .csv (method, value, top1, std, seeds, base) and .record.json. Without points, the
+    figure says so.
 
     Args:
         files: {method}/{seed} → metrics.json of the KNN protocol.
 
     Raises:
-        InputError: a file that is missing, is no metrics file, or has no entry of the encoder's output at this k.
+        InputError: a file is missing, is not a metrics file, or has no entry of the encoder's output at this k.
     """
     names = [f"{settings.name}.{ending}" for ending in ("svg", "png", "csv")]
     with recording(out, __name__, settings.model_dump(mode="json"), files, names, f"{settings.name}.record.json"):

@@ -1,4 +1,4 @@
-"""Tables of the paper with this pipeline's rows beside the published ones: csv, Markdown, LaTeX and HTML."""
+"""The paper's tables with this pipeline's rows beside the published ones, as csv, JSON, Markdown, LaTeX and HTML."""
 
 from __future__ import annotations
 
@@ -18,13 +18,11 @@ from stars.paper.significance import P_NOTE, behind, p_rows
 from stars.provenance.files import write_text
 from stars.provenance.record import recording
 
-REPEATED = "±: sample standard deviation over the protocol's own repetitions, with one seed of training."
+REPEATED = "±: sample standard deviation over the protocol's repetitions, with one training seed."
 BLANK = "The paper gives no value."
-NOT_PUBLISHED = "The paper reports nothing on this data."
-NOT_COMPARABLE = "No difference: the published value and this run's are not both there, on the same complete data."
-NOTHING_COMPARABLE = (
-    "No difference to a published value is shown: this run has no result on the paper's own complete data."
-)
+NOT_PUBLISHED = "The paper reports no results on this data."
+NOT_COMPARABLE = "No difference: it needs a published value and this run's on the same complete data."
+NOTHING_COMPARABLE = "No differences to published values: this run has no results on the paper's complete data."
 WRITERS = {
     ".csv": render.as_csv,
     ".json": render.as_json,
@@ -32,24 +30,22 @@ WRITERS = {
     ".tex": render.as_latex,
     ".html": web.as_html,
 }
-NARROWED = (".json", ".html")  # what is read on a screen; json is what the report's page shows
+NARROWED = (".json", ".html")  # formats read on a screen; the report shows the json
 
 
 class TableStage(Settings):
-    """What one table shows."""
+    """Settings of one table."""
 
     number: int = key(..., "number of the table in the paper")
-    runs: tuple[Run, ...] = key((), "this pipeline's results, in the order of their rows and columns")
-    pairs: tuple[tuple[str, str], ...] = key(
-        (), "methods whose difference gets a p-value, each with the one it is compared with"
-    )
-    columns: tuple[str, ...] = key((), "what a method costs, a column each: parameters, operations, training")
-    costs: tuple[Cost, ...] = key((), "where the costs of each method are recorded")
-    newer: bool = key(False, "with published rows of work after the paper")
+    runs: tuple[Run, ...] = key((), "this pipeline's results, in the order of rows and columns")
+    pairs: tuple[tuple[str, str], ...] = key((), "pairs of methods whose difference gets a p-value")
+    columns: tuple[str, ...] = key((), "cost columns: parameters, operations, training")
+    costs: tuple[Cost, ...] = key((), "the records with each method's costs")
+    newer: bool = key(False, "add published rows of work after the paper")
     notes: tuple[str, ...] = key((), "further notes under the table")
 
     def used(self, files: Mapping[str, Path]) -> dict[str, Path]:
-        """Those of the files that the table reads."""
+        """The files that the table reads."""
         roles = [role for run in self.runs for role in (run.name, behind(run.name))]
         return {
             role: files[role]
@@ -59,16 +55,16 @@ class TableStage(Settings):
 
 
 def build(settings: TableStage, files: Mapping[str, Path], published: Path, out: Path) -> None:
-    """Write out/table{N}.csv, .md, .tex, .html and .record.json.
+    """Write out/table{N}.csv, .json, .md, .tex, .html and .record.json.
 
     Args:
-        files: `Run.name` → metrics.json; "predictions of {Run.name}" → predictions.npz, for p-values. A run without a
-            file is a dash with its reason. record/{method}/{seed} → record.json of what `costs` names.
+        files: `Run.name` → metrics.json; "predictions of {Run.name}" → predictions.npz, for p-values;
+            record/{method}/{seed} → record.json of each method in `costs`. A run without a file becomes a dash with a
+            reason.
         published: folder with tables.yaml and table{N}.csv.
 
     Raises:
-        InputError: a table that is not described, a run named twice, a file that is missing or does not hold what is
-            shown.
+        InputError: the table is not described, a run is named twice, or a file is missing or invalid.
     """
     used = settings.used(files)
     inputs = {**paper.sources(published, settings.number, settings.newer), **used}
@@ -84,7 +80,7 @@ def build(settings: TableStage, files: Mapping[str, Path], published: Path, out:
 
 
 def write(out: Path, settings: Settings, inputs: Mapping[str, Path], table: Table) -> None:
-    """The table in every format, and its record."""
+    """Write the table in every format, and its record."""
     stem = f"table{table.number}"
     files = [f"{stem}{ending}" for ending in WRITERS]
     with recording(out, __name__, settings.model_dump(mode="json"), inputs, files, name=f"{stem}.record.json"):
@@ -93,7 +89,7 @@ def write(out: Path, settings: Settings, inputs: Mapping[str, Path], table: Tabl
 
 
 def text(table: Table, ending: str) -> str:
-    """The table in the format of files that end so."""
+    """The table in the format of this file ending."""
     return WRITERS[ending](_narrowed(table) if ending in NARROWED else table)
 
 
@@ -119,7 +115,7 @@ def assemble(settings: TableStage, printed: paper.Published, files: Mapping[str,
     ]
     if ours and printed.layout.chosen:
         points = "; ".join(f"{point}: {choice}" for point, choice in printed.layout.chosen.items())
-        notes.append(f"This run, where the paper is silent or can be read in two ways (docs/fidelity.md): {points}.")
+        notes.append(f"This run's choices where the paper is silent or ambiguous (docs/fidelity.md): {points}.")
     if ours and not any(row.origin == "difference" for row in rows):
         notes.append(NOTHING_COMPARABLE)
     return ranked(
@@ -135,7 +131,7 @@ def assemble(settings: TableStage, printed: paper.Published, files: Mapping[str,
 
 
 def _by_cell(printed: paper.Published, results: Sequence[Result]) -> dict[tuple[str, str], list[Result]]:
-    """(method, column) → its results, one a seed."""
+    """(method, column) → its results, one per seed."""
     found: dict[tuple[str, str], list[Result]] = {}
     for result in results:
         found.setdefault((result.run.method, _place(printed, result).key), []).append(result)
@@ -143,8 +139,8 @@ def _by_cell(printed: paper.Published, results: Sequence[Result]) -> dict[tuple[
 
 
 def _place(printed: paper.Published, result: Result) -> Column:
-    """A result on the paper's complete data stands in the paper's column, any other in its own, so that they are
-    never ranked together.
+    """The column of a result: the paper's for its complete data, another one for other data, so that these are never
+    ranked together.
     """
     run = result.run
     paper_has = run.column in printed.layout.columns
@@ -168,7 +164,7 @@ def _columns(printed: paper.Published, results: Sequence[Result]) -> tuple[Colum
 
 
 def _published_rows(printed: paper.Published, columns: Sequence[Column], known: Set[str], source: Path) -> list[Row]:
-    """`known`: keys of columns on the paper's own data."""
+    """`known`: keys of columns on the paper's complete data."""
 
     def cell(row: paper.PublishedRow, column: Column) -> Cell:
         if column.key in row.values:
@@ -192,9 +188,7 @@ def _published_rows(printed: paper.Published, columns: Sequence[Column], known: 
 
 
 def _beside(printed: Sequence[Row], ours: Sequence[Row]) -> Iterator[Row]:
-    """Each published row with this run's row of the same method after it, then the rows of this run that have no
-    counterpart.
-    """
+    """Each published row followed by this run's row of the same method, then this run's other rows."""
     waiting = {row.recipe: row for row in ours}
     for row in printed:
         yield row
@@ -204,13 +198,13 @@ def _beside(printed: Sequence[Row], ours: Sequence[Row]) -> Iterator[Row]:
 
 
 def _narrowed(table: Table) -> Table:
-    """The table as it is shown on a screen, with a note on what it leaves out."""
+    """The table for a screen, with a note on what it omits."""
     shown = table.narrowed()
     columns, rows = len(table.columns) - len(shown.columns), len(table.rows) - len(shown.rows)
     left = [f"{count} {what}{'s' * (count > 1)}" for count, what in ((columns, "column"), (rows, "row")) if count]
     note = (
-        f"{' and '.join(left)} without a value to compare with this run's: table{table.number}.csv, .md and .tex have"
-        " them."
+        f"Not shown: {' and '.join(left)} without values to compare with this run's; table{table.number}.csv, .md and"
+        " .tex have them."
     )
     return replace(shown, notes=(*shown.notes, note)) if left else shown
 
@@ -233,9 +227,7 @@ def _our_rows(printed: paper.Published, columns: Sequence[Column], results: Sequ
 
 
 def mean_cell(results: Sequence[Result]) -> Cell:
-    """The mean over seeds; a seed without a result makes the whole cell a dash, never a mean over fewer seeds than
-    were asked for.
-    """
+    """The mean over seeds; a dash if any seed has no result."""
     lacking = [result.reason for result in results if result.found is None]
     found = [result.found for result in results if result.found is not None]
     if lacking or not found:
@@ -272,10 +264,10 @@ def _caption(printed: paper.Published, results: Sequence[Result]) -> str:
         head += f" This run was measured on {same}."
     if other:
         head += (
-            f" This run's values on {other} are NOT results on NTU RGB+D or PKU-MMD: they are not comparable with, nor"
-            " ranked among, the published ones."
+            f" This run's values on {other} are NOT results on NTU RGB+D or PKU-MMD: they cannot be compared with the"
+            " published values and are not ranked with them."
         )
-    return head if same or other else head + " This run has no result for it."
+    return head if same or other else head + " This run has no results for this table."
 
 
 def _measured_on(results: Sequence[Result]) -> str:
@@ -290,7 +282,7 @@ def _measured_on(results: Sequence[Result]) -> str:
 
 
 def spread_notes(results: Sequence[Result]) -> list[str]:
-    """What ± stands for: several seeds, or with one seed the repetitions of the protocol itself."""
+    """Notes on ±: standard deviation over seeds or, with one seed, over the protocol's repetitions."""
     seeds: dict[tuple[str, str], list[int]] = {}
     for result in results:
         seeds.setdefault((result.run.column, result.run.method), []).append(result.run.seed)
@@ -303,7 +295,7 @@ def spread_notes(results: Sequence[Result]) -> list[str]:
 
 
 def _read_in(printed: paper.Published, newer: bool) -> list[str]:
-    """Where the numbers of work after the paper were read."""
+    """A note on the sources of numbers of work after the paper."""
     if not newer:
         return []
     places: dict[str, list[str]] = {}
@@ -313,12 +305,12 @@ def _read_in(printed: paper.Published, newer: bool) -> list[str]:
     read = "; ".join(f"{', '.join(who)}: {address}" for address, who in places.items())
     return [
         (
-            f"{paper.LATER}, read in its own paper or repository: {read}."
+            f"{paper.LATER}, with numbers from its paper or repository: {read}."
             if read
-            else f"{paper.LATER}: no number of this protocol was found."
+            else f"{paper.LATER}: no numbers found for this protocol."
         )
     ]
 
 
 def _star_note(printed: paper.Published) -> list[str]:
-    return ["*: reproduced by the paper's authors."] if any(row.reproduced for row in printed.rows) else []
+    return ["*: reproduced by the authors of the STARS paper."] if any(row.reproduced for row in printed.rows) else []

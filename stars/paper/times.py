@@ -1,6 +1,4 @@
-"""Figure 1: accuracy of the linear protocol against training time, this run's points beside the published
-accuracies.
-"""
+"""Figure 1: accuracy of the linear protocol against training time, beside the published accuracies."""
 
 from __future__ import annotations
 
@@ -26,9 +24,9 @@ from stars.provenance.record import recording
 
 UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 PICTURED = ("published; the paper", "gives times only", "as a picture")
-REACH = 15.0  # points below this run's least accuracy down to which published ones are drawn
+REACH = 15.0  # published accuracies are drawn down to this many points below this run's lowest
 COLUMNS = ("method", "origin", "seconds", "top1", "std", "hardware")
-# size of a mark, of a name, and the distance from which on a line leads to the name, in points
+# size of a mark and of a label, and the distance from which a line connects them, in points
 MARK, NAME, LINED = 6.0, 8.0, 8.0
 # Okabe and Ito's blue and vermilion
 OURS, PUBLISHED, INK, LINE = figure_style.colour(0), figure_style.colour(3), "#3c3c3c", "#8a8a8a"
@@ -36,17 +34,17 @@ NAMES = ("fig1.svg", "fig1.png", "fig1.csv")
 
 
 class Trained(Panel):
-    """A method, and the trainings behind its encoder."""
+    """A method and its encoder's trainings."""
 
-    trainings: tuple[str, ...] = key((), "methods whose training times add up to its own; empty: it is not trained")
+    trainings: tuple[str, ...] = key((), "methods whose training times are added; empty: not trained")
 
 
 class Fig1Stage(Settings):
-    """What Figure 1 shows."""
+    """Settings of Figure 1."""
 
-    methods: tuple[Trained, ...] = key(..., "methods, a point each")
+    methods: tuple[Trained, ...] = key(..., "methods, one point each")
     seeds: tuple[int, ...] = key(..., "seeds of training; a point is their mean", min_length=1)
-    column: str = key(..., "column of Table 1 whose published values are drawn beside them")
+    column: str = key(..., "column of Table 1 with the published values")
     counts: tuple[int, int] | None = key(
         None, "training and test clips of the paper's complete data; null: the data is not the paper's"
     )
@@ -57,15 +55,15 @@ class Fig1Stage(Settings):
 def fig1(settings: Fig1Stage, files: Mapping[str, Path], printed: Path, out: Path) -> None:
     """Write out/fig1.svg, .png, .csv (method, origin, seconds, top1, std, hardware) and .record.json.
 
-    Published accuracies are drawn where the data is the paper's own and complete. The paper gives its training times as
-    a picture alone, so these accuracies stand at the margin, without a time.
+    Published accuracies are drawn only if the data is the paper's complete data. They are at the margin, without
+    a time, because the paper gives training times only as a picture.
 
     Args:
         files: {method}/{seed} → metrics.json of the linear protocol; record/{training}/{seed} → record.json.
         printed: folder with the published tables.
 
     Raises:
-        InputError: a file that is missing, or is not what it should be.
+        InputError: a file is missing or invalid.
     """
     inputs = {**published.sources(printed, 1), **files}
     with recording(out, __name__, settings.model_dump(mode="json"), inputs, NAMES, "fig1.record.json"):
@@ -77,8 +75,8 @@ def fig1(settings: Fig1Stage, files: Mapping[str, Path], printed: Path, out: Pat
 
 
 def training_seconds(path: Path) -> tuple[float, str]:
-    """Wall time of a training, all runs that it took together, and the hardware of the last; InputError if the
-    record is none.
+    """Total wall time of a training over all its runs, and the hardware of the last; InputError if the file is not a
+    record.
     """
     record = read_json(path)
     try:
@@ -97,7 +95,7 @@ def duration(seconds: float) -> str:
 
 
 def _machine(hardware: Mapping[str, Any]) -> str:
-    """The GPU, or the processor and its threads."""
+    """The GPU, or the CPU and its threads."""
     if hardware.get("gpu"):
         return str(hardware["gpu"])
     threads = int(hardware.get("threads", hardware["cores"]))
@@ -105,7 +103,7 @@ def _machine(hardware: Mapping[str, Any]) -> str:
 
 
 def _measure(settings: Fig1Stage, method: Trained, files: Mapping[str, Path]) -> tuple[dict[str, object], bool]:
-    """One line of the csv, means over seeds, and whether it was measured on the paper's complete data."""
+    """A method's line of the csv, mean over seeds, and whether it was measured on the paper's complete data."""
     found = [_headline(files[f"{method.method}/{seed}"]) for seed in settings.seeds]
     times = [[training_seconds(files[f"record/{one}/{seed}"]) for one in method.trainings] for seed in settings.seeds]
     mean, std = mean_std([one.top1 for one in found])
@@ -124,7 +122,7 @@ def _measure(settings: Fig1Stage, method: Trained, files: Mapping[str, Path]) ->
 
 def _headline(path: Path) -> Accuracy:
     found, _ = accuracy(path, {})
-    assert found is not None, "nothing was wanted but the headline"
+    assert found is not None, "only the main result was requested"
     return found
 
 
@@ -221,7 +219,7 @@ def _name(axis: Axes, ours: pd.DataFrame) -> None:
 
 
 def _margin(axis: Axes, near: pd.DataFrame, below: pd.DataFrame) -> None:
-    """Published accuracies without a time, as hollow marks; those far below this run's are only named."""
+    """Draw published accuracies, without a time, as hollow marks; list those far below this run's by name."""
     look: dict[str, Any] = {
         "marker": "D",
         "linestyle": "",
@@ -240,9 +238,7 @@ def _margin(axis: Axes, near: pd.DataFrame, below: pd.DataFrame) -> None:
 
 
 def _list(axis: Axes, near: pd.DataFrame) -> None:
-    """The names of published accuracies, ascending, one under another and a line to each. Call it when the axes have
-    their place.
-    """
+    """List the methods of published accuracies in ascending order, with a line to each mark. Call after the layout."""
     low, high = axis.get_ylim()
     row = 1.3 * NAME * (high - low) / (axis.bbox.height * 72 / axis.figure.dpi)
     for place, point in zip(labels.apart(near["top1"], row, high), near.itertuples(), strict=True):

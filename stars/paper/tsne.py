@@ -1,4 +1,4 @@
-"""Figure 4: t-SNE of test features, one panel a method, the same classes and clips in each."""
+"""Figure 4: t-SNE of test features, one panel per method, with the same classes and clips."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from stars.provenance.files import read_npy
 from stars.provenance.record import recording
 
 LEAST_CLIPS = 8
-SIDE = 4.6  # inches of a panel, at most
+SIDE = 4.6  # maximum side of a panel, inches
 Looks: TypeAlias = dict[int, tuple[str, str]]
 
 
 class Features(Panel):
-    """One method, and which of its outputs is drawn."""
+    """A method and the output that is drawn."""
 
     output: str = key("encoder", "module whose output is drawn")
 
 
 class Fig4Stage(Settings):
-    """What Figure 4 shows."""
+    """Settings of Figure 4."""
 
     seed: int = key(..., "seed of t-SNE", ge=0)
     panels: tuple[Features, ...] = key(..., "methods, side by side", min_length=1)
-    classes: int = key(15, "action classes drawn, spread evenly over the data set's", ge=1)
-    perplexity: float = key(30.0, "t-SNE's perplexity; lowered to a third of the clips where there are too few", gt=0)
+    classes: int = key(15, "action classes drawn, spread evenly over all classes", ge=1)
+    perplexity: float = key(30.0, "t-SNE's perplexity; limited to a third of the clips", gt=0)
     data_title: str = key(..., "data set's name in the title")
     split_title: str = key(..., "split's name in the title")
 
@@ -53,11 +53,11 @@ def fig4(settings: Fig4Stage, clips: Path, test: Path, features: Mapping[str, Pa
         features: method → float array (test clips, channels), rows in the order of `test`.
 
     Raises:
-        InputError: features that are not one finite row a test clip; a method without features; too few clips to draw.
+        InputError: features are not one finite row per test clip, a method has none, or there are too few clips.
     """
     lacking = [panel.method for panel in settings.panels if panel.method not in features]
     if lacking:
-        raise InputError(f"fig4 draws method {lacking[0]}, of which no features were given")
+        raise InputError(f"fig4: no features of method {lacking[0]}: embed it, or remove it from the figure")
     used = {panel.method: features[panel.method] for panel in settings.panels}
     inputs = {
         "clips": clips / "clips.csv",
@@ -71,7 +71,7 @@ def fig4(settings: Fig4Stage, clips: Path, test: Path, features: Mapping[str, Pa
     rows = np.flatnonzero(tested["label"].isin(chosen))
     if len(rows) < LEAST_CLIPS:
         raise InputError(
-            f"fig4: {len(rows)} test clips in the chosen classes, t-SNE needs {LEAST_CLIPS}: raise fig4.classes"
+            f"fig4: {len(rows)} test clips in the drawn classes, but t-SNE needs {LEAST_CLIPS}: raise fig4.classes"
         )
     matrices = {method: _features(path, len(tested))[rows] for method, path in used.items()}
     with recording(
@@ -89,7 +89,7 @@ def fig4(settings: Fig4Stage, clips: Path, test: Path, features: Mapping[str, Pa
 
 
 def spread(labels: list[int], count: int) -> list[int]:
-    """`count` labels at even distances, first and last included; all where there are fewer."""
+    """`count` evenly spaced labels, including first and last; all if there are fewer."""
     if count >= len(labels):
         return labels
     return [labels[round(place)] for place in np.linspace(0, len(labels) - 1, count)]
@@ -98,7 +98,7 @@ def spread(labels: list[int], count: int) -> list[int]:
 def _rows(path: Path, clips: int) -> np.ndarray:
     rows = read_npy(path)
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or (len(rows) and (rows.min() < 0 or rows.max() >= clips)):
-        raise InputError(f"{path} must hold row indices from 0 to {clips - 1}: make the splits again")
+        raise InputError(f"{path} must contain row indices from 0 to {clips - 1}: make the splits again")
     return rows
 
 
@@ -106,7 +106,7 @@ def _features(path: Path, clips: int) -> np.ndarray:
     matrix = read_npy(path)
     if matrix.ndim != 2 or len(matrix) != clips or not np.isfinite(matrix).all():
         raise InputError(
-            f"{path} must hold {clips} rows of finite numbers, one a test clip, not {matrix.shape}: embed again"
+            f"{path} must contain {clips} finite rows, one per test clip, found shape {matrix.shape}: embed again"
         )
     return matrix
 
@@ -119,7 +119,7 @@ def _points(settings: Fig4Stage, method: str, matrix: np.ndarray, clips: pd.Data
 
 
 def _looks(labels: list[int]) -> Looks:
-    """Label → marker and colour, by its place among all classes of the data set."""
+    """Label → marker and colour, by its position among all classes of the data set."""
     return {
         label: (figure_style.marker(place), figure_style.class_colour(place, len(labels)))
         for place, label in enumerate(labels)
@@ -156,8 +156,8 @@ def _titles(settings: Fig4Stage) -> list[str]:
 
 
 def _columns(drawn: Figure, titles: list[str]) -> tuple[int, list[str], float]:
-    """How many panels stand side by side, three or two, so that each title fits on one line above its own; the
-    titles, and one size for all.
+    """Number of panels side by side, at most three, so that each title fits on one line; the titles and their font
+    size.
     """
     for columns in (len(titles),) if len(titles) < 3 else (2,) if len(titles) == 4 else (3, 2):
         fitted = [
@@ -170,7 +170,7 @@ def _columns(drawn: Figure, titles: list[str]) -> tuple[int, list[str], float]:
 
 
 def _legend(drawn: Figure, names: dict[int, str], looks: Looks, title: str) -> float:
-    """One legend for all panels, in as many columns as the figure is wide for; its height in inches."""
+    """Draw one legend for all panels, in as many columns as fit, and return its height in inches."""
     handles = [
         Line2D(
             [],
@@ -194,9 +194,7 @@ def _legend(drawn: Figure, names: dict[int, str], looks: Looks, title: str) -> f
 
 
 def _scatter(axis: Axes, points: pd.DataFrame, names: dict[int, str], looks: Looks, half: float) -> None:
-    """One panel about the centre of its points: coordinates of t-SNE have no origin that panels share, but a unit of
-    all panels is as long.
-    """
+    """Draw one panel, centred on its points; all panels have the same scale, but no common origin."""
     size = float(np.clip(3000 / len(points), 4, 26))
     for label in names:
         of, (marker, colour) = points[points["label"] == label], looks[label]
@@ -208,6 +206,6 @@ def _scatter(axis: Axes, points: pd.DataFrame, names: dict[int, str], looks: Loo
 
 
 def _half(points: pd.DataFrame) -> float:
-    """Half the side of the square around all points of a panel."""
+    """Half the side of the square around a panel's points."""
     xy = points[["x", "y"]]
     return 0.54 * float((xy.max() - xy.min()).max())

@@ -1,4 +1,4 @@
-"""A table as one HTML page that needs nothing else: light and dark, every text escaped."""
+"""A table as one self-contained HTML page, with light and dark mode; all texts are escaped."""
 
 from __future__ import annotations
 
@@ -92,6 +92,6 @@ SHOWN = """\
 
 
 def as_html(table: Table) -> str:
-    """The page; jinja2 escapes whatever comes from data."""
+    """The page; jinja2 escapes all data."""
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     return environment.from_string(SHOWN + PAGE).render(table=table, reasons=table.reasons()) + "\n"

@@ -96,7 +96,7 @@ def _findings(graph: Graph, files: intact.Files, makers: Mapping[Path, Record]) 
     for record in graph.records:
         for path, gone in intact.outputs(record, files):
             if not gone:
-                yield f"{graph.noted(path)} has other bytes than its record says"
+                yield f"{graph.noted(path)} differs from its record"
         for path, _ in intact.inputs(record, makers, files):
             if path in makers:
                 yield f"{graph.noted(record.path)}: made from another version of {graph.noted(path)}"

@@ -62,7 +62,7 @@ class Scale(Linear):
     @model_validator(mode="after")
     def _ordered(self) -> Scale:
         if self.factor[0] > self.factor[1]:
-            raise ValueError(f"factor runs from the smaller to the larger one, found {list(self.factor)}")
+            raise ValueError(f"factor must be [smallest, largest], found {list(self.factor)}")
         return self
 
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:

@@ -42,7 +42,7 @@ class Stretch(Augmentation):
     @model_validator(mode="after")
     def _ordered(self) -> Stretch:
         if self.share[0] > self.share[1]:
-            raise ValueError(f"share runs from the smaller to the larger one, found {list(self.share)}")
+            raise ValueError(f"share must be [smallest, largest], found {list(self.share)}")
         return self
 
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:
@@ -73,7 +73,7 @@ class Blur(Augmentation):
         if self.taps % 2 == 0:
             raise ValueError(f"taps must be odd, found {self.taps}")
         if self.sigma[0] > self.sigma[1]:
-            raise ValueError(f"sigma runs from the smaller to the larger width, found {list(self.sigma)}")
+            raise ValueError(f"sigma must be [smallest, largest], found {list(self.sigma)}")
         return self
 
     def draw(self, shape: Sequence[int], generator: Generator) -> Draws:

@@ -34,7 +34,7 @@ class Crop(Settings):
     @model_validator(mode="after")
     def _ordered(self) -> Crop:
         if self.share[0] > self.share[1]:
-            raise ValueError(f"share runs from the smaller to the larger one, found {list(self.share)}")
+            raise ValueError(f"share must be [smallest, largest], found {list(self.share)}")
         return self
 
 

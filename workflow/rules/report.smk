@@ -1,4 +1,4 @@
-# One page with everything: tables, figures, lineage, and an explorer of features with the clips behind them.
+# One page with everything: tables, figures, lineage, and an explorer of features and clips.
 
 REPORT = checked(sources.report)
 

@@ -94,7 +94,7 @@ def _rows(splits: Path, chosen: Sequence[str]) -> dict[str, dict[str, np.ndarray
             f"{splits} contains no split: make one with `snakemake` or `stars split`, and name its folder with --splits"
         )
     if unknown := [name for name in chosen if name not in known]:
-        raise InputError(f"--split {unknown[0]}: {splits} has {', '.join(known)}")
+        raise InputError(f"--split {unknown[0]}: not in {splits}: choose from {', '.join(known)}")
     return {name: {side: read_npy(splits / f"{name}_{side}.npy") for side in SIDES} for name in chosen or known}
 
 

@@ -40,7 +40,7 @@ def preprocessed(raw: Path, layout: Layout, name: str) -> tuple[Kind, Preprocess
         shown = " and ".join(path.relative_to(raw).as_posix() for _, path in found[:2])
         raise InputError(f"{raw} contains {shown}: set data.{name}.raw to one of them")
     if not found and layout.reader in KINDS:
-        raise InputError(f"{raw}: expected {HOLDS[layout.reader]}, found none: set data.{name}.raw to it")
+        raise InputError(f"{raw}: expected {HOLDS[layout.reader]}, found none: set data.{name}.raw to its path")
     if not found:
         return None
     kind, path = found[0]

@@ -63,8 +63,8 @@ def plan(settings: SimulateStage) -> list[tuple[Performance, range]]:
     actions = chosen(settings.actions, described.actions, described.bodies)
     if not actions:
         raise InputError(
-            f"the data set's description has none of the actions 1 to {len(ACTIONS)}, which the simulator can act:"
-            " set raw"
+            f"the simulator can act actions 1 to {len(ACTIONS)}, but the data set's description has none of them: set"
+            " raw"
         )
     takes = list(product(range(1, min(settings.setups, layout.SETUPS) + 1), range(1, settings.repetitions + 1)))
     pairs = list(product(actions, subjects))

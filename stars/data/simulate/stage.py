@@ -44,7 +44,7 @@ class SimulateStage(Simulate):
         names = [OLDER_NAMES.get(name, name) for name in self.dataset.joints]
         if unknown := [name for name in names if name not in NAMES]:
             raise InputError(
-                f"the simulator has no joint {shown(unknown[0])}: it has those of Kinect,"
+                f"the simulator has no joint {shown(unknown[0])}: use Kinect's joints,"
                 f" {', '.join((*NAMES, *OLDER_NAMES))}"
             )
         return [NAMES.index(name) for name in names]

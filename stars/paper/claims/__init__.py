@@ -1,1 +1,1 @@
-"""The paper's claims as comparisons: what is expected, what came out, with which certainty."""
+"""The paper's claims as comparisons: what is expected, what was measured, and how certain it is."""

@@ -1,14 +1,13 @@
-"""How large a difference between two methods is, how sure it is, and what that says of a claim.
+"""The difference between two methods, its uncertainty, and the verdict on a claim.
 
-Both methods were scored on the same N clips in S trainings each, training s of one paired with training s of the other
-(the same seed, and the same first stage where one starts from the other). Clips and trainings are both samples: an
-interval tells what other clips of this kind and other seeds would give. Draws of the difference are
+Both methods are scored on the same N clips in S trainings each; training s of one is paired with training s of the
+other (same seed, and same stage 1 if one starts from the other). Clips and trainings are both treated as samples, so
+an interval covers other clips of this kind and other seeds. Draws of the difference are
 
     mean + √(S / (S − 1)) · (mean of S trainings drawn with replacement − mean) + (mean of N clips drawn with
     replacement − mean),
 
-the first part left out where S is 1. The factor makes the variance over S drawn trainings that of a mean of S, which
-plain resampling of a few understates.
+without the second term if S is 1. The factor corrects the variance, which resampling a few trainings understates.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ import numpy as np
 from stars.evaluation.statistics import DRAWS, resampled_means
 from stars.paper.claims.file import Expected
 
-FEW = 500  # resamples of clips for a statistic that is no mean over clips
+FEW = 500  # resamples of clips for a statistic that is not a mean over clips
 LEVEL = 0.05
-POWER = 1.959964 + 0.841621  # standard errors of a difference that is found at LEVEL with a power of 80 %
+POWER = 1.959964 + 0.841621  # standard errors of a difference detected at LEVEL with a power of 80 %
 
 Verdict = Literal["supported", "contradicted", "no difference", "cannot tell"]
 
@@ -34,7 +33,7 @@ class Effect:
     """A difference, first minus second.
 
     Attributes:
-        value: the difference; trainings: of each pair of trainings; draws: bootstrap draws of it.
+        value: the difference; trainings: that of each pair of trainings; draws: bootstrap draws.
     """
 
     value: float
@@ -49,22 +48,20 @@ class Effect:
 
     @property
     def seen(self) -> float:
-        """The smallest true difference that would be found with a power of 80 %, from the draws' spread."""
+        """The smallest true difference that would be detected with a power of 80 %, from the draws' spread."""
         return POWER * float(self.draws.std())
 
     @property
     def p_difference(self) -> float:
-        """Two-sided p-value that there is no difference."""
+        """Two-sided p-value for no difference."""
         return min(1.0, 2 * min(self._share(self.draws <= 0), self._share(self.draws >= 0)))
 
     def p_beyond(self, bound: float) -> float:
-        """p-value that the difference is `bound` or more."""
+        """p-value for a difference of at least `bound`."""
         return self._share(self.draws >= bound)
 
     def p_apart(self, bound: float) -> float:
-        """p-value that the difference is `bound` or more in either direction: the larger of two one-sided ones
-        (TOST).
-        """
+        """p-value for a difference of at least `bound` in either direction: the larger of two one-sided ones (TOST)."""
         return max(self._share(self.draws >= bound), self._share(self.draws <= -bound))
 
     @staticmethod
@@ -77,9 +74,9 @@ def of_means(first_sn: np.ndarray, second_sn: np.ndarray, largest: float = 0.0, 
 
     Args:
         first_sn, second_sn: (S, N) value of each clip in each training.
-        largest: difference that a clip can make, where values are right or wrong: the spread is then that of the clips
-            and two more, one for either method (as Agresti and Min, 2005, for paired proportions), so that few clips
-            without a difference prove nothing.
+        largest: for right or wrong values, the largest difference of a clip: the spread then includes two more clips,
+            one for either method (Agresti and Min, 2005, for paired proportions), so that a few equal clips are no
+            proof of equality.
     """
     difference_sn = first_sn - second_sn
     values_n = difference_sn.mean(axis=0).round(12)
@@ -89,10 +86,10 @@ def of_means(first_sn: np.ndarray, second_sn: np.ndarray, largest: float = 0.0, 
 
 
 def of_statistic(statistic: Callable[[int, np.ndarray], float], trainings: int, clips: int, seed: int = 0) -> Effect:
-    """The difference of a statistic that is no mean over clips.
+    """The difference of a statistic that is not a mean over clips.
 
     Args:
-        statistic: (training, rows) → difference between the two methods on these clips, rows (N,) with repetitions.
+        statistic: (training, rows) → difference between the two methods on these clips; rows (N,) may repeat.
     """
     random, every = np.random.default_rng(seed), np.arange(clips)
     values = np.array([statistic(training, every) for training in range(trainings)])
@@ -102,12 +99,12 @@ def of_statistic(statistic: Callable[[int, np.ndarray], float], trainings: int, 
 
 
 def of_values(values_s: Sequence[float], seed: int = 0) -> Effect:
-    """A quantity that each pair of trainings has one of, such as a ratio of times."""
+    """The difference of a quantity with one value per pair of trainings, such as a ratio of times."""
     return _effect(np.asarray(values_s, float), np.zeros(1), seed)
 
 
 def _effect(values_s: np.ndarray, clips: np.ndarray, seed: int) -> Effect:
-    """`clips`: draws of what the choice of clips adds."""
+    """`clips`: draws of the clips' contribution."""
     mean, count = float(values_s.mean()), len(values_s)
     random = np.random.default_rng(seed + 1)
     trainings = np.zeros(DRAWS)
@@ -118,7 +115,7 @@ def _effect(values_s: np.ndarray, clips: np.ndarray, seed: int) -> Effect:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """p-values corrected for their number (Holm, 1979), in the order given."""
+    """p-values corrected for multiple tests (Holm, 1979), in the order given."""
     order, corrected, most = np.argsort(values, kind="stable"), [0.0] * len(values), 0.0
     for place, index in enumerate(order):
         most = max(most, min(1.0, (len(values) - place) * values[index]))
@@ -127,19 +124,19 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def p_value(effect: Effect, expect: Expected, matters: float) -> float:
-    """The p-value of a claim: that what it says is not so."""
+    """The p-value of a claim; its null hypothesis is that the claim is wrong."""
     if expect == "equal":
         return effect.p_apart(matters)
     return effect.p_beyond(matters) if expect == "at_most" else effect.p_difference
 
 
 def verdict(effect: Effect, expect: Expected, matters: float, corrected: float) -> Verdict:
-    """What a difference says of a claim, `corrected` being its p-value after `holm`.
+    """The verdict on a claim; `corrected`: its p-value after `holm`.
 
-    A difference that is surely smaller than `matters` is none, even where it is surely not zero.
+    A difference that is significantly smaller than `matters` counts as none, even if it is significantly not zero.
     """
     if expect == "at_most" and len(effect.trainings) < 2:
-        return "cannot tell"  # a time of one training has no spread to judge it by
+        return "cannot tell"  # one training's time has no spread
     if expect == "at_most":
         below, above = corrected < LEVEL, effect.interval[0] > matters
         return "supported" if below else "contradicted" if above else "cannot tell"

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 COLOURS = {"supported": 2, "contradicted": 3, "no difference": 0, "cannot tell": 6}
 MARKS = {"supported": "o", "contradicted": "X", "no difference": "s", "cannot tell": "D"}
-WIDEST = 12.0  # in units of what matters; an interval that goes beyond ends in an arrow
+WIDEST = 12.0  # limit of the axis, in units of `matters`; longer intervals end in an arrow
 
 
 def draw(rows: Sequence[tuple[Test, Found]], stem: Path) -> None:
-    """Save the plot as stem.svg and stem.png. A positive difference is drawn in the direction claimed."""
+    """Save the plot as stem.svg and stem.png. Differences in the claimed direction are positive."""
     rows = [(test, found) for test, found in rows if test.expect != "at_most"]
     with figure_style.figure(1.3 + 0.44 * max(len(rows), 2), width=8.6) as drawn:
         axis = drawn.subplots()
         if not rows:
-            figure_style.say(axis, "no claim compares two methods on clips of this configuration")
+            figure_style.say(axis, "this configuration tests no claim on accuracy or clusters")
         else:
             _rows(axis, rows)
         figure_style.save(drawn, stem)
@@ -47,7 +47,7 @@ def _rows(axis: figure_style.Axes, rows: Sequence[tuple[Test, Found]]) -> None:
                 axis.plot(
                     math.copysign(edge, end), place, ">" if end > 0 else "<", color=colour, markersize=5, clip_on=False
                 )
-        inside = 0.95 * edge if max(-low, high) > edge else edge  # beside the arrow, not under it
+        inside = 0.95 * edge if max(-low, high) > edge else edge  # beside the arrow, not on it
         value = min(max(found.difference * unit, -inside), inside)
         axis.plot(value, place, MARKS[found.verdict], color=colour, markersize=6)
         labels.append(
@@ -60,7 +60,7 @@ def _rows(axis: figure_style.Axes, rows: Sequence[tuple[Test, Found]]) -> None:
     axis.set_yticks(range(len(rows)), labels, fontsize=7.5)
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.set_xlim(-edge, edge)
-    axis.set_xlabel("difference ÷ smallest that matters\n(right: as claimed, grey: too small to matter)", fontsize=9)
+    axis.set_xlabel("difference ÷ smallest that matters\n(right: as claimed; grey: too small to matter)", fontsize=9)
     handles = [
         axis.plot([], [], MARKS[name], color=figure_style.colour(COLOURS[name]), label=name)[0]
         for name in COLOURS

@@ -1,4 +1,4 @@
-"""The verdict on each claim, as a table and a forest plot, from predictions and records."""
+"""The verdict on each claim, computed from predictions and records, as a table and a forest plot."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ from stars.provenance.files import read_npz, write_json, write_text
 from stars.provenance.record import recording
 
 FILES = tuple(f"claims.{ending}" for ending in ("csv", "json", "md", "tex", "html", "svg", "png"))
-SHOWN = 60  # clips named of those that one method alone has right
+SHOWN = 60  # clips listed of those that only one method classifies correctly
 CLAIMED = {"higher": "above 0", "lower": "below 0", "equal": "within", "at_most": "at most"}
 NOTES = (
     (
-        "Difference: first method minus second, in points of accuracy or percent, of other measures in hundredths,"
-        f" with its 95 % interval over clips and over trainings (paired bootstrap, {DRAWS:,} draws; of NMI, ARI and the"
-        f" ratio of distances, {FEW} resamples of clips). With one training the interval is over clips alone, and of"
-        " its time there is none."
+        "Difference: first method minus second, in points of accuracy, percent, or hundredths of other measures, with"
+        f" its 95 % interval over clips and trainings (paired bootstrap, {DRAWS:,} draws; for NMI, ARI and the ratio of"
+        f" distances, {FEW} resamples of clips). With one training, the interval covers only clips, and training time"
+        " has none."
     ),
     (
-        f"Verdict at {LEVEL:g}, p-values corrected for the number of tests (Holm). Supported: the difference is what is"
-        " claimed. No difference: surely smaller than what matters. Contradicted: it is surely the other way. Cannot"
-        " tell: none of these."
+        f"Verdict at level {LEVEL:g}, with p-values corrected for the number of tests (Holm). Supported: the difference"
+        " is as claimed. No difference: it is significantly smaller than what matters. Contradicted: it is"
+        " significantly contrary to the claim. Cannot tell: none of these."
     ),
     (
-        "p: of a direction, that there is no difference; of “no difference”, that there is one that matters (TOST); of"
-        " “at most”, that it is more."
+        "Null hypothesis of p: for a direction, no difference; for “within”, a difference that matters (TOST); for “at"
+        " most”, a larger difference."
     ),
     (
-        "Could be seen: the smallest true difference that this many clips and trainings would find with a probability"
-        " of 80 %, before correction."
+        "Could be seen: the smallest true difference that this many clips and trainings detect with a probability of"
+        " 80 %, before correction."
     ),
 )
 
@@ -57,32 +57,32 @@ class Test(Settings):
 
     claim: str = key(..., "its name in the claims file")
     says: str = key(..., "the claim in words")
-    source: str = key(..., "where the paper says so")
+    source: str = key(..., "its place in the paper")
     measure: Measure = key(..., "what is compared")
-    expect: Expected = key(..., "direction claimed")
+    expect: Expected = key(..., "claimed direction")
     matters: float = key(..., "smallest difference that matters")
-    reason: str = key("", "why it is not tested; the rest is then empty")
+    reason: str = key("", "why it is not tested; all following keys are then empty")
     run: str = key("", "{data}_{split} of the test clips")
-    where: str = key("", "the same in words")
+    where: str = key("", "data set and split in words")
     what: str = key("", "what is compared, in words")
     methods: tuple[str, ...] = key((), "names of the two methods")
     arrays: tuple[str, ...] = key((), "arrays of predictions.npz that are compared with the labels")
-    trainings: tuple[tuple[str, ...], ...] = key((), "trainings behind each, where their time is compared")
+    trainings: tuple[tuple[str, ...], ...] = key((), "trainings of each method, if their time is compared")
 
 
-# names of clips that the first, and that the second method has right more often
+# names of clips that the first method, and those that the second method classifies correctly more often
 Apart = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class ClaimsStage(Settings):
-    """Which claims are tested on what."""
+    """Settings of the stage `claims`."""
 
-    tests: tuple[Test, ...] = key(..., "claims, once for each run", min_length=1)
+    tests: tuple[Test, ...] = key(..., "claims, once per run", min_length=1)
     seeds: tuple[int, ...] = key(..., "seeds of training", min_length=1)
 
 
 class Found(Settings):
-    """What a test found."""
+    """Result of a test."""
 
     difference: float = key(..., "first minus second")
     low: float = key(..., "lower end of the 95 % interval")
@@ -90,11 +90,11 @@ class Found(Settings):
     trainings: tuple[float, ...] = key(..., "difference of each pair of trainings")
     clips: int = key(..., "test clips; 0: times are compared")
     p: float = key(..., "p-value")
-    corrected: float = key(..., "the same, corrected for the number of tests")
+    corrected: float = key(..., "p-value corrected for the number of tests")
     verdict: str = key(..., "supported, contradicted, no difference or cannot tell")
-    seen: float = key(..., "smallest true difference that would have been found with a probability of 80 %")
-    gained: tuple[str, ...] = key((), "clips that the first method has right more often")
-    lost: tuple[str, ...] = key((), "clips that the second one has right more often")
+    seen: float = key(..., "smallest true difference that would be detected with a probability of 80 %")
+    gained: tuple[str, ...] = key((), "clips that the first method classifies correctly more often")
+    lost: tuple[str, ...] = key((), "clips that the second method classifies correctly more often")
 
 
 def judge(settings: ClaimsStage, files: Mapping[str, Path], out: Path) -> None:
@@ -106,7 +106,7 @@ def judge(settings: ClaimsStage, files: Mapping[str, Path], out: Path) -> None:
             training.
 
     Raises:
-        InputError: a file is missing, or two methods were not scored on the same clips.
+        InputError: a file is missing, or two methods have different test clips.
     """
     with recording(out, __name__, settings.model_dump(mode="json"), files, FILES):
         rows = [*zip(settings.tests, _found(settings, files), strict=True)]
@@ -119,7 +119,7 @@ def judge(settings: ClaimsStage, files: Mapping[str, Path], out: Path) -> None:
 
 
 def _found(settings: ClaimsStage, files: Mapping[str, Path]) -> list[Found | None]:
-    """A result for each test; None of one that is not tested."""
+    """A result for each test; None if it is not tested."""
     results: list[tuple[Effect, int, Apart] | None] = []
     for number, test in enumerate(settings.tests):
         results.append(None if test.reason else _measured(test, number, settings.seeds, files))
@@ -150,7 +150,7 @@ def _as_found(test: Test, effect: Effect, clips: int, names: Apart, p: float, co
 
 
 def _measured(test: Test, number: int, seeds: Sequence[int], files: Mapping[str, Path]) -> tuple[Effect, int, Apart]:
-    """Effect, clips, and the names of clips that one method alone has right."""
+    """The effect, the number of clips, and the clips that only one method classifies correctly."""
     if test.measure == "training_time":
         times = [
             [sum(_seconds(files, number, side, seed, of)) for seed in seeds]
@@ -173,8 +173,8 @@ def _seconds(files: Mapping[str, Path], number: int, side: str, seed: int, train
 
 
 def _accuracies(paths: Sequence[Sequence[Path]], arrays: Sequence[str]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Names (N,) of the clips, and of each side the share of repetitions in which a training has each clip right,
-    (S, N).
+    """Names of the clips (N,), and per side (S, N): the share of repetitions in which a training classifies a clip
+    correctly.
     """
     read = [[read_npz(path, ("name", "label", *arrays)) for path in side] for side in paths]
     names = _same(paths, read)
@@ -191,7 +191,7 @@ def _same(paths: Sequence[Sequence[Path]], read: Sequence[Sequence[Mapping[str, 
         [path for side in paths for path in side], [one for side in read for one in side], strict=True
     ):
         if not np.array_equal(one["name"], names):
-            raise InputError(f"{path} and {paths[0][0]} are not of the same test clips: run the protocol of both again")
+            raise InputError(f"{path} and {paths[0][0]} have different test clips: run the protocol of both again")
     return names
 
 
@@ -225,7 +225,7 @@ def _difference(
 
 
 def _apart(names: np.ndarray, difference_n: np.ndarray) -> Apart:
-    """Names of the clips whose share of right trainings differs most, in favour of the first and of the second
+    """Names of the clips whose share of correct trainings differs most, in favour of the first and of the second
     method.
     """
     order = np.argsort(-np.abs(difference_n), kind="stable")
@@ -266,7 +266,7 @@ def _as_plain(rows: Rows, files: Mapping[str, Path]) -> dict[str, Any]:
 
 
 def _texts(test: Test, found: Found | None) -> dict[str, str]:
-    """What the table's cells say."""
+    """Texts of the table's cells."""
     claimed = CLAIMED[test.expect] + (
         f" ± {test.matters:g}" if test.expect == "equal" else f" {test.matters:g}" if test.expect == "at_most" else ""
     )

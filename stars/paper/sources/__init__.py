@@ -1,4 +1,4 @@
-"""Which results the paper's tables and figures are drawn from, and how they are called there."""
+"""Settings and input files of the paper's tables and figures."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ __all__ = [
 
 
 def table(config: Config, number: int) -> Drawing:
-    """What Table `number` is told and reads."""
+    """Settings and input files of Table `number`."""
     return hyperparameters(config, number) if number in HYPERPARAMETERS else tables.table(config, number)
 
 
 def figure(config: Config, name: str) -> Drawing:
-    """What a figure is told and reads; the training curves are the first run's."""
+    """Settings and input files of a figure; training curves: of the first run."""
     if name in SWEEPS:
         return figures.sweep(config, name)
     if name == "curves":

@@ -1,6 +1,4 @@
-"""Which results a claim is tested on: every run of this configuration whose protocol it names, where both methods
-are evaluated.
-"""
+"""The results that a claim is tested on: every run of this configuration on which its protocol evaluates both methods."""
 
 from __future__ import annotations
 
@@ -39,9 +37,9 @@ WORDS = {
 
 
 def claims(config: Config) -> Drawing:
-    """What the stage `claims` is told, and the files it reads.
+    """Settings and input files of the stage `claims`.
 
-    Raises InputError for a claims file that is not there or names a method, a setting or a run that there is not.
+    Raises InputError if the claims file is missing or names an unknown method, setting or run.
     """
     path = config.claims.file
     told: list[dict[str, Any]] = []
@@ -55,13 +53,13 @@ def claims(config: Config) -> Drawing:
 
 
 def claims_if_any(config: Config) -> Drawing | None:
-    """That; None where a project has no claims file and names none."""
+    """`claims`, or None if the project has no claims file and configures none."""
     named = config.claims.file != Claims().file
     return claims(config) if named or Path(config.claims.file).is_file() else None
 
 
 def _tests(config: Config, name: str, claim: Claim, where: str) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
-    """A claim on each run; where it cannot be tested, once, with the reason."""
+    """A claim on each run; if it cannot be tested, once, with the reason."""
     plain = {"claim": name, **claim.model_dump(mode="json", include={"says", "source", "measure", "expect", "matters"})}
     known_runs = ["_".join(run) for run in layout.every_run(config)]
     for run in claim.runs or ():
@@ -83,7 +81,7 @@ def _tests(config: Config, name: str, claim: Claim, where: str) -> Iterator[tupl
 
 
 def _lacking(config: Config, claim: Claim) -> str:
-    """Why this configuration's protocols have no result of the kind that a claim compares; "" where they have."""
+    """Why this configuration lacks the results that a claim compares; "" if it has them."""
     if claim.measure == "knn" and claim.k not in config.knn.k:
         return f"knn.k of this configuration lacks {claim.k}"
     if claim.measure == "few_shot" and claim.reading not in config.few_shot.readings:
@@ -96,25 +94,25 @@ def _lacking(config: Config, claim: Claim) -> str:
 
 
 def _unfit(config: Config, claim: Claim, pair: list[str], shown: list[Shown]) -> str:
-    """Why results of these two methods cannot be compared; "" where they can."""
+    """Why results of these two methods cannot be compared; "" if they can."""
     if not shown:
-        return f"this configuration evaluates {claim.protocol} on nothing of the kind"
+        return f"this configuration has no {claim.protocol} results of this kind"
     if claim.measure == "training_time":
         untrained = [one for one in pair if not configuration.trainings(config, shown[0].run[0], one)]
-        return f"nothing is trained for {untrained[0]}" if untrained else ""
+        return f"{untrained[0]} is not trained" if untrained else ""
     for one in pair:
         if one not in layout.evaluated(config, claim.protocol):
             return f"{one} is not evaluated by {claim.protocol} in this configuration"
     if claim.measure not in CLUSTERS and not shown[0].arrays:
         return (
-            f"predictions by {claim.protocol} are kept of the first output alone: let {claim.protocol}.outputs begin"
-            " with encoder"
+            f"{claim.protocol} stores predictions only of the first output: put encoder first in"
+            f" {claim.protocol}.outputs"
         )
     return ""
 
 
 def _pair(config: Config, claim: Claim, where: str) -> tuple[list[str], str]:
-    """Keys of the two methods; or, of those that this configuration lacks, why there are none."""
+    """Keys of the two methods; or none and the reason."""
     found = []
     for side in ("method", "against"):
         named = getattr(claim, side)
@@ -129,7 +127,7 @@ def _pair(config: Config, claim: Claim, where: str) -> tuple[list[str], str]:
         found.append(base)
     if found[0] == found[1]:
         setting = next((one.vary for one in (claim.method, claim.against) if isinstance(one, Varied)), "anything")
-        return [], f"no method of this configuration varies {setting} that way"
+        return [], f"no other method of this configuration varies {setting} in this direction"
     return found, ""
 
 
@@ -146,8 +144,7 @@ def _varied(config: Config, asked: Varied, where: str) -> str:
         raise InputError(f"{where}.vary: {asked.of} has no setting {asked.vary}{nearest(asked.vary, settings)}")
     if not isinstance(settings[asked.vary], int | float):
         raise InputError(
-            f"{where}.vary: {asked.vary} is no number, so that no value of it is the {asked.take}: name a method"
-            " instead"
+            f"{where}.vary: {asked.vary} is not a number, so no value is the {asked.take}: name a method instead"
         )
     points = varied(config, data, asked.of, asked.vary)
     found: str = (max if asked.take == "largest" else min)(points, key=lambda point: point["value"])["method"]
@@ -155,9 +152,7 @@ def _varied(config: Config, asked: Varied, where: str) -> str:
 
 
 def _columns(config: Config, claim: Claim) -> list[Shown]:
-    """Where the claim is tested: on what the paper's table of it reports, as that table shows it. Sweeps have a
-    figure's place.
-    """
+    """Columns that the claim is tested on: those of the paper's table or, if a setting is varied, Figure 3's run."""
     number = 6 if claim.measure == "knn" and claim.k == 10 else NUMBERS[claim.protocol]
     columns = knn_columns(claim.k) if claim.protocol == "knn" else COLUMNS[number]
     every = columns(config, getattr(config, f"table{number}").runs)
@@ -173,7 +168,7 @@ def _columns(config: Config, claim: Claim) -> list[Shown]:
 
 
 def _words(config: Config, claim: Claim, shown: Shown, pair: list[str]) -> dict[str, Any]:
-    """How a test is called, and what it reads of a results file."""
+    """Texts of a test, and the arrays that it reads."""
     variant = shown.variant_title
     of = {"knn": f", k = {claim.k}", "semi": f", {variant}", "few_shot": f", {variant}", "transfer": f" {variant}"}.get(
         claim.measure, ""

@@ -1,4 +1,4 @@
-"""Which results the page of all protocols on one split is made of."""
+"""Settings and input files of the comparison page: all protocols on one split."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ OUTPUTS = {
     "predictor": "KNN, predictor",
 }
 PLAIN = {"linear": "linear", "finetune": "fine-tuned"}
-WORDS = {"semi": "", "transfer": "transfer ", "few_shot": ""}  # before what a column says of itself
+WORDS = {"semi": "", "transfer": "transfer ", "few_shot": ""}  # prefix of a column's title
 FLOORS = ("scratch", "joints")
 
 
 def comparison_runs(config: Config) -> list[tuple[str, str]]:
-    """The (data, split) that have a page: those named, else all that have results of their own."""
+    """The (data, split) with a page: those in `comparison.runs`, or all with results."""
     every = layout.every_run(config)
     return (
         layout.runs(config)
@@ -36,9 +36,7 @@ def comparison_runs(config: Config) -> list[tuple[str, str]]:
 
 
 def comparison(config: Config, data: str, split: str) -> Drawing:
-    """Every protocol with results on this split: a cell for each method and seed that it evaluates, and the records
-    of its trainings.
-    """
+    """A cell for each protocol, method and seed with results on this split, and the records of its trainings."""
     names = methods(config, config.comparison.methods)
     columns, cells, files = list(_columns(config, data, split)), [], {}
     for (protocol, shown), name, seed in product(columns, names, config.seeds):
@@ -58,7 +56,7 @@ def comparison(config: Config, data: str, split: str) -> Drawing:
         for seed in config.seeds:
             folder = layout.method(config, data, split, name, seed)
             files[f"features/{name}/{seed}"] = f"{folder}/features/{data}_test.npy"
-            if trained and made_by != "ensemble":  # which has several
+            if trained and made_by != "ensemble":  # an ensemble has several curves
                 files[f"curve/{name}/{seed}"] = f"{layout.method(config, data, split, trained[-1], seed)}/curve.csv"
             files |= {
                 f"record/{one}/{seed}": f"{layout.method(config, data, split, one, seed)}/record.json"
@@ -69,7 +67,7 @@ def comparison(config: Config, data: str, split: str) -> Drawing:
 
 
 def _columns(config: Config, data: str, split: str) -> Iterator[tuple[str, Shown]]:
-    """Protocol and column, in the order of the page."""
+    """Protocol and column, in page order."""
     run = (data, split)
     if run in layout.runs(config, "knn"):
         k = config.knn.k[0]
@@ -113,7 +111,7 @@ def _columns(config: Config, data: str, split: str) -> Iterator[tuple[str, Shown
 
 
 def _same_clips(config: Config, one: str, other: str) -> bool:
-    """Whether two blocks of data read the same raw files: they may keep other joints of them."""
+    """Whether two blocks of `data` read the same raw files; they may keep different joints."""
     told = [config.data[name].model_dump(include={"dataset", "raw", "simulate"}) for name in (one, other)]
     return told[0] == told[1]
 
@@ -129,7 +127,7 @@ def _cell(config: Config, shown: Shown) -> dict[str, Any]:
         **titles(config, shown.data, shown.split),
         "variant": shown.variant,
         "variant_title": shown.variant_title,
-        "source_title": None,  # stands in the variant's name
+        "source_title": None,  # part of the variant's title
         "counts": None,
         "select": dict(shown.select),
         "arrays": [],

@@ -1,6 +1,4 @@
-"""What a reader must know before comparing a table with the paper's: every setting that differs from the paper's
-own.
-"""
+"""Every setting that differs from the paper's, for readers who compare the tables with the paper's."""
 
 from __future__ import annotations
 
@@ -13,20 +11,19 @@ from stars.config import Config
 from stars.pipeline import configuration
 from stars.pipeline.resolve import Method
 
-NO_SETTING = ("seed", "gpus")  # what jobs are told beside their settings
-# told to a protocol under another name: they stand under `embed` and `semi`
+NO_SETTING = ("seed", "gpus")  # inputs of jobs that are not settings
+# settings that a protocol gets under another name; they are in `embed` and `semi`
 KNOWN = ("test_crop", "bodies", "fraction", "subsets")
 
 
 def departures(config: Config, protocol: str, names: Iterable[str], runs: Iterable[tuple[str, str, str]]) -> list[str]:
-    """A note for each group of methods that differ from the paper in the same settings; the paper's values stand in
-    brackets.
+    """A note for each group of methods with the same settings that differ from the paper's, which are in brackets.
 
-    Compared is what the jobs behind the results are told. A method that the paper does not have is compared with the
-    paper's of the same strategy (its STARS where it has none of that), or with its MAMP where it is not tuned.
+    Compares the settings of the jobs. A method that is not in the paper is compared with the paper's method of the same
+    strategy (or STARS), or, if it is not tuned, with MAMP.
 
     Args:
-        runs: (data, split, data tested on) of each column.
+        runs: (data, split, test data) of each column.
     """
     notes = (
         note for data, split, target in runs for note in _notes(config, protocol, list(names), data, split, target)
@@ -35,7 +32,7 @@ def departures(config: Config, protocol: str, names: Iterable[str], runs: Iterab
 
 
 def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    """Key with its blocks' names, dotted → our value and the paper's, where the two differ."""
+    """Dotted key → our value and the paper's, for settings that differ."""
     found: dict[str, tuple[Any, Any]] = {}
     for name, value in ours.items():
         other = papers.get(name)
@@ -49,9 +46,7 @@ def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], prefix: str 
 def points(
     config: Config, protocol: str, names: Iterable[str], runs: Iterable[tuple[str, str, str]]
 ) -> list[dict[str, Any]]:
-    """The same, one setting at a time: its dotted key, ours and paper as JSON, and the titles of the methods that
-    have it.
-    """
+    """The same, one entry per setting: its dotted key, our value and the paper's as JSON, and the methods' titles."""
     found: dict[tuple[str, str, str], dict[str, None]] = {}
     for (data, split, target), name in product(runs, names):
         if not _in_the_paper(configuration.method(config, data, name)):
@@ -70,8 +65,8 @@ def points(
 def _notes(config: Config, protocol: str, names: list[str], data: str, split: str, target: str) -> list[str]:
     names = [name for name in names if _in_the_paper(configuration.method(config, data, name))]
     told = {name: _told(config, name, protocol, data, split, target) for name in names}
-    readers: dict[str, list[str]] = {}  # block → methods whose jobs are told it
-    holders: dict[str, list[str]] = {}  # setting → methods that have it
+    readers: dict[str, list[str]] = {}  # block → methods whose jobs use it
+    holders: dict[str, list[str]] = {}  # setting → methods with it
     for name in names:
         for block in told[name]:
             readers.setdefault(block, []).append(name)
@@ -88,7 +83,7 @@ def _note(config: Config, data: str, have: tuple[str, ...], settings: list[str])
     who = ", ".join(
         [configuration.dataset(config, data).title, *(configuration.method(config, data, name).title for name in have)]
     )
-    return f"Settings other than the paper's, which stand in brackets; {who}: {', '.join(settings)}."
+    return f"Settings that differ from the paper's (in brackets); {who}: {', '.join(settings)}."
 
 
 def _text(value: Any) -> str:
@@ -97,7 +92,7 @@ def _text(value: Any) -> str:
 
 
 def _told(config: Config, name: str, protocol: str, data: str, split: str, target: str) -> dict[str, Any]:
-    """What all jobs are told that a result comes from: of each training behind it, of its features, of the protocol."""
+    """Settings of all jobs behind a result: its trainings, features and protocol."""
     found: dict[str, Any] = {}
     for training in configuration.trainings(config, data, name) or [name]:
         found |= configuration.stage_settings(
@@ -117,14 +112,14 @@ def _papers(config: Config, name: str, protocol: str, data: str, split: str, tar
 
 
 def _in_the_paper(own: Method) -> bool:
-    """Whether the paper has settings of its own for such a method: masked prediction and tuning, or random weights,
-    of its transformer.
+    """Whether the paper gives settings for such a method: its transformer, with masked prediction, tuning or random
+    weights.
     """
     return own.kind in ("scratch", "pretrain", "tune") and own.backbone == configuration.TRANSFORMER
 
 
 def _likest(own: Method) -> str:
-    """The paper's method that one it does not have is compared with."""
+    """The paper's method to compare another method with."""
     if own.kind == "tune":
         return {"dino": "dino", "moco": "moco"}.get(own.blocks["tune"]["strategy"], "stars")
     return {"scratch": "scratch", "pretrain": "mamp"}[own.kind]
@@ -132,6 +127,6 @@ def _likest(own: Method) -> str:
 
 @configuration.once
 def _paper(config: Config) -> Config:
-    """The paper's own methods and settings, on the same data sets."""
+    """The paper's methods and settings, on the same data sets."""
     data = {name: {"dataset": block.dataset, "raw": "-", "splits": block.splits} for name, block in config.data.items()}
     return configuration.load({"recipes": "paper", "data": data}, "the paper's methods")

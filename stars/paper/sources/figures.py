@@ -1,4 +1,4 @@
-"""Which results each figure is drawn from."""
+"""Settings and input files of each figure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stars.paper.sources.departures import differences
 from stars.paper.sources.hyperparameters import flat
 from stars.pipeline import configuration, layout
 
-# the setting varied, in words
+# the varied setting, and its axis label
 SWEEPS = {"fig3a": ("tune.layer_decay", "layer-wise decay, α"), "fig3b": ("tune.nnclr.queue", "queue size")}
 
 
@@ -45,7 +45,7 @@ def fig1(config: Config) -> Drawing:
 
 
 def sweep(config: Config, name: str) -> Drawing:
-    """KNN accuracy of the methods that differ from `fig3.method` in one setting alone, in the order of its values."""
+    """KNN accuracy of the methods that differ from `fig3.method` only in one setting, in the order of its values."""
     data, split = place(config, config.fig3)
     setting, words = SWEEPS[name]
     points = sorted(varied(config, data, config.fig3.method, setting), key=lambda point: point["value"])
@@ -58,8 +58,8 @@ def sweep(config: Config, name: str) -> Drawing:
 
 
 def varied(config: Config, data: str, base: str, setting: str) -> Iterator[dict[str, Any]]:
-    """Methods whose blocks are those of `base` but for `setting`, and `base`, with its values; none where it is not
-    configured or has no such setting.
+    """`base` and the methods that differ from it only in `setting`, with their values; none if `base` is not configured
+    or lacks the setting.
     """
     if base not in config.methods or setting not in dict(flat(configuration.method(config, data, base).blocks)):
         return
@@ -100,12 +100,12 @@ def fig6(config: Config) -> Drawing:
 
 
 def curves(config: Config, data: str, split: str) -> Drawing:
-    """Training curves of every trained method, first seed."""
+    """Training curves of every trained method's first seed."""
     names = [name for name in methods(config, config.curves.methods) if has_curve(config, data, name)]
     files = {name: f"{layout.run(data, split)}/{name}/curve.csv" for name in names}
     return Drawing({"panels": panels(config, data, names), **titles(config, data, split)}, files)
 
 
 def curve_runs(config: Config) -> list[tuple[str, str]]:
-    """The (data, split) whose curves are drawn: those of Table 1, where `curves` names none."""
+    """The (data, split) with training curves: those in `curves.runs`, or all of the linear protocol."""
     return runs(config, config.curves.runs, "linear")

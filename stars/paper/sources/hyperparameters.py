@@ -1,4 +1,4 @@
-"""The settings that Tables 8 and 10 show: those of a method as it is resolved for its jobs."""
+"""The settings that Tables 8 and 10 show: a method's, as resolved for its jobs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from stars.pipeline import configuration
 
 
 def hyperparameters(config: Config, number: int) -> Drawing:
-    """Every setting of a method's own training, by dotted key; null where the method is not configured. Reads no
-    file.
-    """
+    """Every setting of a method's training by dotted key, or null if the method is not configured. Reads no file."""
     block: Hyperparameters = getattr(config, f"table{number}")
     data = block.data or next(iter(config.data))
     told = {
@@ -29,7 +27,7 @@ def hyperparameters(config: Config, number: int) -> Drawing:
 
 
 def flat(block: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted key and value of every setting in a block of blocks."""
+    """Dotted key and value of every setting in nested blocks."""
     for name, value in block.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{name}.")

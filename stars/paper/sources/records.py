@@ -1,4 +1,4 @@
-"""Which records tell how a result came to be: those of every stage behind it, by where files lie (docs/files.md)."""
+"""The records of every stage behind a result, found by file paths (docs/files.md)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stars.pipeline import configuration, layout
 
 
 def behind(config: Config, files: Iterable[str]) -> list[str]:
-    """Record files behind results of methods and of clip stores, sorted."""
+    """Record files behind results and clip stores, sorted."""
     runs = {layout.run(data, split): (data, split) for data, split in layout.every_run(config)}
     found: set[str] = set()
     for path in map(PurePosixPath, files):
@@ -25,7 +25,7 @@ def behind(config: Config, files: Iterable[str]) -> list[str]:
 
 
 def _of_method(config: Config, data: str, split: str, path: PurePosixPath) -> Iterator[str]:
-    """Of a file in a method's folder: its stage, the trainings behind the method, its features, its clips and rows."""
+    """Records behind a file in a method's folder: its stage, trainings, features, clips and rows."""
     folder, protocol, *variant = path.parts[2:-1] + ("",) * (len(path.parts) == 4)
     name, seed = configuration.untag(config, folder)
     if members := configuration.method(config, data, name).members:
@@ -54,7 +54,7 @@ def _of_method(config: Config, data: str, split: str, path: PurePosixPath) -> It
 
 
 def _of_target(config: Config, protocol: str, data: str, split: str, variant: str = "") -> Iterator[str]:
-    """Of the rows that a protocol learns from and is tested on."""
+    """Records of a protocol's training and test rows."""
     if protocol == "semi":
         yield f"results/{data}/splits/semi/{split}/{variant}.record.json"
     if protocol not in ("transfer", "few_shot"):

@@ -1,4 +1,4 @@
-"""What the report page is told, and the files it reads."""
+"""Settings and input files of the report page."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ STORE = ("clips.csv", "frames.npy", "offsets.npy", "quality.json")
 
 
 def shown(config: Config) -> list[str]:
-    """Names of the tables and figures on the page, in the paper's order; the quickstart's where `targets` asks for
-    none.
-    """
+    """Names of the tables and figures on the page, in the paper's order; the quickstart's if `targets` has none."""
     everything = ["claims", *(f"table{number}" for number in TABLES), *FIGURES, "curves"]
     for name in config.report.shows or ():
         if name not in (*everything, "all", "quickstart"):
@@ -32,9 +30,7 @@ def shown(config: Config) -> list[str]:
 
 
 def report(config: Config) -> Drawing:
-    """Tables and figures with what they were made from, the explorer's methods with their clips, and the quality of
-    every data set.
-    """
+    """Tables and figures with their lineage, the explorer's methods and clips, and the quality of every data set."""
     names = shown(config)
     drawn = _drawn(config, names)
     explorers = [_explorer(config, data, split) for data, split in runs(config, config.table2.runs, "knn")]
@@ -63,7 +59,7 @@ def report(config: Config) -> Drawing:
 
 
 def _drawn(config: Config, names: list[str]) -> dict[str, tuple[str, list[str]]]:
-    """Name → the file that the page shows, and those that it was made from."""
+    """Name → the file that the page shows, and its inputs."""
     found = {}
     for name in names:
         if name == "claims":
@@ -112,9 +108,7 @@ def _title(config: Config, name: str) -> str:
 
 
 def _explorer(config: Config, data: str, split: str) -> Drawing:
-    """The first seed's maps, predictions and scores of every method on one split, the method of Figure 6 shown
-    first.
-    """
+    """The first seed's maps, predictions and scores of every method on one split; Figure 6's method is shown first."""
     names = methods(config, config.report.methods, "knn", 2)
     files = {f"{data}_{split}/test": layout.split_rows(data, split, "test")}
     for name in names:
@@ -133,7 +127,7 @@ def _explorer(config: Config, data: str, split: str) -> Drawing:
 
 
 def _departures(config: Config, names: list[str]) -> list[dict[str, Any]]:
-    """Every setting of the shown tables that is not the paper's, once."""
+    """Every setting of the shown tables that differs from the paper's, once."""
     found: dict[str, dict[str, Any]] = {}
     for number in (int(name.removeprefix("table")) for name in names if name.startswith("table")):
         if number in HYPERPARAMETERS:

@@ -1,6 +1,4 @@
-"""Which metrics file, and which entry of it, each cell of a result table shows. A protocol that files its results
-elsewhere is a line here.
-"""
+"""The metrics file and entry that each cell of a result table shows."""
 
 from __future__ import annotations
 
@@ -29,17 +27,17 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class Shown:
-    """What one column shows of what was trained on one split.
+    """The results in one column.
 
     Attributes:
         run: (data, split) that the methods were trained on.
-        folder: where the results lie below a method's folder.
-        data, split: what was tested on.
-        variant, variant_title: what else the column fixes, e.g. 10nn and "10-NN".
-        source_title: what was trained on, where a variant's name does not say it.
-        select: entry of metrics.json's `results`; empty: the headline.
-        arrays: of predictions.npz, the predictions behind that entry, one a repetition; empty: they are not kept.
-        counts: training and test clips on the paper's complete data; training None: any number; None: the data is not
+        folder: folder of the results in a method's folder.
+        data, split: the test data.
+        variant, variant_title: what else distinguishes the column, e.g. 10nn and "10-NN".
+        source_title: training data, if it is not part of the variant's title.
+        select: entry of metrics.json's `results`; empty: the main result.
+        arrays: the entry's predictions in predictions.npz, one per repetition; empty: not stored.
+        counts: training and test clips of the paper's complete data (training None: any number); None: the data is not
             the paper's.
     """
 
@@ -59,7 +57,7 @@ Columns = Callable[[Config, tuple[str, ...] | None], list[Shown]]
 
 
 def _plain(protocol: str) -> Columns:
-    """The headline of a protocol on the split that the methods were trained on."""
+    """A protocol's main result on the split that the methods were trained on."""
 
     def columns(config: Config, chosen: tuple[str, ...] | None) -> list[Shown]:
         return [Shown(run, protocol, *run, counts=counts(config, *run)) for run in runs(config, chosen, protocol)]
@@ -68,7 +66,7 @@ def _plain(protocol: str) -> Columns:
 
 
 def knn_columns(*neighbours: int) -> Columns:
-    """KNN on the encoder's output; several k are variants of the column."""
+    """KNN on the encoder's output; several k make several columns."""
 
     def columns(config: Config, chosen: tuple[str, ...] | None) -> list[Shown]:
         return [_knn(config, run, k, len(neighbours) > 1) for run in runs(config, chosen, "knn") for k in neighbours]
@@ -77,7 +75,7 @@ def knn_columns(*neighbours: int) -> Columns:
 
 
 def _knn(config: Config, run: tuple[str, str], k: int, named: bool) -> Shown:
-    kept = config.knn.outputs[0] == "encoder" and k in config.knn.k  # predictions are kept of the first output
+    kept = config.knn.outputs[0] == "encoder" and k in config.knn.k  # only the first output's are stored
     return Shown(
         run,
         "knn",
@@ -132,7 +130,7 @@ def _few_shot(config: Config, chosen: tuple[str, ...] | None) -> list[Shown]:
 
 
 def _exemplars(config: Config, pair: configuration.Across, shots: int) -> Shown:
-    """The entry is chosen without its reading: in results of before there were two it does not stand."""
+    """The entry is selected without its reading, which results of earlier versions lack."""
     arrays = tuple(f"predicted_shots{shots}_draw{draw}" for draw in range(config.few_shot.draws))
     counted = _any_training(counts(config, pair.target, pair.target_split, novel=True))
     shown = _novel(config, pair, f"{shots}shot", f"{shots}-shot", arrays)
@@ -146,7 +144,7 @@ def _neighbours(config: Config, pair: configuration.Across, k: int) -> Shown:
 
 
 def _novel(config: Config, pair: configuration.Across, variant: str, words: str, arrays: tuple[str, ...]) -> Shown:
-    """A column of novel classes, in whatever reading."""
+    """A column of novel classes, in either reading."""
     return Shown(
         (pair.source, pair.source_split),
         f"few_shot/{pair.target}_{pair.target_split}",
@@ -194,9 +192,7 @@ COLUMNS: dict[int, Columns] = {
 
 
 def table(config: Config, number: int) -> Drawing:
-    """Settings and files of a result table: a cell for every column, method and seed that the configuration asks
-    for.
-    """
+    """Settings and files of a result table: a cell for every column, method and seed of the configuration."""
     block: ResultTable = getattr(config, f"table{number}")
     columns = COLUMNS[number](config, block.runs)
     names = methods(config, block.methods, PROTOCOLS[number], number)
@@ -219,7 +215,7 @@ def table(config: Config, number: int) -> Drawing:
 
 
 def _cost(config: Config, run: tuple[str, str], name: str) -> dict[str, Any]:
-    """Of a method trained on `run`, the first column's."""
+    """Where the costs of a method trained on `run`, the first column's, are recorded."""
     found = configuration.method(config, run[0], name)
     encoders = list(found.members) or ([name] if found.kind != "joints" else [])
     return {
@@ -250,6 +246,6 @@ def _cell(config: Config, shown: Shown, name: str, seed: int) -> dict[str, Any]:
 
 
 def _compared(config: Config, names: tuple[str, ...]) -> list[list[str]]:
-    """Each tuned method with the one whose encoder it starts from, where the table has both."""
+    """Each tuned method with the one it starts from, if the table has both."""
     starts = {name: configuration.method(config, next(iter(config.data)), name).parent for name in names}
     return [[name, start] for name, start in starts.items() if start in names]

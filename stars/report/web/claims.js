@@ -1,12 +1,12 @@
 // Claims: the clips behind a difference, shown in the explorer.
 
-/** Show in the explorer the clips that one of two methods alone has right; nothing where they are on no map. */
+/** Show in the explorer the clips that only one of two methods classifies correctly, if a map contains them. */
 function showBehind(explorer, button) {
   const { run, [button.dataset.side]: names } = DATA.claims[Number(button.dataset.claim)];
   const at = DATA.explorers.findIndex((one) => one.run === run);
   const places = at < 0 ? [] : names.map((name) => DATA.explorers[at].names.indexOf(name)).filter((index) => index >= 0);
   if (!places.length) {
-    button.after(make("small", { className: "quiet" }, " on no map of this page"));
+    button.after(make("small", { className: "quiet" }, " not on a map of this page"));
     button.disabled = true;
     return;
   }

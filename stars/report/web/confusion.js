@@ -1,4 +1,4 @@
-// The confusion matrix on a canvas: a cell can be pointed at, or gone to by arrow keys.
+// The confusion matrix on a canvas: cells can be selected with the pointer or arrow keys.
 
 const WIDEST = 744; // CSS pixels
 
@@ -20,7 +20,7 @@ class Confusion {
     return this.counts[row * this.classes.length + column];
   }
 
-  /** Pairs of different classes, those confused most often first. */
+  /** Pairs of different classes, most often confused first. */
   worst(most) {
     const cells = this.classes.flatMap((_, row) => this.classes.map((_, column) => [row, column, this.count(row, column)]));
     return cells.filter(([row, column, count]) => row !== column && count).sort((a, b) => b[2] - a[2]).slice(0, most);
@@ -92,7 +92,7 @@ class Confusion {
     });
   }
 
-  /** Go to the cell under the pointer; whether there is one. */
+  /** Select the cell under the pointer; returns whether there is one. */
   point(event) {
     const box = this.canvas.getBoundingClientRect();
     const [column, row] = [(event.clientX - box.left - this.left) / this.size, (event.clientY - box.top - this.top) / this.size].map(Math.floor);

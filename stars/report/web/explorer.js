@@ -1,4 +1,4 @@
-// The explorer: map, clip, nearest clips and confusion matrix of one run at a time, and what each does to the others.
+// The explorer: linked map, clip, nearest clips and confusion matrix of one run at a time.
 
 const MOST_CLIPS = 12; // of a confusion cell beside each other
 const KINDS = [["tsne", "t-SNE"], ["pca", "PCA"]];
@@ -33,7 +33,7 @@ class Explorer {
     this.wake();
   }
 
-  /** Another method or projection: points glide to where it puts them. */
+  /** Switch method or projection; points glide to their new places. */
   move(method, kind) {
     Object.assign(this, { method, kind });
     this.map.place(method[kind]);
@@ -49,7 +49,7 @@ class Explorer {
     this.by = by;
     const values = by === "result" ? run.action.map((action, index) => (action === this.method.predicted[index] ? 0 : 3)) : run[by];
     const kinds = by === "result" ? [0, 3] : by === "action" ? run.classes.map((_, label) => label) : [...new Set(values)].sort((a, b) => a - b);
-    const titles = by === "result" ? ["right", "wrong"] : by === "action" ? run.classes : kinds.map((value) => `${by} ${value}`);
+    const titles = by === "result" ? ["correct", "wrong"] : by === "action" ? run.classes : kinds.map((value) => `${by} ${value}`);
     this.map.groups = values.map((value) => (by === "subject" || by === "camera" ? kinds.indexOf(value) : value));
     this.map.alone = null;
     this.legend(kinds.map((value, index) => [by === "subject" || by === "camera" ? index : value, titles[index]]));
@@ -68,14 +68,14 @@ class Explorer {
     }));
   }
 
-  /** Show one group alone, whose button in the legend is then pressed; null: all. */
+  /** Show only one group and press its button in the legend; null: all. */
   alone(group) {
     this.map.alone = group;
     for (const button of byId("legend").children) button.setAttribute("aria-pressed", button.dataset.group === String(group));
     this.wake();
   }
 
-  /** Show a clip with its facts and its nearest clips; cell: it is one of a confusion cell's, whose clips stay beside it. */
+  /** Show a clip with its facts and nearest clips; cell: it belongs to a confusion cell, whose clips stay shown. */
   choose(index, keep, cell = false) {
     Object.assign(this, { chosen: index });
     Object.assign(this.map, { focus: index, kept: keep, near: cell ? [] : this.method.neighbours[index] });
@@ -89,12 +89,12 @@ class Explorer {
     this.wake();
   }
 
-  /** Small players of some clips; a click shows one in the large one. */
+  /** Small players of some clips; a click shows a clip in the large player. */
   strip(indices, note, cell = false) {
     this.minis = [];
     byId("strip").replaceChildren(...indices.map((index, place) => {
       const { run } = this;
-      const stored = run.clip[index] >= 0; // as many clips as report.clips can be played
+      const stored = run.clip[index] >= 0; // at most report.clips can be played
       const picture = stored ? make("canvas", {}) : make("span", { className: "unplayed" }, "not playable");
       const button = make("button", { type: "button", title: run.names[index] }, picture, make("span", {}, run.classes[run.action[index]]), make("small", {}, note(place)));
       button.addEventListener("click", () => this.choose(index, true, cell));
@@ -113,15 +113,15 @@ class Explorer {
     const found = run.action.flatMap((action, index) => (action === row && method.predicted[index] === column ? [index] : []));
     if (!found.length) {
       this.say(row, column);
-      if (this.matrix.count(row, column)) byId("cell").textContent += ": none of them is on the map";
+      if (this.matrix.count(row, column)) byId("cell").textContent += "; none is on the map";
       return;
     }
     this.finder.clear();
-    this.stand(found, `${found.length} of “${run.classes[row]}” taken for “${run.classes[column]}”`);
+    this.stand(found, `${found.length} of “${run.classes[row]}” predicted as “${run.classes[column]}”`);
     byId("map").scrollIntoView({ block: "center", behavior: STILL.matches ? "auto" : "smooth" });
   }
 
-  /** Let clips stand out on the map, and play them beside it: first those that can be played. */
+  /** Highlight clips on the map and play them beside it; playable ones first. */
   stand(found, title) {
     const first = [...found].sort((a, b) => (this.run.clip[b] >= 0) - (this.run.clip[a] >= 0)).slice(0, MOST_CLIPS);
     this.alone(null);
@@ -136,7 +136,7 @@ class Explorer {
     const [count, all] = [this.matrix.count(row, column), this.matrix.sums[row]];
     const share = all ? ` (${((100 * count) / all).toFixed(0)} %)` : "";
     byId("cell").textContent = row === column
-      ? `${run.classes[row]}: ${count} of ${all}${share} right` : `${run.classes[row]}: ${count} of ${all}${share} taken for ${run.classes[column]}`;
+      ? `${run.classes[row]}: ${count} of ${all}${share} correct` : `${run.classes[row]}: ${count} of ${all}${share} predicted as ${run.classes[column]}`;
   }
 
   pairs() {
@@ -151,13 +151,13 @@ class Explorer {
     }));
   }
 
-  /** Let go of what was kept or shown alone. */
+  /** Release the kept clip and show all groups. */
   release() {
     this.finder.clear();
     this.all();
   }
 
-  /** Let every clip stand out alike, with the nearest of the chosen one beside the map. */
+  /** End the highlighting, and show the selected clip's nearest clips beside the map. */
   all() {
     Object.assign(this.map, { kept: false, marked: null });
     this.alone(null);
@@ -225,7 +225,7 @@ class Explorer {
     for (const one of [this.player, ...this.minis]) one.draw();
   }
 
-  /** Draw now, and go on as long as anything moves and is in sight. */
+  /** Draw now, and continue while anything moves and is in sight. */
   wake() {
     this.dirty = true;
     if (!this.waiting) this.waiting = requestAnimationFrame((now) => this.step(now));

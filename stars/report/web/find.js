@@ -1,4 +1,4 @@
-// Finding clips: those whose name or action holds what is typed stand out on the map, and the first of them plays.
+// Search: clips whose name or action contains the text are highlighted on the map, and the first one plays.
 
 class Finder {
   constructor(field, told, explorer) {
@@ -14,7 +14,7 @@ class Finder {
     const text = this.field.value.trim();
     const holds = (words) => words.toLowerCase().includes(text.toLowerCase());
     const found = run.names.flatMap((name, index) => (holds(`${name} ${run.classes[run.action[index]]}`) ? [index] : []));
-    if (text && found.length) this.explorer.stand(found, `${found.length} of ${run.names.length} clips hold “${text}”`);
+    if (text && found.length) this.explorer.stand(found, `${found.length} of ${run.names.length} clips contain “${text}”`);
     else this.explorer.all();
     this.told.textContent = text ? `${found.length} found` : "";
   }

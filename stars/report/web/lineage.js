@@ -1,4 +1,4 @@
-// Where a number comes from: a click on it opens the chain of files back to the raw ones, each with what made it.
+// Lineage: a click on a number opens the chain of files back to the raw ones, each with its record.
 
 const { files: FILES, records: RECORDS } = DATA.lineage;
 
@@ -11,11 +11,11 @@ function showLineage(button) {
   const seen = new Set();
   byId("lineage-chain").replaceChildren(...starts.flatMap((file) => chain(file, 0, seen)));
   const makers = new Set(starts.map((file) => RECORDS[FILES[file][2]]).filter(Boolean));
-  byId("lineage-command").textContent = [...makers].map(({ command }) => ["stars", ...command.slice(1)].map(quoted).join(" ")).join("\n\n") || "given with the source, not made";
+  byId("lineage-command").textContent = [...makers].map(({ command }) => ["stars", ...command.slice(1)].map(quoted).join(" ")).join("\n\n") || "part of the source, not made by a command";
   byId("lineage").showModal();
 }
 
-/** List items of a file and, deeper, of all it was made from; each file once. */
+/** List items of a file and, nested, of all its inputs; each file once. */
 function chain(file, depth, seen) {
   if (seen.has(file)) return [];
   seen.add(file);
@@ -23,7 +23,7 @@ function chain(file, depth, seen) {
   const record = RECORDS[at];
   const item = make("li", { className: `depth${Math.min(depth, 7)}` },
     make("code", {}, path), " ", make("span", { className: "digest", title: `sha256 ${digest}` }, digest.slice(0, 12)),
-    record ? details(record) : make("p", { className: "quiet" }, "given, not made here"));
+    record ? details(record) : make("p", { className: "quiet" }, "input, not made here"));
   return [item, ...(record ? record.inputs.flatMap((input) => chain(input, depth + 1, seen)) : [])];
 }
 
@@ -36,7 +36,7 @@ function made(record) {
     `${record.wall_seconds.toFixed(1)} s`, `${Math.round(record.peak_memory_mb)} MB`, energy].filter(Boolean).join(" · ");
 }
 
-/** What made a file; opened, with settings and versions. */
+/** How a file was made; when opened, with settings and versions. */
 function details(record) {
   const box = make("details", {}, make("summary", {}, made(record)));
   box.addEventListener("toggle", () => {
@@ -47,7 +47,7 @@ function details(record) {
   return box;
 }
 
-/** A word as a shell takes it. */
+/** A word, quoted for a shell. */
 function quoted(word) {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
 }

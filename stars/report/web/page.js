@@ -1,4 +1,4 @@
-// The page's data, and elements made from it. Text from data goes in as text nodes and attributes, never as HTML.
+// The page's data, and elements made from it. Texts from data become text nodes and attributes, never HTML.
 
 const DATA = JSON.parse(document.getElementById("data-of-the-page").textContent);
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");
@@ -34,7 +34,7 @@ function context(canvas, width, height) {
   return drawing;
 }
 
-/** A row of buttons of which one is pressed; arrow keys go along it. */
+/** A row of buttons, one of them pressed; arrow keys move along it. */
 function segments(box, titles, chosen, choose) {
   const buttons = titles.map(([title, note], index) =>
     make("button", { type: "button", role: "radio" }, title, ...(note ? [make("small", {}, note)] : [])));

@@ -1,4 +1,4 @@
-// Colours and shapes of classes, those of the figures: no two colours are alike (stars/palette.py), and 7 shapes tell them apart as well.
+// Colours and shapes of classes, as in the figures: every class has its own colour (stars/palette.py), and one of 7 shapes.
 
 const SHAPES = [
   (draw, x, y, r) => { draw.moveTo(x + r, y); draw.arc(x, y, r, 0, 7); },
@@ -27,7 +27,7 @@ function cross(draw, x, y, far, near) {
 
 const COLOURS = { series: [], names: ["text", "quiet", "line", "page", "card", "accent", "left", "right", "centre", "wrong"] };
 
-/** Read the colours of the present scheme. */
+/** Read the colours of the current scheme. */
 function readColours() {
   const style = getComputedStyle(document.documentElement);
   COLOURS.series = DATA.palette[DARK.matches ? "dark" : "light"];

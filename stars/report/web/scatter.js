@@ -1,4 +1,4 @@
-// The map of clips on a canvas: a path a group, so that thousands of points are a few fills, and points glide when the map changes.
+// The map of clips on a canvas: one path per group, for speed with thousands of points; points glide when the map changes.
 
 const GLIDE = 900; // ms
 const REACH = 22; // CSS pixels around a point in which it is hit
@@ -13,7 +13,7 @@ class Scatter {
     Object.assign(this, { canvas, points: [], before: [], goal: [], began: null, box: [[1, 1], [1, 1]], share: 1, groups: [], alone: null, marked: null, focus: -1, kept: false, near: [] });
   }
 
-  /** Put points at [x, y, …]; from where others were, if there were as many. The window always holds all of them. */
+  /** Move points to [x, y, …], gliding from the previous ones if their number is the same. The window shows all points. */
   place(points) {
     const glides = this.goal.length === points.length && !STILL.matches;
     this.before = glides ? this.points : points;
@@ -24,7 +24,7 @@ class Scatter {
     this.began = glides ? performance.now() : null;
   }
 
-  /** Points where they are at a time in ms; whether they still move. */
+  /** Move points to their places at a time in ms; returns whether they still move. */
   glide(now) {
     if (this.began === null) return false;
     const share = Math.min(1, (now - this.began) / GLIDE);
@@ -113,7 +113,7 @@ class Scatter {
     return best;
   }
 
-  /** The point that an arrow key leads to: near, and more that way than aside. */
+  /** The point that an arrow key selects: the nearest mainly in that direction. */
   next(dx, dy) {
     const [x, y] = this.focus < 0 ? [this.width / 2, this.height / 2] : this.at(this.focus);
     let [best, least] = [-1, Infinity];

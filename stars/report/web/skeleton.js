@@ -1,4 +1,4 @@
-// A clip that plays on a canvas, turned by dragging. Joints come from bytes (stars/report/clips.py says how they are written).
+// A clip that plays on a canvas, turned by dragging. Joints are stored as bytes (see stars/report/clips.py).
 
 class Clips {
   constructor(packed) {
@@ -15,7 +15,7 @@ class Clips {
     return Math.max(this.frames[clip] - 1, 1) / this.rate;
   }
 
-  /** Joints of a body at a time between two frames: [x, y, z, …] in metres; null where it is absent. */
+  /** Joints of a body at a time between two frames: [x, y, z, …] in metres; null if it is absent. */
   pose(clip, body, time) {
     const last = this.frames[clip] - 1;
     const at = Math.min(Math.max(time * this.rate, 0), last);
@@ -44,7 +44,7 @@ class Player {
     this.draw();
   }
 
-  /** Go on by so many seconds; a clip begins again half a second after its end. */
+  /** Advance by some seconds; a clip restarts half a second after its end. */
   advance(seconds) {
     if (!this.playing || this.clip < 0) return;
     const length = this.clips.seconds(this.clip);
@@ -66,7 +66,7 @@ class Player {
     this.moved(this);
   }
 
-  /** Scale and centre with which the whole clip fits, however it is turned. */
+  /** Scale and centre with which the whole clip fits in any orientation. */
   frame(width, height) {
     const { low, step } = this.clips;
     const size = step[this.clip].map((one) => one * 254);

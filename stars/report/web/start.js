@@ -1,4 +1,4 @@
-// What happens when the page is there.
+// Runs when the page is loaded.
 
 readColours();
 for (const table of document.querySelectorAll("table.sortable")) sortable(table);

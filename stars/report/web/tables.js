@@ -1,4 +1,4 @@
-// Sorting: once down, once up, then as the paper has it. Published and own rows are ordered together; differences stay below.
+// Sorting: descending, ascending, then the paper's order. Published and own rows are sorted together; differences stay below.
 
 function sortable(table) {
   const heads = [...table.tHead.rows].at(-1).cells;

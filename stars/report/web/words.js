@@ -1,11 +1,11 @@
-// What the explorer says of a method and of a clip.
+// The explorer's texts about a method and a clip.
 
-/** A method's accuracy, with what it comes from. */
+/** A method's accuracy, with its lineage. */
 function tellMethod(run, method) {
   const from = (text, files, title) => make("button", { type: "button", className: "from", "data-from": files, "data-title": `${run.title}, ${method.title}: ${title}` }, text);
-  const shown = run.names.length < run.tested ? `; ${run.names.length} of them are shown` : "";
+  const shown = run.names.length < run.tested ? `; ${run.names.length} are shown` : "";
   byId("score").replaceChildren(
-    from(`${method.top1.toFixed(1)} %`, method.from, `KNN, K = ${run.k}`), ` of ${run.tested} test clips are recognised by their ${run.k} nearest training clips${shown}. `,
+    from(`${method.top1.toFixed(1)} %`, method.from, `KNN, K = ${run.k}`), ` of ${run.tested} test clips are classified correctly by their ${run.k} nearest training clips${shown}. `,
     from("Predictions", method.guessed, "predictions"), ", ", from("map", method.mapped, "map"), ".", ...clustering(method, from));
 }
 
@@ -20,16 +20,16 @@ function clustering(method, from) {
   return [" Clusters: ", from(words, method.from, "clusters of the test features"), shared.length ? `; nearest clip of the same ${shared.join(", ")}.` : "."];
 }
 
-/** What a clip shows, what it was taken for, and where it was filmed. */
+/** A clip's true and predicted action, and how it was recorded. */
 function tellClip(run, method, index) {
   const right = run.action[index] === method.predicted[index];
   const predicted = run.classes[method.predicted[index]];
-  byId("said").textContent = run.classes[run.action[index]] + (right ? "" : `, taken for ${predicted}`);
+  byId("said").textContent = run.classes[run.action[index]] + (right ? "" : `, predicted ${predicted}`);
   const facts = [["subject", run.subject], ["camera", run.camera], ["setup", run.setup]].map(([name, values]) => `${name} ${values[index]}`);
   byId("facts").replaceChildren(
     make("dt", {}, method.title), make("dd", { className: right ? "right" : "wrong" }, `${right ? "✓" : "✗"} ${predicted}`),
     make("dt", {}, "clip"), make("dd", {}, run.names[index]),
-    make("dt", {}, "filmed"), make("dd", {}, `${facts.join(", ")}; ${(run.frames[index] / run.fps).toFixed(1)} s`));
+    make("dt", {}, "recorded"), make("dd", {}, `${facts.join(", ")}; ${(run.frames[index] / run.fps).toFixed(1)} s`));
   byId("play").disabled = byId("frame").disabled = run.clip[index] < 0;
   byId("player").classList.toggle("empty", run.clip[index] < 0);
 }
