@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
+from stars.config.reading import typed
 from stars.errors import InputError
 from stars.pipeline import configuration, layout, reference
 from stars.pipeline.resolve import Method
@@ -43,6 +44,11 @@ TUNED = {
         ({"tune": {"optimizer": {"lr": 0.1}}}, "unknown key tune.optimizer: did you mean optimiser?"),
         ({"pretrain": {"motion": {"ration": 0.5}}}, "unknown key pretrain.motion.ration: did you mean ratio?"),
         ({"methodes": {}}, "unknown key methodes: did you mean methods?"),
+        ({"tune": {"temperature": 0.1}}, "unknown key tune.temperature: did you mean tune.nnclr.temperature?"),
+        (
+            {"methods": TUNED | {"stars": {"from": "mamp", "tune": {"lr": 0.1}}}},
+            "methods.stars: unknown key tune.lr: did you mean tune.optimiser.lr?",
+        ),
         ({"model": {"frames": 10}}, "model: frames (10) must be a multiple of segment (4)"),
         ({"seeds": 3}, "seeds: expected a list, e.g. [1, 5], found 3"),
         ({"seeds": []}, "seeds: expected at least 1 value, found []"),
@@ -108,6 +114,11 @@ def test_yaml_that_is_a_trap_is_refused_in_one_short_line(tmp_path, text, expect
 def test_a_byte_order_mark_is_skipped(tmp_path):
     (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfseeds: [3]\ndata: {demo: {dataset: demo, simulate: {}}}\n")
     assert configuration.load_file(tmp_path / "a.yaml").seeds == (3,)
+
+
+def test_snakemake_s_strings_are_read_as_yaml_reads_values():
+    given = {"a": ["1", "0.5", "1e-3", "true", "null", "", "text", "a: b", "[1]"], "b": 2}
+    assert typed(given) == {"a": [1, 0.5, 1e-3, True, None, None, "text", "a: b", "[1]"], "b": 2}
 
 
 def test_an_override_is_blamed_for_its_own_faults_alone(tmp_path):

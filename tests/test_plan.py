@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from masked import MaskedMotion
-from tiny import CONFIG, ROOT, project
+from tiny import CONFIG, ROOT, asked, messages, project
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from stars.backbones.transformer import Network
@@ -310,12 +310,19 @@ def test_changes_say_what_is_made_why_and_how_long_in_ten_lines(own, monkeypatch
         return capsys.readouterr().out.splitlines()
 
     assert said() == ["nothing to do: every result is up to date"]
-    lines = said("--set", "tune.optimiser.lr=0.002", "--set", "fig6.pairs=5")
+    *lines, last = said("--set", "tune.optimiser.lr=0.002", "--set", "fig6.pairs=5")
+    assert last == (
+        f"to run: snakemake --cores 2 --configfile {CONFIG} --config 'tune={{optimiser: {{lr: 0.002}}}}' 'fig6={{pairs: 5}}'"
+    )
     jobs_, seconds = re.fullmatch(r"(\d+) jobs, about (\d\d:\d\d) if run one at a time", lines[0]).groups()
     assert len(lines) <= 10 and int(jobs_) > 10 and seconds != "00:00"
     assert any(line.startswith("  tune stars: tune.optimiser.lr 0.001 → 0.002 (about ") for line in lines)
     assert any(line.startswith("  figure fig6: pairs ") and " → 5 (about " in line for line in lines)
     assert "depends on results above" in lines[-1] and "embed" in lines[-1] and "pretrain" not in "".join(lines)
+    first, *_, last = said("--set", "tune.last_exponent=0", "--set", "tune.tuned_blocks=null", "table2")  # no strings
+    done = asked(own, "--dry-run", *shlex.split(last)[5:])
+    assert shlex.split(last)[-2:] == ["--", "table2"] and done.returncode == 0, done.stdout + done.stderr
+    assert len(messages(done.stdout)) == int(first.split()[0])
     shutil.rmtree("results/demo_xsub/mamp/knn")
     Path("results/tables/table2.csv").unlink()  # which needs it
     assert any(line.startswith("  knn mamp: not made yet") for line in said())

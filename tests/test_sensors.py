@@ -170,7 +170,10 @@ def test_resampling_keeps_the_movement_and_who_is_absent():
 ODD = {
     "upside down": (lambda x: x * (-1, -1, 1), "the body is upside down along y"),
     "lying": (lambda x: x[..., [1, 0, 2]] * (1, -1, 1), "the body lies along x, where y is up"),
-    "mirrored": (lambda x: x * (-1, 1, 1), "left and right are mirrored"),
+    "mirrored": (
+        lambda x: x * (-1, 1, 1),
+        "left and right are mirrored: change one sign of axes in a file for --skeleton, e.g. axes: [-x, y, z]",
+    ),
     "millimetres": (lambda x: x * 1000, "the body is 1,551 m tall, about 1,000 times too large, as if in mm"),
     "centimetres": (lambda x: x * 100, "the body is 155 m tall, about 100 times too large, as if in cm"),
     "one place": (lambda x: x[:, :1] + 0 * x, "all joints are at one place"),
@@ -189,8 +192,14 @@ def test_nothing_is_odd_about_a_person_and_pixels_are_refused(own):
     assert said(own, standing()) == []
     with pytest.raises(InputError, match="clip 0: all joints are in one plane, like pixels without depth"):
         own.read(standing() * (300, 300, 0))
-    (line,) = said(own, standing() * (0.2, 0.4, 0.1) + (0.5, 0.1, 0.1))
-    assert "coordinates from 0 to 1, as in a picture" in line
+    lines = said(own, standing() * (0.2, 0.4, 0.1) + (0.5, 0.1, 0.1))
+    assert any("coordinates from 0 to 1, as in a picture" in line for line in lines)
+
+
+def test_what_is_odd_about_several_clips_is_one_line_with_their_number(own):
+    mirrored = standing() * (-1, 1, 1)
+    (line,) = said(own, [standing(), mirrored, mirrored, mirrored])
+    assert line.startswith("clip 1 and 2 more: left and right are mirrored")
 
 
 def test_joints_that_nothing_gives_are_refused_with_a_way_out(tmp_path):

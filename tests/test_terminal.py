@@ -11,6 +11,7 @@ import pytest
 from tiny import CONFIG, messages, project, snakemake
 
 from stars.cli.terminal import REASONS, Terminal, install, one_line, reason
+from stars.plan.duration import left
 
 TOLD = re.compile(r"\[ *(\d+)/(\d+)  \d\d:\d\d(  about \d\d:\d\d left)?\]  \S.* \(\S+( \S+){0,2}\)")
 WORDS = {
@@ -89,7 +90,7 @@ def test_the_time_left_is_the_expected_one_by_the_measured_pace(logger, screen, 
     logger.info("table", extra={"event": "run_info", "stats": {"knn": 3, "targets": 1, "total": 4}})
     terminal.expected = {1: 60.0, 2: 60.0, 3: 1200.0}
     start(logger, 1)
-    now[0] += 240  # twice as long as SETTLING and what was expected together
+    now[0] += 230  # for 60, and of these 10 are assumed to be as expected
     logger.info("done", extra={"event": "job_finished", "job_id": 1})
     start(logger, 2)
     start(logger, 2)  # a second attempt
@@ -98,18 +99,41 @@ def test_the_time_left_is_the_expected_one_by_the_measured_pace(logger, screen, 
     assert screen.getvalue().splitlines() == [
         "3 jobs. Logs: results/logs. Epoch and loss: stars status",
         "[1/3  00:00  about 22:00 left]  KNN: 1 (missing)",
-        "[2/3  04:00  about 52:30 left]  KNN: 2 (missing)",
+        "[2/3  03:50  about 1:12:00 left]  KNN: 2 (missing)",
         "Snakemake warns",
     ]
 
 
-def test_several_cores_are_expected_to_take_their_share_of_the_time(logger, screen):
-    terminal = install(logger, given := workflow())
+def test_the_time_left_follows_the_measured_pace_the_cores_and_the_longest_chain():
+    expected = {1: 10.0, 2: 20.0, 3: 100.0, 4: 30.0}
+    assert left(expected, {}, {}, {}, at_once=1) == 160
+    assert left(expected, {}, {}, {}, at_once=4) == 100  # job 3 alone takes longer than its share
+    assert left(expected, {4: [3], 3: [1]}, {}, {}, at_once=4) == 140
+    assert left(expected, {}, {1: 30.0}, {}, at_once=1) == 2 * 150  # (30 + PRIOR) / (10 + PRIOR)
+    assert left(expected, {}, {1: 30.0}, {2: 15.0}, at_once=1) == 2 * 150 - 15
+    assert left(expected, {}, {}, {2: 80.0}, at_once=1) == 3 * 140  # the ratio of a job that is late
+    assert left(expected, {}, {1: 0.0}, {2: 5.0}, at_once=1) == pytest.approx(0.5 * 150 - 5)
+    assert left(expected, {}, dict.fromkeys(expected, 1.0), {}, at_once=1) == 0
+
+
+def test_a_run_says_how_many_jobs_run_at_a_time_and_ends_with_what_to_look_at(logger, screen, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    install(logger, given := workflow())
     given.cores = 4
     logger.info("table", extra={"event": "run_info", "stats": {"knn": 3, "targets": 1, "total": 4}})
-    terminal.expected = {1: 60.0, 2: 60.0, 3: 1200.0}
     start(logger, 1)
-    assert "about 05:30 left" in screen.getvalue()
+    logger.info("Elapsed time: 1")
+    (tmp_path / "results/ledger").mkdir(parents=True)
+    (tmp_path / "results/tables").mkdir()
+    for name in ("ledger/a.json", "tables/table2.csv"):
+        (tmp_path / "results" / name).touch()
+    about = {"event": "job_info", "jobid": 2, "rule_msg": "Report", "rule_name": "report_page", "reason": ""}
+    logger.info("start", extra={**about, "output": ["results/report/index.html"]})
+    logger.info("Elapsed time: 1")
+    said = screen.getvalue().splitlines()
+    assert said[0] == "3 jobs, at most 4 at a time. Logs: results/logs. Epoch and loss: stars status"
+    assert said[2] == "3 jobs done in 00:00" and said[3].startswith("[2/3")
+    assert said[-1] == ("Page: results/report/index.html. Numbers: stars results. What changed: stars history")
 
 
 def test_a_job_elsewhere_has_its_line_when_it_is_done_and_a_failure_when_the_rest_goes_on(logger, screen):

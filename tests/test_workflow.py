@@ -263,6 +263,11 @@ def test_clips_of_other_raw_files_do_not_stand_in_for_those_that_are_missing(own
             "stars: configuration file table2 does not exist: give the path of a .yaml file, and put targets",
         ),
         (["--config", "table2", "--configfile", CONFIG], "stars: --config table2: expected key=value"),
+        (
+            ["--config", "tune.nnclr.temperature=0.1"],
+            "stars: --config tune.nnclr.temperature=0.1: Snakemake takes a key of a block as --config"
+            " 'tune={nnclr: {temperature: 0.1}}'",
+        ),
         (["tabel2", "--configfile", CONFIG], "no target tabel2: did you mean table2?"),
         (
             ["few_shot", "--configfile", CONFIG, "--config", 'few_shot={"pairs": []}'],

@@ -6,6 +6,7 @@ the Snakefile.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ FILES, KEYS = ("--configfile", "--configfiles"), ("--config", "-C")
 
 def check(arguments: Sequence[str] | None = None) -> None:
     """Exit with code 1 and a one-line error if a value of --configfile is not a file, or one of --config is not
-    KEY=VALUE.
+    KEY=VALUE with a key of the first level.
 
     Args:
         arguments: snakemake's arguments; None: those of this process.
@@ -33,9 +34,19 @@ def check(arguments: Sequence[str] | None = None) -> None:
         for word in values(given, KEYS):
             if "=" not in word:
                 raise InputError(f"--config {word}: expected key=value, e.g. 'seeds=[0,1]'; put targets after --")
+            if "." in word.partition("=")[0]:
+                raise InputError(f"--config {word}: Snakemake takes a key of a block as --config {_as_block(word)}")
     except InputError as error:
         print(f"stars: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _as_block(word: str) -> str:
+    """KEY.KEY=VALUE as Snakemake takes it, quoted for a shell."""
+    from stars.pipeline.configuration import overriding
+    from stars.plan.changes import as_config
+
+    return shlex.join(as_config(overriding([word])))
 
 
 def values(arguments: Sequence[str], options: Sequence[str]) -> list[str]:

@@ -22,7 +22,7 @@ PLACES = {  # file in the project → file to copy
 }
 # as in a clone, so that `--profile slurm` works
 LINKS = {"profiles": "workflow/profiles", "slurm": "workflow/profiles/slurm"}
-IGNORED = "results/\n.snakemake/\n"
+IGNORED = "results/\n/evaluation/\n.snakemake/\n"
 
 
 def add(commands: Any) -> None:

@@ -21,9 +21,8 @@ def add(commands: Any) -> None:
     plan.add_argument("--everything", action="store_true", help="also count existing results")
     plan.set_defaults(handler=_plan)
     text = "list the jobs that a run would execute, why, and for how long"
-    changes = commands.add_parser(
-        "changes", help=text, description=f"{text[0].upper()}{text[1:]}: a dry run in at most ten lines."
-    )
+    after = "in at most ten lines, then the command that runs them"
+    changes = commands.add_parser("changes", help=text, description=f"{text[0].upper()}{text[1:]}: a dry run {after}.")
     _add_options(changes)
     changes.set_defaults(handler=_changes)
 
@@ -70,15 +69,21 @@ def _plan(chosen: argparse.Namespace) -> None:
 
 
 def _changes(chosen: argparse.Namespace) -> None:
+    from stars import shipped
     from stars.pipeline import configuration
     from stars.plan import changes, jobs, rates
 
-    config, results = configuration.load_file(chosen.config, chosen.set), Path("results")
-    machine = _machine(rates.load(chosen.rates), chosen.machine, _has_gpu(config.compute.device), chosen.rates)
-    found = jobs.planned(config, chosen.config, chosen.targets, overrides=configuration.overriding(chosen.set))
+    config, overrides = configuration.load_file(chosen.config, chosen.set), configuration.overriding(chosen.set)
+    results = Path("results")
+    machine = _machine(
+        rates.load(shipped.found(chosen.rates)), chosen.machine, _has_gpu(config.compute.device), chosen.rates
+    )
+    found = jobs.planned(config, chosen.config, chosen.targets, overrides=overrides)
     own = rates.own(config, results, machine.gpu)
     for line in changes.lines(changes.changes(found, results, config, machine, own)):
         print(line)
+    if found:
+        print("to run: " + changes.command(configuration.files(chosen.config), overrides, chosen.targets))
 
 
 def _machine(known: dict[str, Any], name: str | None, gpu: bool, source: Path) -> Any:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from stars.config import Config
 from stars.plan import duration
+from stars.provenance import ledger
 
 # Beginning of Snakemake's reason → ours. If a job has several, the first in this list is shown.
 REASONS = {
@@ -30,14 +31,15 @@ REASONS = {
     "Set of input files has changed": "input changed",
     "Software environment definition has changed": "environment changed",
 }
-SETTLING = 60.0  # seconds over which measured time takes the place of the estimate
 NOTHING = "Nothing to be done"
 # Errors of a failed job: the end of the run prints them, with the job's own message.
 TOLD = ("RuleException:\nCalledProcessError", "WorkflowError:\nAt least one job did not complete successfully.")
 # An exception from the workflow's files: text before its message, and after.
 HEAD = r'(?:WorkflowError|InputFunctionException)\b[^\n]* in file "[^\n]*", line \d+:\n(?:Error:\n +WorkflowError:\n)?'
 PLACE = r"(?=\nWildcards:|\n  File |\Z)"
-BEGUN = "{jobs}. Logs: {logs}. Epoch and loss: stars status"
+BEGUN = "{jobs}{at_once}. Logs: {logs}. Epoch and loss: stars status"
+RESULTS = Path("results")
+PAGE = RESULTS / "report/index.html"
 
 
 class Terminal(logging.StreamHandler[Any]):
@@ -58,8 +60,10 @@ class Terminal(logging.StreamHandler[Any]):
         self.config: Config | None = None
         self.jobs: dict[int, tuple[str, str]] = {}  # of each started job: what it is, and why it runs
         self.expected: dict[int, float] = {}  # seconds of every job
+        self.needs: dict[int, list[int]] = {}  # jobs that each job waits for
         self.begun: dict[int, float] = {}
-        self.done: set[int] = set()
+        self.done: dict[int, float] = {}  # measured seconds
+        self.outputs: set[str] = set()
         self.began = time.monotonic()
         self.total = self.told = 0
         self.failed = False
@@ -80,7 +84,8 @@ class Terminal(logging.StreamHandler[Any]):
         elif event == "job_info" and told["output"]:
             yield from self._start(told)
         elif event == "job_finished":
-            self.done.add(told["job_id"])
+            now = time.monotonic()
+            self.done[told["job_id"]] = now - self.begun.get(told["job_id"], now)
             if self.workflow.remote_exec and told["job_id"] in self.jobs:
                 yield self._line(told["job_id"])
         elif event == "job_error":
@@ -104,14 +109,18 @@ class Terminal(logging.StreamHandler[Any]):
             self.expected = duration.expected(
                 {number: (job.shellcmd or "", job.output) for number, job in jobs.items()}, self.config
             )
+            dag = self.workflow.dag
+            self.needs = {number: [dag.jobid(one) for one in dag.dependencies[job]] for number, job in jobs.items()}
         self.began = time.monotonic()
         logs = [str(Path(path).relative_to(Path.cwd())) for path in self.workflow.logger_manager.get_logfile()]
-        yield BEGUN.format(jobs=self._jobs(), logs=", ".join(["results/logs", *logs]))
+        at_once = "" if self.workflow.remote_exec or self._at_once() == 1 else f", at most {self._at_once()} at a time"
+        yield BEGUN.format(jobs=self._jobs(), at_once=at_once, logs=", ".join(["results/logs", *logs]))
 
     def _start(self, told: Mapping[str, Any]) -> Iterator[str]:
         number, again = told["jobid"], told["jobid"] in self.jobs
         self.jobs[number] = told["rule_msg"] or told["rule_name"], reason(told["reason"])
         self.begun[number] = time.monotonic()
+        self.outputs |= {*told["output"]}
         if self.workflow.dryrun:
             yield self._what(number)
         elif not self.workflow.remote_exec and not again:
@@ -128,20 +137,30 @@ class Terminal(logging.StreamHandler[Any]):
         )
 
     def _left(self, now: float) -> float | None:
-        """Seconds until the end: the expected time of the remaining jobs, scaled by how long the finished ones took."""
-        if not self.expected:
-            return None
-        under_way = {
-            number: min(now - self.begun[number], self.expected.get(number, 0.0))
-            for number in self.begun.keys() - self.done
-        }
-        done = sum(self.expected.get(number, 0.0) for number in self.done) + sum(under_way.values())
-        at_once = 1 if self.workflow.remote_exec else max(1, self.workflow.cores or 1)
-        return (sum(self.expected.values()) - done) * (now - self.began + SETTLING / at_once) / (done + SETTLING)
+        """Seconds until the end."""
+        running = {number: now - self.begun[number] for number in self.begun.keys() - self.done.keys()}
+        return duration.left(self.expected, self.needs, self.done, running, self._at_once()) if self.expected else None
+
+    def _at_once(self) -> int:
+        """Jobs that run at the same time: those under way elsewhere, otherwise as many trainings as fit on the cores."""
+        if self.workflow.remote_exec:
+            return max(1, len(self.begun.keys() - self.done.keys()))
+        threads = self.config.compute.threads if self.config else 1
+        return max(1, (self.workflow.cores or 1) // threads)
 
     def _what(self, number: int) -> str:
         what, why = self.jobs.get(number, (f"job {number}", ""))
         return f"{what} ({why})" if why else what
+
+    def _next(self) -> Iterator[str]:
+        """The page if this run made it, and the commands that print its numbers and what changed."""
+        places = {
+            f"Page: {PAGE}": str(PAGE) in self.outputs,
+            "Numbers: stars results": any(RESULTS.glob("tables/table*.csv")),
+            "What changed: stars history": any((RESULTS / ledger.FOLDER).glob("*")),
+        }
+        if any(places.values()):
+            yield ". ".join(place for place, exists in places.items() if exists)
 
     def _jobs(self) -> str:
         return "1 job" if self.total == 1 else f"{self.total} jobs"
@@ -152,6 +171,7 @@ class Terminal(logging.StreamHandler[Any]):
         if text.startswith("Elapsed time:"):
             if not self.failed:
                 yield f"{self._jobs()} done in {tqdm.format_interval(int(time.monotonic() - self.began))}"
+                yield from self._next()
         elif again := re.fullmatch(r"Trying to restart job (\d+)\.", text):
             yield f"retrying: {self._what(int(again[1]))}"
         # the end of the run reports it, with each job's message

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +32,9 @@ LIMITS = {
     "less_than_equal": "of at most",
 }
 LIMIT_KEYS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
+
+
+TYPED = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool", "null")}
 
 
 class Loader(yaml.SafeLoader):
@@ -106,6 +109,19 @@ def parse_yaml(text: str, source: str) -> Any:
         raise InputError(f"{source}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
 
 
+def typed(value: Any) -> Any:
+    """`value` with numbers, true, false and null in place of their text, which is what Snakemake makes of the values
+    below a key of --config.
+    """
+    if isinstance(value, Mapping):
+        return {name: typed(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [typed(one) for one in value]
+    if isinstance(value, str) and Loader("").resolve(yaml.ScalarNode, value, (True, False)) in TYPED:
+        return parse_yaml(value, "--config")
+    return value
+
+
 def merge(below: Mapping[str, Any], above: Mapping[str, Any] | None) -> dict[str, Any]:
     """`below` overridden by the keys of `above`, block by block."""
     merged = dict(below)
@@ -129,8 +145,7 @@ def validate(model: type[Block], value: Any, source: str, prefix: str = "") -> B
 def _explain(model: type[BaseModel], fault: Mapping[str, Any], prefix: str) -> str:
     where = ".".join([*filter(None, [prefix]), *map(str, fault["loc"])])
     if fault["type"] == "extra_forbidden":
-        names = _names_at(model, fault["loc"][:-1])
-        return f"unknown key {where}{nearest(str(fault['loc'][-1]), names)}"
+        return f"unknown key {where}{_meant(model, fault['loc'], prefix)}"
     expected = _expected(fault)
     if expected is None:
         message = fault["msg"].removeprefix("Value error, ")
@@ -149,6 +164,25 @@ def _expected(fault: Mapping[str, Any]) -> str | None:
         number = facts["min_length" if kind == "too_short" else "max_length"]
         return f"at {'least' if kind == 'too_short' else 'most'} {number} value{'' if number == 1 else 's'}"
     return next((words for start, words in KINDS.items() if kind.startswith(start)), None)
+
+
+def _meant(model: type[BaseModel], location: Sequence[str | int], prefix: str) -> str:
+    """A hint for an unknown key: where the same key exists, as near as possible, otherwise a similar name."""
+    *block, name = map(str, location)
+    same = [path for path in _paths(model) if path[-1] == name]
+    for depth in range(len(block), -1, -1):
+        for path in same:
+            if path[:depth] == block[:depth]:
+                return f": did you mean {'.'.join([*filter(None, [prefix]), *path])}?"
+    return nearest(name, _names_at(model, block))
+
+
+def _paths(model: type[BaseModel]) -> Iterator[list[str]]:
+    """Every key of a block and of the blocks in it, without those below names that users choose."""
+    for name, field in model.model_fields.items():
+        yield [field.alias or name]
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from ([field.alias or name, *below] for below in _paths(field.annotation))
 
 
 def _names_at(model: type[BaseModel], location: Iterable[str | int]) -> list[str]:

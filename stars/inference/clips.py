@@ -71,19 +71,21 @@ def clips(given: Given | Iterable[Given], preparation: Preparation) -> Iterator[
             yield read(files(one, preparation.dataset)[0], layouts)
         else:
             yield from inhabited(files(one, preparation.dataset), layouts)
+    layouts.report()
 
 
 def inhabited(found: Iterable[File], layouts: Layouts) -> Iterator[OwnClip]:
-    """The clips of files with a body; a warning for each other file."""
+    """The clips of files with a body; a warning for each other file, and for what is suspicious."""
     for file in found:
         try:
             yield read(file, layouts)
         except Nobody:
             layouts.warn(f"{file.name}: {NO_BODY}: skipped")
+    layouts.report()
 
 
 def read(file: File, layouts: Layouts) -> OwnClip:
-    """A file's clip, as in ingest, with a warning if it is suspicious."""
+    """A file's clip, as in ingest; `layouts.report` warns if it is suspicious."""
     return _clip(file.source.read(file.inside), file.inside, file.name, layouts)
 
 
@@ -123,8 +125,8 @@ def _whole(data: bytes, inside: str, name: str, layouts: Layouts) -> np.ndarray:
     rate = layouts.preparation.fps or layout.fps
     if layout.fps != rate:
         odd.append(f"{layout.fps:g} frames per second, the encoder's clips have {rate:g}: resampled")
-    if odd:
-        layouts.warn(f"{name}: {'; '.join(odd)}")
+    for text in odd:
+        layouts.doubt(text, name)
     return resampled(layouts.wanted(x_tmvc, layout, name), rate / layout.fps)
 
 

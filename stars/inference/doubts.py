@@ -129,7 +129,7 @@ def _directions(joint: _Joints, layout: Layout) -> Iterator[str]:
         along = "xyz"[int(np.abs(np.median(_unit(body), axis=0)).argmax())]
         yield f"the body lies along {along}, where {layout.up} is up"
     if (handed := _handed(joint, head - hips)) is not None and handed < MIRRORED:
-        yield "left and right are mirrored"
+        yield "left and right are mirrored: change one sign of axes in a file for --skeleton, e.g. axes: [-x, y, z]"
 
 
 def _handed(joint: _Joints, up: np.ndarray) -> float | None:

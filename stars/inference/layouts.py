@@ -63,6 +63,7 @@ class Layouts:
         self.preparation, self.quiet = preparation, quiet
         self.last: tuple[str, Layout] | None = None
         self.said: set[str] = set()
+        self.doubts: dict[str, list[str]] = {}  # what is suspicious, in which files
 
     def read(self, data: bytes, inside: str, name: str) -> tuple[np.ndarray, Layout]:
         """Acting bodies (T, M, V, 3) of a file's bytes, on its joints, and its layout.
@@ -132,6 +133,17 @@ class Layouts:
         if text and text not in self.said:
             self.said.add(text)
             self.warn(f"{name}: {text}" if name else text)
+
+    def doubt(self, text: str, name: str) -> None:
+        """Collect what is suspicious about a file, for `report`."""
+        self.doubts.setdefault(text, []).append(name)
+
+    def report(self) -> None:
+        """One warning for each thing that is suspicious, with the first file and the number of the others."""
+        for text, names in self.doubts.items():
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            self.warn(f"{names[0]}{more}: {text}")
+        self.doubts.clear()
 
     def warn(self, text: str) -> None:
         """Warn, unless these files were read before."""

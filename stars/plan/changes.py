@@ -5,21 +5,25 @@ The reason follows from comparing a job with the command that made its last resu
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import yaml
 from tqdm import tqdm
 
 from stars.config import Config
-from stars.plan import summary
+from stars.plan import duration
 from stars.plan.jobs import Job
 from stars.plan.rates import Machine, Own
 from stars.provenance import code
 from stars.provenance.changes import changed_source, in_words
 from stars.provenance.lineage import Lineage, Record
 
+CONFIG = "config/config.yaml"  # what Snakemake reads without --configfile
 MOST = 10  # lines
 NAMED = 3  # settings, or methods, that a line names
 NEW, FOLLOWS = "not made yet", "depends on results above"
@@ -58,7 +62,7 @@ def changes(jobs: Sequence[Job], results: Path, config: Config, machine: Machine
     before = [records.get(_key(job)) for job in jobs]
     made = {path for record in before if record for path in record.outputs}
     return [
-        Change(job, _why(job, record, made, results), _seconds(job, record, config, machine, own))
+        Change(job, _why(job, record, made, results), duration.of_job(job, _before(record), config, machine, own))
         for job, record in zip(jobs, before, strict=True)
     ]
 
@@ -89,12 +93,8 @@ def _why(job: Job, record: Record | None, made: set[Path], results: Path) -> str
     )
 
 
-def _seconds(job: Job, record: Record | None, config: Config, machine: Machine, own: Own) -> float | None:
-    if record is not None:
-        return float(record.told["wall_seconds"]) + machine.start(job.stage)
-    (stage,) = summary.stages([job], config, machine, own)
-    hours = [stage.gpu_hours, stage.cpu_hours]
-    return None if None in hours or stage.unknown else 3600 * sum(one for one in hours if one)
+def _before(record: Record | None) -> float | None:
+    return None if record is None else float(record.told["wall_seconds"])
 
 
 def lines(found: Sequence[Change]) -> Iterator[str]:
@@ -119,6 +119,24 @@ def lines(found: Sequence[Change]) -> Iterator[str]:
             f"  and {_jobs(sum(len(same) for _, same in ordered) - sum(len(same) for _, same in shown))} for {left}"
             " other reasons"
         )
+
+
+def command(files: Sequence[str], overrides: Mapping[str, Any], targets: Sequence[str]) -> str:
+    """The Snakemake command that runs the jobs, ready to paste."""
+    words = ["snakemake", "--cores", "2"]
+    words += ["--configfile", *files] if [*files] != [CONFIG] else []
+    words += ["--config", *as_config(overrides)] if overrides else []
+    return shlex.join([*words, *(["--"] if targets and len(words) > 3 else []), *targets])
+
+
+def as_config(overrides: Mapping[str, Any]) -> list[str]:
+    """Overrides as the values of Snakemake's --config."""
+    return [f"{name}={_on_one_line(value)}" for name, value in overrides.items()]
+
+
+def _on_one_line(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf"))
+    return text.removesuffix("...\n").strip()
 
 
 def _things(same: Sequence[Change]) -> str:

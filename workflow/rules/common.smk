@@ -12,7 +12,7 @@ from stars.paper import sources
 from stars.pipeline import layout
 from stars.pipeline import plugin_results
 from stars.pipeline import configuration
-from stars.config.reading import nearest
+from stars.config.reading import nearest, typed
 from stars.data.dataset import obtain
 from stars.errors import InputError
 from stars.cli import terminal
@@ -33,7 +33,8 @@ shell.prefix(f'set -euo pipefail; {silent}{own_path}tee() {{{{ command tee -i "$
 try:
     given = functools.reduce(configuration.merge, map(configuration.read_yaml, workflow.configfiles), {})
     added = " ".join(["--config", *workflow.config_settings.config]) if workflow.config_settings.config else ""
-    CONFIG = configuration.load_over(given, config, ", ".join(map(str, workflow.configfiles)), added)
+    above = configuration.merge(config, typed(workflow.config_settings.config))
+    CONFIG = configuration.load_over(given, above, ", ".join(map(str, workflow.configfiles)), added)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 if TERMINAL:
