@@ -48,6 +48,15 @@ from stars.provenance.record import cpu_seconds
 from stars.views.crop import Clips
 
 SINGLE = 0.75  # share of the random clips with one body
+DRAWING = """
+    from pathlib import Path
+    from stars import figure_style
+    with figure_style.figure(4) as drawn:
+        for axis in drawn.subplots(2, 2).flat:
+            axis.plot([0, 1], label="a")
+            axis.legend()
+        figure_style.save(drawn, Path({folder!r}) / "drawn")
+"""
 OPTIMISER = "import torch; torch.optim.AdamW([torch.zeros(1)])"  # which imports torch._dynamo
 BODIES, BOTH = 2 - SINGLE, 2  # that are computed, and that a clip has room for
 
@@ -205,6 +214,7 @@ def main() -> None:
             "start": start("stars.evaluation.knn", Path(folder)),
             "light": start("stars.data.subsets", Path(folder)),
             "train start": start("stars.training.tune", Path(folder), OPTIMISER),
+            "draw start": start("stars.paper.curves", Path(folder), DRAWING.format(folder=folder)),
             "hash": hashing(store := random_store(Path(folder) / "random")) / 1e6,
             "load": loading(store) / 1e6,
             "cut": cutting(options.device, 64),

@@ -27,7 +27,7 @@ PROCESS, DRAWING, WITH_TORCH, READING = 150e6, 400e6, 450e6, 900e6
 SEARCH, COPIES = 270e6, {"knn": 5, "few-shot": 11}
 READ = ("scratch", "pretrain", "tune", "train", "embed", "linear", "finetune", "semi")  # stages that read clips
 OPTIMISED = ("pretrain", "tune", "train", "finetune", "semi")  # stages that train an encoder
-DRAWN = ("join", "figure", "report", "inspect")
+DRAWN = ("figure", "report", "inspect")
 LIGHT = (
     "simulate",
     "ingest",

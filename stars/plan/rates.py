@@ -14,7 +14,7 @@ from stars.config import Config
 from stars.errors import InputError, shown
 from stars.pipeline import stages
 from stars.plan import work
-from stars.plan.besides import LIGHT, OPTIMISED
+from stars.plan.besides import DRAWN, LIGHT, OPTIMISED
 from stars.plan.jobs import Job
 from stars.provenance.files import read_json
 
@@ -22,7 +22,7 @@ FIELDS = ["machine", "gpu", "work", "rate", "unit", "source"]
 ARITHMETIC = ("train", "encode", "train bf16", "encode bf16")
 # stars.plan.besides
 BESIDES = {"hash": "MB/s", "load": "MB/s", "cut": "frames/s", "copy": "MB/s", "compare": "GFLOP/s", "place": "points/s"}
-STARTS = ("start", "train start", "light")
+STARTS = ("start", "train start", "draw start", "light")
 UNITS = {**dict.fromkeys(ARITHMETIC, "GFLOP/s"), "read": "files/s", **dict.fromkeys(STARTS, "s"), **BESIDES}
 FACTORS = {"GFLOP/s": 1e9, "MB/s": 1e6}
 TRAINING = {stage.module: stage.name for stage in stages.STAGES.values() if stage.trains}
@@ -32,8 +32,8 @@ Own = dict[tuple[str, str], float]  # (stage, precision) → operations per seco
 
 @dataclass(frozen=True)
 class Machine:
-    """Rates of one machine: train and encode in operations per second (fp32, bf16), read in files per second; start,
-    train start and light in seconds per job.
+    """Rates of one machine: train and encode in operations per second (fp32, bf16), read in files per second; starts
+    in seconds per job.
     """
 
     name: str
@@ -67,12 +67,14 @@ class Machine:
 
     def start(self, stage: str) -> float:
         """Seconds of a job of this stage besides its work: a light stage does not import PyTorch, one that trains
-        also imports its compiler.
+        also imports its compiler, one that draws imports Matplotlib.
         """
         start = self.rates.get("start", 0.0)
-        return self.rates.get(
-            "light" if stage in LIGHT else "train start" if stage in ("linear", *OPTIMISED) else "start", start
-        )
+        if stage in DRAWN:
+            return self.rates.get("draw start", start)
+        if stage in LIGHT:
+            return self.rates.get("light", start)
+        return self.rates.get("train start", start) if stage in ("linear", *OPTIMISED) else start
 
     def beside(self) -> dict[str, float]:
         """Its rates of everything but computation."""

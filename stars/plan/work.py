@@ -15,7 +15,7 @@ import numpy as np
 
 from stars.config import Config, Simulate
 from stars.pipeline import configuration, layout
-from stars.plan.besides import FRAMES, PROCESS, Size, amounts, hashed, memory, resting, scorings, seen
+from stars.plan.besides import DRAWING, FRAMES, PROCESS, Size, amounts, hashed, memory, resting, scorings, seen
 from stars.plan.encoder import BODIES, JOINTS, Encoder, Features, block_flops, encoder_flops, tokens_of
 from stars.plan.jobs import Job
 
@@ -171,7 +171,7 @@ def _reading(job: Job, config: Config) -> Work:
         return Work("read", known=False)
     store = clips * FRAMES * described.bodies * len(described.joints) * 3 * 4
     if job.stage == "join":
-        return Work("", 0, store, besides={"copy": store}, memory=resting("join"))
+        return Work("", 0, store, besides={"copy": store}, memory=DRAWING)
     part = 1 / len(described.setups) if described.setups and job.option("setup") else 1
     return Work("read", clips * part, store if part == 1 else 0)
 
