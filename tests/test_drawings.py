@@ -146,7 +146,7 @@ def test_the_paper_s_rows_are_those_that_its_configuration_asks_for(published_re
     ]
     assert len(sources.figure(paper, "fig3b").settings["points"]) == 6
     assert sources.table(paper, 1).settings["notes"] == [
-        "Settings other than the paper's, which stand in brackets; NTU-120: pretrain.motion.temperature 0.75 (0.8)."
+        "Settings that differ from the paper (its values in brackets), NTU-120: pretrain.motion.temperature 0.75 (0.8)."
     ]
     times = sources.figure(paper, "fig1").settings["methods"]
     assert {one["method"]: one["trainings"] for one in times}["stars_3stage"] == ["mamp", "stars_heads", "stars_3stage"]
@@ -230,7 +230,7 @@ def test_a_note_names_every_setting_that_is_not_the_paper_s_and_whose():
     assert sources.table(config(), 1).settings["notes"] == []
     cropped = config(embed={"test_crop": 0.95}, semi={"fractions": [0.05, 0.2], "subsets": 3})
     (note,) = [
-        note for note in sources.table(cropped, 9).settings["notes"] if note.count(":") == 1 and "; NTU-60:" in note
+        note for note in sources.table(cropped, 9).settings["notes"] if note.count(":") == 1 and ", NTU-60:" in note
     ]
     assert note.endswith(
         "NTU-60: embed.test_crop 0.95 (0.9), semi.fractions [0.05, 0.2] ([0.01, 0.1]), semi.subsets 3 (5)."

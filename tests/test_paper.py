@@ -114,7 +114,7 @@ def test_what_stands_under_a_table_of_choices_is_a_point_of_the_fidelity_page(tm
         chosen = published.load(PUBLISHED, number).layout.chosen
         assert chosen and set(chosen) <= points
     build(tmp_path, 2, [(run(), 50, (90, 30))])
-    assert "output that KNN compares: the pooled encoder" in (tmp_path / "out/table2.md").read_text()
+    assert "output that KNN compares – the pooled encoder" in (tmp_path / "out/table2.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -234,9 +234,11 @@ def test_a_screen_shows_the_columns_that_this_run_has_and_files_all(tmp_path):
     } == {"this run"}
     assert (
         "NTU-60" not in re.sub(r"<caption.*?</caption>|<li>.*?</li>", "", page, flags=re.DOTALL)
-        and "have them." in page
+        and "table2.csv, .md and .tex have 4 more columns and 8 more rows, without values of this run." in page
     )
     assert "NTU-60 XSub" in (tmp_path / "out/table2.md").read_text()
+    for text, cited in ((page, False), ((tmp_path / "out/table2.md").read_text(), True)):
+        assert ("Published values are cited from the paper." in text) is cited
     whole = run("mamp", "ntu60", counts=(40091, 16487))
     build(tmp_path / "more", 2, [(whole, 64.0)])
     shown = json.loads((tmp_path / "more/out/table2.json").read_text())

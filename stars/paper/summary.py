@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stars.errors import InputError
+from stars.provenance.files import read_json
 
 DRAWN = ("figures/*.svg", "*/curves.svg")
 PAGE = "report/index.html"
@@ -34,17 +35,19 @@ def files(results: Path) -> tuple[list[Path], list[Path]]:
 
 
 def own_rows(path: Path) -> str:
-    """What this run measured of a table, in percent: methods down, columns across, a dash where it measured nothing.
+    """What this run measured of a table, in percent, under the table's title: methods down, columns across, a dash
+    where it measured nothing.
 
     Empty where that is everywhere, as in a table of settings.
     """
     try:
+        protocol = read_json(path.with_suffix(".json"))["title"]
         with path.open(encoding="utf-8", newline="") as file:
             cells = [cell for cell in csv.DictReader(file) if cell["origin"] == "this run"]
         shown = {(cell["method"], cell["column"]): _percent(cell["value"], cell["std"]) for cell in cells}
     except (KeyError, ValueError, TypeError, csv.Error, OSError):
         raise InputError(f"{path} is not a table that stars wrote: delete it and run again") from None
-    title = f"{path.stem.replace('table', 'Table ')}, this run, top-1 accuracy (%)"
+    title = f"{path.stem.replace('table', 'Table ')}, {protocol}, this run, top-1 accuracy (%)"
     methods = list(dict.fromkeys(method for method, _ in shown))
     columns = [
         column

@@ -19,7 +19,7 @@ KNOWN = ("test_crop", "bodies", "fraction", "subsets")
 
 
 def departures(config: Config, protocol: str, names: Iterable[str], runs: Iterable[tuple[str, str, str]]) -> list[str]:
-    """A note for each group of methods that differ from the paper in the same settings; the paper's values stand in
+    """A note for each group of methods that differ from the paper in the same settings, with the paper's values in
     brackets.
 
     Compared is what the jobs behind the results are told. A method that the paper does not have is compared with the
@@ -88,7 +88,7 @@ def _note(config: Config, data: str, have: tuple[str, ...], settings: list[str])
     who = ", ".join(
         [configuration.dataset(config, data).title, *(configuration.method(config, data, name).title for name in have)]
     )
-    return f"Settings other than the paper's, which stand in brackets; {who}: {', '.join(settings)}."
+    return f"Settings that differ from the paper (its values in brackets), {who}: {', '.join(settings)}."
 
 
 def _text(value: Any) -> str:
