@@ -27,7 +27,7 @@ from stars.evaluation.projection import perplexity, tsne, unit
 from stars.evaluation.statistics import mean_std, paired_p
 from stars.paper import grid, hyperparameters, published, tables
 from stars.paper import tsne as projected
-from stars.paper.confusion import confusion
+from stars.paper.confusion import confusion, number_cells
 from stars.paper.costs import Cost
 from stars.paper.figures import (
     CurvesStage,
@@ -815,6 +815,28 @@ def test_fig4_draws_the_spread_classes_and_every_clip_of_them(inputs):
         assert of[list(expected)].reset_index(drop=True).equals(expected.reset_index(drop=True))
     assert np.isfinite(points[["x", "y"]]).all(axis=None)
     assert json.loads((inputs / "out" / "fig4.record.json").read_text())["notes"]["perplexity"] == pytest.approx(23 / 3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_curves_leave_no_part_of_the_figure_empty(inputs, drawings, count):
+    draw_all(inputs, inputs / "out")
+    panels = tuple(Panel(method=str(number), title=str(number)) for number in range(count))
+    stage = CurvesStage(panels=panels, data_title="D", split_title="S")
+    curves(stage, {panel.method: inputs / "curve.csv" for panel in panels}, inputs / "out")
+    places = {(spec.rowspan, spec.colspan) for axis in drawings[-1].axes if (spec := axis.get_subplotspec())}
+    assert len(places) == count
+    assert sum(len(rows) * len(columns) for rows, columns in places) == 2 * max(rows.stop for rows, _ in places)
+
+
+@pytest.mark.parametrize("classes", [3, 20, 30])
+def test_numbers_of_a_confusion_matrix_fit_their_cells(classes):
+    with figure_style.figure(5, 0.17 * classes + 2, "compressed") as drawn:
+        axis = drawn.subplots()
+        axis.imshow(np.eye(classes))
+        number_cells(axis, np.eye(classes))
+        drawn.draw_without_rendering()
+        cell = axis.get_window_extent().width / classes
+        assert len(axis.texts) == classes and all(text.get_window_extent().width < cell for text in axis.texts)
 
 
 def test_fig6_counts_as_scikit_learn_does(inputs):
