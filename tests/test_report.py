@@ -277,6 +277,36 @@ def test_it_fits_a_narrow_window_and_keeps_still_where_that_is_asked_for(there, 
 
 
 @needs_browser
+def test_a_narrow_window_names_the_classes_and_shows_whole_settings_and_captions_once(there, page):
+    shown(page, PAGE, 400, 800)
+    classes = page.run(
+        "JSON.parse(document.getElementById('data-of-the-page').textContent).explorers[0].classes.length"
+    )
+    width = page.run("document.getElementById('confusion').clientWidth")
+    assert width - 14 * classes > 30  # names beside cells of 14 pixels or more
+    assert page.run("document.querySelector('.settings').scrollWidth") <= 400
+    names = page.run("[...document.querySelectorAll('.settings code')].map(e => e.innerHTML)")
+    assert names and all(re.fullmatch(r"([a-z0-9]+[._]?<wbr>)+", name) for name in names)
+    assert page.run("[...document.querySelectorAll('#score button')].every(e => e.getClientRects()[0].height < 40)")
+    for caption in page.run("[...document.querySelectorAll('.caption')].map(e => e.textContent)"):
+        assert page.run("document.body.innerText").count(caption) == 1
+
+
+@needs_browser
+def test_the_first_clip_has_its_wrong_label_among_the_neighbours_shown(there, page):
+    shown(page, PAGE)
+    run = page.run("JSON.parse(document.getElementById('data-of-the-page').textContent).explorers[0]")
+    method = run["methods"][run["shown"]]
+    predicted = method["predicted"]
+    wrong = [index for index, action in enumerate(run["action"]) if action != predicted[index]]
+    seen = [one for one in wrong if predicted[one] in [run["action"][near] for near in method["neighbours"][one]]]
+    assert len(wrong) > len(seen) > 0
+    said, *near = page.run("[...document.querySelectorAll('#said, #strip span')].map(e => e.textContent)")
+    assert said.split(", taken for ")[1] in near
+    assert f"K = {run['k']}" in page.run("document.getElementById('confusion-title').textContent")
+
+
+@needs_browser
 def test_what_data_is_called_does_nothing(own, monkeypatch, page):
     monkeypatch.chdir(own)
     path = own / "results/demo/clips" / TABLE

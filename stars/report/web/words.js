@@ -5,7 +5,7 @@ function tellMethod(run, method) {
   const from = (text, files, title) => make("button", { type: "button", className: "from", "data-from": files, "data-title": `${run.title}, ${method.title}: ${title}` }, text);
   const shown = run.names.length < run.tested ? `; ${run.names.length} of them are shown` : "";
   byId("score").replaceChildren(
-    from(`${method.top1.toFixed(1)} %`, method.from, `KNN, K = ${run.k}`), ` of ${run.tested} test clips are recognised by their ${run.k} nearest training clips${shown}. `,
+    from(`${method.top1.toFixed(1)} %`, method.from, `KNN, K = ${run.k}`), ` of ${run.tested} test clips are recognised by their ${run.k} nearest training clips (K = ${run.k})${shown}. `,
     from("Predictions", method.guessed, "predictions"), ", ", from("map", method.mapped, "map"), ".", ...clustering(method, from));
 }
 
@@ -17,7 +17,7 @@ function clustering(method, from) {
   const words = `silhouette ${two(clusters.silhouette)}, NMI ${two(clusters.nmi)}, ARI ${two(clusters.ari)}, distance between / within actions ${two(clusters.between_within)}`;
   const shared = [["camera", "camera"], ["subject", "person"], ["bodies", "number of people"]].filter(([name]) => clusters[`chance_${name}`] < 100)
     .map(([name, title]) => `${title} ${clusters[`same_${name}`].toFixed(0)} % (chance ${clusters[`chance_${name}`].toFixed(0)} %)`);
-  return [" Clusters: ", from(words, method.from, "clusters of the test features"), shared.length ? `; nearest clip of the same ${shared.join(", ")}.` : "."];
+  return [" ", from("Clusters", method.from, "clusters of the test features"), `: ${words}`, shared.length ? `; nearest clip of the same ${shared.join(", ")}.` : "."];
 }
 
 /** What a clip shows, what it was taken for, and where it was filmed. */
