@@ -176,7 +176,7 @@ def test_clips_are_found_by_name_or_action_and_let_go_again(there, page):
     assert page.run("document.querySelectorAll('#legend [aria-pressed=true]').length") == 0
     assert typed(page, "no such clip") == "0 found"
     # of the one that was found
-    assert page.run("document.getElementById('strip-title').textContent").startswith("Nearest clips")
+    assert page.run("document.getElementById('strip-title').textContent").startswith("Nearest test clips")
     assert page.run("document.querySelectorAll('#strip canvas').length") > 1
     page.run(DRAWN)
     page.run(REMEMBER.format("map"))
