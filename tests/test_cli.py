@@ -196,7 +196,8 @@ def test_results_prints_our_rows_and_where_things_lie(capsys, complain, tmp_path
     shown = capsys.readouterr().out
     tables = shown.split("\n\n")
     assert [text.splitlines()[0] for text in tables[:2]] == [
-        f"Table {number}, this run, top-1 accuracy (%)" for number in (1, 2)
+        "Table 1, Linear evaluation protocol, this run, top-1 accuracy (%)",
+        "Table 2, KNN evaluation protocol, K = 1, this run, top-1 accuracy (%)",
     ]
     assert tables[1].splitlines()[1].split() == ["demo_xsub"]
     assert [row.split()[0] for row in tables[1].splitlines()[2:]] == [

@@ -27,7 +27,7 @@ from stars.evaluation.projection import perplexity, tsne, unit
 from stars.evaluation.statistics import mean_std, paired_p
 from stars.paper import grid, hyperparameters, published, tables
 from stars.paper import tsne as projected
-from stars.paper.confusion import confusion
+from stars.paper.confusion import confusion, number_cells
 from stars.paper.costs import Cost
 from stars.paper.figures import (
     CurvesStage,
@@ -114,7 +114,7 @@ def test_what_stands_under_a_table_of_choices_is_a_point_of_the_fidelity_page(tm
         chosen = published.load(PUBLISHED, number).layout.chosen
         assert chosen and set(chosen) <= points
     build(tmp_path, 2, [(run(), 50, (90, 30))])
-    assert "output that KNN compares: the pooled encoder" in (tmp_path / "out/table2.md").read_text()
+    assert "output that KNN compares – the pooled encoder" in (tmp_path / "out/table2.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -234,9 +234,11 @@ def test_a_screen_shows_the_columns_that_this_run_has_and_files_all(tmp_path):
     } == {"this run"}
     assert (
         "NTU-60" not in re.sub(r"<caption.*?</caption>|<li>.*?</li>", "", page, flags=re.DOTALL)
-        and "have them." in page
+        and "table2.csv, .md and .tex have 4 more columns and 8 more rows, without values of this run." in page
     )
     assert "NTU-60 XSub" in (tmp_path / "out/table2.md").read_text()
+    for text, cited in ((page, False), ((tmp_path / "out/table2.md").read_text(), True)):
+        assert ("Published values are cited from the paper." in text) is cited
     whole = run("mamp", "ntu60", counts=(40091, 16487))
     build(tmp_path / "more", 2, [(whole, 64.0)])
     shown = json.loads((tmp_path / "more/out/table2.json").read_text())
@@ -813,6 +815,28 @@ def test_fig4_draws_the_spread_classes_and_every_clip_of_them(inputs):
         assert of[list(expected)].reset_index(drop=True).equals(expected.reset_index(drop=True))
     assert np.isfinite(points[["x", "y"]]).all(axis=None)
     assert json.loads((inputs / "out" / "fig4.record.json").read_text())["notes"]["perplexity"] == pytest.approx(23 / 3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_curves_leave_no_part_of_the_figure_empty(inputs, drawings, count):
+    draw_all(inputs, inputs / "out")
+    panels = tuple(Panel(method=str(number), title=str(number)) for number in range(count))
+    stage = CurvesStage(panels=panels, data_title="D", split_title="S")
+    curves(stage, {panel.method: inputs / "curve.csv" for panel in panels}, inputs / "out")
+    places = {(spec.rowspan, spec.colspan) for axis in drawings[-1].axes if (spec := axis.get_subplotspec())}
+    assert len(places) == count
+    assert sum(len(rows) * len(columns) for rows, columns in places) == 2 * max(rows.stop for rows, _ in places)
+
+
+@pytest.mark.parametrize("classes", [3, 20, 30])
+def test_numbers_of_a_confusion_matrix_fit_their_cells(classes):
+    with figure_style.figure(5, 0.17 * classes + 2, "compressed") as drawn:
+        axis = drawn.subplots()
+        axis.imshow(np.eye(classes))
+        number_cells(axis, np.eye(classes))
+        drawn.draw_without_rendering()
+        cell = axis.get_window_extent().width / classes
+        assert len(axis.texts) == classes and all(text.get_window_extent().width < cell for text in axis.texts)
 
 
 def test_fig6_counts_as_scikit_learn_does(inputs):

@@ -275,7 +275,10 @@ def test_the_paper_s_cost_is_counted_at_measured_rates_of_its_precision(tmp_path
     )
     arguments = ["plan", "curves", "--config", str(ROOT / "config/paper.yaml"), "--rates", str(path), "--machine", "m"]
     assert main(arguments) == 0
-    assert "speeds are unknown: start, train start, draw start, light, hash, load, cut, copy, comp" in capsys.readouterr().out
+    assert (
+        "speeds are unknown: start, train start, draw start, light, hash, load, cut, copy, comp"
+        in capsys.readouterr().out
+    )
     slow = rates.Machine("m", False, {"train": 1e9}, ())
     assert slow.rate(work.Work("train", 1, precision="bf16")) == 1e9 and slow.rate(work.Work("encode", 1)) is None
 

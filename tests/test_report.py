@@ -176,7 +176,7 @@ def test_clips_are_found_by_name_or_action_and_let_go_again(there, page):
     assert page.run("document.querySelectorAll('#legend [aria-pressed=true]').length") == 0
     assert typed(page, "no such clip") == "0 found"
     # of the one that was found
-    assert page.run("document.getElementById('strip-title').textContent").startswith("Nearest clips")
+    assert page.run("document.getElementById('strip-title').textContent").startswith("Nearest test clips")
     assert page.run("document.querySelectorAll('#strip canvas').length") > 1
     page.run(DRAWN)
     page.run(REMEMBER.format("map"))
@@ -271,6 +271,39 @@ def test_it_fits_a_narrow_window_and_keeps_still_where_that_is_asked_for(there, 
         page.run("document.getElementById('play').click()")
         page.wait(CHANGED.format("player"))  # asked to, it plays
     assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(19, 21, 24)" and page.errors == []
+
+
+@needs_browser
+def test_a_narrow_window_names_the_classes_and_shows_whole_settings_and_captions_once(there, page):
+    shown(page, PAGE, 400, 800)
+    classes = page.run(
+        "JSON.parse(document.getElementById('data-of-the-page').textContent).explorers[0].classes.length"
+    )
+    width = page.run("document.getElementById('confusion').clientWidth")
+    assert width - 14 * classes > 30  # names beside cells of 14 pixels or more
+    assert page.run("document.querySelector('.settings').scrollWidth") <= 400
+    names = page.run("[...document.querySelectorAll('.settings code')].map(e => e.innerHTML)")
+    assert names and all(re.fullmatch(r"([a-z0-9]+[._]?<wbr>)+", name) for name in names)
+    assert page.run("[...document.querySelectorAll('#score button')].every(e => e.getClientRects()[0].height < 40)")
+    for caption in page.run("[...document.querySelectorAll('.caption')].map(e => e.textContent)"):
+        assert page.run("document.body.innerText").count(caption) == 1
+
+
+@needs_browser
+def test_the_first_clip_has_its_wrong_label_among_the_neighbours_shown(there, page, tmp_path):
+    head, text = PAGE.read_text().split('id="data-of-the-page">')
+    data, _ = json.JSONDecoder().raw_decode(text)
+    run = data["explorers"][0]
+    method = run["methods"][run["shown"]]
+    first, *_ = wrong = [at for at, action in enumerate(run["action"]) if action != method["predicted"][at]]
+    method["neighbours"][first] = [run["action"].index(run["action"][first])]  # hides what it was taken for
+    path = tmp_path / PAGE.name
+    path.write_text(f'{head}id="data-of-the-page">{embedded(data)}{text[text.index("</script>") :]}')
+    shown(page, path)
+    said, *near = page.run("[...document.querySelectorAll('#said, #strip button > span')].map(e => e.textContent)")
+    assert len(wrong) > 1 and said.split(", taken for ")[1] in near
+    assert page.run("document.getElementById('facts').children[3].textContent") != run["names"][first]
+    assert f"K = {run['k']}" in page.run("document.getElementById('confusion-title').textContent")
 
 
 @needs_browser

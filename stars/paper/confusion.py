@@ -16,6 +16,7 @@ from stars.provenance.files import read_npz
 from stars.provenance.record import recording
 
 LABELLED = 30  # with at most this many classes, each cell shows its percentage
+DIGIT = 0.64  # width of a digit, relative to the font size
 
 
 class Fig6Stage(Settings):
@@ -136,8 +137,18 @@ def name_axes(axis: Axes, names: list[str]) -> None:
 
 
 def number_cells(axis: Axes, share: np.ndarray) -> None:
-    """Write the percentage into each cell of at least half a percent."""
-    size = min(7.5, 150 / len(share))
+    """Write the percentage into each cell of at least half a percent, as large as fits."""
+    width = _cell_width(axis, len(share))
     for row, column in np.argwhere(share >= 0.005):
         colour = "white" if share[row, column] > 0.55 else "black"
-        axis.text(column, row, f"{100 * share[row, column]:.0f}", ha="center", va="center", fontsize=size, color=colour)
+        text = f"{100 * share[row, column]:.0f}"
+        size = min(7.5, width / (DIGIT * (len(text) + 0.4)))
+        axis.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
+
+
+def _cell_width(axis: Axes, classes: int) -> float:
+    """Width of a cell in points, after layout."""
+    drawn = axis.get_figure(root=True)
+    assert drawn is not None
+    drawn.draw_without_rendering()
+    return float(axis.get_window_extent().width / classes * 72 / drawn.dpi)

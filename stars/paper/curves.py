@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from stars import figure_style
 from stars.config import Settings, key
@@ -64,16 +65,19 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _draw(settings: CurvesStage, tables: Mapping[str, pd.DataFrame], out: Path) -> None:
-    columns = min(2, len(tables))
-    lines = math.ceil(len(tables) / columns)
-    with figure_style.figure(0.5 + 2.3 * lines) as drawn:
-        axes = drawn.subplots(lines, columns, squeeze=False).ravel()
-        for axis, panel in zip(axes, settings.panels, strict=False):
+    with figure_style.figure(0.5 + 2.3 * math.ceil(len(tables) / 2)) as drawn:
+        for axis, panel in zip(_axes(drawn, len(tables)), settings.panels, strict=True):
             _panel(axis, panel.title, tables[panel.method])
-        for axis in axes[len(tables) :]:
-            axis.axis("off")
         drawn.suptitle(figure_style.fitted(f"Training, {settings.data_title} {settings.split_title}"))
         figure_style.save(drawn, out / "curves")
+
+
+def _axes(drawn: Figure, count: int) -> list[Axes]:
+    """Two panels a row; the first of an odd number has a row of its own."""
+    odd = count % 2
+    grid = drawn.add_gridspec((count + odd) // 2, 2)
+    places = [grid[place // 2, place % 2] for place in range(2 * odd, count + odd)]
+    return [drawn.add_subplot(place) for place in [grid[0, :]] * odd + places]
 
 
 def _panel(axis: Axes, title: str, table: pd.DataFrame) -> None:

@@ -85,6 +85,7 @@ class Table:
     notes: tuple[str, ...]
     first: str = "Method"
     cites: bool = True
+    title: str = ""  # what it compares, for headings
 
     @property
     def lead(self) -> list[str]:

@@ -11,7 +11,7 @@ from stars.config import Settings, key
 from stars.errors import InputError
 from stars.paper import published as paper
 from stars.paper.grid import Cell, Column, Row, Table
-from stars.paper.tables import write
+from stars.paper.tables import CITED, write
 
 FIXED = "="  # prefix of a value that is fixed in the code, not a setting
 FIELDS = ["hyperparameter", "value", "keys"]
@@ -70,7 +70,7 @@ def load(path: Path) -> list[Hyperparameter]:
 
 def assemble(settings: HyperparametersStage, rows: list[Hyperparameter], title: str) -> Table:
     """The table, with a note that names what differs from the paper."""
-    caption = f"Table {settings.number} of the STARS paper: {title}. Published values are cited from the paper."
+    caption = f"Table {settings.number} of the STARS paper: {title}.{CITED}"
     if settings.settings is not None:
         caption += f" This run's values: {settings.method} on {settings.data_title}."
     differing = [row.name for row in rows if settings.settings is not None and not agrees(row, settings.settings)]

@@ -63,7 +63,8 @@ def as_json(table: Table) -> str:
         for row in table.rows
     ]
     columns = [asdict(column) for column in table.columns]
-    told = {"number": table.number, "caption": table.caption, "lead": table.lead, "columns": columns, "rows": rows}
+    head = {"number": table.number, "title": table.title, "caption": table.caption, "lead": table.lead}
+    told = {**head, "columns": columns, "rows": rows}
     return json_text({**told, "reasons": {mark: reason for reason, mark in reasons.items()}, "notes": table.notes})
 
 

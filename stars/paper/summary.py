@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stars.errors import InputError
+from stars.provenance.files import read_json
 
 DRAWN = ("figures/*.svg", "*/curves.svg")
 PAGE = "report/index.html"
@@ -34,17 +35,19 @@ def files(results: Path) -> tuple[list[Path], list[Path]]:
 
 
 def own_rows(path: Path) -> str:
-    """This run's values in a table, in percent, one row per method; a dash for no value.
+    """This run's values in a table, in percent, under the table's title: one row per method; a dash for no value.
 
     Empty if there are no values, as in a table of settings.
     """
     try:
+        protocol = read_json(path.with_suffix(".json")).get("title")  # older tables have none
         with path.open(encoding="utf-8", newline="") as file:
             cells = [cell for cell in csv.DictReader(file) if cell["origin"] == "this run"]
         shown = {(cell["method"], cell["column"]): _percent(cell["value"], cell["std"]) for cell in cells}
     except (KeyError, ValueError, TypeError, csv.Error, OSError):
         raise InputError(f"{path} was not written by stars: delete it and run again") from None
-    title = f"{path.stem.replace('table', 'Table ')}, this run, top-1 accuracy (%)"
+    named = filter(None, (path.stem.replace("table", "Table "), protocol))
+    title = f"{', '.join(named)}, this run, top-1 accuracy (%)"
     methods = list(dict.fromkeys(method for method, _ in shown))
     columns = [
         column

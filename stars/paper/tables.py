@@ -30,6 +30,8 @@ WRITERS = {
     ".tex": render.as_latex,
     ".html": web.as_html,
 }
+CITED = " Published values are cited from the paper."
+CHOICES = "This run's choices where the paper is silent or ambiguous (docs/fidelity.md)"
 NARROWED = (".json", ".html")  # formats read on a screen; the report shows the json
 
 
@@ -115,7 +117,7 @@ def assemble(settings: TableStage, printed: paper.Published, files: Mapping[str,
     ]
     if ours and printed.layout.chosen:
         points = "; ".join(f"{point}: {choice}" for point, choice in printed.layout.chosen.items())
-        notes.append(f"This run's choices where the paper is silent or ambiguous (docs/fidelity.md): {points}.")
+        notes.append(f"{CHOICES}: {points}.")
     if ours and not any(row.origin == "difference" for row in rows):
         notes.append(NOTHING_COMPARABLE)
     return ranked(
@@ -126,6 +128,7 @@ def assemble(settings: TableStage, printed: paper.Published, files: Mapping[str,
             columns,
             rows,
             (*notes, *settings.notes),
+            title=printed.layout.title,
         )
     )
 
@@ -201,12 +204,11 @@ def _narrowed(table: Table) -> Table:
     """The table for a screen, with a note on what it omits."""
     shown = table.narrowed()
     columns, rows = len(table.columns) - len(shown.columns), len(table.rows) - len(shown.rows)
-    left = [f"{count} {what}{'s' * (count > 1)}" for count, what in ((columns, "column"), (rows, "row")) if count]
-    note = (
-        f"Not shown: {' and '.join(left)} without values to compare with this run's; table{table.number}.csv, .md and"
-        " .tex have them."
-    )
-    return replace(shown, notes=(*shown.notes, note)) if left else shown
+    left = [f"{count} more {what}{'s' * (count > 1)}" for count, what in ((columns, "column"), (rows, "row")) if count]
+    note = f"table{table.number}.csv, .md and .tex have {' and '.join(left)}, without values of this run."
+    cites = any(row.origin == "published" for row in shown.rows)
+    caption = shown.caption if cites else shown.caption.replace(CITED, "")
+    return replace(shown, caption=caption, notes=(*shown.notes, *([note] if left else [])))
 
 
 def _our_rows(printed: paper.Published, columns: Sequence[Column], results: Sequence[Result]) -> list[Row]:
@@ -255,9 +257,7 @@ def _differences(printed: paper.Published, columns: Sequence[Column], ours: Sequ
 
 
 def _caption(printed: paper.Published, results: Sequence[Result]) -> str:
-    head = (
-        f"Table {printed.number} of the STARS paper: {printed.layout.title}. Published values are cited from the paper."
-    )
+    head = f"Table {printed.number} of the STARS paper: {printed.layout.title}.{CITED}"
     same = _measured_on([result for result in results if result.complete])
     other = _measured_on([result for result in results if not result.complete])
     if same:

@@ -55,8 +55,13 @@ def _number(table: Mapping[str, Any], main: str) -> dict[str, Any] | None:
             _, best, top = max(own, key=lambda one: one[0])
             _, name, cell = next((one for one in own if one[1] == main), max(own, key=lambda one: one[0]))
             more = "" if name == best else f"; best: {best}, {top['text']} %"
-            where = f"Table {table['number']}, {column['group']} {column['title'].removesuffix(' (%)')}"
-            return {"label": where, "value": f"{cell['text']} %", "note": f"{name}{more}", "from": cell["from"]}
+            where = f"{column['group']} {column['title'].removesuffix(' (%)')}"
+            return {
+                "label": f"Table {table['number']}, {table['title']}, {where}",
+                "value": f"{cell['text']} %",
+                "note": f"{name}{more}",
+                "from": cell["from"],
+            }
     return None
 
 

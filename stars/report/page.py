@@ -4,6 +4,7 @@ number.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from stars.data.dataset import Dataset
 from stars.data.jointless import has_joints
 from stars.data.store import FRAMES
 from stars.errors import InputError
+from stars.paper.tables import CHOICES
 from stars.provenance.files import write_text
 from stars.provenance.lineage import RESULTS
 from stars.provenance.record import recording
@@ -26,6 +28,7 @@ from stars.report.quality import quality
 from stars.report.tables import table
 
 PAGE = "index.html"
+WIDE = 450  # points; a wider figure has a row of its own
 
 
 class Shown(Settings):
@@ -119,32 +122,37 @@ def _palette(classes: Sequence[Sequence[str]]) -> dict[str, tuple[str, ...]]:
 
 def _figure(one: Shown, files: Mapping[str, Path], graph: Graph) -> dict[str, Any]:
     path = files[one.name]
-    wide = one.name.startswith(("fig4", "curves"))
+    svg = path.read_bytes()
     return {
         "name": one.name,
         "title": one.title,
-        "picture": picture(path.read_bytes()),
+        "picture": picture(svg),
         "from": graph.numbers([path]),
-        "wide": wide,
+        "wide": _width(svg) > WIDE,
     }
+
+
+def _width(svg: bytes) -> float:
+    """Width of a figure in points; 0 if it gives none."""
+    found = re.search(rb'<svg[^>]* width="([\d.]+)pt"', svg)
+    return float(found[1]) if found else 0.0
 
 
 def _fidelity(settings: ReportStage, tables: list[dict[str, Any]]) -> dict[str, Any]:
     """Choices in the tables' notes, and all settings that differ from the paper's, with their methods unless all
-    have them.
+    have them; a setting's name in parts, between which a line may break.
     """
     everyone = list(dict.fromkeys(method for one in settings.departures for method in one.methods))
-    rows = [{**one.model_dump(), "who": _who(one.methods, everyone)} for one in settings.departures]
-    choices = [(one["number"], [one["caption"], *filter(_chosen, one["notes"])]) for one in tables]
-    return {"preset": settings.preset, "departures": rows, "choices": choices}
-
-
-def _chosen(note: str) -> bool:
-    return note.startswith(("This run", "No difference"))
+    rows = [
+        {**one.model_dump(), "parts": re.findall(r"[^._]+[._]?", one.setting), "who": _who(one.methods, everyone)}
+        for one in settings.departures
+    ]
+    notes = [(one["number"], [note for note in one["notes"] if note.startswith(CHOICES)]) for one in tables]
+    return {"preset": settings.preset, "departures": rows, "choices": [(number, own) for number, own in notes if own]}
 
 
 def _who(methods: Sequence[str], everyone: Sequence[str]) -> str:
     others = [one for one in everyone if one not in methods]
     if len(others) < len(methods):
-        return f"all but {', '.join(others)}" if others else ""
-    return ", ".join(methods)
+        return f"all but {'; '.join(others)}" if others else ""
+    return "; ".join(methods)

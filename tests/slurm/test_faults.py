@@ -168,7 +168,7 @@ def test_after_snakemake_was_killed_its_jobs_end_and_nothing_is_made_twice(clust
     assert (
         code == 1
         and len(lines) == 1
-        and "let them end, what they make is kept; or cancel them, scancel --name stars_" in lines[0]
+        and "wait for them, their results are kept; or cancel them with scancel --name stars_" in lines[0]
     )
     go_on(process)
     wait_for(lambda: not cluster.jobs(), "the training's end")

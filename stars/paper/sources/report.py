@@ -99,7 +99,7 @@ def _title(config: Config, name: str) -> str:
         "fig3a": "Figure 3a: layer-wise decay",
         "fig3b": "Figure 3b: queue size",
         "fig4": "Figure 4: t-SNE of test features",
-        "fig6": "Figure 6: confusion matrix",
+        "fig6": f"Figure 6: confusion matrix, KNN, K = {config.fig6.k}",
     }
     if name.startswith("curves/"):
         data, split = next(run for run in layout.every_run(config) if f"curves/{'_'.join(run)}" == name)

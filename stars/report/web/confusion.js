@@ -1,6 +1,12 @@
 // The confusion matrix on a canvas: cells can be selected with the pointer or arrow keys.
 
-const WIDEST = 744; // CSS pixels
+const WIDEST = 1000; // CSS pixels
+const SMALLEST = 14; // of a cell beside a name; a matrix that is too wide scrolls
+const NAMED = 60; // classes up to which they are named
+
+const NAME_FONT = "11px system-ui, sans-serif";
+
+const brief = (name) => (name.length > 24 ? `${name.slice(0, 23)}…` : name);
 
 class Confusion {
   constructor(canvas, told, chosen) {
@@ -34,10 +40,9 @@ class Confusion {
 
   layout() {
     const width = Math.min(this.canvas.closest(".confused").clientWidth, WIDEST);
-    const named = width >= 500 && this.classes.length <= 30;
-    this.left = named ? 150 : 0;
-    this.top = named ? 120 : 0;
-    this.size = Math.min(30, (width - this.left - 2) / this.classes.length);
+    const named = this.classes.length <= NAMED;
+    this.left = this.top = named ? this.longest() + 8 : 0;
+    this.size = Math.min(30, Math.max((width - this.left - 2) / this.classes.length, named ? SMALLEST : 0));
     const side = this.size * this.classes.length;
     return [this.left + side + 2, this.top + side + 2];
   }
@@ -59,7 +64,7 @@ class Confusion {
       draw.fillStyle = row === column ? COLOURS.accent : COLOURS.wrong;
       draw.fillRect(x + 0.5, y + 0.5, size - 1, size - 1);
       draw.globalAlpha = 1;
-      if (size >= 18) this.number(draw, count, x + size / 2, y + size / 2, share > 0.5);
+      if (size >= SMALLEST) this.number(draw, count, x + size / 2, y + size / 2, share > 0.5);
     });
     draw.strokeStyle = COLOURS.text;
     draw.lineWidth = 2;
@@ -68,26 +73,33 @@ class Confusion {
 
   number(draw, count, x, y, dark) {
     draw.fillStyle = dark ? COLOURS.page : COLOURS.text;
-    draw.font = "10.5px system-ui, sans-serif";
+    draw.font = `${Math.min(10.5, this.size * 0.62)}px system-ui, sans-serif`;
     draw.textAlign = "center";
     draw.textBaseline = "middle";
-    draw.fillText(count, x, y + 0.5);
+    draw.fillText(count, x, y + 0.5, this.size - 2);
+  }
+
+  /** Width of the longest name. */
+  longest() {
+    const draw = this.canvas.getContext("2d");
+    draw.font = NAME_FONT;
+    return Math.max(...this.classes.map((name) => draw.measureText(brief(name)).width));
   }
 
   names(draw) {
-    draw.font = "11px system-ui, sans-serif";
+    draw.font = NAME_FONT;
     draw.textBaseline = "middle";
     this.classes.forEach((name, index) => {
-      const text = name.length > 24 ? `${name.slice(0, 23)}…` : name;
+      const text = brief(name);
       draw.fillStyle = index === this.row ? COLOURS.text : COLOURS.quiet;
       draw.textAlign = "right";
-      draw.fillText(text, this.left - 6, this.top + (index + 0.5) * this.size, this.left - 8);
+      draw.fillText(text, this.left - 6, this.top + (index + 0.5) * this.size);
       draw.save();
       draw.translate(this.left + (index + 0.5) * this.size, this.top - 6);
       draw.rotate(-Math.PI / 2);
       draw.fillStyle = index === this.column ? COLOURS.text : COLOURS.quiet;
       draw.textAlign = "left";
-      draw.fillText(text, 0, 0, this.top - 8);
+      draw.fillText(text, 0, 0);
       draw.restore();
     });
   }

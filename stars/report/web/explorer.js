@@ -22,15 +22,22 @@ class Explorer {
     this.player.clips = new Clips(run.clips);
     this.map.goal = [];
     this.finder.clear();
-    byId("k").textContent = run.k;
+    for (const place of document.querySelectorAll(".k")) place.textContent = run.k;
     byId("play").disabled = !run.clips.frames.length;
     segments(byId("kinds"), KINDS.map(([, title]) => [title]), 0, (index) => this.move(this.method, KINDS[index][0]));
     segments(byId("colours"), COLOUR_BY.map(([, title]) => [title]), 0, (index) => this.colour(COLOUR_BY[index][0]));
     segments(byId("methods"), run.methods.map((one) => [one.title, `${one.top1.toFixed(1)} %`]), run.shown, (index) => this.move(run.methods[index], this.kind));
-    const wrong = run.action.findIndex((action, index) => action !== this.method.predicted[index] && run.clip[index] >= 0);
-    this.choose(Math.max(wrong, 0), true);
+    this.choose(this.first(), true);
     this.map.kept = false;
     this.wake();
+  }
+
+  /** The clip to begin with: a wrongly classified one, if possible with a neighbour of the predicted action among those shown. */
+  first() {
+    const { run, method } = this;
+    const wrong = run.action.flatMap((action, index) => (action !== method.predicted[index] && run.clip[index] >= 0 ? [index] : []));
+    const seen = wrong.find((index) => method.neighbours[index].some((other) => run.action[other] === method.predicted[index]));
+    return seen ?? wrong[0] ?? 0;
   }
 
   /** Switch method or projection; points glide to their new places. */
@@ -83,7 +90,7 @@ class Explorer {
     this.player.show(this.run.clip[index], !STILL.matches);
     tellClip(this.run, this.method, index);
     if (!cell) {
-      byId("strip-title").textContent = `Nearest clips, by ${this.method.title}`;
+      byId("strip-title").textContent = `Nearest test clips, by ${this.method.title}`;
       this.strip(this.method.neighbours[index], (place) => `${this.method.cosines[index][place].toFixed(3)}`);
     }
     this.wake();

@@ -17,7 +17,7 @@ function clustering(method, from) {
   const words = `silhouette ${two(clusters.silhouette)}, NMI ${two(clusters.nmi)}, ARI ${two(clusters.ari)}, distance between / within actions ${two(clusters.between_within)}`;
   const shared = [["camera", "camera"], ["subject", "person"], ["bodies", "number of people"]].filter(([name]) => clusters[`chance_${name}`] < 100)
     .map(([name, title]) => `${title} ${clusters[`same_${name}`].toFixed(0)} % (chance ${clusters[`chance_${name}`].toFixed(0)} %)`);
-  return [" Clusters: ", from(words, method.from, "clusters of the test features"), shared.length ? `; nearest clip of the same ${shared.join(", ")}.` : "."];
+  return [" ", from("Clusters", method.from, "clusters of the test features"), `: ${words}`, shared.length ? `; nearest clip of the same ${shared.join(", ")}.` : "."];
 }
 
 /** A clip's true and predicted action, and how it was recorded. */
