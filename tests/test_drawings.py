@@ -230,7 +230,7 @@ def test_a_note_names_every_setting_that_is_not_the_paper_s_and_whose():
     assert sources.table(config(), 1).settings["notes"] == []
     cropped = config(embed={"test_crop": 0.95}, semi={"fractions": [0.05, 0.2], "subsets": 3})
     (note,) = [
-        note for note in sources.table(cropped, 9).settings["notes"] if note.count(":") == 1 and ", NTU-60:" in note
+        note for note in sources.table(cropped, 9).settings["notes"] if note.count(":") == 1 and "; NTU-60:" in note
     ]
     assert note.endswith(
         "NTU-60: embed.test_crop 0.95 (0.9), semi.fractions [0.05, 0.2] ([0.01, 0.1]), semi.subsets 3 (5)."

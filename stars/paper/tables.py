@@ -116,7 +116,7 @@ def assemble(settings: TableStage, printed: paper.Published, files: Mapping[str,
         *([P_NOTE] if tested else []),
     ]
     if ours and printed.layout.chosen:
-        points = "; ".join(f"{point}: {choice}" for point, choice in printed.layout.chosen.items())
+        points = "; ".join(f"{point} – {choice}" for point, choice in printed.layout.chosen.items())
         notes.append(f"{CHOICES}: {points}.")
     if ours and not any(row.origin == "difference" for row in rows):
         notes.append(NOTHING_COMPARABLE)
