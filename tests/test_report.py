@@ -296,12 +296,12 @@ def test_the_first_clip_has_its_wrong_label_among_the_neighbours_shown(there, pa
     run = data["explorers"][0]
     method = run["methods"][run["shown"]]
     first, *_ = wrong = [at for at, action in enumerate(run["action"]) if action != method["predicted"][at]]
-    method["neighbours"][first] = [run["action"].index(run["action"][first])]  # hides what it was taken for
+    method["neighbours"][first] = [run["action"].index(run["action"][first])]  # hides the predicted action
     path = tmp_path / PAGE.name
     path.write_text(f'{head}id="data-of-the-page">{embedded(data)}{text[text.index("</script>") :]}')
     shown(page, path)
     said, *near = page.run("[...document.querySelectorAll('#said, #strip button > span')].map(e => e.textContent)")
-    assert len(wrong) > 1 and said.split(", taken for ")[1] in near
+    assert len(wrong) > 1 and said.split(", predicted ")[1] in near
     assert page.run("document.getElementById('facts').children[3].textContent") != run["names"][first]
     assert f"K = {run['k']}" in page.run("document.getElementById('confusion-title').textContent")
 
