@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from stars.config import Config
 from stars.plan import duration
+from stars.program import program
 
 # Beginning of Snakemake's reason → ours. If a job has several, the first in this list is shown.
 REASONS = {
@@ -37,7 +38,7 @@ TOLD = ("RuleException:\nCalledProcessError", "WorkflowError:\nAt least one job 
 # An exception from the workflow's files: text before its message, and after.
 HEAD = r'(?:WorkflowError|InputFunctionException)\b[^\n]* in file "[^\n]*", line \d+:\n(?:Error:\n +WorkflowError:\n)?'
 PLACE = r"(?=\nWildcards:|\n  File |\Z)"
-BEGUN = "{jobs}. Logs: {logs}. Epoch and loss: stars status"
+BEGUN = "{jobs}. Logs: {logs}. Epoch and loss: {stars} status"
 
 
 class Terminal(logging.StreamHandler[Any]):
@@ -106,7 +107,7 @@ class Terminal(logging.StreamHandler[Any]):
             )
         self.began = time.monotonic()
         logs = [str(Path(path).relative_to(Path.cwd())) for path in self.workflow.logger_manager.get_logfile()]
-        yield BEGUN.format(jobs=self._jobs(), logs=", ".join(["results/logs", *logs]))
+        yield BEGUN.format(jobs=self._jobs(), logs=", ".join(["results/logs", *logs]), stars=program("stars"))
 
     def _start(self, told: Mapping[str, Any]) -> Iterator[str]:
         number, again = told["jobid"], told["jobid"] in self.jobs
