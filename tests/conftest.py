@@ -3,11 +3,14 @@
 import fcntl
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import toy
 from tiny import project, snakemake
+
+os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # as in an activated .venv
 
 
 @pytest.fixture(scope="session")

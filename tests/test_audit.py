@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import random
+import re
 import shlex
 import shutil
 import subprocess
@@ -256,7 +257,9 @@ def test_a_cell_leads_back_to_the_raw_files(results, capsys):
     assert found.whole and found.lines[0].startswith("as recorded: the cell is what its results give, and ")
     value = json.loads((results / "demo_xsub/stars/knn/metrics.json").read_text())["top1"]
     assert float(lines[0].rsplit(": ", 1)[1]) == pytest.approx(value, abs=1e-3)
-    files = [line.split()[0] for line in lines[1:-2]]
+    assert re.match(r"results/demo_xsub/stars/knn/metrics.json was made on .+, \d+ cores; ", lines[1])
+    assert lines[2].endswith(" s [record.json]") and any(" [xsub.record.json]" in line for line in lines)
+    files = [line.split()[0] for line in lines[2:-2]]
     assert files[0] == "results/demo_xsub/stars/knn/metrics.json" and len(files) == len(set(files))
     for file in ("stars/encoder.safetensors", "mamp/encoder.safetensors"):
         assert f"results/demo_xsub/{file}" in files
@@ -277,10 +280,33 @@ def test_a_cell_leads_back_to_the_raw_files(results, capsys):
             assert cli.main(["explain", str(one), *words]) == 0
             said.append(capsys.readouterr().out)
         assert said == [said[0]] * 4 and said[0].splitlines()[-2].endswith("results/tables/table2.csv")
+    for form in ("md", "tex", "html"):
+        assert explain(results, table.with_suffix(f".{form}"), "STARS,Demo XSub") == explain(
+            results, table, "STARS,Demo XSub"
+        )
     assert any("scratch/knn/metrics.json" in line for line in explain(results, table).lines)
     for arguments in ([str(table), "--cell", "STARS,XView"], ["results/none.csv"], ["README.md", "--cell", "a,b"]):
         assert cli.main(["explain", *arguments]) == 2
     assert "it has MAMP,demo_xsub; STARS,demo_xsub; SCRATCH,demo_xsub" in capsys.readouterr().err
+
+
+def test_a_record_that_a_result_reads_vouches_for_itself(results):
+    page, record = results / "report/index.html", results / "demo/clips/record.json"
+    found = explain(results, page)
+    assert found.whole and found.lines[0].startswith("as recorded: ")
+    (line,) = (line for line in found.lines if line.strip().startswith(f"{record}  "))
+    assert "  stars.ingest, " in line
+    content = json.loads(record.read_text()) | {"wall_seconds": 1.0}
+    record.write_text(json_text(content))
+    assert f"{record}: the record was changed" in explain(results, page).lines[0]
+    record.write_text(json_text(content | {"seal": seal(content)}))
+    assert (
+        explain(results, page)
+        .lines[0]
+        .endswith(f"results/report/record.json was made from another version of {record}")
+    )
+    record.unlink()
+    assert f"{record}: the record is gone" in "".join(explain(results, page).lines)
 
 
 def test_a_cell_is_named_as_the_table_shows_it_too(results):
@@ -391,23 +417,32 @@ def test_the_command_that_is_printed_makes_a_lost_cell_again(results, tmp_path):
     assert {line.split(":")[0] for line in audit(results)} == {"results/report/record.json"}
 
 
+def script(folder: Path) -> Path:
+    """A `snakemake` in this folder."""
+    folder.mkdir(parents=True)
+    path = folder / "snakemake"
+    path.touch(mode=0o755)
+    return path
+
+
 def test_the_commands_are_those_of_the_project_s_folder_wherever_one_asks(results, tmp_path, monkeypatch, capsys):
-    def asked(program: str, results: str, file: str) -> str:
-        monkeypatch.setattr(sys, "argv", [program])
+    def asked(results: str, file: str) -> str:
         assert cli.main(["explain", file, "--results", results]) == 0
-        return capsys.readouterr().out.splitlines()[-2].split(" --cores ")[0]
+        return capsys.readouterr().out.splitlines()[-2].split(" --cores ")[0].removeprefix("make again: ")
 
     here, other = Path.cwd(), tmp_path / "other"
     table = "results/tables/table2.csv"
-    for program in ("./stars", ".venv/bin/stars", "stars", "/a b/stars"):
-        assert asked(program, "results", table) == f"make again: {shlex.quote(program.replace('stars', 'snakemake'))}"
+    assert asked("results", table) == "snakemake"
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    elsewhere = script(tmp_path / "a b")
+    monkeypatch.setattr(sys, "executable", str(elsewhere.with_name("python")))
+    assert asked("results", table) == shlex.quote(str(elsewhere))
+    monkeypatch.setattr(sys, "executable", str(script(here / ".venv/bin").with_name("python")))
+    assert asked("results", table) == ".venv/bin/snakemake"
     other.mkdir()
     os.chdir(other)
     for file in (table, "../own/" + table, str(here / table)):
-        assert (
-            asked("../own/.venv/bin/stars", "../own/results", file) == f"make again: {other}/../own/.venv/bin/snakemake"
-        )
-        assert asked("stars", str(here / "results"), file) == "make again: snakemake"
+        assert asked("../own/results", file) == asked(str(here / "results"), file) == ".venv/bin/snakemake"
     # the folder is that of the file, where none is named
     for words in (["../own/" + table], [table, "--results", "../own/results"]):
         assert cli.main(["explain", *words]) == 0
@@ -421,10 +456,10 @@ def test_every_seed_of_a_cell_is_traced_and_has_its_command(results):
     source = "results/demo_xsub/stars/knn/metrics.json"
     assert f",{source}," in text
     table.write_text(text.replace(f",{source},", f",{source};results/demo_xsub/mamp/knn/metrics.json,"))
-    found = explain(results, table, "STARS, Demo xsub", snakemake="run snakemake")
+    found = explain(results, table, "STARS, Demo xsub")
     assert not found.whole and found.lines[0].startswith(f"NOT AS RECORDED: {table} differs from ")
     lines = found.lines
-    (again,) = (line for line in lines if line.startswith("make again: run snakemake --cores 2 "))
+    (again,) = (line for line in lines if line.startswith("make again: snakemake --cores 2 "))
     assert again.split(" -- ")[1].split() == [source, "results/demo_xsub/mamp/knn/metrics.json", str(table)]
 
 

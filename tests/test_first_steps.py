@@ -1,7 +1,14 @@
 """What a newcomer meets first: `stars --help` in groups, and `stars` alone, which says what to do next in a folder."""
 
 import json
+import os
+import platform
+import shlex
 import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from tiny import CONFIG, project
@@ -11,6 +18,8 @@ from stars.audit.stale import stale
 from stars.cli import groups
 from stars.pipeline import configuration
 from stars.pipeline.stages import STAGES
+from stars.program import program
+from stars.provenance.changes import in_words
 
 
 def test_help_lists_every_command_once_in_groups_the_everyday_ones_first(capsys, monkeypatch):
@@ -82,7 +91,86 @@ def test_alone_beside_results(alone, own):
         and "page     results/report/index.html" in said
         and "stars results" in said
     )
-    assert "Up to date with config/config.yaml." in said
+    assert "Up to date with config/config.yaml. Next:" in said
+    steps = said.split("Next:\n")[1].splitlines()[:-1]
+    assert len(steps) == 3 and "stars changes --set" in steps[1]
+    trace = shlex.split(steps[0].split(" stars ")[1])
+    assert trace[1].startswith("results/tables/table") and cli.main(trace) == 0
+    encoder = steps[2].split("--encoder ")[1].split()[0]
+    assert encoder.endswith("/encoder.safetensors") and (own / encoder).is_file()
+
+
+def journal(folder: Path, pid: int, host: str) -> None:
+    """The journal of a run that has done one of two jobs and did not end."""
+    job = {"event": "start", "rule": "knn", "wildcards": "", "local": True, "logs": []}
+    events = [
+        {"event": "run", "pid": pid, "host": host},
+        {"event": "plan", "jobs": {"knn": 2}},
+        {**job, "job": 1, "what": "KNN: one"},
+        {**job, "job": 2, "what": "KNN: two"},
+        {"event": "finish", "job": 1},
+    ]
+    text = "".join(json.dumps({"time": 1, **event}) + "\n" for event in events)
+    (folder / "results/logs/jobs.jsonl").write_text(text)
+
+
+def test_a_run_in_progress_comes_before_anything_else(alone, own, capsys):
+    shutil.copyfile(own / CONFIG, own / "config/config.yaml")
+    journal(own, os.getpid(), platform.node())
+    first, job, *rest = alone(own).splitlines()
+    assert first.startswith("A run is in progress: 1 of 2 jobs done, 1 under way") and "KNN: two: running" in job
+    assert not [line for line in rest if "Up to date" in line or "Out of date" in line]
+    encoder = "results/demo_xsub/stars/encoder.safetensors"
+    (own / encoder).unlink()
+    for words in (
+        ["audit", "--config", CONFIG],
+        ["explain", "results/tables/table2.csv"],
+        ["results"],
+        ["pack", "--out", "a.zip"],
+        ["predict", "config", "--encoder", encoder, "--library", "config"],
+    ):
+        with suppress(SystemExit):
+            cli.main(words)
+        said = capsys.readouterr().err.splitlines()
+        assert said[0] == (
+            "stars: a run is in progress in this folder: results may change or be incomplete until it ends (stars"
+            " status)"
+        )
+
+
+def test_a_run_that_was_killed_is_not_in_progress(alone, own, capsys):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    journal(own, ended.pid, platform.node())
+    assert alone(own).startswith("Last run: 1 of 2 jobs done") and "was killed" in alone(own)
+    assert cli.main(["results"]) == 0 and capsys.readouterr().err == ""
+    # on another machine, only the folder's lock shows it
+    journal(own, os.getpid(), "elsewhere")
+    assert alone(own).startswith("Last run: ")
+    (own / ".snakemake/locks").mkdir(exist_ok=True)
+    (own / ".snakemake/locks/0.input.lock").touch()
+    assert alone(own).startswith("A run is in progress: ")
+
+
+def test_commands_are_printed_as_they_can_be_typed(monkeypatch, tmp_path):
+    assert program("stars") == "stars"
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert program("stars") == str(Path(sys.executable).with_name("stars"))
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv/bin/python"))
+    assert program("stars") == f"{sys.executable} -m stars"
+    (tmp_path / ".venv/bin/stars").touch()
+    assert program("stars", tmp_path) == ".venv/bin/stars"
+    monkeypatch.chdir(tmp_path)
+    assert program("stars") == ".venv/bin/stars"
+
+
+def test_a_long_setting_that_changed_is_named_in_words():
+    before, after = ({"departures": [text], "joints": text} for text in ("a" * 80, "b" * 80))
+    assert in_words(before, after) == [
+        "its list of departures from the paper changed",
+        "joints changed (too long to show)",
+    ]
 
 
 def test_alone_names_what_is_out_of_date(alone, own):

@@ -101,6 +101,8 @@ def test_a_project_that_is_laid_down_runs_the_workflow_of_the_wheel(installed, t
     assert "report_page" in works(
         installed, project, "--cores", "1", "--dry-run", "--profile", "profiles/local", module="snakemake"
     )
+    works(installed, project, "--cores", "1", "results/rehearsal/raw.zip", module="snakemake")
+    assert works(installed, project, "status").startswith("1 of 1 jobs done")
     again = run(installed, tmp_path, "init", "mine")
     assert again.returncode == 2 and "mine/Snakefile already exists: give another folder" in again.stderr
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from stars.audit.pack import left_out
 from stars.paper import recount
 from stars.provenance import intact
-from stars.provenance.lineage import MANIFEST, Lineage, Record
+from stars.provenance.lineage import MANIFEST, PATTERN, Lineage, Record
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ def check(lineage: Lineage, results: Path, paths: Sequence[Path], row: Mapping[s
         paths: the result, then the files behind it, relative as in `lineage`.
         row: the csv's line of a cell, if the result is a table; None: no cell is recomputed.
     """
-    makers, files = lineage.makers(), intact.Files(lineage.project)
+    origins, files = lineage.origins(), intact.Files(lineage.project)
     packed = set(left_out(results)) if (results / MANIFEST).is_file() else set()
     absent = tuple(path for path in paths if path in packed and files[path] is None)
-    looked = [path for path in paths if path in makers and path not in absent]
+    looked = [path for path in paths if path in origins and path not in absent]
     faults = [
         *_changed(lineage, results, paths, looked, files),
-        *(_cell(makers.get(paths[0]), row, files) if row else ()),
+        *(_cell(origins.get(paths[0]), row, files) if row else ()),
     ]
     return Found(len(looked), row is not None, tuple(faults), absent)
 
@@ -61,15 +61,17 @@ def check(lineage: Lineage, results: Path, paths: Sequence[Path], row: Mapping[s
 def _changed(
     lineage: Lineage, results: Path, paths: Sequence[Path], looked: Sequence[Path], files: intact.Files
 ) -> Iterator[str]:
-    makers = lineage.makers()
+    makers, origins = lineage.makers(), lineage.origins()
     folders = {path.parent for path in paths}
     yield from (line for line in lineage.damaged if Path(line.partition(": ")[0]).parent in folders)
-    yield from (
-        f"{path}: no record describes how it was made"
-        for path in paths
-        if path not in makers and path.parts[0] == results.name
-    )
-    for record in dict.fromkeys(makers[path] for path in looked):
+    for path in paths:
+        if path in origins or path.parts[0] != results.name:
+            continue
+        if not path.match(PATTERN):
+            yield f"{path}: no record describes how it was made"
+        elif files[path] is None:
+            yield f"{path}: the record is gone"
+    for record in dict.fromkeys(origins[path] for path in looked):
         for path, gone in intact.outputs(record, files):
             if path in looked:
                 yield (
@@ -78,7 +80,7 @@ def _changed(
                     else f"{path} differs from {record.path}: it was changed"
                 )
         for path, _ in intact.inputs(record, makers, files):
-            if path in makers:
+            if path in origins:
                 yield f"{record.path} was made from another version of {path}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -13,11 +14,13 @@ from stars.audit import current
 from stars.audit.chain import check
 from stars.audit.made_with import made_with
 from stars.errors import InputError
+from stars.program import program
 from stars.provenance.files import read_json
 from stars.provenance.lineage import MANIFEST, Lineage, Record, renamed
 
 OWN = ("this run", "p-value")  # origins of cells that can be explained
 SHORT = 200  # characters of the longest command that is printed
+FORMS = (".md", ".tex", ".html")  # of a table, beside its csv
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,7 @@ class Explanation:
     lines: tuple[str, ...]
 
 
-def explain(
-    results: Path, path: Path, cell: str | None = None, program: str = "stars", snakemake: str = "snakemake"
-) -> Explanation:
+def explain(results: Path, path: Path, cell: str | None = None) -> Explanation:
     """Lines from a result to the raw files, and the command that rebuilds it in the project's folder.
 
     The first line says whether the file and everything behind it match their records, and whether a cell follows from
@@ -38,25 +39,30 @@ def explain(
 
     Args:
         results: the results folder; path: a file in it, relative to the folder above it.
-        cell: a cell of a table's csv, "METHOD,COLUMN", the column by key or heading: only the chain of this cell's
-            files, for every seed.
-        program, snakemake: names of both commands in what is printed.
+        cell: a cell of a table, "METHOD,COLUMN", the column by key or heading: only the chain of this cell's files,
+            for every seed. `path` is the table's csv, or another form of it beside that.
 
     Raises:
         InputError: the file has no record, or the table no such cell.
     """
     lineage = Lineage.read(results)
+    if cell is not None and path.suffix in FORMS and (lineage.project / path).with_suffix(".csv").is_file():
+        path = path.with_suffix(".csv")
     row = None if cell is None else _row(lineage.project / path, cell)
     starts = [path] if row is None else [renamed(source, Path(results.name)) for source in row["source"].split(";")]
     chains = [step for start in starts for step in lineage.chain(start)]
     found = check(lineage, results, list(dict.fromkeys((path, *(file for _, file, _, _ in chains)))), row)
     lines = [*found.lines(), *_place(results), *([] if row is None else [f"{cell} in {path}: {row['value']}"])]
+    lines.append(
+        f"{starts[0]} was made on {_machine(lineage.makers()[starts[0]])};"
+        " settings and machine of each file: its record, in brackets"
+    )
     for depth, file, digest, maker in chains:
-        lines.append("  " * (depth + (row is not None)) + f"{file}  {digest[:12]}  {_made(maker)}")
-    return Explanation(not found.faults, (*lines, *_again(lineage, results, (*starts, path), program, snakemake)))
+        lines.append("  " * (depth + (row is not None)) + f"{file}  {digest[:12]}  {_made(file, maker)}")
+    return Explanation(not found.faults, (*lines, *_again(lineage, results, (*starts, path))))
 
 
-def _again(lineage: Lineage, results: Path, files: Sequence[Path], program: str, snakemake: str) -> Iterator[str]:
+def _again(lineage: Lineage, results: Path, files: Sequence[Path]) -> Iterator[str]:
     """Commands that rebuild files, and what depends on them."""
     makers = lineage.makers()
     again = {makers[file]: file for file in reversed(files) if file in makers}
@@ -71,10 +77,11 @@ def _again(lineage: Lineage, results: Path, files: Sequence[Path], program: str,
     options = made_with(results, list(behind)) if by_rule else None
     if options is not None:
         yield (
-            f"make again: {snakemake} --cores 2 {shlex.join([*options, '--force', '--', *map(str, by_rule.values())])}"
+            f"make again: {program('snakemake', results.parent)} --cores 2"
+            f" {shlex.join([*options, '--force', '--', *map(str, by_rule.values())])}"
         )
     for record in again if options is None else again.keys() - by_rule.keys():
-        command = f"{program} {shlex.join(record.told['command'][1:])}"
+        command = f"{program('stars', results.parent)} {shlex.join(record.told['command'][1:])}"
         short = len(command) <= SHORT
         yield (
             f"make again: {command}"
@@ -82,7 +89,10 @@ def _again(lineage: Lineage, results: Path, files: Sequence[Path], program: str,
             else f"make again: run the `command` in {record.path}; no configuration here has its `settings`"
         )
     if _leads_on(lineage, list(again)):
-        yield "then run snakemake as before: it rebuilds what depends on these; until then, `stars audit` lists it"
+        yield (
+            "then run snakemake as before: it rebuilds what depends on these; until then,"
+            f" `{program('stars', results.parent)} audit` lists it"
+        )
 
 
 def _place(results: Path) -> Iterator[str]:
@@ -102,8 +112,14 @@ def _leads_on(lineage: Lineage, again: Sequence[Record]) -> bool:
     return any(made & record.inputs.keys() for record in lineage.records if record not in again)
 
 
-def _made(record: Record | None) -> str:
-    """Stage, seed, code, host, time and duration of a file's origin."""
+def _machine(record: Record) -> str:
+    """Processor, cores and GPU of a record."""
+    found = record.told["hardware"]
+    return ", ".join([found["cpu"], f"{found['cores']} cores", *([found["gpu"]] if "gpu" in found else [])])
+
+
+def _made(file: Path, record: Record | None) -> str:
+    """Stage, seed, code, host, time and duration of a file's origin, and its record, seen from the file."""
     if record is None:
         return "given"
     content, code = record.told, record.told["code"]
@@ -115,7 +131,7 @@ def _made(record: Record | None) -> str:
     seed = f"seed {content['seed']}, " if content["seed"] is not None else ""
     return (
         f"{record.stage}, {seed}{commit}, {content['hardware']['host']}, {content['started']},"
-        f" {content['wall_seconds']:.1f} s"
+        f" {content['wall_seconds']:.1f} s [{os.path.relpath(record.path, file.parent)}]"
     )
 
 

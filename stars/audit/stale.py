@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stars.audit import current
 from stars.config import Config
+from stars.program import program
 from stars.provenance import code
 from stars.provenance.changes import in_words
 from stars.provenance.lineage import Lineage, Record
@@ -42,7 +43,7 @@ class Stale:
         if self.following:
             yield f"and {len(self.following)} results made from these"
         if self.damaged:
-            yield f"{self.damaged} records are damaged: `stars audit` lists them"
+            yield f"{self.damaged} records are damaged: `{program('stars')} audit` lists them"
 
 
 def stale(results: Path, config: Config) -> Stale:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from stars.cli.common import add_folder, named_folder
+from stars.cli.common import add_folder, named_folder, warn_of_run
 from stars.errors import InputError, given
 
 
@@ -119,7 +118,7 @@ def _add_explain(commands: Any) -> None:
         ),
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="result, e.g. results/tables/table2.csv")
-    parser.add_argument("--cell", metavar="METHOD,COLUMN", help='one cell of a table (.csv), e.g. "STARS,demo_xsub"')
+    parser.add_argument("--cell", metavar="METHOD,COLUMN", help='one cell of a table, e.g. "STARS,demo_xsub"')
     parser.add_argument("--results", type=Path, metavar="PATH", help="results folder [the one that contains FILE]")
     parser.set_defaults(handler=_explain)
 
@@ -169,6 +168,7 @@ def _audit(chosen: argparse.Namespace) -> None:
     from stars.provenance.lineage import MANIFEST, result_files
 
     results = named_folder(chosen.results)
+    warn_of_run(results)
     found = sum(1 for _ in result_files(results))
     if not found:
         raise InputError(f"{results} contains no results: run the workflow first, or give another folder")
@@ -192,7 +192,9 @@ def _audit(chosen: argparse.Namespace) -> None:
 def _pack(chosen: argparse.Namespace) -> None:
     from stars.audit.pack import pack
 
-    told = pack(named_folder(chosen.results), chosen.out, chosen.with_clips, chosen.sign, chosen.crate, chosen.agent)
+    results = named_folder(chosen.results)
+    warn_of_run(results)
+    told = pack(results, chosen.out, chosen.with_clips, chosen.sign, chosen.crate, chosen.agent)
     print(
         f"{chosen.out}: {len(told['files'])} files packed, {len(told['left_out'])} left out (listed in the manifest)",
         file=sys.stderr,
@@ -230,10 +232,11 @@ def _explain(chosen: argparse.Namespace) -> int:
     from stars.audit.explain import explain
 
     results = named_folder(chosen.results or _around(chosen.file))
+    warn_of_run(results)
     project = results.parent
     there = project / chosen.file
     file = Path(os.path.relpath(there if there.exists() else chosen.file, project))
-    found = explain(results, file, chosen.cell, _program(project, "stars"), _program(project, "snakemake"))
+    found = explain(results, file, chosen.cell)
     for line in found.lines:
         print(line)
     return 0 if found.whole else 1
@@ -248,17 +251,6 @@ def _around(file: Path) -> Path:
         return here
     found = around(file)
     return here if found is None else Path(os.path.relpath(found))
-
-
-def _program(project: Path, name: str) -> str:
-    """How to call this command, or another one installed with it, from folder `project`."""
-    called = Path(sys.argv[0])
-    if called.name == "__main__.py":
-        return f"{shlex.quote(sys.executable)} -m {name}"
-    if os.sep not in sys.argv[0]:
-        return name
-    beside = os.path.join(os.path.dirname(sys.argv[0]), name)  # noqa: PTH118, PTH120 - a Path would lose the ./ that a shell needs
-    return shlex.quote(beside if project.samefile(Path.cwd()) else str(Path(beside).absolute()))
 
 
 def _history(chosen: argparse.Namespace) -> None:

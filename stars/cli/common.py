@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from stars.errors import InputError
+from stars.program import program
 
 CLIPS = "folder of the clip store"
 TRAIN, TEST = "training rows of the split (.npy)", "test rows of the split (.npy)"
@@ -50,6 +52,20 @@ def named_folder(given: Path | None) -> Path:
     if not found.is_dir():
         raise InputError(f"{found} is not a folder: give the path of a results folder")
     return found if found.name not in ("", "..") else found.resolve()
+
+
+def warn_of_run(results: Path) -> None:
+    """Print a line on stderr if a run is writing to this results folder."""
+    from stars.jobs.status import in_progress
+
+    project = results.parent
+    if in_progress(project):
+        here = "this folder" if project.samefile(Path.cwd()) else project
+        print(
+            f"stars: a run is in progress in {here}: results may change or be incomplete until it ends"
+            f" ({program('stars')} status)",
+            file=sys.stderr,
+        )
 
 
 def read_json(option: str, text: str) -> Any:

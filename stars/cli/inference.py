@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stars.cli.common import device
+from stars.cli.common import device, warn_of_run
 from stars.errors import InputError
 
 FILES = "clips: .skeleton, .npy, .mat, .json or .csv files, or folders or zips of them"
@@ -274,7 +274,10 @@ def load(chosen: argparse.Namespace, paths: Sequence[Path | str]) -> Any:
     """Load the encoder, after checking that all input files exist: loading takes a second or two."""
     import stars
     from stars.inference.files import existing
+    from stars.provenance.lineage import around
 
+    if results := around(Path(chosen.encoder)):
+        warn_of_run(results)
     for path in paths:
         existing(path)
     on = device(chosen.device, chosen.threads)

@@ -9,6 +9,7 @@ from typing import Any
 
 from stars import shipped
 from stars.errors import InputError
+from stars.program import program
 
 PROJECT, PROFILES = shipped.FOLDER / "project", shipped.FOLDER / "workflow/profiles"
 PLACES = {  # file in the project → file to copy
@@ -54,4 +55,6 @@ def _init(chosen: argparse.Namespace) -> None:
         (folder / name).symlink_to(to)
     if not (folder / ".gitignore").exists():
         write_text(folder / ".gitignore", IGNORED)
-    print(f"{folder}: edit config/config.yaml, then in this folder run: snakemake --cores 2 --dry-run")
+    print(
+        f"{folder}: edit config/config.yaml, then in this folder run: {program('snakemake', folder)} --cores 2 --dry-run"
+    )

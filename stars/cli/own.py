@@ -8,6 +8,7 @@ from typing import Any
 
 from stars.cli.inference import add_model, load, warned
 from stars.errors import InputError
+from stars.program import program
 
 FOLDER = "labelled clips: a folder or zip with a sub-folder per action, or with a clips.csv (file, label, subject)"
 EPOCHS = 20
@@ -88,7 +89,7 @@ def _fit(chosen: argparse.Namespace) -> None:
 
     model, found = _evaluated(chosen)
     fit(model, found, chosen.out, _settings(chosen, model))
-    print("\n".join([*lines(found), f"{chosen.out}/: stars predict CLIPS --classifier {chosen.out}"]))
+    print("\n".join([*lines(found), f"{chosen.out}/: {program('stars')} predict CLIPS --classifier {chosen.out}"]))
 
 
 def _evaluated(chosen: argparse.Namespace, epochs: int | None = None) -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from stars.config import Config
 from stars.plan import duration
+from stars.program import program
 from stars.provenance import ledger
 
 # Beginning of Snakemake's reason → ours. If a job has several, the first in this list is shown.
@@ -37,7 +38,7 @@ TOLD = ("RuleException:\nCalledProcessError", "WorkflowError:\nAt least one job 
 # An exception from the workflow's files: text before its message, and after.
 HEAD = r'(?:WorkflowError|InputFunctionException)\b[^\n]* in file "[^\n]*", line \d+:\n(?:Error:\n +WorkflowError:\n)?'
 PLACE = r"(?=\nWildcards:|\n  File |\Z)"
-BEGUN = "{jobs}{at_once}. Logs: {logs}. Epoch and loss: stars status"
+BEGUN = "{jobs}{at_once}. Logs: {logs}. Epoch and loss: {stars} status"
 RESULTS = Path("results")
 PAGE = RESULTS / "report/index.html"
 
@@ -114,7 +115,8 @@ class Terminal(logging.StreamHandler[Any]):
         self.began = time.monotonic()
         logs = [str(Path(path).relative_to(Path.cwd())) for path in self.workflow.logger_manager.get_logfile()]
         at_once = "" if self.workflow.remote_exec or self._at_once() == 1 else f", at most {self._at_once()} at a time"
-        yield BEGUN.format(jobs=self._jobs(), at_once=at_once, logs=", ".join(["results/logs", *logs]))
+        told = {"jobs": self._jobs(), "at_once": at_once, "logs": ", ".join(["results/logs", *logs])}
+        yield BEGUN.format(**told, stars=program("stars"))
 
     def _start(self, told: Mapping[str, Any]) -> Iterator[str]:
         number, again = told["jobid"], told["jobid"] in self.jobs
@@ -156,8 +158,8 @@ class Terminal(logging.StreamHandler[Any]):
         """The page if this run made it, and the commands that print its numbers and what changed."""
         places = {
             f"Page: {PAGE}": str(PAGE) in self.outputs,
-            "Numbers: stars results": any(RESULTS.glob("tables/table*.csv")),
-            "What changed: stars history": any((RESULTS / ledger.FOLDER).glob("*")),
+            f"Numbers: {program('stars')} results": any(RESULTS.glob("tables/table*.csv")),
+            f"What changed: {program('stars')} history": any((RESULTS / ledger.FOLDER).glob("*")),
         }
         if any(places.values()):
             yield ". ".join(place for place, exists in places.items() if exists)

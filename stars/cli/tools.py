@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stars.cli.common import add_config
+from stars.cli.common import add_config, warn_of_run
 
 
 def add(commands: Any) -> None:
@@ -156,6 +156,7 @@ def _add_config(commands: Any) -> None:
 def _results(chosen: argparse.Namespace) -> None:
     from stars.paper.summary import summary
 
+    warn_of_run(chosen.folder)
     print(summary(chosen.folder), end="")
 
 

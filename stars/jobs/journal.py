@@ -188,6 +188,20 @@ class Run:
             run._take(entry)
         return run
 
+    def is_here(self) -> bool:
+        """Whether Snakemake ran on this machine."""
+        return self.host == platform.node()
+
+    def is_gone(self) -> bool:
+        """Whether Snakemake's process is gone, if it ran on this machine."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return self.is_here()
+        except PermissionError:  # the process is another user's
+            return False
+        return False
+
     def of_state(self, state: str) -> list[Job]:
         return [job for job in self.jobs.values() if job.state == state]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -11,17 +9,32 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from stars.errors import InputError
 from stars.jobs.failures import last_lines, report
 from stars.jobs.journal import AGAIN, PATH, Job, Run
+from stars.program import program
+
+LOCKS = ".snakemake/locks"  # empty unless Snakemake is running or was killed
+
+
+def in_progress(project: Path | str = ".") -> Run | None:
+    """The run in progress in a project's folder; None if there is none, or if it was killed.
+
+    On another machine, where its process cannot be checked, it is in progress as long as the folder is locked.
+    """
+    try:
+        run = Run.read(Path(project, PATH))
+    except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError):  # no run, or an unreadable journal
+        return None
+    alive = not run.is_gone() if run.is_here() else any(Path(project, LOCKS).glob("*"))
+    return run if alive and not run.ended else None
 
 
 def status(path: Path = PATH) -> str:
     """Lines on the newest run: counts, jobs under way with the last line of their logs, waiting jobs, failures."""
     run = Run.read(path)
     stopped = (f"interrupted: {job.what}" for job in run.of_state("interrupted"))
-    return (
-        "\n".join([*summary(run), *_under_way(run), *stopped, *_waiting(run), *report(run.of_state("failed"))]) + "\n"
-    )
+    return "\n".join([*summary(run), *under_way(run), *stopped, *_waiting(run), *report(run.of_state("failed"))]) + "\n"
 
 
 def ending(path: Path = PATH) -> str:
@@ -40,34 +53,22 @@ def summary(run: Run) -> Iterator[str]:
         f"{counts['done']} of {total} jobs done, {counts['under way']} under way, {stopped}{counts['failed']} failed;"
         f" started {began} on {run.host}"
     )
-    if run.interrupted and (run.ended or _is_gone(run)):
+    if run.interrupted and (run.ended or run.is_gone()):
         yield AGAIN
     elif run.interrupted:
         yield "interrupted: trainings save their progress, and no new jobs start"
     elif run.ended and counts["done"] < total:
         yield "Snakemake has ended: run the same command again to resume"
-    elif not run.ended and _is_gone(run):
+    elif not run.ended and run.is_gone():
         left = f"; submitted Slurm jobs may still be running: squeue --name {run.slurm}" if run.slurm else ""
         yield (
-            f"Snakemake (process {run.pid}) was killed: run the same command again to resume, after snakemake"
-            f" --unlock{left}"
+            f"Snakemake (process {run.pid}) was killed: run the same command again to resume, after"
+            f" {program('snakemake')} --unlock{left}"
         )
 
 
-def _is_gone(run: Run) -> bool:
-    """Whether Snakemake's process is gone, if it ran on this machine."""
-    if run.host != platform.node():
-        return False
-    try:
-        os.kill(run.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # the process is another user's
-        return False
-    return False
-
-
-def _under_way(run: Run) -> Iterator[str]:
+def under_way(run: Run) -> Iterator[str]:
+    """Each job under way, with the last line of its log."""
     for job in run.of_state("under way"):
         log = job.scheduler_log() if run.slurm and not job.local else None
         queued = run.slurm and not job.local and log is None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stars.errors import InputError
+from stars.program import program
 from stars.provenance.files import read_json
 
 DRAWN = ("figures/*.svg", "*/curves.svg")
@@ -17,7 +18,7 @@ def summary(results: Path) -> str:
     """The text; InputError if folder `results` contains no table and no figure."""
     tables, drawn = files(results)
     if not tables and not drawn:
-        raise InputError(f"{results} contains no table or figure: make them with `snakemake --cores 2`")
+        raise InputError(f"{results} contains no table or figure: make them with `{program('snakemake')} --cores 2`")
     page = (
         [f"All on one page: {(results / PAGE).absolute().as_uri()}   (open it in a browser)"]
         if (results / PAGE).is_file()

@@ -8,6 +8,8 @@ from typing import Any
 
 ABSENT = "nothing"
 LONGEST = 60  # characters of a value shown in full
+# Keys of tables and pages whose values are always long
+LONG = {"departures": "its list of departures from the paper", "notes": "its notes", "runs": "its list of runs"}
 
 
 def changes(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -23,10 +25,15 @@ def changes(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, Any, 
 
 
 def in_words(before: Any, after: Any) -> list[str]:
-    """Differences as "tune.optimiser.lr 0.001 → 0.002"; long values are omitted."""
+    """Differences as "tune.optimiser.lr 0.001 → 0.002"; long values are not shown."""
     found = [(key, _text(old), _text(new)) for key, old, new in changes(before, after)]
     return [
-        f"{key} {old} → {new}" if max(len(old), len(new)) <= LONGEST else f"{key} differs" for key, old, new in found
+        f"{LONG[key]} changed"
+        if key in LONG
+        else f"{key} {old} → {new}"
+        if max(len(old), len(new)) <= LONGEST
+        else f"{key} changed (too long to show)"
+        for key, old, new in found
     ]
 
 

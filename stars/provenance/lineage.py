@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stars.errors import InputError
+from stars.program import program
 from stars.provenance.files import digest, json_text
 
 PATTERN = "*record.json"
@@ -120,19 +121,23 @@ class Lineage:
         """File → the record of its origin."""
         return {output: record for record in self.records for output in record.outputs}
 
+    def origins(self) -> dict[Path, Record]:
+        """`makers`, and each record as the origin of its own file, which its seal vouches for."""
+        return {record.path: record for record in self.records} | self.makers()
+
     def chain(self, path: Path) -> Iterator[tuple[int, Path, str, Record | None]]:
         """All inputs behind `path`, back to the raw files, each once: depth, file, sha256, and its record (None:
         external).
         """
-        makers, seen = self.makers(), set()
-        if path not in makers:
+        origins, seen = self.origins(), set()
+        if path not in origins or path not in origins[path].outputs:
             raise InputError(f"{path}: no record describes its origin")
-        waiting = [(0, path, makers[path].outputs[path])]
+        waiting = [(0, path, origins[path].outputs[path])]
         while waiting:
             depth, file, found = waiting.pop()
             if file not in seen:
                 seen.add(file)
-                maker = makers.get(file)
+                maker = origins.get(file)
                 yield depth, file, found, maker
                 waiting += [(depth + 1, *entry) for entry in reversed(list(maker.inputs.items() if maker else ()))]
 
@@ -221,8 +226,8 @@ def again(path: Path) -> str:
     if RESULTS not in path.parts:
         return "restore the file, or make it again in its project"
     return (
-        f"make it again (snakemake --cores 1 --force -- {path}; put your --configfile before the --), or restore the"
-        " file"
+        f"make it again ({program('snakemake')} --cores 1 --force -- {path}; put your --configfile before the --), or"
+        " restore the file"
     )
 
 
