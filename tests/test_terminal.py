@@ -133,7 +133,7 @@ def test_a_run_says_how_many_jobs_run_at_a_time_and_ends_with_what_to_look_at(lo
     said = screen.getvalue().splitlines()
     assert said[0] == "3 jobs, at most 4 at a time. Logs: results/logs. Epoch and loss: stars status"
     assert said[2] == "3 jobs done in 00:00" and said[3].startswith("[2/3")
-    assert said[-1] == ("Page: results/report/index.html. Numbers: stars results. What changed: stars history")
+    assert said[-1] == "Page: results/report/index.html. Numbers: stars results. What changed: stars history"
 
 
 def test_a_job_elsewhere_has_its_line_when_it_is_done_and_a_failure_when_the_rest_goes_on(logger, screen):
