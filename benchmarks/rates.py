@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import signal
 import statistics
 import subprocess
 import sys
@@ -184,13 +185,17 @@ def random_store(folder: Path, clips: int = 10_000) -> Path:
 @contextmanager
 def beside(options: argparse.Namespace) -> Iterator[None]:
     """Run the other copies of this benchmark meanwhile."""
-    command = [sys.executable, __file__, "--name", "-", "--device", options.device, "--threads", str(options.threads)]
+    given = {name: value for name, value in vars(options).items() if value is not None} | {"copies": 1}
+    command = [sys.executable, __file__, *(f"--{name}={value}" for name, value in given.items())]
     copies = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(options.copies - 1)]
     try:
         yield
+        if any(copy.poll() for copy in copies):
+            sys.exit("a copy of the benchmark failed: the rates would be those of fewer copies")
     finally:
         for copy in copies:
             copy.terminate()
+            copy.wait()
 
 
 def main() -> None:
@@ -202,6 +207,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--copies", type=int, default=1, help="run so many at once, and print the rates of one")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # removes the temporary folder
     torch.set_num_threads(options.threads)
     batch = options.batch or (128 if options.device == "cuda" else 8)
     with tempfile.TemporaryDirectory() as folder, beside(options):

@@ -19,5 +19,8 @@ def program(name: str, folder: Path | str = ".") -> str:
         return name
     if not script.is_file():
         return f"{shlex.quote(sys.executable)} -m {name}"
-    here = Path(folder).resolve()
-    return shlex.quote(str(script.relative_to(here) if script.is_relative_to(here) else script))
+    here, script = Path(folder).resolve(), script.parent.resolve() / name
+    if not script.is_relative_to(here):
+        return shlex.quote(str(script))
+    inside = script.relative_to(here)
+    return shlex.quote(str(inside) if len(inside.parts) > 1 else f"./{inside}")

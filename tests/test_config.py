@@ -8,7 +8,6 @@ import jsonschema
 import pytest
 import yaml
 
-from stars.config.reading import typed
 from stars.errors import InputError
 from stars.pipeline import configuration, layout, reference
 from stars.pipeline.resolve import Method
@@ -45,6 +44,8 @@ TUNED = {
         ({"pretrain": {"motion": {"ration": 0.5}}}, "unknown key pretrain.motion.ration: did you mean ratio?"),
         ({"methodes": {}}, "unknown key methodes: did you mean methods?"),
         ({"tune": {"temperature": 0.1}}, "unknown key tune.temperature: did you mean tune.nnclr.temperature?"),
+        ({"temperature": 0.1}, "unknown key temperature: did you mean"),
+        ({"few_shot": {"epochs": 1}}, "unknown key few_shot.epochs: expected one of shots"),
         (
             {"methods": TUNED | {"stars": {"from": "mamp", "tune": {"lr": 0.1}}}},
             "methods.stars: unknown key tune.lr: did you mean tune.optimiser.lr?",
@@ -114,11 +115,6 @@ def test_yaml_that_is_a_trap_is_refused_in_one_short_line(tmp_path, text, expect
 def test_a_byte_order_mark_is_skipped(tmp_path):
     (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfseeds: [3]\ndata: {demo: {dataset: demo, simulate: {}}}\n")
     assert configuration.load_file(tmp_path / "a.yaml").seeds == (3,)
-
-
-def test_snakemake_s_strings_are_read_as_yaml_reads_values():
-    given = {"a": ["1", "0.5", "1e-3", "true", "null", "", "text", "a: b", "[1]"], "b": 2}
-    assert typed(given) == {"a": [1, 0.5, 1e-3, True, None, None, "text", "a: b", "[1]"], "b": 2}
 
 
 def test_an_override_is_blamed_for_its_own_faults_alone(tmp_path):

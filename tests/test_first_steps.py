@@ -16,6 +16,7 @@ from tiny import CONFIG, project
 from stars import cli
 from stars.audit.stale import stale
 from stars.cli import groups
+from stars.jobs.status import LOCKS, in_progress
 from stars.pipeline import configuration
 from stars.pipeline.stages import STAGES
 from stars.program import program
@@ -117,6 +118,9 @@ def journal(folder: Path, pid: int, host: str) -> None:
 def test_a_run_in_progress_comes_before_anything_else(alone, own, capsys):
     shutil.copyfile(own / CONFIG, own / "config/config.yaml")
     journal(own, os.getpid(), platform.node())
+    assert in_progress(own) is None  # a process of that number, but no lock: the machine was started again
+    (own / LOCKS).mkdir(parents=True, exist_ok=True)
+    (own / LOCKS / "0.input.lock").touch()
     first, job, *rest = alone(own).splitlines()
     assert first.startswith("A run is in progress: 1 of 2 jobs done, 1 under way") and "KNN: two: running" in job
     assert not [line for line in rest if "Up to date" in line or "Out of date" in line]
@@ -154,6 +158,8 @@ def test_a_run_that_was_killed_is_not_in_progress(alone, own, capsys):
 
 def test_commands_are_printed_as_they_can_be_typed(monkeypatch, tmp_path):
     assert program("stars") == "stars"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setenv("PATH", "/nowhere")
     assert program("stars") == str(Path(sys.executable).with_name("stars"))
     (tmp_path / ".venv/bin").mkdir(parents=True)
@@ -162,7 +168,7 @@ def test_commands_are_printed_as_they_can_be_typed(monkeypatch, tmp_path):
     (tmp_path / ".venv/bin/stars").touch()
     assert program("stars", tmp_path) == ".venv/bin/stars"
     monkeypatch.chdir(tmp_path)
-    assert program("stars") == ".venv/bin/stars"
+    assert program("stars") == ".venv/bin/stars" and program("stars", ".venv/bin") == "./stars"
 
 
 def test_a_long_setting_that_changed_is_named_in_words():

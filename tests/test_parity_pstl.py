@@ -64,6 +64,6 @@ def test_joints_are_drawn_as_often_as_they_have_bones():
 def test_a_mask_that_leaves_nothing_is_refused():
     own = network({"hidden_channels": 2, "hidden_dim": 8, "dropout": 0.0}, 16)
     with pytest.raises(
-        InputError, match=r"frames \(8, twice\) and joints \(8\) must leave some of 16 frames and 25 joints"
+        InputError, match=r"frames \(2 × 8\) and joints \(8\) must leave some of 16 frames and 25 joints"
     ):
         pstl.Loss({"encoder": own}, pstl.PstlOptions(frames=8), torch.Generator())

@@ -122,7 +122,7 @@ def test_features_without_an_encoder_are_counted():
 
     encoder = work.encoder_for(jobs.Job("knn", {"out": (f"{folder}/stars/knn",)}, {}), config)
     joints = of("joints", "raw_joints", {})
-    assert joints.besides["load"] and joints.disk == 4 * (32 * 2 * 25 * 3) * (size.train + size.test)
+    assert {*joints.besides} == {"hash", "load"} and joints.disk == 4 * (32 * 2 * 25 * 3) * (size.train + size.test)
     per_number = {
         width: of("knn", method, knn_settings).besides["compare"] / width
         for method, width in (("raw_joints", 4800), ("stars_two_views", encoder.width), ("stars", encoder.width))
@@ -276,7 +276,7 @@ def test_the_paper_s_cost_is_counted_at_measured_rates_of_its_precision(tmp_path
     arguments = ["plan", "curves", "--config", str(ROOT / "config/paper.yaml"), "--rates", str(path), "--machine", "m"]
     assert main(arguments) == 0
     assert (
-        "speeds are unknown: start, train start, draw start, light, hash, load, cut, copy, comp"
+        "Not counted: start, train start, draw start, light, hash, load, cut, copy, compare, place. "
         in capsys.readouterr().out
     )
     slow = rates.Machine("m", False, {"train": 1e9}, ())

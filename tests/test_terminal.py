@@ -57,6 +57,7 @@ def workflow(remote: bool = False, keep_going: bool = False, **output: bool) -> 
         output_settings=SimpleNamespace(**{"printshellcmds": False, "verbose": False, "debug_dag": False, **output}),
         execution_settings=SimpleNamespace(keep_going=keep_going),
         cores=1,
+        global_resources={"gpu": SimpleNamespace(value=None)},
         is_main_process=True,
         dryrun=False,
         remote_exec=remote,
@@ -106,17 +107,36 @@ def test_the_time_left_is_the_expected_one_by_the_measured_pace(logger, screen, 
 
 def test_the_time_left_follows_the_measured_pace_the_cores_and_the_longest_chain():
     expected = {1: 10.0, 2: 20.0, 3: 100.0, 4: 30.0}
-    assert left(expected, {}, {}, {}, at_once=1) == 160
-    assert left(expected, {}, {}, {}, at_once=4) == 100  # job 3 alone takes longer than its share
-    assert left(expected, {4: [3], 3: [1]}, {}, {}, at_once=4) == 140
-    assert left(expected, {}, {1: 30.0}, {}, at_once=1) == 2 * 150  # (30 + PRIOR) / (10 + PRIOR)
-    assert left(expected, {}, {1: 30.0}, {2: 15.0}, at_once=1) == 2 * 150 - 15
-    assert left(expected, {}, {}, {2: 80.0}, at_once=1) == 3 * 140  # the ratio of a job that is late
-    assert left(expected, {}, {1: 0.0}, {2: 5.0}, at_once=1) == pytest.approx(0.5 * 150 - 5)
-    assert left(expected, {}, dict.fromkeys(expected, 1.0), {}, at_once=1) == 0
+    quarter = dict.fromkeys(expected, 0.25)
+    assert left(expected, {}, {}, {}, {}) == 160
+    assert left(expected, {}, quarter, {}, {}) == 100  # job 3 alone takes longer than its share
+    assert left(expected, {4: [3], 3: [1]}, quarter, {}, {}) == 140
+    assert left(expected, {}, {**quarter, 3: 0.75}, {}, {}) == 100 and left(expected, {}, {4: 0.5}, {}, {}) == 145
+    assert left(expected, {}, {}, {1: 30.0}, {}) == 2 * 150  # (30 + PRIOR) / (10 + PRIOR)
+    assert left(expected, {}, {}, {1: 30.0}, {2: 15.0}) == 2 * 150 - 15
+    assert left(expected, {}, {}, {}, {2: 80.0}) == 3 * 140  # the ratio of a job that is late
+    assert left(expected, {}, {}, {}, {2: 80.0, 3: 0.0}) == 3 * 140  # however many have just started
+    assert left(expected, {}, {}, {1: 0.0}, {2: 5.0}) == pytest.approx(0.5 * 150 - 5)
+    assert left(expected, {}, {}, dict.fromkeys(expected, 1.0), {}) == 0
 
 
-def test_a_run_says_how_many_jobs_run_at_a_time_and_ends_with_what_to_look_at(logger, screen, tmp_path, monkeypatch):
+def test_a_job_takes_its_share_of_the_cores_or_of_the_gpus(logger):
+    given = workflow()
+    given.cores, given.global_resources["gpu"].value = 64, 4
+    terminal = install(logger, given)
+    jobs = (SimpleNamespace(threads=threads, resources={"gpu": gpu}) for threads, gpu in ((1, 0), (8, 1), (64, 2)))
+    assert [terminal._share(job) for job in jobs] == [1 / 64, 1 / 4, 1]
+
+
+def test_jobs_elsewhere_may_have_waited_in_a_queue(logger, monkeypatch):
+    monkeypatch.setattr("stars.cli.terminal.time.monotonic", lambda: 0.0)
+    terminal = install(logger, workflow(remote=True))
+    terminal.expected = {1: 60.0, 2: 60.0, 3: 60.0}
+    terminal.begun, terminal.done = {1: 0.0, 2: 0.0}, {1: 36000.0}
+    assert terminal._left(36000.0) == 120
+
+
+def test_a_run_ends_with_what_to_look_at(logger, screen, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     install(logger, given := workflow())
     given.cores = 4
@@ -131,7 +151,7 @@ def test_a_run_says_how_many_jobs_run_at_a_time_and_ends_with_what_to_look_at(lo
     logger.info("start", extra={**about, "output": ["results/report/index.html"]})
     logger.info("Elapsed time: 1")
     said = screen.getvalue().splitlines()
-    assert said[0] == "3 jobs, at most 4 at a time. Logs: results/logs. Epoch and loss: stars status"
+    assert said[0] == "3 jobs. Logs: results/logs. Epoch and loss: stars status"
     assert said[2] == "3 jobs done in 00:00" and said[3].startswith("[2/3")
     assert said[-1] == "Page: results/report/index.html. Numbers: stars results. What changed: stars history"
 

@@ -46,7 +46,7 @@ def _as_block(word: str) -> str:
     from stars.pipeline.configuration import overriding
     from stars.plan.changes import as_config
 
-    return shlex.join(as_config(overriding([word])))
+    return shlex.join(as_config(overriding([word], "--config")))
 
 
 def values(arguments: Sequence[str], options: Sequence[str]) -> list[str]:

@@ -58,7 +58,7 @@ def warn_of_run(results: Path) -> None:
     """Print a line on stderr if a run is writing to this results folder."""
     from stars.jobs.status import in_progress
 
-    project = results.parent
+    project = results.resolve().parent
     if in_progress(project):
         here = "this folder" if project.samefile(Path.cwd()) else project
         print(

@@ -205,8 +205,8 @@ def _timelines(chosen: argparse.Namespace, classifier: Any, alarms: float) -> No
 
     layouts = Layouts(classifier.model.preparation)
     found = [file for path in chosen.files for file in files(path, layouts.preparation.dataset)]
-    segments = [timeline(classifier, file, layouts, alarms, chosen.window, chosen.step) for file in found]
-    layouts.report()
+    with layouts.reporting():
+        segments = [timeline(classifier, file, layouts, alarms, chosen.window, chosen.step) for file in found]
     for file, some, stem in zip(found, segments, stems([file.name for file in found]), strict=True):
         write(some, chosen.timeline / stem, file.name)
     if chosen.form == "json":

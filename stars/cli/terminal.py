@@ -38,7 +38,7 @@ TOLD = ("RuleException:\nCalledProcessError", "WorkflowError:\nAt least one job 
 # An exception from the workflow's files: text before its message, and after.
 HEAD = r'(?:WorkflowError|InputFunctionException)\b[^\n]* in file "[^\n]*", line \d+:\n(?:Error:\n +WorkflowError:\n)?'
 PLACE = r"(?=\nWildcards:|\n  File |\Z)"
-BEGUN = "{jobs}{at_once}. Logs: {logs}. Epoch and loss: {stars} status"
+BEGUN = "{jobs}. Logs: {logs}. Epoch and loss: {stars} status"
 RESULTS = Path("results")
 PAGE = RESULTS / "report/index.html"
 
@@ -62,6 +62,7 @@ class Terminal(logging.StreamHandler[Any]):
         self.jobs: dict[int, tuple[str, str]] = {}  # of each started job: what it is, and why it runs
         self.expected: dict[int, float] = {}  # seconds of every job
         self.needs: dict[int, list[int]] = {}  # jobs that each job waits for
+        self.shares: dict[int, float] = {}  # of the machine's cores or GPUs that each job takes
         self.begun: dict[int, float] = {}
         self.done: dict[int, float] = {}  # measured seconds
         self.outputs: set[str] = set()
@@ -110,13 +111,12 @@ class Terminal(logging.StreamHandler[Any]):
             self.expected = duration.expected(
                 {number: (job.shellcmd or "", job.output) for number, job in jobs.items()}, self.config
             )
+            self.shares = {number: self._share(job) for number, job in jobs.items()}
             dag = self.workflow.dag
             self.needs = {number: [dag.jobid(one) for one in dag.dependencies[job]] for number, job in jobs.items()}
         self.began = time.monotonic()
         logs = [str(Path(path).relative_to(Path.cwd())) for path in self.workflow.logger_manager.get_logfile()]
-        at_once = "" if self.workflow.remote_exec or self._at_once() == 1 else f", at most {self._at_once()} at a time"
-        told = {"jobs": self._jobs(), "at_once": at_once, "logs": ", ".join(["results/logs", *logs])}
-        yield BEGUN.format(**told, stars=program("stars"))
+        yield BEGUN.format(jobs=self._jobs(), logs=", ".join(["results/logs", *logs]), stars=program("stars"))
 
     def _start(self, told: Mapping[str, Any]) -> Iterator[str]:
         number, again = told["jobid"], told["jobid"] in self.jobs
@@ -139,16 +139,22 @@ class Terminal(logging.StreamHandler[Any]):
         )
 
     def _left(self, now: float) -> float | None:
-        """Seconds until the end."""
+        """Seconds until the end; elsewhere, as many jobs as are under way run at once, for the expected time, since
+        they may have waited in a queue.
+        """
+        if not self.expected:
+            return None
         running = {number: now - self.begun[number] for number in self.begun.keys() - self.done.keys()}
-        return duration.left(self.expected, self.needs, self.done, running, self._at_once()) if self.expected else None
+        if not self.workflow.remote_exec:
+            return duration.left(self.expected, self.needs, self.shares, self.done, running)
+        shares = dict.fromkeys(self.expected, 1 / max(1, len(running)))
+        done = {number: self.expected.get(number, 0.0) for number in self.done}
+        return duration.left(self.expected, self.needs, shares, done, {})
 
-    def _at_once(self) -> int:
-        """Jobs that run at the same time: those under way elsewhere, otherwise as many trainings as fit on the cores."""
-        if self.workflow.remote_exec:
-            return max(1, len(self.begun.keys() - self.done.keys()))
-        threads = self.config.compute.threads if self.config else 1
-        return max(1, (self.workflow.cores or 1) // threads)
+    def _share(self, job: Any) -> float:
+        """Fraction of this machine's cores, or of its GPUs, that a job takes."""
+        cores, gpus = self.workflow.cores or 1, self.workflow.global_resources.get("gpu").value
+        return max(job.threads / cores, job.resources.get("gpu", 0) / gpus if gpus else 0.0)
 
     def _what(self, number: int) -> str:
         what, why = self.jobs.get(number, (f"job {number}", ""))

@@ -34,9 +34,6 @@ LIMITS = {
 LIMIT_KEYS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
 
 
-TYPED = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool", "null")}
-
-
 class Loader(yaml.SafeLoader):
     """Loads plain data: numbers as in YAML 1.2 (1e-3 is a number), no duplicate keys, and no exponentially expanding
     aliases.
@@ -109,19 +106,6 @@ def parse_yaml(text: str, source: str) -> Any:
         raise InputError(f"{source}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
 
 
-def typed(value: Any) -> Any:
-    """`value` with numbers, true, false and null in place of their text, which is what Snakemake makes of the values
-    below a key of --config.
-    """
-    if isinstance(value, Mapping):
-        return {name: typed(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [typed(one) for one in value]
-    if isinstance(value, str) and Loader("").resolve(yaml.ScalarNode, value, (True, False)) in TYPED:
-        return parse_yaml(value, "--config")
-    return value
-
-
 def merge(below: Mapping[str, Any], above: Mapping[str, Any] | None) -> dict[str, Any]:
     """`below` overridden by the keys of `above`, block by block."""
     merged = dict(below)
@@ -170,7 +154,7 @@ def _meant(model: type[BaseModel], location: Sequence[str | int], prefix: str) -
     """A hint for an unknown key: where the same key exists, as near as possible, otherwise a similar name."""
     *block, name = map(str, location)
     same = [path for path in _paths(model) if path[-1] == name]
-    for depth in range(len(block), -1, -1):
+    for depth in range(len(block), min(len(block), 1) - 1, -1):  # a key of a block is not looked for in other blocks
         for path in same:
             if path[:depth] == block[:depth]:
                 return f": did you mean {'.'.join([*filter(None, [prefix]), *path])}?"

@@ -63,29 +63,27 @@ def clips(given: Given | Iterable[Given], preparation: Preparation) -> Iterator[
         InputError: a file is missing or unreadable, or a directly named one has no body.
     """
     several = [given] if isinstance(given, str | Path | np.ndarray) else list(given)
-    layouts = Layouts(preparation)
-    for number, one in enumerate(several):
-        if isinstance(one, np.ndarray):
-            yield _clip(_as_file(one, f"clip {number}"), ARRAY, f"clip {number}", layouts)
-        elif alone(one):
-            yield read(files(one, preparation.dataset)[0], layouts)
-        else:
-            yield from inhabited(files(one, preparation.dataset), layouts)
-    layouts.report()
+    with Layouts(preparation).reporting() as layouts:
+        for number, one in enumerate(several):
+            if isinstance(one, np.ndarray):
+                yield _clip(_as_file(one, f"clip {number}"), ARRAY, f"clip {number}", layouts)
+            elif alone(one):
+                yield read(files(one, preparation.dataset)[0], layouts)
+            else:
+                yield from inhabited(files(one, preparation.dataset), layouts)
 
 
 def inhabited(found: Iterable[File], layouts: Layouts) -> Iterator[OwnClip]:
-    """The clips of files with a body; a warning for each other file, and for what is suspicious."""
+    """The clips of files with a body; a warning for each other file."""
     for file in found:
         try:
             yield read(file, layouts)
         except Nobody:
             layouts.warn(f"{file.name}: {NO_BODY}: skipped")
-    layouts.report()
 
 
 def read(file: File, layouts: Layouts) -> OwnClip:
-    """A file's clip, as in ingest; `layouts.report` warns if it is suspicious."""
+    """A file's clip, as in ingest; `layouts.reporting` warns if it is suspicious."""
     return _clip(file.source.read(file.inside), file.inside, file.name, layouts)
 
 

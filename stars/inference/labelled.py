@@ -74,9 +74,8 @@ def read(model: Embedder, path: Path | str, group_by: str | None = None) -> Labe
             " --group-by"
         )
     facts = {file.name: (label, group) for file, label, group in zip(found, named, who, strict=True)}
-    clips = _distinct(
-        list(inhabited(found, Layouts(model.preparation))), {name: label for name, (label, _) in facts.items()}
-    )
+    with Layouts(model.preparation).reporting() as layouts:
+        clips = _distinct(list(inhabited(found, layouts)), {name: label for name, (label, _) in facts.items()})
     names, features = model.named_features(clips)
     actions = sorted({facts[name][0] for name in names})
     groups = [facts[name][1] for name in names]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -135,15 +136,19 @@ class Layouts:
             self.warn(f"{name}: {text}" if name else text)
 
     def doubt(self, text: str, name: str) -> None:
-        """Collect what is suspicious about a file, for `report`."""
+        """Collect what is suspicious about a file, for `reporting`."""
         self.doubts.setdefault(text, []).append(name)
 
-    def report(self) -> None:
-        """One warning for each thing that is suspicious, with the first file and the number of the others."""
-        for text, names in self.doubts.items():
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            self.warn(f"{names[0]}{more}: {text}")
-        self.doubts.clear()
+    @contextmanager
+    def reporting(self) -> Iterator[Layouts]:
+        """At its end, one warning for each thing that is suspicious, with the first file and the number of others."""
+        try:
+            yield self
+        finally:
+            for text, names in self.doubts.items():
+                more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+                self.warn(f"{names[0]}{more}: {text}")
+            self.doubts.clear()
 
     def warn(self, text: str) -> None:
         """Warn, unless these files were read before."""

@@ -205,9 +205,8 @@ def keep(model: Embedder, paths: Sequence[Path], out: Path) -> int:
     with recording(
         out.parent, "stars.inference.library", settings, {"encoder": model.path}, [out.name], f"{out.name}.record.json"
     ):
-        names, features = model.named_features(
-            inhabited((file for _, some in found for file in some), Layouts(model.preparation))
-        )
+        with Layouts(model.preparation).reporting() as layouts:
+            names, features = model.named_features(inhabited((file for _, some in found for file in some), layouts))
         arrays = (np.array(names), np.array([named[name] for name in names]), features, np.array(model.sha256))
         write_npz(out, dict(zip(ARRAYS, arrays, strict=True)))
     return len(names)
@@ -222,7 +221,8 @@ def of_clips(model: Embedder, path: Path) -> Library:
             f"{found[named.index('')].name} has no label: put it into a folder named after its action, or into"
             " clips.csv"
         )
-    names, features = model.named_features(inhabited(found, Layouts(model.preparation)))
+    with Layouts(model.preparation).reporting() as layouts:
+        names, features = model.named_features(inhabited(found, layouts))
     file = {file.name: (file, label) for file, label in zip(found, named, strict=True)}
     kept = [file[name][1] for name in names]
     again = Layouts(model.preparation, quiet=True)

@@ -18,15 +18,14 @@ LOCKS = ".snakemake/locks"  # empty unless Snakemake is running or was killed
 
 
 def in_progress(project: Path | str = ".") -> Run | None:
-    """The run in progress in a project's folder; None if there is none, or if it was killed.
-
-    On another machine, where its process cannot be checked, it is in progress as long as the folder is locked.
+    """The run in progress in a project's folder; None if there is none, or if it was killed. It is in progress as long
+    as the folder is locked and, if it is on this machine, its process lives.
     """
     try:
         run = Run.read(Path(project, PATH))
-    except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError):  # no run, or an unreadable journal
-        return None
-    alive = not run.is_gone() if run.is_here() else any(Path(project, LOCKS).glob("*"))
+        alive = any(Path(project, LOCKS).glob("*")) and not run.is_gone()
+    except (InputError, OSError, ArithmeticError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # no run, or an unreadable journal
     return run if alive and not run.ended else None
 
 

@@ -41,13 +41,12 @@ def own_rows(path: Path) -> str:
     Empty if there are no values, as in a table of settings.
     """
     try:
-        protocol = read_json(path.with_suffix(".json")).get("title")  # older tables have none
         with path.open(encoding="utf-8", newline="") as file:
             cells = [cell for cell in csv.DictReader(file) if cell["origin"] == "this run"]
         shown = {(cell["method"], cell["column"]): _percent(cell["value"], cell["std"]) for cell in cells}
     except (KeyError, ValueError, TypeError, csv.Error, OSError):
         raise InputError(f"{path} was not written by stars: delete it and run again") from None
-    named = filter(None, (path.stem.replace("table", "Table "), protocol))
+    named = filter(None, (path.stem.replace("table", "Table "), _title(path)))
     title = f"{', '.join(named)}, this run, top-1 accuracy (%)"
     methods = list(dict.fromkeys(method for method, _ in shown))
     columns = [
@@ -59,6 +58,13 @@ def own_rows(path: Path) -> str:
         return ""
     body = [[method, *(shown[method, column] or "–" for column in columns)] for method in methods]
     return "\n".join([title, *_aligned([["", *columns], *body])]) + "\n"
+
+
+def _title(path: Path) -> str:
+    """A table's title; empty if it was made by an older version."""
+    beside = path.with_suffix(".json")
+    told = read_json(beside) if beside.is_file() else {}
+    return str(told.get("title", "")) if isinstance(told, dict) else ""
 
 
 def _percent(mean: str, deviation: str) -> str:

@@ -119,14 +119,16 @@ def load_file(path: Path | str, overrides: Iterable[str] = ()) -> Config:
     return load_over(given, above, str(path), " ".join(f"--set {override}" for override in overrides))
 
 
-def overriding(overrides: Iterable[str]) -> dict[str, Any]:
-    """Overrides such as "tune.optimiser.lr=1e-3" as a configuration; InputError for one that is not key=value."""
+def overriding(overrides: Iterable[str], option: str = "--set") -> dict[str, Any]:
+    """Overrides such as "tune.optimiser.lr=1e-3", given with `option`, as a configuration; InputError for one that is
+    not key=value.
+    """
     above: dict[str, Any] = {}
     for override in overrides:
         names, found, text = override.partition("=")
-        if not found:
-            raise InputError(f"--set {override}: expected key=value, e.g. tune.optimiser.lr=1e-3")
-        value = parse_yaml(text, f"--set {override}")
+        if not found or "" in names.split("."):
+            raise InputError(f"{option} {override}: expected key=value, e.g. tune.optimiser.lr=1e-3")
+        value = parse_yaml(text, f"{option} {override}")
         for name in reversed(names.split(".")):
             value = {name: value}
         above = merge(above, value)

@@ -19,6 +19,7 @@ from stars.config import Config
 from stars.plan import duration
 from stars.plan.jobs import Job
 from stars.plan.rates import Machine, Own
+from stars.program import program
 from stars.provenance import code
 from stars.provenance.changes import changed_source, in_words
 from stars.provenance.lineage import Lineage, Record
@@ -123,10 +124,10 @@ def lines(found: Sequence[Change]) -> Iterator[str]:
 
 def command(files: Sequence[str], overrides: Mapping[str, Any], targets: Sequence[str]) -> str:
     """The Snakemake command that runs the jobs, ready to paste."""
-    words = ["snakemake", "--cores", "2"]
+    words = ["--cores", "2"]
     words += ["--configfile", *files] if [*files] != [CONFIG] else []
     words += ["--config", *as_config(overrides)] if overrides else []
-    return shlex.join([*words, *(["--"] if targets and len(words) > 3 else []), *targets])
+    return f"{program('snakemake')} {shlex.join([*words, *(['--'] if targets and len(words) > 2 else []), *targets])}"
 
 
 def as_config(overrides: Mapping[str, Any]) -> list[str]:

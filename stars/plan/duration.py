@@ -29,27 +29,29 @@ def of_job(job: jobs.Job, before: float | None, config: Config, machine: rates.M
 def left(
     expected: Mapping[int, float],
     needs: Mapping[int, Iterable[int]],
+    shares: Mapping[int, float],
     done: Mapping[int, float],
     running: Mapping[int, float],
-    at_once: int,
 ) -> float:
     """Seconds until the end of a run, from the seconds that its jobs took or are expected to take.
 
     Args:
         expected: of every job.
         needs: jobs that each job waits for.
+        shares: of the machine that each job takes, from 0 to 1; without a share, all of it.
         done: measured, of finished jobs; their ratio to the expected ones corrects the other estimates.
-        running: so far, of jobs under way; they also correct the estimates where they raise that ratio.
-        at_once: jobs that run at the same time.
+        running: so far, of jobs under way; late ones also correct the estimates, if they raise that ratio.
     """
-    pace = max(_pace(expected, done), _pace(expected, {**done, **running}))
+    late = {job: took for job, took in running.items() if took > expected.get(job, 0.0)}
+    pace = max(_pace(expected, done), _pace(expected, {**done, **late}))
     rest = {job: max(pace * expected[job] - running.get(job, 0.0), 0.0) for job in expected.keys() - done.keys()}
 
     @functools.cache
     def chain(job: int) -> float:
         return rest.get(job, 0.0) + max(map(chain, needs.get(job, ())), default=0.0)
 
-    return max(sum(rest.values()) / at_once, *map(chain, rest), 0.0)
+    work = sum(seconds * shares.get(job, 1.0) for job, seconds in rest.items())
+    return max(work, *map(chain, rest), 0.0)
 
 
 def _pace(expected: Mapping[int, float], measured: Mapping[int, float]) -> float:

@@ -9,7 +9,7 @@ from stars.config import Config
 from stars.pipeline.stages import STAGES
 from stars.plan import work
 from stars.plan.jobs import Job
-from stars.plan.rates import ARITHMETIC, FACTORS, UNITS, Machine, Own
+from stars.plan.rates import ARITHMETIC, FACTORS, STARTS, UNITS, Machine, Own
 
 ORDER = (*STAGES, "table", "figure")
 
@@ -135,8 +135,9 @@ def _rate(work: str, rate: float) -> str:
 
 def _warnings(total: Stage, machine: Machine, missing: Sequence[str]) -> list[str]:
     lines = []
-    if uncounted := [work for work in UNITS if work not in machine.rates and work not in ARITHMETIC]:
-        lines.append(f"Not counted, since their speeds are unknown: {', '.join(uncounted)} (benchmarks/rates.py).")
+    known = {*machine.rates, *ARITHMETIC, *(STARTS if "start" in machine.rates else ())}
+    if uncounted := [work for work in UNITS if work not in known]:
+        lines.append(f"Not counted: {', '.join(uncounted)}. Measure their speeds with benchmarks/rates.py.")
     if total.gpu_hours is None or total.cpu_hours is None:
         lines.append("?: unknown speed: measure it with benchmarks/rates.py, or assume one with --tflops.")
     if total.unknown:

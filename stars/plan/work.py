@@ -65,7 +65,7 @@ def _comparing(job: Job, features: Features, size: Size) -> Work:
     """The work of a stage that computes or compares features without an encoder."""
     return Work(
         disk=_disk(job.stage, job.settings, features, size),
-        besides=amounts(job.stage, job.settings, features, size),
+        besides={**hashed(job.stage, size), **amounts(job.stage, job.settings, features, size)},
         memory=memory(job.stage, job.settings, features, size, gpu=False),
     )
 

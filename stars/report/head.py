@@ -57,7 +57,7 @@ def _number(table: Mapping[str, Any], main: str) -> dict[str, Any] | None:
             more = "" if name == best else f"; best: {best}, {top['text']} %"
             where = f"{column['group']} {column['title'].removesuffix(' (%)')}"
             return {
-                "label": f"Table {table['number']}, {table['title']}, {where}",
+                "label": ", ".join(filter(None, (f"Table {table['number']}", table.get("title"), where))),
                 "value": f"{cell['text']} %",
                 "note": f"{name}{more}",
                 "from": cell["from"],

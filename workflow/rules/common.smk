@@ -12,7 +12,7 @@ from stars.paper import sources
 from stars.pipeline import layout
 from stars.pipeline import plugin_results
 from stars.pipeline import configuration
-from stars.config.reading import nearest, typed
+from stars.config.reading import nearest
 from stars.data.dataset import obtain
 from stars.errors import InputError
 from stars.cli import terminal
@@ -33,7 +33,9 @@ shell.prefix(f'set -euo pipefail; {silent}{own_path}tee() {{{{ command tee -i "$
 try:
     given = functools.reduce(configuration.merge, map(configuration.read_yaml, workflow.configfiles), {})
     added = " ".join(["--config", *workflow.config_settings.config]) if workflow.config_settings.config else ""
-    above = configuration.merge(config, typed(workflow.config_settings.config))
+    # Snakemake makes strings of numbers inside a block of --config, and drops the quotes of strings
+    words = workflow.config_settings.config_args or []
+    above = configuration.merge(config, configuration.overriding(words, "--config"))
     CONFIG = configuration.load_over(given, above, ", ".join(map(str, workflow.configfiles)), added)
 except InputError as error:
     raise WorkflowError(str(error)) from None
