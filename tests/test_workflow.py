@@ -297,6 +297,14 @@ def test_an_override_s_mistake_is_not_said_of_the_file(tmp_path):
     )
 
 
+def test_an_override_keeps_types_and_quotes(tmp_path):
+    given = ["tune={nnclr: {views: 2, temperature: 0.5}}", 'methods={stars: {title: "2024"}}']
+    done = snakemake(project(tmp_path / "project"), "--dry-run", "--printshellcmds", "--config", *given)
+    assert done.returncode == 0, done.stderr
+    told = done.stdout + done.stderr
+    assert '"views": 2' in told and '"temperature": 0.5' in told and '"2024"' in told
+
+
 def test_a_job_that_fails_shows_its_line_and_the_rest_is_kept(own):
     raw = own / "results/demo/raw.zip"
     raw.write_bytes(raw.read_bytes()[:5000])
