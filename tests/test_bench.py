@@ -20,6 +20,7 @@ from stars.backbones.transformer import Network
 from stars.bench import cases, measure, table
 from stars.bench.measure import Case, Measured
 from stars.bench.steps import plain, plain_attention, random_clips
+from stars.cli import bench as bench_command
 from stars.objectives import base
 from stars.pipeline import configuration
 from stars.views.crop import Sampling, resized_view, rotate
@@ -105,10 +106,19 @@ def test_a_table_says_rates_and_shares():
 def test_every_kind_prints_its_table(monkeypatch, capsys, what, groups):
     monkeypatch.setattr(measure, "GAUGING", 0.0)
     monkeypatch.setitem(measure.SIZES, "cpu", 64)
+    monkeypatch.setattr(bench_command, "SLOW", float("inf"))  # also what this processor emulates
     assert cli.main(["bench", *what, "--rounds", "1"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert sum("x  " in row and float(row.split()[-1].rstrip("x")) >= 0 for row in rows) == groups
     assert any("matmul fp32" in row for row in rows)
+
+
+def test_a_precision_that_is_emulated_is_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(measure, "product_rate", lambda device, precision: {"fp32": 1e9, "bf16": 2e7}[precision])
+    assert cli.main(["bench", "train", "--config", TINY, "--batch", "6", "--stage", "1", "--rounds", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "bf16 is not measured: its matmul is 50 times slower than that of fp32 here" in said
+    assert [row.split("  ")[0] for row in said.splitlines() if "x  " in row] == 3 * ["stage 1"]
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ WHAT = {
     "knn": "exact KNN search, by default at the size of NTU-120 cross-subject",
 }
 IN_ALL = ("train", "encode", "attention")  # compared in several precisions; the others run in fp32
+SLOW = 10  # a precision that is emulated, with a matmul slower by this factor, is left out
 LEAST = {"batch": 2}  # batch normalisation needs two clips
 SEARCH = {"queries": 50_919, "references": 63_026, "width": 256, "k": 10, "classes": 120}
 MEANINGS = {
@@ -85,7 +86,11 @@ def _bench(chosen: argparse.Namespace) -> None:
         *(f"matmul {name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in rates.items()),
         sep="; ",
     )
+    slow = {precision: rates["fp32"] / rate for precision, rate in rates.items() if SLOW * rate < rates["fp32"]}
+    for precision, times in slow.items():
+        print(f"{precision} is not measured: its matmul is {times:,.0f} times slower than that of fp32 here")
     heading = True
+    compared = (case for case in compared if case.precision not in slow)
     for _, group in groupby(compared, key=lambda case: case.group):  # one group's networks in memory at a time
         for line in table.lines(measure.measure(group, chosen.rounds, device), rates, heading):
             print(line, flush=True)
