@@ -67,7 +67,8 @@ def test_every_record_is_complete_and_true(finished):
         assert record["settings_digest"] == hashlib.sha256(canonical.encode()).hexdigest()
         assert record["code"]["digest"] == code.digest_of(record["stage"]) and record["code"]["commit"] == commit()
         assert record["seed"] == record["settings"].get("seed")
-        assert {"python", *LIBRARIES} == set(record["versions"]) and record["versions"]["torch"] == torch.__version__
+        assert {"python", *LIBRARIES} == set(record["versions"])
+        assert torch.__version__.startswith(record["versions"]["torch"])  # without the build, such as +cu130
         assert {"host", "cpu", "cores"} <= set(record["hardware"]) and record["command"][0].endswith("stars")
         assert datetime.fromisoformat(record["started"]).tzinfo is not None
         assert 0 < record["wall_seconds"] < 300 and record["cpu_seconds"] > 0 and 10 < record["peak_memory_mb"] < 10_000
