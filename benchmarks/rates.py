@@ -228,7 +228,7 @@ def main() -> None:
             "compare": comparing() / 1e9,
             "place": placing(),
         }
-    source = f"benchmarks/rates.py, batch {batch}, {options.threads} threads, {options.copies} copies"
+    source = f"benchmarks/rates.py, batch {batch}, threads {options.threads}, copies {options.copies}"
     source += f", torch {torch.__version__}, {date.today()}"
     writer = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
     for work, rate in found.items():

@@ -19,7 +19,7 @@ from stars.config import Model, Motion
 from stars.errors import InputError
 from stars.evaluation import knn, rescale
 from stars.pipeline import configuration, layout
-from stars.plan import besides, fits, jobs, rates, summary, work
+from stars.plan import besides, duration, fits, jobs, rates, summary, work
 from stars.plan import encoder as encoder_formulas
 from stars.plan.work import Size
 
@@ -128,6 +128,21 @@ def test_features_without_an_encoder_are_counted():
         for method, width in (("raw_joints", 4800), ("stars_two_views", encoder.width), ("stars", encoder.width))
     }
     assert len(set(per_number.values())) == 1
+
+
+def test_the_time_left_builds_no_network(monkeypatch):
+    """Not even that of the members whose features are fused: Snakemake's process would import PyTorch."""
+    monkeypatch.chdir(ROOT)
+    config = configuration.load_file("config/config.yaml+config/compare/methods.yaml")
+    monkeypatch.setattr(encoder_formulas.Encoder, "network", property(lambda encoder: pytest.fail("a network")))
+    knn_settings = {"knn": {"outputs": ["encoder"], "k": [1]}, "outputs": ["encoder"]}
+    machine, seconds = rates.load(Path("config/rates.csv"))["one core of an AMD EPYC"], {}
+    for method in ("aimclr", "aimclr_3s", "stars_two_views", "stars"):
+        folder, told = f"results/demo_xsub/{method}/knn", shlex.quote(json.dumps(knn_settings))
+        rows = "--train results/demo/splits/xsub_train.npy --test results/demo/splits/xsub_test.npy"
+        command = f"stars knn --out {folder} {rows} --settings {told}"
+        seconds[method] = duration._seconds(command, None, config, machine)
+    assert seconds["aimclr"] is seconds["aimclr_3s"] is None and min(seconds["stars"], seconds["stars_two_views"]) > 0
 
 
 def test_memory_of_a_step_follows_its_batch_and_precision():

@@ -16,6 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from stars.config import Config
+from stars.paper.summary import PAGE
 from stars.plan import duration
 from stars.program import program
 from stars.provenance import ledger
@@ -40,7 +41,6 @@ HEAD = r'(?:WorkflowError|InputFunctionException)\b[^\n]* in file "[^\n]*", line
 PLACE = r"(?=\nWildcards:|\n  File |\Z)"
 BEGUN = "{jobs}. Logs: {logs}. Epoch and loss: {stars} status"
 RESULTS = Path("results")
-PAGE = RESULTS / "report/index.html"
 
 
 class Terminal(logging.StreamHandler[Any]):
@@ -163,7 +163,7 @@ class Terminal(logging.StreamHandler[Any]):
     def _next(self) -> Iterator[str]:
         """The page if this run made it, and the commands that print its numbers and what changed."""
         places = {
-            f"Page: {PAGE}": str(PAGE) in self.outputs,
+            f"Page: {RESULTS / PAGE}": str(RESULTS / PAGE) in self.outputs,
             f"Numbers: {program('stars')} results": any(RESULTS.glob("tables/table*.csv")),
             f"What changed: {program('stars')} history": any((RESULTS / ledger.FOLDER).glob("*")),
         }

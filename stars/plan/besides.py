@@ -25,7 +25,7 @@ CLIP = FRAMES * BODIES * JOINTS * 3 * 4  # bytes
 # protocol has.
 PROCESS, DRAWING, WITH_TORCH, READING = 150e6, 400e6, 450e6, 900e6
 SEARCH, COPIES = 270e6, {"knn": 5, "few-shot": 11}
-READ = ("scratch", "pretrain", "tune", "train", "embed", "joints", "linear", "finetune", "semi")  # that read clips
+READ = ("pretrain", "tune", "train", "embed", "joints", "linear", "finetune", "semi")  # that read clips
 OPTIMISED = ("pretrain", "tune", "train", "finetune", "semi")  # stages that train an encoder
 DRAWN = ("figure", "report", "inspect")
 LIGHT = (

@@ -9,7 +9,6 @@ from pathlib import Path
 from stars import shipped
 from stars.config import Config
 from stars.errors import InputError
-from stars.pipeline.resolve import TRANSFORMER
 from stars.plan import jobs, rates, summary, work
 from stars.provenance.files import read_json
 
@@ -94,8 +93,6 @@ def _seconds(command: str, before: float | None, config: Config, machine: rates.
     found = list(jobs.parse(jobs.COMMAND + command.removeprefix("stars ")))
     if not found:
         return machine.rates.get("start", 0.0)
-    if before is None:
-        encoder = work.encoder_for(found[0], config)
-        if found[0].stage == "train" or (encoder and encoder.backbone != TRANSFORMER):  # counted by torch
-            return None
+    if before is None and work.needs_network(found[0], config):
+        return None
     return of_job(found[0], before, config, machine, {})

@@ -15,6 +15,7 @@ import numpy as np
 
 from stars.config import Config, Simulate
 from stars.pipeline import configuration, layout
+from stars.pipeline.resolve import TRANSFORMER
 from stars.plan.besides import DRAWING, FRAMES, PROCESS, Size, amounts, hashed, memory, resting, scorings, seen
 from stars.plan.encoder import BODIES, JOINTS, Encoder, Features, block_flops, encoder_flops, tokens_of
 from stars.plan.jobs import Job
@@ -233,6 +234,15 @@ def encoder_for(job: Job, config: Config) -> Encoder | None:
     if method is None or method.kind in ("joints", "ensemble"):
         return None
     return Encoder.of(method.backbone, method.blocks["model"])
+
+
+def needs_network(job: Job, config: Config) -> bool:
+    """Whether counting a job's work takes a network, of a method or of one whose features it fuses, and PyTorch."""
+    data, method = _data(job, config), _method(job, config)
+    if job.stage == "train" or data is None or method is None or method.kind == "joints":
+        return job.stage == "train"
+    members = [configuration.method(config, data, name) for name in method.members] or [method]
+    return any(member.backbone != TRANSFORMER for member in members)
 
 
 def features_for(job: Job, config: Config) -> Features | None:
